@@ -1,0 +1,143 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// Login is who connects where.
+type Login struct {
+	Address  upgrade.Address
+	Database string
+	User     string
+	// Passfile is a .pgpass file; empty when no password is needed.
+	Passfile string
+	// PeerUID is the operating system user to be seen as over a Unix socket, for peer
+	// authentication. Only root can be seen as somebody else; 0 means: as who we are.
+	PeerUID int
+	// Settings are set for the session.
+	Settings map[string]string
+}
+
+// In returns the same login for another database.
+func (l Login) In(database string) Login {
+	l.Database = database
+	return l
+}
+
+// connectTimeout bounds one attempt.
+const connectTimeout = 10 * time.Second
+
+// Connect opens a session. Nothing of the environment (PGHOST and its like) is used.
+func Connect(ctx context.Context, l Login) (*pgx.Conn, error) {
+	config, err := l.config()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s, database %q, as %q: %w", l.Address, l.Database, l.User, err)
+	}
+	return conn, nil
+}
+
+// sessionSettings hold for every session of ours: nothing that the user set for his roles or
+// databases may stop or redirect our statements.
+var sessionSettings = map[string]string{
+	"application_name":                    "pgleap",
+	"search_path":                         "pg_catalog",
+	"statement_timeout":                   "0",
+	"lock_timeout":                        "0",
+	"idle_in_transaction_session_timeout": "0",
+	"default_transaction_read_only":       "off",
+	"default_transaction_isolation":       "read committed",
+	"client_min_messages":                 "warning",
+	"DateStyle":                           "ISO",
+	"IntervalStyle":                       "postgres",
+	"TimeZone":                            "UTC",
+	"extra_float_digits":                  "1",
+}
+
+func (l Login) config() (*pgx.ConnConfig, error) {
+	// sslmode=disable: agents talk to clusters of their own host, over a socket or loopback.
+	text := fmt.Sprintf("host=%s port=%d dbname=%s user=%s sslmode=disable connect_timeout=%d",
+		quote(l.Address.Host), l.Address.Port, quote(l.Database), quote(l.User), int(connectTimeout.Seconds()))
+	if l.Passfile != "" {
+		text += " passfile=" + quote(l.Passfile)
+	} else {
+		text += " passfile=/dev/null"
+	}
+	config, err := pgx.ParseConfig(text)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", l.Address, err)
+	}
+	config.RuntimeParams = map[string]string{}
+	for name, value := range sessionSettings {
+		config.RuntimeParams[name] = value
+	}
+	for name, value := range l.Settings {
+		config.RuntimeParams[name] = value
+	}
+	if l.PeerUID != 0 && l.PeerUID != os.Geteuid() && strings.HasPrefix(l.Address.Host, "/") {
+		config.DialFunc = dialAs(l.PeerUID)
+	}
+	return config, nil
+}
+
+// quote writes a value for a libpq connection string.
+func quote(value string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value) + "'"
+}
+
+// ConnInfo is the libpq connection string for PostgreSQL's own use: primary_conninfo and
+// CREATE SUBSCRIPTION. It names a passfile and never holds a password.
+func (l Login) ConnInfo(applicationName string) string {
+	return fmt.Sprintf("host=%s port=%d dbname=%s user=%s passfile=%s application_name=%s sslmode=disable",
+		quote(l.Address.Host), l.Address.Port, quote(l.Database), quote(l.User), quote(l.Passfile), quote(applicationName))
+}
+
+// dialAs connects to a Unix socket as another user: the kernel notes the effective uid of the
+// thread that calls connect (unix(7), SO_PEERCRED), and on Linux a raw setresuid changes that of
+// one thread alone (nptl(7)). The thread is given back only if its uid was.
+func dialAs(uid int) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		type dialed struct {
+			conn net.Conn
+			err  error
+		}
+		done := make(chan dialed, 1)
+		go func() {
+			runtime.LockOSThread()
+			if err := setThreadEUID(uid); err != nil {
+				done <- dialed{nil, fmt.Errorf("become uid %d: %w", uid, err)}
+				return // the locked thread ends with its goroutine
+			}
+			var dialer net.Dialer
+			conn, err := dialer.DialContext(ctx, network, address)
+			if setThreadEUID(os.Getuid()) == nil {
+				runtime.UnlockOSThread()
+			}
+			done <- dialed{conn, err}
+		}()
+		result := <-done
+		return result.conn, result.err
+	}
+}
+
+func setThreadEUID(uid int) error {
+	const keep = ^uintptr(0)
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_SETRESUID, keep, uintptr(uid), keep); errno != 0 { //nolint:gosec // uids are not negative
+		return errno
+	}
+	return nil
+}

@@ -1,0 +1,61 @@
+package run
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+)
+
+// User is the operating system user that a program runs as.
+type User struct {
+	Name string
+	UID  int
+	GID  int
+	Home string
+}
+
+// LookupUser finds a user by name, and refuses one that this process cannot become.
+func LookupUser(name string) (User, error) {
+	found, err := user.Lookup(name)
+	if err != nil {
+		return User{}, fmt.Errorf("look up operating system user: %w", err)
+	}
+	return asUser(found)
+}
+
+// LookupUID finds a user by number, as the owner of a file is given.
+func LookupUID(uid int) (User, error) {
+	found, err := user.LookupId(strconv.Itoa(uid))
+	if err != nil {
+		return User{}, fmt.Errorf("look up operating system user: %w", err)
+	}
+	return asUser(found)
+}
+
+func asUser(found *user.User) (User, error) {
+	uid, err := strconv.Atoi(found.Uid)
+	if err != nil {
+		return User{}, fmt.Errorf("user %s has no numeric uid: %w", found.Username, err)
+	}
+	gid, err := strconv.Atoi(found.Gid)
+	if err != nil {
+		return User{}, fmt.Errorf("user %s has no numeric gid: %w", found.Username, err)
+	}
+	u := User{Name: found.Username, UID: uid, GID: gid, Home: found.HomeDir}
+	if !u.Reachable() {
+		return User{}, fmt.Errorf("programs of user %s cannot be run from user id %d; run pgleap as %s or as root", u.Name, os.Geteuid(), u.Name)
+	}
+	return u, nil
+}
+
+// Reachable tells whether this process can run programs as u.
+func (u User) Reachable() bool { return os.Geteuid() == 0 || os.Geteuid() == u.UID }
+
+// Chown gives a path to u; nothing to do when pgleap itself runs as u.
+func (u User) Chown(path string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return os.Lchown(path, u.UID, u.GID)
+}

@@ -1,0 +1,31 @@
+package upgrade
+
+import "time"
+
+// Outcome is how an upgrade ended.
+type Outcome struct {
+	Status     Status      `json:"status"`
+	Reason     string      `json:"reason,omitempty"` // why it failed or was cancelled: a sentence
+	Switchover *Switchover `json:"switchover,omitempty"`
+}
+
+// Switchover is what one switchover did.
+type Switchover struct {
+	Switched bool `json:"switched"` // false: everything is as it was on the source
+	// Reason tells why it did not switch.
+	Reason string `json:"reason,omitempty"`
+	// Steps are the parts of the critical section with their durations, in order.
+	Steps []StepDuration `json:"steps"`
+	// Pause is the time from the first PAUSE to the last RESUME.
+	Pause      time.Duration `json:"pause"`
+	StartedAt  time.Time     `json:"startedAt"`  // clients began to wait
+	EndedAt    time.Time     `json:"endedAt"`    // clients went on
+	SourceLSN  string        `json:"sourceLSN"`  // the source's insert LSN when it stood still
+	TargetPort int           `json:"targetPort"` // where clients are now, when Switched
+}
+
+// StepDuration is a step of the switchover and the time it took.
+type StepDuration struct {
+	Step     string        `json:"step"`
+	Duration time.Duration `json:"duration"`
+}

@@ -1,0 +1,69 @@
+package upgrade
+
+import (
+	"slices"
+	"time"
+)
+
+// ReportValidity is how long a report can be used, unless what it saw changes.
+const ReportValidity = 7 * 24 * time.Hour
+
+// Severity is what a finding means for an upgrade.
+type Severity string
+
+// A blocker stops the upgrade; a warning needs a DBA's eye; an info is good to know.
+const (
+	Blocker Severity = "blocker"
+	Warning Severity = "warning"
+	Info    Severity = "info"
+)
+
+// Finding is one thing that a check found.
+type Finding struct {
+	Check    string   `json:"check"` // id of the check, such as "replica-identity"
+	Title    string   `json:"title"`
+	Severity Severity `json:"severity"`
+	// Objects are what was found, schema-qualified and led by the database, at most MaxObjects of Total.
+	Objects []string `json:"objects,omitempty"`
+	Total   int      `json:"total"`
+	Why     string   `json:"why"`
+	Remedy  string   `json:"remedy"`
+	// RemedySQL is ready to run, each statement in the database named before the colon, if one exists.
+	RemedySQL []RemedySQL `json:"remedySQL,omitempty"`
+	// Acceptable tells whether the user may accept the objects by name (Options.Accepted).
+	Acceptable bool `json:"acceptable,omitempty"`
+	// Accepted tells that the user accepted every object, which makes a blocker a warning.
+	Accepted bool `json:"accepted,omitempty"`
+}
+
+// RemedySQL is a statement and the database it is to be run in.
+type RemedySQL struct {
+	Database string `json:"database"`
+	SQL      string `json:"sql"`
+}
+
+// MaxObjects caps Finding.Objects.
+const MaxObjects = 100
+
+// Report is the result of a precheck of an instance for a target version and a mode.
+type Report struct {
+	Number      int64      `json:"number"`
+	ID          string     `json:"id"` // UUID
+	Instance    string     `json:"instance"`
+	Mode        Mode       `json:"mode"`
+	Source      VersionNum `json:"source"`
+	Target      VersionNum `json:"target"`
+	Fingerprint string     `json:"fingerprint"` // of what the checks saw
+	Findings    []Finding  `json:"findings"`
+	// NotChecked names checks that could not be carried out, each with the reason.
+	NotChecked []string  `json:"notChecked,omitempty"`
+	CheckedAt  time.Time `json:"checkedAt"`
+	ValidUntil time.Time `json:"validUntil"`
+}
+
+// Passed tells whether nothing stands in the way of an upgrade.
+func (r Report) Passed() bool {
+	return len(r.NotChecked) == 0 && !slices.ContainsFunc(r.Findings, func(f Finding) bool {
+		return f.Severity == Blocker
+	})
+}

@@ -1,0 +1,126 @@
+package step
+
+import "github.com/pgleap/pgleap/internal/upgrade"
+
+// Short host activities: they answer within seconds and change nothing.
+const (
+	// Discover lists the clusters of the host. Argument: none (nil); result: []Discovered.
+	Discover = "Discover"
+	// Inspect asks a running cluster who it is. Argument: InspectArgs; result: upgrade.Cluster.
+	Inspect = "Inspect"
+	// ChooseTarget decides on the target of an upgrade, and refuses what cannot be.
+	// Argument: ChooseTargetArgs; result: upgrade.Cluster.
+	ChooseTarget = "ChooseTarget"
+	// Fingerprint tells what a report would see now. Argument: upgrade.Plan; result: string.
+	Fingerprint = "Fingerprint"
+)
+
+// Host activities around the endpoint.
+const (
+	// MakeEndpoint starts a PgBouncer for an instance, or adopts one. Idempotent.
+	// Argument: MakeEndpointArgs; result: upgrade.Endpoint.
+	MakeEndpoint = "MakeEndpoint"
+	// RemoveEndpoint stops an owned PgBouncer and removes its files; an adopted one is left alone.
+	// Argument: upgrade.Endpoint.
+	RemoveEndpoint = "RemoveEndpoint"
+)
+
+// Host activities of an upgrade, in the order of the story. Unless noted, the argument is
+// upgrade.Plan and the result is Done.
+const (
+	Precheck          = "Precheck" // argument: PrecheckArgs; result: upgrade.Report
+	PrepareSource     = "PrepareSource"
+	BaseBackup        = "BaseBackup"   // long
+	StreamClone       = "StreamClone"  // long: until the clone streams and is close behind
+	CreateSlots       = "CreateSlots"  // long: waits for running transactions; result: Handover
+	PromoteClone      = "PromoteClone" // argument: HandoverArgs
+	InitTarget        = "InitTarget"
+	PgUpgrade         = "PgUpgrade" // long
+	StartTarget       = "StartTarget"
+	Subscribe         = "Subscribe" // argument: HandoverArgs
+	UpdateExtensions  = "UpdateExtensions"
+	CollectStatistics = "CollectStatistics" // long
+	// Synchronize follows the lag until it is cancelled, or, when asked to, until the lag is small.
+	Synchronize = "Synchronize" // long; argument: SynchronizeArgs
+	// SwitchOver is the critical section; result: upgrade.Switchover. Not switching is a result,
+	// not an error: it says why. After a crash it finishes or undoes what its journal tells.
+	SwitchOver = "SwitchOver"
+	// FenceForGood bars the source's pg_hba.conf after the switchover.
+	FenceForGood = "FenceForGood"
+	// Finish removes what the replication needed, on both sides, and reports the target as it is now.
+	Finish = "Finish" // result: FinishResult
+	// Discard undoes everything before the switchover: the source is as it was, the target gone.
+	Discard = "Discard"
+)
+
+// Done is the result of a step that only has something to tell.
+type Done struct {
+	Events []upgrade.Event `json:"events,omitempty"`
+}
+
+// Discovered is a cluster found on the host.
+type Discovered struct {
+	Cluster upgrade.Cluster `json:"cluster"`
+	Running bool            `json:"running"`
+	// Problem tells why the cluster cannot be used as it is, in a sentence. Empty: none is known.
+	Problem string `json:"problem,omitempty"`
+}
+
+// InspectArgs finds a cluster by its data directory, or else by its port.
+type InspectArgs struct {
+	Pgdata    string `json:"pgdata,omitempty"`
+	Port      int    `json:"port,omitempty"`
+	Superuser string `json:"superuser,omitempty"` // default: the bootstrap superuser, then the owner's name
+}
+
+// ChooseTargetArgs is what the user wants of the target.
+type ChooseTargetArgs struct {
+	Source upgrade.Cluster `json:"source"`
+	Major  upgrade.Major   `json:"major"`
+	Pgdata string          `json:"pgdata,omitempty"` // empty: beside the source's, by the host's custom
+	Port   int             `json:"port,omitempty"`   // 0: a free one
+}
+
+// MakeEndpointArgs is what the user wants of the endpoint.
+type MakeEndpointArgs struct {
+	Instance string          `json:"instance"`
+	Cluster  upgrade.Cluster `json:"cluster"`
+	// Endpoint with Owned set and Listen.Port (0: a free one) makes one; otherwise Console and
+	// Ini tell which PgBouncer to adopt.
+	Endpoint upgrade.Endpoint `json:"endpoint"`
+}
+
+// Slot is the logical slot of one database on the source.
+type Slot struct {
+	Database    string `json:"database"`
+	DatabaseOID uint32 `json:"databaseOID"` // on the source
+	Name        string `json:"name"`
+	LSN         string `json:"lsn"` // its consistent point
+}
+
+// Handover is the exact point at which physical replication ends and logical replication begins.
+type Handover struct {
+	Done
+	LSN   string `json:"lsn"` // X: not before any slot's consistent point
+	Slots []Slot `json:"slots"`
+}
+
+// HandoverArgs is a plan with its hand-over.
+type HandoverArgs struct {
+	Plan     upgrade.Plan `json:"plan"`
+	Handover Handover     `json:"handover"`
+}
+
+// SynchronizeArgs says when Synchronize ends by itself.
+type SynchronizeArgs struct {
+	Plan upgrade.Plan `json:"plan"`
+	// UntilReady ends it as soon as a switchover can be expected to succeed.
+	UntilReady bool `json:"untilReady"`
+}
+
+// FinishResult tells how the target stands when the upgrade is over.
+type FinishResult struct {
+	Done
+	Cluster  upgrade.Cluster  `json:"cluster"`
+	Endpoint upgrade.Endpoint `json:"endpoint"`
+}

@@ -1,0 +1,38 @@
+package step
+
+import "github.com/pgleap/pgleap/internal/upgrade"
+
+// Activities on the server: they write the record. All are idempotent by task number and,
+// for events, by the key of the batch.
+const (
+	// Record writes down where a task stands. Argument: RecordArgs.
+	Record = "Record"
+	// SaveReport stores a report and ends its task. Argument: upgrade.Report.
+	SaveReport = "SaveReport"
+	// EndTask writes how a task ended. Argument: EndTaskArgs.
+	EndTask = "EndTask"
+	// MoveInstance makes the target the instance's cluster. Argument: MoveInstanceArgs.
+	MoveInstance = "MoveInstance"
+)
+
+// RecordArgs is a batch of what happened.
+type RecordArgs struct {
+	Number     int64               `json:"number"`
+	Key        string              `json:"key"` // unique within the task: a batch written twice counts once
+	Phase      upgrade.Phase       `json:"phase,omitempty"`
+	Events     []upgrade.Event     `json:"events,omitempty"`
+	Switchover *upgrade.Switchover `json:"switchover,omitempty"`
+}
+
+// EndTaskArgs is the end of a task.
+type EndTaskArgs struct {
+	Number  int64           `json:"number"`
+	Outcome upgrade.Outcome `json:"outcome"`
+}
+
+// MoveInstanceArgs names the instance and what it is made of now.
+type MoveInstanceArgs struct {
+	Instance string           `json:"instance"`
+	Cluster  upgrade.Cluster  `json:"cluster"`
+	Endpoint upgrade.Endpoint `json:"endpoint"`
+}

@@ -1,0 +1,42 @@
+package step
+
+import (
+	"strconv"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// The workflows, by the names they are registered under.
+const (
+	WorkflowZeroDowntime = "ZeroDowntime" // argument: upgrade.Plan; result: upgrade.Outcome
+	WorkflowPrecheck     = "Precheck"     // argument: PrecheckArgs; result: upgrade.Report
+	WorkflowAsk          = "Ask"          // argument: Question; result: that of the activity
+)
+
+// The signals that a running ZeroDowntime workflow takes. None has a payload.
+const (
+	SignalSwitch    = "switch"    // start the switchover, when synchronizing
+	SignalInterrupt = "interrupt" // abort this switchover, back to synchronizing
+	SignalCancel    = "cancel"    // abandon the upgrade
+)
+
+// UpgradeWorkflowID is the id of the workflow of an upgrade.
+func UpgradeWorkflowID(number int64) string { return "upgrade-" + strconv.FormatInt(number, 10) }
+
+// PrecheckWorkflowID is the id of the workflow of a precheck.
+func PrecheckWorkflowID(number int64) string { return "precheck-" + strconv.FormatInt(number, 10) }
+
+// Question has one host activity carried out and its result returned, with a deadline of seconds:
+// it serves what a user waits for, such as discovery.
+type Question struct {
+	Host     string `json:"host"`
+	Activity string `json:"activity"` // one of the short host activities below
+	Argument any    `json:"argument"`
+}
+
+// PrecheckArgs says what to check. Plan is complete but for what only a passed report decides.
+type PrecheckArgs struct {
+	Number int64        `json:"number"` // of the precheck's task
+	ID     string       `json:"id"`
+	Plan   upgrade.Plan `json:"plan"`
+}
