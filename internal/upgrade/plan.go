@@ -129,9 +129,6 @@ func (p Plan) ClonePgdata() string { return filepath.Join(p.Workdir(), "clone") 
 // Passfile is the .pgpass file with the password of pgleap's role.
 func (p Plan) Passfile() string { return filepath.Join(p.Workdir(), "passfile") }
 
-// Journal is the switchover's journal.
-func (p Plan) Journal() string { return filepath.Join(p.Workdir(), "switchover.journal") }
-
 // Transcript is the file that keeps the output of a program run for this upgrade.
 func (p Plan) Transcript(program string) string {
 	return filepath.Join(p.Workdir(), "transcripts", program+".log")

@@ -19,14 +19,25 @@ const (
 )
 
 // ports are where the services listen, all on loopback.
-type ports struct{ frontend, history, matching, worker int }
+type ports struct{ frontend, history, matching int }
 
 func (p ports) byService() map[primitives.ServiceName]int {
 	return map[primitives.ServiceName]int{
 		primitives.FrontendService: p.frontend,
 		primitives.HistoryService:  p.history,
 		primitives.MatchingService: p.matching,
-		primitives.WorkerService:   p.worker,
+	}
+}
+
+// services are those that run. Temporal's fourth, worker, executes workflows of its own: Temporal
+// Schedules, batch operations, deleting namespaces, scavenging a shared database. We use none of
+// them, and it is a fifth of the memory, most of the idle load and the second that a stop takes.
+// Finished workflows are removed by the history service.
+func services() []string {
+	return []string{
+		string(primitives.FrontendService),
+		string(primitives.HistoryService),
+		string(primitives.MatchingService),
 	}
 }
 
@@ -85,12 +96,14 @@ func sqlConfig(file string) *config.SQL {
 }
 
 // hosts tell the services where the others are. Without them Temporal forms a gossip ring, of
-// which we have no use: four more ports, in clear unless told otherwise, and seconds to start.
+// which we have no use: a further port for each, in clear unless told otherwise, and polling.
 func hosts(p ports) map[primitives.ServiceName]static.Hosts {
 	h := map[primitives.ServiceName]static.Hosts{}
 	for service, port := range p.byService() {
 		h[service] = static.SingleLocalHost(address(port))
 	}
+	// Temporal insists on an address for it (ServerOptionsProvider in its temporal/fx.go).
+	h[primitives.WorkerService] = static.Hosts{All: []string{address(p.frontend)}}
 	return h
 }
 
@@ -98,8 +111,18 @@ func hosts(p ports) map[primitives.ServiceName]static.Hosts {
 // load.
 func dynamicConfig() dynamicconfig.StaticClient {
 	return dynamicconfig.StaticClient{
+		// Partitions spread a task queue over hosts; each polls its parent.
 		dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():  1,
 		dynamicconfig.MatchingNumTaskqueueWritePartitions.Key(): 1,
+
+		// Workers of the task queues' schedulers: 2,240 goroutines by default. More than these
+		// could only queue for the one SQLite connection.
+		dynamicconfig.TimerProcessorSchedulerWorkerCount.Key():                  64,
+		dynamicconfig.MemoryTimerProcessorSchedulerWorkerCount.Key():            8,
+		dynamicconfig.TransferProcessorSchedulerWorkerCount.Key():               64,
+		dynamicconfig.VisibilityProcessorSchedulerWorkerCount.Key():             16,
+		dynamicconfig.ReplicationProcessorSchedulerWorkerCount.Key():            1,
+		dynamicconfig.ReplicationLowPriorityProcessorSchedulerWorkerCount.Key(): 1,
 	}
 }
 

@@ -7,22 +7,26 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 
 	"go.temporal.io/server/common/log"
 	"go.temporal.io/server/common/log/tag"
 )
 
+// noHTTP begins a warning of every start, that a door which we keep shut is shut.
+const noHTTP = "HTTP API port has not been set"
+
 // logger passes what Temporal logs from warn on to slog.
 type logger struct {
 	slog  *slog.Logger
-	fatal *fatal
+	phase *phase
 }
 
 var _ log.WithLogger = logger{}
 
 func newLogger(l *slog.Logger) logger {
-	return logger{slog: l.With("component", "temporal-engine"), fatal: &fatal{starting: true, exit: os.Exit}}
+	return logger{slog: l.With("component", "temporal-engine"), phase: &phase{now: building, exit: os.Exit}}
 }
 
 // Debug implements log.Logger. Temporal's debug and info records tell of its inner workings;
@@ -49,15 +53,18 @@ func (l logger) Panic(msg string, tags ...tag.Tag) {
 
 // Fatal implements log.Logger. It does not return.
 func (l logger) Fatal(msg string, tags ...tag.Tag) {
-	l.fatal.end(l, fatalError(msg, tags))
+	l.phase.fatal(l.slog, fatalError(msg, tags))
 }
 
 // With implements log.WithLogger.
 func (l logger) With(tags ...tag.Tag) log.Logger {
-	return logger{slog: l.slog.With(attrs(tags)...), fatal: l.fatal}
+	return logger{slog: l.slog.With(attrs(tags)...), phase: l.phase}
 }
 
 func (l logger) write(level slog.Level, msg string, tags []tag.Tag) {
+	if l.phase.is(stopping) || strings.HasPrefix(msg, noHTTP) {
+		return
+	}
 	if ctx := context.Background(); l.slog.Enabled(ctx, level) {
 		l.slog.Log(ctx, level, msg, attrs(tags)...)
 	}
@@ -86,39 +93,60 @@ func fatalError(msg string, tags []tag.Tag) error {
 	return err
 }
 
-// fatal is what Temporal's Fatal does to us. It means to end the process, as is right for a
-// program of its own. While the engine starts, it ends only the goroutine that called and
-// becomes Start's error: a port that someone else took a moment ago is no reason to die.
-// Afterwards there is no way to stop a part of the engine, and the process must end.
-type fatal struct {
-	mu       sync.Mutex
-	starting bool
-	err      error
-	exit     func(code int)
+// The life of an engine.
+const (
+	building int32 = iota
+	starting
+	running
+	stopping // the services warn of each other's end
+)
+
+// phase is where the engine is in its life. It decides what Temporal's Fatal does to us, which
+// means to end the process, as is right for a program of its own.
+//
+// Until the engine runs, it becomes an error of Start: a port that someone else took a moment ago
+// is no reason to die. While the services are built, all in one goroutine, it unwinds that by a
+// panic, as the listeners are opened within a sync.OnceValue, which Goexit must not leave. While
+// they are started, by goroutines of fx, it ends the one that called, which fx knows to handle.
+// Once the engine runs there is no way to stop one part of it, and the process ends.
+type phase struct {
+	mu   sync.Mutex
+	now  int32
+	err  error
+	exit func(code int)
 }
 
-func (f *fatal) end(l logger, err error) {
-	f.mu.Lock()
-	starting := f.starting
-	if f.err == nil {
-		f.err = err
+// enter begins the next phase, or returns what was fatal in the last.
+func (p *phase) enter(next int32) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err == nil || next == stopping {
+		p.now = next
 	}
-	f.mu.Unlock()
-	if starting {
-		runtime.Goexit()
+	return p.err
+}
+
+func (p *phase) is(which int32) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.now == which
+}
+
+// fatal does not return.
+func (p *phase) fatal(l *slog.Logger, err error) {
+	p.mu.Lock()
+	if p.err == nil {
+		p.err = err
 	}
-	l.slog.Error("the embedded engine cannot go on, so pgleap ends; "+
-		"start it again, and running upgrades continue from the step they were in", "error", err)
-	f.exit(1)
+	now := p.now
+	p.mu.Unlock()
+	switch now {
+	case building:
+		panic(err)
+	case running:
+		l.Error("the embedded engine cannot go on, so pgleap ends; "+
+			"start it again, and running upgrades continue from the step they were in", "error", err)
+		p.exit(1)
+	}
 	runtime.Goexit()
-}
-
-// started closes the time in which Fatal is forgiven, unless it was called.
-func (f *fatal) started() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.err == nil {
-		f.starting = false
-	}
-	return f.err
 }

@@ -1,11 +1,12 @@
-// Package embedded runs a whole Temporal server inside the process: all services, one SQLite
-// file, loopback only, mutual TLS on every port. It is the only importer of go.temporal.io/server.
+// Package embedded runs a Temporal server inside the process: one SQLite file, loopback only,
+// mutual TLS on every port. It is the only importer of go.temporal.io/server.
 //
 // The file is disposable: the catalogue is the record of what was done, and what must be known
 // to go on is looked up in the world.
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,8 +48,8 @@ type Config struct {
 // Server is a running engine.
 type Server struct {
 	temporal temporal.Server
-	address  string
-	log      *slog.Logger
+	ports    ports
+	log      logger
 }
 
 // Start runs the engine and returns when its namespace can be used. There can be one engine a
@@ -84,56 +85,60 @@ func start(ctx context.Context, cfg Config, choose func() (ports, error)) (*Serv
 }
 
 // Address is host:port of the frontend. It changes with every start.
-func (s *Server) Address() string { return s.address }
+func (s *Server) Address() string { return address(s.ports.frontend) }
 
 // Stop ends the engine. Workers must have been stopped before.
 func (s *Server) Stop() {
+	_ = s.log.phase.enter(stopping)
 	if err := s.temporal.Stop(); err != nil {
-		s.log.Warn("stop engine", "error", err)
+		s.log.slog.Warn("stop engine", "error", err)
 	}
 }
 
-// startOn starts the services on these ports. It does so in a goroutine of its own, because
-// Temporal's Fatal ends whichever goroutine calls it (see fatal).
+// startOn starts the services on these ports.
 func startOn(ctx context.Context, cfg Config, p ports, file string) (*Server, error) {
-	l := newLogger(cfg.Logger)
-	s := &Server{address: address(p.frontend), log: l.slog}
+	s := &Server{ports: p, log: newLogger(cfg.Logger)}
+	if err := s.build(cfg, file); err != nil {
+		return nil, err
+	}
 	done := make(chan error, 1)
 	go func() {
-		err := errors.New("a service ended while it started")
-		defer func() { done <- errors.Join(l.fatal.started(), err) }()
-		if s.temporal, err = newTemporal(cfg, p, file, l); err == nil {
-			err = s.temporal.Start()
-		}
+		err := s.temporal.Start()
+		done <- cmp.Or(s.log.phase.enter(running), err)
 	}()
 	var err error
 	select {
 	case err = <-done:
+		if err == nil {
+			err = awaitNamespace(ctx, s.Address(), cfg.Keys)
+		}
 	case <-ctx.Done():
-		// Nothing waits for the start any more, nor can it be stopped half-way: the caller
-		// is about to give up the process.
-		return nil, fmt.Errorf("wait for services: %w", context.Cause(ctx))
-	}
-	if err == nil {
-		err = awaitNamespace(ctx, s.address, cfg.Keys)
-	}
-	if err != nil && s.temporal != nil {
-		s.Stop()
+		err = fmt.Errorf("wait for services: %w", context.Cause(ctx))
 	}
 	if err != nil {
+		s.Stop()
 		return nil, err
 	}
 	return s, nil
 }
 
-func newTemporal(cfg Config, p ports, file string, l logger) (temporal.Server, error) {
+// build makes the services, which includes opening their ports.
+func (s *Server) build(cfg Config, file string) (err error) {
+	defer func() {
+		// See phase: this is Temporal's Fatal. Any other panic goes on.
+		if r := recover(); r != nil {
+			if err = s.log.phase.enter(starting); err == nil {
+				panic(r)
+			}
+		}
+	}()
 	server, client := cfg.Keys.ServerTLS(), cfg.Keys.ClientTLS()
-	return temporal.NewServer(
-		temporal.WithConfig(staticConfig(p, file)),
-		temporal.ForServices(temporal.DefaultServices),
-		temporal.WithStaticHosts(hosts(p)),
+	s.temporal, err = temporal.NewServer(
+		temporal.WithConfig(staticConfig(s.ports, file)),
+		temporal.ForServices(services()),
+		temporal.WithStaticHosts(hosts(s.ports)),
 		temporal.WithDynamicConfigClient(dynamicConfig()),
-		temporal.WithLogger(l),
+		temporal.WithLogger(s.log),
 		temporal.WithTLSConfigFactory(&encryption.FixedTLSConfigProvider{
 			InternodeServerConfig: server, InternodeClientConfig: client,
 			FrontendServerConfig: server, FrontendClientConfig: client,
@@ -144,6 +149,7 @@ func newTemporal(cfg Config, p ports, file string, l logger) (temporal.Server, e
 			return authorization.NewNoopClaimMapper()
 		}),
 	)
+	return cmp.Or(s.log.phase.enter(starting), err)
 }
 
 // awaitNamespace asks for the namespace until there is an answer.
@@ -172,7 +178,7 @@ func awaitNamespace(ctx context.Context, address string, keys *durable.Keys) err
 // before the services open them, since Temporal takes numbers, not listeners.
 func freePorts() (ports, error) {
 	var p ports
-	for _, port := range []*int{&p.frontend, &p.history, &p.matching, &p.worker} {
+	for _, port := range []*int{&p.frontend, &p.history, &p.matching} {
 		l, err := net.Listen("tcp", net.JoinHostPort(loopback, "0"))
 		if err != nil {
 			return ports{}, fmt.Errorf("choose port: %w", err)

@@ -109,7 +109,7 @@ func setUpSchema(ctx context.Context, file string) error {
 	if version == schemaDone {
 		return nil
 	}
-	if err := sqlite.SetupSchemaOnDB(schemaTx{Tx: tx}); err != nil {
+	if err := sqlite.SetupSchemaOnDB(schemaTx{tx: tx}); err != nil {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaDone)); err != nil {
@@ -121,12 +121,12 @@ func setUpSchema(ctx context.Context, file string) error {
 // schemaTx lends SetupSchemaOnDB a transaction to execute in, which is all that it does.
 type schemaTx struct {
 	sqlplugin.AdminDB
-	*sql.Tx
+	tx *sql.Tx
 }
 
 // Exec implements sqlplugin.AdminDB.
 func (s schemaTx) Exec(statement string, args ...any) error {
-	_, err := s.Tx.Exec(statement, args...)
+	_, err := s.tx.Exec(statement, args...)
 	return err
 }
 

@@ -42,8 +42,9 @@ const (
 	CollectStatistics = "CollectStatistics" // long
 	// Synchronize follows the lag until it is cancelled, or, when asked to, until the lag is small.
 	Synchronize = "Synchronize" // long; argument: SynchronizeArgs
-	// SwitchOver is the critical section; result: upgrade.Switchover. Not switching is a result,
-	// not an error: it says why. After a crash it finishes or undoes what its journal tells.
+	// SwitchOver is the critical section; argument: SwitchOverArgs; result: upgrade.Switchover. Not
+	// switching is a result, not an error: it says why. After a crash it finishes or undoes what
+	// its journal tells.
 	SwitchOver = "SwitchOver"
 	// FenceForGood bars the source's pg_hba.conf after the switchover.
 	FenceForGood = "FenceForGood"
@@ -116,6 +117,12 @@ type SynchronizeArgs struct {
 	Plan upgrade.Plan `json:"plan"`
 	// UntilReady ends it as soon as a switchover can be expected to succeed.
 	UntilReady bool `json:"untilReady"`
+}
+
+// SwitchOverArgs numbers the attempts of an upgrade to switch over: each has a journal of its own.
+type SwitchOverArgs struct {
+	Plan    upgrade.Plan `json:"plan"`
+	Attempt int          `json:"attempt"`
 }
 
 // FinishResult tells how the target stands when the upgrade is over.

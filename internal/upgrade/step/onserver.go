@@ -7,7 +7,7 @@ import "github.com/pgleap/pgleap/internal/upgrade"
 const (
 	// Record writes down where a task stands. Argument: RecordArgs.
 	Record = "Record"
-	// SaveReport stores a report and ends its task. Argument: upgrade.Report.
+	// SaveReport stores a report. Argument: upgrade.Report.
 	SaveReport = "SaveReport"
 	// EndTask writes how a task ended. Argument: EndTaskArgs.
 	EndTask = "EndTask"

@@ -1,0 +1,78 @@
+# pgleap: "make help" lists what there is to make.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# The PostgreSQL versions that the tests cover; "make test PGLEAP_TEST_VERSIONS=13,15,17,18,19".
+PGLEAP_TEST_VERSIONS ?= 15,17
+export PGLEAP_TEST_VERSIONS
+
+# What "make demo" upgrades from and to; KEEP=1 leaves the server up.
+FROM ?= 15
+TO ?= 17
+KEEP ?= 0
+
+# One set of flags for build, tests and linters, so that the embedded engine is compiled once: it takes
+# minutes. Without cgo the binary runs on hosts with another C library.
+export CGO_ENABLED := 0
+export GOFLAGS := $(strip $(shell go env GOFLAGS) -trimpath -tags=disable_grpc_modules)
+
+tool := go tool -modfile=tools/go.mod
+comma := ,
+versions = $(subst $(comma), ,$(PGLEAP_TEST_VERSIONS))
+code = $(wildcard cmd internal bench test)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: tools
+tools: # what demo and tests need from the system
+	@scripts/install-tools
+
+.PHONY: setup
+setup: tools ## install what the tests need: pgbouncer, patchelf, PostgreSQL $(PGLEAP_TEST_VERSIONS)
+	@# 3: a version cannot be had; the tests that need it are skipped by name
+	@scripts/install-postgres $(versions) || [ $$? -eq 3 ]
+
+.PHONY: build
+build: ## build bin/pgleap
+	go build -ldflags '-s -w' -o bin/pgleap ./cmd/pgleap
+
+.PHONY: test
+test: test-unit test-e2e ## run all tests
+
+.PHONY: test-unit
+test-unit: setup ## run the tests beside the code (they use real PostgreSQL clusters)
+	go test ./internal/... ./cmd/...
+
+.PHONY: test-e2e
+test-e2e: setup build ## run the end-to-end tests against the built binary
+	go test -count=1 -timeout 25m ./test/...
+
+.PHONY: lint
+lint: ## check formatting, go vet, golangci-lint, and that workflows are deterministic
+	@files=$$($(tool) gofumpt -l $(code)); \
+		[ -z "$$files" ] || { echo "not formatted, run \"make format\":"; echo "$$files"; exit 1; }
+	go vet ./...
+	$(tool) golangci-lint run ./...
+	$(tool) workflowcheck ./internal/upgrade/flow
+
+.PHONY: format
+format: ## format the code
+	$(tool) gofumpt -w $(code)
+
+.PHONY: bench-switchover
+bench-switchover: setup ## measure the switchover against the naive recipe
+	go run ./bench/switchover
+
+.PHONY: demo
+demo: tools ## upgrade a PostgreSQL under load: FROM=15 TO=17, KEEP=1 leaves the server up
+	@scripts/install-postgres $(FROM) $(TO)
+	@$(MAKE) --no-print-directory build
+	go run ./test/demo -from=$(FROM) -to=$(TO) -keep=$(if $(filter 1 yes true,$(KEEP)),true,false)
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin build

@@ -1,0 +1,235 @@
+// Package app wires the server: catalogue, engine, workers, agent and the API.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/pgleap/pgleap/internal/agent"
+	"github.com/pgleap/pgleap/internal/api/native"
+	"github.com/pgleap/pgleap/internal/catalog"
+	"github.com/pgleap/pgleap/internal/config"
+	"github.com/pgleap/pgleap/internal/control"
+	"github.com/pgleap/pgleap/internal/durable"
+	"github.com/pgleap/pgleap/internal/durable/embedded"
+	"github.com/pgleap/pgleap/internal/upgrade/flow"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+	"github.com/pgleap/pgleap/internal/work/onserver"
+)
+
+// Server is pgleap's server, with all that it runs.
+type Server struct {
+	config  config.Server
+	log     *slog.Logger
+	closers []func() // in the order of their making
+	control *control.Control
+	listen  net.Listener
+	http    *http.Server
+}
+
+// Start brings everything up and returns when the API answers.
+func Start(ctx context.Context, c config.Server, log *slog.Logger) (_ *Server, err error) {
+	s := &Server{config: c, log: log}
+	defer func() {
+		if err != nil {
+			s.stop()
+		}
+	}()
+	if err := s.lockState(); err != nil {
+		return nil, err
+	}
+	record, err := s.openCatalog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	temporal, key, err := s.startEngine(ctx, record)
+	if err != nil {
+		return nil, err
+	}
+	hostID, err := hostID(ctx, record)
+	if err != nil {
+		return nil, err
+	}
+	s.control = control.New(control.Deps{
+		Catalog: record, Temporal: temporal, Converter: durable.NewDataConverter(key), Host: hostID, Log: log,
+	})
+	if err := s.startWorkers(ctx, temporal, record, hostID); err != nil {
+		return nil, err
+	}
+	if err := s.serve(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Address is where the API listens.
+func (s *Server) Address() string { return s.listen.Addr().String() }
+
+// Run serves until ctx ends, then stops everything in order.
+func (s *Server) Run(ctx context.Context) error {
+	failed := make(chan error, 1)
+	go func() { failed <- s.http.Serve(s.listen) }()
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	go s.control.Watch(watching)
+	if err := s.announce(); err != nil {
+		s.stop()
+		return err
+	}
+	s.log.InfoContext(ctx, "ready", "address", s.Address(), "state", s.config.StateDir)
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	s.stop()
+	if err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}
+
+// stop undoes Start, last things first.
+func (s *Server) stop() {
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		s.closers[i]()
+	}
+	s.closers = nil
+}
+
+func (s *Server) lockState() error {
+	// Others must pass through to what belongs to them, PgBouncer's directories; what is ours has
+	// its own mode.
+	if err := os.MkdirAll(s.config.StateDir, 0o711); err != nil { //nolint:gosec // see above
+		return fmt.Errorf("make the state directory: %w", err)
+	}
+	unlock, err := durable.LockDir(s.config.StateDir)
+	if err != nil {
+		return fmt.Errorf("take the state directory: %w", err)
+	}
+	s.closers = append(s.closers, unlock)
+	return nil
+}
+
+func (s *Server) openCatalog(ctx context.Context) (*catalog.Catalog, error) {
+	url := s.config.Catalog
+	if url == "" {
+		url = "sqlite://" + filepath.Join(s.config.StateDir, "catalog.db")
+	}
+	record, err := catalog.Open(ctx, url, s.log)
+	if err != nil {
+		return nil, fmt.Errorf("open the catalogue: %w", err)
+	}
+	s.closers = append(s.closers, func() { _ = record.Close() })
+	return record, nil
+}
+
+// startEngine starts the embedded engine and connects to it. An engine's file is of one version and
+// disposable, but while upgrades run it must stay what it is.
+func (s *Server) startEngine(ctx context.Context, record *catalog.Catalog) (client.Client, *durable.PayloadKey, error) {
+	dir := filepath.Join(s.config.StateDir, "engine")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, nil, fmt.Errorf("make the engine's directory: %w", err)
+	}
+	if err := retireOldEngine(ctx, record, dir); err != nil {
+		return nil, nil, err
+	}
+	key, err := durable.LoadOrCreateKey(filepath.Join(dir, "payload.key"))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the payload key: %w", err)
+	}
+	keys, err := durable.LoadOrCreateKeys(filepath.Join(dir, "keys"))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the engine's keys: %w", err)
+	}
+	engine, err := embedded.Start(ctx, embedded.Config{Dir: dir, Keys: keys, Logger: s.log})
+	if err != nil {
+		return nil, nil, fmt.Errorf("start the engine: %w", err)
+	}
+	s.closers = append(s.closers, engine.Stop)
+	temporal, err := durable.Dial(ctx, durable.Options{
+		Address: engine.Address(), Namespace: durable.Namespace, TLS: keys.ClientTLS(), Key: key, Logger: s.log,
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to the engine: %w", err)
+	}
+	s.closers = append(s.closers, temporal.Close)
+	return temporal, key, nil
+}
+
+func retireOldEngine(ctx context.Context, record *catalog.Catalog, dir string) error {
+	version, found, err := embedded.Leftover(dir)
+	if err != nil || !found {
+		return err
+	}
+	running, err := record.RunningTasks(ctx, "")
+	if err != nil {
+		return err
+	}
+	if len(running) > 0 {
+		return fmt.Errorf("task %d is running on engine version %s, and this program has %s: finish or cancel it with the program that began it, then start this one",
+			running[0].Number, version, embedded.Version)
+	}
+	return embedded.Discard(dir, version)
+}
+
+// hostID is this host's name for itself, kept in the record: a host that is renamed stays the same.
+func hostID(ctx context.Context, record *catalog.Catalog) (string, error) {
+	const setting = "host-id"
+	if id, err := record.Setting(ctx, setting); err == nil {
+		return id, nil
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("read the host's name: %w", err)
+	}
+	return name, record.SetSetting(ctx, setting, name)
+}
+
+func (s *Server) startWorkers(ctx context.Context, temporal client.Client, record *catalog.Catalog, hostID string) error {
+	worker := durable.NewWorker(temporal, durable.ServerQueue)
+	worker.RegisterWorkflowWithOptions(flow.ZeroDowntime, workflow.RegisterOptions{Name: step.WorkflowZeroDowntime})
+	worker.RegisterWorkflowWithOptions(flow.Precheck, workflow.RegisterOptions{Name: step.WorkflowPrecheck})
+	worker.RegisterWorkflowWithOptions(flow.Ask, workflow.RegisterOptions{Name: step.WorkflowAsk})
+	onserver.New(record, s.log, time.Now).Register(worker)
+	if err := worker.Start(); err != nil {
+		return fmt.Errorf("start the server's worker: %w", err)
+	}
+	s.closers = append(s.closers, worker.Stop)
+	stop, err := agent.New(s.config.Agent(hostID, s.log)).Start(ctx, temporal)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, stop)
+	return nil
+}
+
+func (s *Server) serve(ctx context.Context) error {
+	token, err := loadOrCreateToken(filepath.Join(s.config.StateDir, "token"))
+	if err != nil {
+		return err
+	}
+	s.listen, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.config.Listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s, choose another address with --listen: %w", s.config.Listen, err)
+	}
+	s.http = &http.Server{Handler: native.New(s.control, token, s.log), ReadHeaderTimeout: 10 * time.Second}
+	s.closers = append(s.closers, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		if s.http.Shutdown(ctx) != nil {
+			_ = s.http.Close() // streams do not end by themselves
+		}
+	})
+	return nil
+}

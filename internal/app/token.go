@@ -1,0 +1,50 @@
+package app
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/pgleap/pgleap/internal/pgconf"
+)
+
+// loadOrCreateToken reads the API's token, or makes one that only this user can read.
+func loadOrCreateToken(path string) (string, error) {
+	text, err := os.ReadFile(path)
+	if err == nil && strings.TrimSpace(string(text)) != "" {
+		return strings.TrimSpace(string(text)), nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read the token: %w", err)
+	}
+	token := rand.Text() + rand.Text()
+	if err := writePrivate(path, token+"\n"); err != nil {
+		return "", fmt.Errorf("write the token: %w", err)
+	}
+	return token, nil
+}
+
+// announce tells the command line where the server listens.
+func (s *Server) announce() error {
+	path := filepath.Join(s.config.StateDir, "address")
+	if err := writePrivate(path, s.Address()+"\n"); err != nil {
+		return fmt.Errorf("write the address: %w", err)
+	}
+	s.closers = append(s.closers, func() { _ = os.Remove(path) })
+	return nil
+}
+
+// writePrivate writes a file for this user alone, at once or not at all.
+func writePrivate(path, content string) error {
+	root, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer root.Close() //nolint:errcheck // nothing is lost with it
+	owner := pgconf.Owner{UID: os.Geteuid(), GID: os.Getegid()}
+	return pgconf.WriteFile(root, filepath.Base(path), []byte(content), owner, 0o600)
+}

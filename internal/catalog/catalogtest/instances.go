@@ -1,0 +1,83 @@
+package catalogtest
+
+import (
+	"testing"
+
+	"github.com/pgleap/pgleap/internal/catalog"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+func instances(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
+	t.Run("are read as they were added", func(t *testing.T) {
+		c := withInstances(t, open(t), orders())
+		got, err := c.Instance(t.Context(), "orders")
+		must(t, err)
+		same(t, "instance", got, orders())
+	})
+
+	t.Run("are listed by id", func(t *testing.T) {
+		c := withInstances(t, open(t), another("b"), another("a-1"), another("Z"), another("a_1"))
+		all, err := c.Instances(t.Context())
+		must(t, err)
+		var ids []string
+		for _, in := range all {
+			ids = append(ids, in.ID)
+		}
+		same(t, "ids", ids, []string{"Z", "a-1", "a_1", "b"})
+	})
+
+	t.Run("have an id and a cluster of their own", func(t *testing.T) {
+		c := withInstances(t, open(t), orders())
+		twice := another("elsewhere")
+		twice.ID = "orders"
+		refused(t, c.AddInstance(t.Context(), twice), `instance "orders"`, "pgleap instance remove orders")
+
+		twice = another("copy")
+		twice.Cluster.Pgdata = "/data/orders/"
+		refused(t, c.AddInstance(t.Context(), twice), "/data/orders", `"orders"`)
+
+		twice.Cluster.Host = "db2"
+		must(t, c.AddInstance(t.Context(), twice))
+	})
+
+	t.Run("move to another cluster", func(t *testing.T) {
+		c := withInstances(t, open(t), orders(), another("billing"))
+		moved := orders()
+		moved.Cluster.Version, moved.Cluster.Pgdata = 170011, "/data/orders-17"
+		moved.Endpoint.PoolSize = 40
+		must(t, c.UpdateInstance(t.Context(), moved))
+		must(t, c.UpdateInstance(t.Context(), moved))
+		got, err := c.Instance(t.Context(), "orders")
+		must(t, err)
+		same(t, "instance", got, moved)
+
+		moved.Cluster.Pgdata = "/data/billing"
+		refused(t, c.UpdateInstance(t.Context(), moved), "/data/billing", `"billing"`)
+		must(t, c.AddInstance(t.Context(), upgrade.Instance{ID: "old", Cluster: orders().Cluster}))
+	})
+
+	t.Run("are removed, unless a task runs", func(t *testing.T) {
+		for _, task := range []upgrade.Task{anUpgrade("orders"), aPrecheck("orders")} {
+			c := withInstances(t, open(t), orders())
+			task = created(t, c, task)
+			refused(t, c.RemoveInstance(t.Context(), "orders"), string(task.Kind)+" 1 of instance")
+			ended(t, c, task.Number, upgrade.StatusFailed)
+			must(t, c.RemoveInstance(t.Context(), "orders"))
+			missing(t, c.RemoveInstance(t.Context(), "orders"), "instance")
+			same(t, "task of a removed instance", taskNow(t, c, task.Number).Instance, "orders")
+		}
+	})
+
+	t.Run("that do not exist", func(t *testing.T) {
+		c := open(t)
+		for _, id := range []string{"none", "", "a\x00b", "\xff"} {
+			_, err := c.Instance(t.Context(), id)
+			missing(t, err, "instance")
+		}
+		missing(t, c.UpdateInstance(t.Context(), orders()), "instance")
+		missing(t, c.RemoveInstance(t.Context(), "orders"), "instance")
+		all, err := c.Instances(t.Context())
+		must(t, err)
+		same(t, "instances", all, nil)
+	})
+}

@@ -1,0 +1,186 @@
+package catalog
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+const insertInstance = `
+INSERT INTO instance (id, host, pgdata, cluster, endpoint, created_at)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT DO NOTHING`
+
+// AddInstance records a new instance. It refuses an id, and a data directory of a host, that
+// another instance has.
+func (c *Catalog) AddInstance(ctx context.Context, in upgrade.Instance) error {
+	err := c.change(ctx, func(tx *sql.Tx) error {
+		n, err := changed(tx.ExecContext(ctx, insertInstance, in.ID, in.Cluster.Host, pgdata(in),
+			document{in.Cluster}, document{in.Endpoint}, instant{&in.CreatedAt}))
+		if err != nil || n == 1 {
+			return err
+		}
+		return refuseDuplicate(ctx, tx, in)
+	})
+	if err != nil {
+		return fmt.Errorf("add instance %q: %w", in.ID, err)
+	}
+	return nil
+}
+
+// pgdata is the data directory as it is compared: one directory, one spelling.
+func pgdata(in upgrade.Instance) string { return filepath.Clean(in.Cluster.Pgdata) }
+
+const selectInstanceLike = `
+  SELECT id
+    FROM instance
+   WHERE id = $1 OR (host = $2 AND pgdata = $3)
+ORDER BY CASE WHEN id = $1 THEN 0 ELSE 1 END
+   LIMIT 1`
+
+func refuseDuplicate(ctx context.Context, tx *sql.Tx, in upgrade.Instance) error {
+	var id string
+	err := tx.QueryRowContext(ctx, selectInstanceLike, in.ID, in.Cluster.Host, pgdata(in)).Scan(&id)
+	if err != nil {
+		return err
+	}
+	if id == in.ID {
+		return &upgrade.Refused{
+			Reason: fmt.Sprintf("there is an instance %q already", id),
+			Remedy: "choose another id, or remove that one: pgleap instance remove " + id,
+		}
+	}
+	return refuseCluster(in, id)
+}
+
+func refuseCluster(in upgrade.Instance, id string) error {
+	return &upgrade.Refused{
+		Reason: fmt.Sprintf("%s is the cluster of instance %q already", pgdata(in), id),
+		Remedy: "use that instance, or remove it: pgleap instance remove " + id,
+	}
+}
+
+const updateInstance = `
+UPDATE instance
+   SET host = $2, pgdata = $3, cluster = $4, endpoint = $5
+ WHERE id = $1`
+
+const selectOtherOfCluster = `
+SELECT id
+  FROM instance
+ WHERE host = $2 AND pgdata = $3 AND id <> $1`
+
+// UpdateInstance records the cluster and the endpoint that an instance has now. Repeating it
+// changes nothing.
+func (c *Catalog) UpdateInstance(ctx context.Context, in upgrade.Instance) error {
+	err := c.change(ctx, func(tx *sql.Tx) error {
+		if err := lockInstance(ctx, tx, in.ID); err != nil {
+			return err
+		}
+		var other string
+		err := tx.QueryRowContext(ctx, selectOtherOfCluster, in.ID, in.Cluster.Host, pgdata(in)).Scan(&other)
+		if err == nil {
+			return refuseCluster(in, other)
+		}
+		if !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, updateInstance, in.ID, in.Cluster.Host, pgdata(in),
+			document{in.Cluster}, document{in.Endpoint})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("update instance %q: %w", in.ID, err)
+	}
+	return nil
+}
+
+const lockOfInstance = `
+UPDATE instance
+   SET host = host
+ WHERE id = $1`
+
+// lockInstance keeps others from changing an instance, and from starting a task of it, until tx
+// has ended.
+func lockInstance(ctx context.Context, tx *sql.Tx, id string) error {
+	n, err := changed(tx.ExecContext(ctx, lockOfInstance, id))
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return &upgrade.NotFound{Kind: "instance", Name: id}
+	}
+	return nil
+}
+
+const selectInstance = `
+SELECT id, cluster, endpoint, created_at
+  FROM instance
+ WHERE id = $1`
+
+// Instance returns an instance, or upgrade.NotFound.
+func (c *Catalog) Instance(ctx context.Context, id string) (upgrade.Instance, error) {
+	in, err := scanInstance(c.read.QueryRowContext(ctx, selectInstance, legible(id)))
+	return found(in, err, "instance", id)
+}
+
+const selectInstances = `
+SELECT id, cluster, endpoint, created_at
+  FROM instance`
+
+// Instances returns all instances by id.
+func (c *Catalog) Instances(ctx context.Context) ([]upgrade.Instance, error) {
+	all, err := collect(ctx, c.read, scanInstance, selectInstances)
+	if err != nil {
+		return nil, fmt.Errorf("read instances: %w", err)
+	}
+	// Not in SQL: there the order depends on the database's collation.
+	slices.SortFunc(all, func(a, b upgrade.Instance) int { return cmp.Compare(a.ID, b.ID) })
+	return all, nil
+}
+
+func scanInstance(r row) (upgrade.Instance, error) {
+	var in upgrade.Instance
+	err := r.Scan(&in.ID, document{&in.Cluster}, document{&in.Endpoint}, instant{&in.CreatedAt})
+	return in, err
+}
+
+const (
+	deleteInstance = `
+DELETE FROM instance
+ WHERE id = $1`
+
+	// An instance that gets the same id later is another one.
+	retireReports = `
+UPDATE report
+   SET retired = 1
+ WHERE instance = $1`
+)
+
+// RemoveInstance forgets an instance. Its tasks and reports stay in the record, but no report of
+// it allows an upgrade any more. While a task of it runs, it is refused.
+func (c *Catalog) RemoveInstance(ctx context.Context, id string) error {
+	err := c.change(ctx, func(tx *sql.Tx) error {
+		if err := lockInstance(ctx, tx, id); err != nil {
+			return err
+		}
+		if err := refuseWhileRunning(ctx, tx, id, anyKind); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, retireReports, id); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, deleteInstance, id)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("remove instance %q: %w", id, err)
+	}
+	return nil
+}

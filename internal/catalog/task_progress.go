@@ -1,0 +1,129 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// A task that has ended stays as it is: an activity may be repeated, and what it reports late is
+// not news. So every change here leaves an ended task alone, without an error.
+
+const updatePhase = `
+UPDATE task
+   SET phase = $2, phases = $3, progress = 'null'
+ WHERE number = $1`
+
+// EnterPhase records that a running task has left its phase and entered another one. The progress
+// of the former phase is forgotten. The same phase again is no news.
+func (c *Catalog) EnterPhase(ctx context.Context, number int64, phase upgrade.Phase, at time.Time) error {
+	err := c.change(ctx, func(tx *sql.Tx) error {
+		t, err := lockTask(ctx, tx, number)
+		if err != nil || t.Status.Ended() || t.Phase == phase {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, updatePhase, number, phase, document{enter(t.Phases, phase, rounded(at))})
+		return err
+	})
+	return inTask(err, "enter phase of", number)
+}
+
+const updateProgress = `
+UPDATE task
+   SET progress = $2
+ WHERE number = $1 AND status = 'running'`
+
+// SetProgress records where the running step of a task stands.
+func (c *Catalog) SetProgress(ctx context.Context, number int64, p upgrade.Progress) error {
+	return inTask(c.updateRunning(ctx, number, updateProgress, document{p}), "set progress of", number)
+}
+
+const updateSwitchover = `
+UPDATE task
+   SET switchover = $2
+ WHERE number = $1 AND status = 'running'`
+
+// SetSwitchover records what the last switchover of a task did.
+func (c *Catalog) SetSwitchover(ctx context.Context, number int64, s upgrade.Switchover) error {
+	return inTask(c.updateRunning(ctx, number, updateSwitchover, document{s}), "set switchover of", number)
+}
+
+const updatePlan = `
+UPDATE task
+   SET plan = $2
+ WHERE number = $1 AND status = 'running'`
+
+// SetPlan records the plan of an upgrade.
+func (c *Catalog) SetPlan(ctx context.Context, number int64, p upgrade.Plan) error {
+	return inTask(c.updateRunning(ctx, number, updatePlan, document{p}), "set plan of", number)
+}
+
+const updateEnd = `
+UPDATE task
+   SET status = $2, reason = $3, switchover = $4, phases = $5, ended_at = $6, progress = 'null'
+ WHERE number = $1`
+
+// EndTask records how a task ended. The first end counts: a later one is ignored.
+func (c *Catalog) EndTask(ctx context.Context, number int64, outcome upgrade.Outcome, at time.Time) error {
+	if outcome.Status == "" || !outcome.Status.Ended() {
+		return inTask(fmt.Errorf("%q is not the status of an ended task", outcome.Status), "end", number)
+	}
+	err := c.change(ctx, func(tx *sql.Tx) error {
+		t, err := lockTask(ctx, tx, number)
+		if err != nil || t.Status.Ended() {
+			return err
+		}
+		if outcome.Switchover == nil {
+			outcome.Switchover = t.Switchover
+		}
+		phases, ended := leave(t.Phases, latest(t.StartedAt, rounded(at)))
+		_, err = tx.ExecContext(ctx, updateEnd, number, outcome.Status, legible(outcome.Reason),
+			document{outcome.Switchover}, document{phases}, instant{&ended})
+		return err
+	})
+	return inTask(err, "end", number)
+}
+
+const lockOfTask = `
+UPDATE task
+   SET status = status
+ WHERE number = $1
+RETURNING ` + taskColumns
+
+// lockTask returns a task and keeps others from changing it until tx has ended.
+func lockTask(ctx context.Context, tx *sql.Tx, number int64) (upgrade.Task, error) {
+	t, err := scanTask(tx.QueryRowContext(ctx, lockOfTask, number))
+	return found(t, err, "task", strconv.FormatInt(number, 10))
+}
+
+// updateRunning changes a task, unless it has ended.
+func (c *Catalog) updateRunning(ctx context.Context, number int64, query string, value any) error {
+	n, err := changed(c.write.ExecContext(ctx, query, number, value))
+	if err != nil || n == 1 {
+		return err
+	}
+	return taskExists(ctx, c.read, number)
+}
+
+const selectTaskExists = `
+SELECT number
+  FROM task
+ WHERE number = $1`
+
+func taskExists(ctx context.Context, db asker, number int64) error {
+	err := db.QueryRowContext(ctx, selectTaskExists, number).Scan(&number)
+	_, err = found(number, err, "task", strconv.FormatInt(number, 10))
+	return err
+}
+
+// inTask says what was being done with which task.
+func inTask(err error, doing string, number int64) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s task %d: %w", doing, number, err)
+}

@@ -1,0 +1,192 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+const taskColumns = `number, id, kind, instance, mode, source, target, status, phase, reason,
+       progress, switchover, plan, phases, started_at, ended_at, requested_by`
+
+const insertTask = `
+INSERT INTO task (` + taskColumns + `)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', $10, 'null', $11, $12, $13, NULL, $14)`
+
+// CreateTask records that a task of an instance has begun, and returns it with its number and its
+// id, which its plan gets too. An instance has one running upgrade at most: a second one is refused.
+func (c *Catalog) CreateTask(ctx context.Context, t upgrade.Task) (upgrade.Task, error) {
+	id, err := uuid.NewRandom()
+	if err != nil {
+		return upgrade.Task{}, fmt.Errorf("create %s: make UUID: %w", t.Kind, err)
+	}
+	t.ID = id.String()
+	err = c.change(ctx, func(tx *sql.Tx) error {
+		if err := mayStart(ctx, tx, t); err != nil {
+			return err
+		}
+		var err error
+		if t.Number, err = next(ctx, tx, taskCounter, maxNumber); err != nil {
+			return err
+		}
+		t = begun(t)
+		_, err = tx.ExecContext(ctx, insertTask, t.Number, t.ID, t.Kind, t.Instance, t.Mode, t.Source, t.Target,
+			t.Status, t.Phase, document{t.Progress}, document{t.Plan}, document{t.Phases}, instant{&t.StartedAt},
+			legible(t.RequestedBy))
+		return err
+	})
+	if err != nil {
+		return upgrade.Task{}, fmt.Errorf("create %s of instance %q: %w", t.Kind, t.Instance, err)
+	}
+	return t, nil
+}
+
+// mayStart locks the instance, so that what holds now does until tx has ended.
+func mayStart(ctx context.Context, tx *sql.Tx, t upgrade.Task) error {
+	if err := lockInstance(ctx, tx, t.Instance); err != nil {
+		return err
+	}
+	if t.Kind != upgrade.TaskUpgrade {
+		return nil
+	}
+	return refuseWhileRunning(ctx, tx, t.Instance, upgrade.TaskUpgrade)
+}
+
+// begun is the task as it is when nothing has been done yet.
+func begun(t upgrade.Task) upgrade.Task {
+	if t.StartedAt.IsZero() {
+		t.StartedAt = time.Now()
+	}
+	t.StartedAt = rounded(t.StartedAt)
+	t.Status, t.Reason, t.Switchover, t.EndedAt, t.Phases = upgrade.StatusRunning, "", nil, nil, nil
+	if t.Phase != "" {
+		t.Phases = enter(nil, t.Phase, t.StartedAt)
+	}
+	if t.Plan != nil {
+		plan := *t.Plan
+		plan.Number, plan.ID = t.Number, t.ID
+		t.Plan = &plan
+	}
+	return t
+}
+
+const selectRunning = `
+  SELECT number, kind
+    FROM task
+   WHERE instance = $1 AND status = 'running' AND ($2 = '' OR kind = $2)
+ORDER BY number
+   LIMIT 1`
+
+// anyKind stands for prechecks and upgrades.
+const anyKind upgrade.TaskKind = ""
+
+func refuseWhileRunning(ctx context.Context, tx *sql.Tx, instance string, kind upgrade.TaskKind) error {
+	var number int64
+	var running upgrade.TaskKind
+	err := tx.QueryRowContext(ctx, selectRunning, instance, kind).Scan(&number, &running)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for running tasks: %w", err)
+	}
+	remedy := "wait until it has ended"
+	if running == upgrade.TaskUpgrade {
+		remedy += ", or cancel it: pgleap switchover " + instance + " cancel"
+	}
+	return &upgrade.Refused{
+		Reason: fmt.Sprintf("%s %d of instance %q is running", running, number, instance),
+		Remedy: remedy,
+	}
+}
+
+const selectTaskByNumber = `
+SELECT ` + taskColumns + `
+  FROM task
+ WHERE number = $1`
+
+// Task returns a task, or upgrade.NotFound.
+func (c *Catalog) Task(ctx context.Context, number int64) (upgrade.Task, error) {
+	t, err := scanTask(c.read.QueryRowContext(ctx, selectTaskByNumber, number))
+	return found(t, err, "task", strconv.FormatInt(number, 10))
+}
+
+const selectTaskByID = `
+SELECT ` + taskColumns + `
+  FROM task
+ WHERE id = $1`
+
+// TaskByID returns the task with a UUID, or upgrade.NotFound.
+func (c *Catalog) TaskByID(ctx context.Context, id string) (upgrade.Task, error) {
+	t, err := scanTask(c.read.QueryRowContext(ctx, selectTaskByID, strings.ToLower(legible(id))))
+	return found(t, err, "task", id)
+}
+
+func scanTask(r row) (upgrade.Task, error) {
+	var t upgrade.Task
+	var ended sql.Null[int64]
+	err := r.Scan(&t.Number, &t.ID, &t.Kind, &t.Instance, &t.Mode, &t.Source, &t.Target, &t.Status, &t.Phase, &t.Reason,
+		document{&t.Progress}, document{&t.Switchover}, document{&t.Plan}, document{&t.Phases},
+		instant{&t.StartedAt}, &ended, &t.RequestedBy)
+	if ended.Valid {
+		at := time.UnixMicro(ended.V).UTC()
+		t.EndedAt = &at
+	}
+	return t, err
+}
+
+// TaskFilter chooses tasks. What is empty does not matter.
+type TaskFilter struct {
+	Instance     string
+	Kind         upgrade.TaskKind
+	Status       upgrade.Status
+	Limit        int   // at most so many
+	BeforeNumber int64 // only with smaller numbers: the next page
+}
+
+const selectTasks = `
+  SELECT ` + taskColumns + `
+    FROM task
+   WHERE ($1 = '' OR instance = $1)
+     AND ($2 = '' OR kind = $2)
+     AND ($3 = '' OR status = $3)
+     AND number < $4
+ORDER BY number DESC
+   LIMIT $5`
+
+// Tasks returns the tasks that a filter chooses, the newest first.
+func (c *Catalog) Tasks(ctx context.Context, filter TaskFilter) ([]upgrade.Task, error) {
+	before := filter.BeforeNumber
+	if before <= 0 {
+		before = math.MaxInt64
+	}
+	tasks, err := collect(ctx, c.read, scanTask, selectTasks,
+		legible(filter.Instance), filter.Kind, filter.Status, before, limit(filter.Limit))
+	if err != nil {
+		return nil, fmt.Errorf("read tasks: %w", err)
+	}
+	return tasks, nil
+}
+
+// RunningTasks returns the tasks of a kind that have not ended, the newest first. The empty kind
+// stands for all.
+func (c *Catalog) RunningTasks(ctx context.Context, kind upgrade.TaskKind) ([]upgrade.Task, error) {
+	return c.Tasks(ctx, TaskFilter{Kind: kind, Status: upgrade.StatusRunning})
+}
+
+// limit is the LIMIT of a query: none when n is not positive.
+func limit(n int) int64 {
+	if n <= 0 {
+		return math.MaxInt64
+	}
+	return int64(n)
+}

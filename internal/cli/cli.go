@@ -1,0 +1,67 @@
+// Package cli is the command line: it talks to the server over the native API, and does nothing
+// that the API cannot do. One file a command.
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// Main runs the command line and returns the exit code. The commands in extra are those that a
+// program has beside the ones that every program has.
+func Main(ctx context.Context, args []string, stdout, stderr io.Writer, extra ...*cobra.Command) int {
+	root := New(extra...)
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return ExitOK
+	}
+	code := exitCode(ctx, err)
+	complain(cmd, err, code)
+	return code
+}
+
+// New returns the root command.
+func New(extra ...*cobra.Command) *cobra.Command {
+	o := &options{}
+	root := &cobra.Command{
+		Use:   "pgleap",
+		Short: "Upgrade PostgreSQL instances to a new major version",
+		Long: `pgleap upgrades PostgreSQL instances to a new major version, with a write pause of
+milliseconds. These commands talk to a running "pgleap server".` + exitStatus(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	o.addFlags(root)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage(cmd, err)
+	})
+	root.AddCommand(
+		newInstanceCommand(o), newPrecheckCommand(o), newUpgradeCommand(o), newSwitchoverCommand(o),
+		newTasksCommand(o), newTaskCommand(o), newVersionCommand(o),
+	)
+	root.AddCommand(extra...)
+	return root
+}
+
+// group is a command that only has commands.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Long: short + "." + exitStatus(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage(cmd, fmt.Errorf("%q is not a command of %q", args[0], cmd.CommandPath()))
+			}
+			return cmd.Help()
+		},
+	}
+	cmd.AddCommand(commands...)
+	return cmd
+}

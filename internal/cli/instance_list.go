@@ -1,0 +1,39 @@
+package cli
+
+import (
+	"strconv"
+
+	"github.com/spf13/cobra"
+)
+
+func newInstanceListCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the instances",
+		Long:    "List the instances." + exitStatus(),
+		Args:    arguments(),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runInstanceList(cmd, o) },
+	}
+}
+
+func runInstanceList(cmd *cobra.Command, o *options) error {
+	api, err := o.connect(cmd)
+	if err != nil {
+		return err
+	}
+	instances, err := listInstances(cmd.Context(), api)
+	if err != nil {
+		return err
+	}
+	if o.json() {
+		return printJSON(cmd.OutOrStdout(), instances)
+	}
+	rows := [][]string{{"ID", "VERSION", "PORT", "PGDATA", "ENDPOINT"}}
+	for _, i := range instances {
+		rows = append(rows, []string{
+			i.ID, version(i.Cluster.Version), strconv.Itoa(i.Cluster.Port), i.Cluster.Pgdata, endpoint(i.Endpoint),
+		})
+	}
+	return table(cmd.OutOrStdout(), rows)
+}

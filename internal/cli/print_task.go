@@ -1,0 +1,124 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/pgleap/pgleap/internal/api/native/client"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// printTask prints all there is to know of a task, but its report.
+func printTask(out io.Writer, t upgrade.Task, events []client.Event, now time.Time) error {
+	if err := table(out, describeTask(t, now)); err != nil {
+		return err
+	}
+	if len(t.Phases) > 0 {
+		fmt.Fprint(out, "\nPhases:\n")
+		if err := table(out, phaseRows(t, now)); err != nil {
+			return err
+		}
+	}
+	if t.Progress != nil && !t.Status.Ended() {
+		fmt.Fprintf(out, "\nNow: %s\n", progressLine(*t.Progress))
+	}
+	if t.Switchover != nil {
+		fmt.Fprintln(out)
+		printSwitchover(out, *t.Switchover)
+	}
+	if len(events) > 0 {
+		fmt.Fprint(out, "\nLog:\n")
+	}
+	for _, e := range events {
+		fmt.Fprintf(out, "  %s  %-7s  %s\n", timestamp(e.At), e.Level, e.Text)
+	}
+	return nil
+}
+
+func describeTask(t upgrade.Task, now time.Time) [][]string {
+	ended := now
+	if t.EndedAt != nil {
+		ended = *t.EndedAt
+	}
+	rows := [][]string{
+		{"Task:", fmt.Sprintf("%d (%s %s)", t.Number, t.Kind, t.ID)},
+		{"Instance:", t.Instance},
+		{"From:", version(t.Source)},
+		{"To:", fmt.Sprint(t.Target)},
+		{"Mode:", string(t.Mode)},
+		{"Status:", string(t.Status)},
+		{"Phase:", string(t.Phase)},
+		{"Started:", fmt.Sprintf("%s by %s", timestamp(t.StartedAt), orDash(t.RequestedBy))},
+		{"Took:", span(ended.Sub(t.StartedAt))},
+	}
+	if t.Reason != "" {
+		rows = append(rows, []string{"Reason:", t.Reason})
+	}
+	if t.Kind == upgrade.TaskUpgrade && t.Plan != nil {
+		rows = append(rows, []string{"Target:", fmt.Sprintf("%s (port %d)", t.Plan.Target.Pgdata, t.Plan.Target.Port)})
+	}
+	return rows
+}
+
+func phaseRows(t upgrade.Task, now time.Time) [][]string {
+	rows := make([][]string, 0, len(t.Phases))
+	for _, p := range t.Phases {
+		took := span(now.Sub(p.StartedAt)) + " so far"
+		if p.EndedAt != nil {
+			took = pause(p.EndedAt.Sub(p.StartedAt))
+		}
+		rows = append(rows, []string{"  " + string(p.Phase), p.StartedAt.Local().Format(time.TimeOnly), took})
+	}
+	return rows
+}
+
+// printSwitchover prints what a switchover did, and how long each part of it took.
+func printSwitchover(out io.Writer, s upgrade.Switchover) {
+	if s.Switched {
+		fmt.Fprintf(out, "Switched over: clients paused for %s and are on the target (port %d) now.\n", pause(s.Pause), s.TargetPort)
+	} else {
+		waited := "did not wait"
+		if s.Pause > 0 {
+			waited = "paused for " + pause(s.Pause)
+		}
+		fmt.Fprintf(out, "Not switched over: %s.\nClients are on the source; they %s.\n", orDash(s.Reason), waited)
+	}
+	rows := make([][]string, 0, len(s.Steps))
+	for _, step := range s.Steps {
+		rows = append(rows, []string{"  " + step.Step, pause(step.Duration)})
+	}
+	table(out, rows) //nolint:errcheck // the next line fails likewise
+	if c := s.Comparison; c != nil {
+		printComparison(out, *c)
+	}
+}
+
+func printComparison(out io.Writer, c upgrade.Comparison) {
+	switch {
+	case c.Problem != "":
+		fmt.Fprintf(out, "The two sides could not be compared: %s.\n", c.Problem)
+	case len(c.Different) == 0:
+		fmt.Fprintf(out, "Both sides had the same %d rows in %d tables; %d tables were not compared.\n", c.Rows, c.Tables, c.Skipped)
+	}
+	for _, d := range c.Different {
+		fmt.Fprintf(out, "Different: %s\n", d)
+	}
+}
+
+// printEnd is the last word on a task that was followed.
+func printEnd(out io.Writer, t upgrade.Task) error {
+	took := ""
+	if t.EndedAt != nil {
+		took = " after " + span(t.EndedAt.Sub(t.StartedAt))
+	}
+	if t.Switchover != nil && t.Switchover.Switched {
+		printSwitchover(out, *t.Switchover)
+	}
+	kind := "Upgrade"
+	if t.Kind == upgrade.TaskPrecheck {
+		kind = "Precheck"
+	}
+	_, err := fmt.Fprintf(out, "%s %d has ended%s: %s.\n", kind, t.Number, took, t.Status)
+	return err
+}

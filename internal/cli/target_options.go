@@ -1,0 +1,42 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/pgleap/pgleap/internal/api/native/client"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// targetOptions are the flags that a precheck and an upgrade share: what is checked is what will
+// be done.
+type targetOptions struct {
+	to             int
+	mode           string
+	pgdata         string
+	port           int
+	accepted       []string
+	maxRetainedWAL byteSize
+	jobs           int
+}
+
+func (t *targetOptions) addFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.IntVar(&t.to, "to", 0, "major `version` of the target, such as 17")
+	flags.StringVar(&t.mode, "mode", string(upgrade.ZeroDowntime), "mode of the upgrade")
+	flags.StringVar(&t.pgdata, "target-pgdata", "", "data `directory` of the target (default: beside the source's)")
+	flags.IntVar(&t.port, "target-port", 0, "`port` of the target (default: a free one)")
+	flags.StringArrayVar(&t.accepted, "accept", nil, "finding that you take upon yourself, as `check:object`; repeat it for more")
+	flags.Var(&t.maxRetainedWAL, "max-retained-wal", "WAL that the source may keep for the upgrade, which is cancelled beyond (default 16GB)")
+	flags.IntVar(&t.jobs, "jobs", 0, "parallelism of pg_upgrade and of the statistics (default 2)")
+	cmd.MarkFlagRequired("to")                                     //nolint:errcheck // fails for an unknown flag only
+	cmd.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions( //nolint:errcheck // likewise
+		[]string{string(upgrade.ZeroDowntime)}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func (t *targetOptions) request() client.UpgradeRequest {
+	return client.UpgradeRequest{
+		Target: upgrade.Major(t.to), Mode: upgrade.Mode(t.mode),
+		TargetPgdata: t.pgdata, TargetPort: t.port,
+		Options: upgrade.Options{Accepted: t.accepted, MaxRetainedWAL: int64(t.maxRetainedWAL), Jobs: t.jobs},
+	}
+}

@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// upgradeOptions are the flags of `upgrade` beside those that it shares with `precheck`.
+type upgradeOptions struct {
+	targetOptions
+	statistics, switching  string
+	switchoverTimeout      time.Duration
+	terminateDirectClients bool
+	follow, detach         bool
+}
+
+func newUpgradeCommand(o *options) *cobra.Command {
+	var u upgradeOptions
+	cmd := &cobra.Command{
+		Use:   "upgrade ID --to VERSION",
+		Short: "Upgrade an instance",
+		Long: `Upgrade an instance, and follow the upgrade until it ends; with --detach, only start it. It begins
+with a precheck, and goes no further if that finds a blocker.
+
+With --switch manual the upgrade stays in phase "synchronizing", the source in use, until
+"pgleap switchover ID switch" is said. With --switch auto it switches over as soon as the target
+is close behind.` + exitStatus(ExitFailed, ExitInterrupted),
+		Example: `  pgleap upgrade orders --to 17
+  pgleap upgrade orders --to 17 --switch auto --statistics after --detach`,
+		Args:              arguments("ID"),
+		ValidArgsFunction: o.completeInstance,
+		RunE:              func(cmd *cobra.Command, args []string) error { return runUpgrade(cmd, o, args[0], u) },
+	}
+	u.addFlags(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&u.statistics, "statistics", string(upgrade.StatisticsBefore), "collect statistics before or after the switchover")
+	flags.StringVar(&u.switching, "switch", string(upgrade.SwitchManual), "who starts the switchover: auto or manual")
+	flags.DurationVar(&u.switchoverTimeout, "switchover-timeout", upgrade.DefaultSwitchoverTimeout, "how long clients may wait in the switchover, 10s to 1h; then it is undone")
+	flags.BoolVar(&u.terminateDirectClients, "terminate-direct-clients", false, "let the switchover terminate sessions that do not come through the endpoint")
+	flags.BoolVar(&u.follow, "follow", true, "follow the upgrade until it ends")
+	flags.BoolVar(&u.detach, "detach", false, "only start the upgrade")
+	cmd.MarkFlagsMutuallyExclusive("follow", "detach")
+	for flag, values := range map[string][]string{"statistics": {"before", "after"}, "switch": {"auto", "manual"}} {
+		cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) //nolint:errcheck // fails for an unknown flag only
+	}
+	return cmd
+}
+
+func runUpgrade(cmd *cobra.Command, o *options, id string, u upgradeOptions) error {
+	api, err := o.connect(cmd)
+	if err != nil {
+		return err
+	}
+	request := u.request()
+	request.Options.Statistics = upgrade.Statistics(u.statistics)
+	request.Options.Switch = upgrade.Switch(u.switching)
+	request.Options.SwitchoverTimeout = u.switchoverTimeout
+	request.Options.TerminateDirectClients = u.terminateDirectClients
+	task, err := decode[upgrade.Task](api.StartUpgrade(cmd.Context(), id, request))
+	if err != nil {
+		return err
+	}
+	detach := u.detach || !u.follow
+	switch {
+	case o.json() && detach:
+		return printJSON(cmd.OutOrStdout(), task)
+	case o.json():
+	default:
+		fmt.Fprintf(cmd.OutOrStdout(), "Upgrade %d of instance %s from %s to %d has started.\n", task.Number, id, task.Source, task.Target)
+	}
+	if detach {
+		fmt.Fprintf(cmd.OutOrStdout(), "Follow it with: pgleap task show %d --follow\n", task.Number)
+		return nil
+	}
+	return followToEnd(cmd, o, task.Number)
+}

@@ -1,0 +1,124 @@
+// Package config is what a server is told: by a file, by the environment, by flags, each
+// overriding the one before.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/pgleap/pgleap/internal/agent"
+	"github.com/pgleap/pgleap/internal/work/onhost"
+)
+
+// Server is the configuration of a server.
+type Server struct {
+	// StateDir holds all that the server keeps.
+	StateDir string `yaml:"state_dir"`
+	// Listen is the API's address; its host must be a loopback address.
+	Listen string `yaml:"listen"`
+	// Catalog is the record's URL; empty: an SQLite file in StateDir.
+	Catalog string `yaml:"catalog"`
+	// PostgresPrefixes are directories with PostgreSQL installations, each as PREFIX/VERSION/bin.
+	PostgresPrefixes []string `yaml:"postgres_prefixes"`
+	// LogLevel is debug, info, warn or error.
+	LogLevel string `yaml:"log_level"`
+	// LogFormat is text or json.
+	LogFormat string `yaml:"log_format"`
+	// GuardProgram is our own program, which a switchover starts to watch over it.
+	GuardProgram string `yaml:"-"`
+}
+
+// DefaultListen is the API's address unless told otherwise.
+const DefaultListen = "127.0.0.1:8432"
+
+// Load reads the file, if there is one, and overlays the environment. Unknown keys are an error:
+// a misspelt one would otherwise be without effect.
+func Load(path string, stateDir string) (Server, error) {
+	c := Server{StateDir: stateDir, Listen: DefaultListen, LogLevel: "info", LogFormat: "text"}
+	if path != "" {
+		f, err := os.Open(path)
+		if err != nil {
+			return c, fmt.Errorf("read configuration: %w", err)
+		}
+		defer f.Close() //nolint:errcheck // it was only read
+		decoder := yaml.NewDecoder(f)
+		decoder.KnownFields(true)
+		if err := decoder.Decode(&c); err != nil {
+			return c, fmt.Errorf("read configuration %s: %w", path, err)
+		}
+	}
+	for name, field := range map[string]*string{
+		"PGLEAP_LISTEN": &c.Listen, "PGLEAP_CATALOG": &c.Catalog, "PGLEAP_LOG_LEVEL": &c.LogLevel, "PGLEAP_LOG_FORMAT": &c.LogFormat,
+	} {
+		if value, ok := os.LookupEnv(name); ok {
+			*field = value
+		}
+	}
+	if value, ok := os.LookupEnv("PGLEAP_POSTGRES_PREFIXES"); ok {
+		c.PostgresPrefixes = filepath.SplitList(value)
+	}
+	return c, nil
+}
+
+// Validate checks what can be checked before anything starts.
+func (c *Server) Validate() error {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen address %q: give HOST:PORT: %w", c.Listen, err)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("listen address %q is not a loopback address; choose 127.0.0.1:PORT", c.Listen)
+	}
+	if c.StateDir, err = filepath.Abs(c.StateDir); err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	if info, err := os.Stat(c.StateDir); err == nil && !info.IsDir() {
+		return fmt.Errorf("state directory %s is a file", c.StateDir)
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	if _, err := c.level(); err != nil {
+		return err
+	}
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		return fmt.Errorf("log format %q: choose text or json", c.LogFormat)
+	}
+	return nil
+}
+
+// Agent is the configuration of the agent inside the server.
+func (c *Server) Agent(hostID string, log *slog.Logger) agent.Config {
+	return agent.Config{
+		HostID: hostID, StateDir: c.StateDir, Prefixes: c.PostgresPrefixes, Log: log,
+		Guard: onhost.GuardCommand{Path: c.GuardProgram, Args: []string{"guard", "--state-dir", c.StateDir}},
+	}
+}
+
+func (c *Server) level() (slog.Level, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(strings.ToUpper(c.LogLevel))); err != nil {
+		return level, fmt.Errorf("log level %q: choose debug, info, warn or error", c.LogLevel)
+	}
+	return level, nil
+}
+
+// Logger makes the logger that the configuration asks for.
+func (c *Server) Logger() (*slog.Logger, error) {
+	level, err := c.level()
+	if err != nil {
+		return nil, err
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options)), nil
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options)), nil
+}

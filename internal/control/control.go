@@ -1,0 +1,55 @@
+// Package control is the one door to pgleap: every use case, for the API, the pages and the
+// command line alike. It decides what may be done now, writes it down, and starts the workflow
+// that does it.
+package control
+
+import (
+	"log/slog"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+
+	"github.com/pgleap/pgleap/internal/catalog"
+)
+
+// Deps are what the use cases stand on.
+type Deps struct {
+	Catalog  *catalog.Catalog
+	Temporal client.Client
+	// Converter reads the details of heart-beats; it must be the client's.
+	Converter converter.DataConverter
+	// Host is the id of the one host there is, whose agent is asked.
+	Host string
+	Log  *slog.Logger
+	// Now is time.Now unless given.
+	Now func() time.Time
+}
+
+// Control carries out the use cases. Its methods may be called concurrently.
+type Control struct {
+	catalog   *catalog.Catalog
+	temporal  client.Client
+	converter converter.DataConverter
+	host      string
+	log       *slog.Logger
+	now       func() time.Time
+}
+
+// New returns the use cases.
+func New(d Deps) *Control {
+	c := &Control{
+		catalog: d.Catalog, temporal: d.Temporal, converter: d.Converter,
+		host: d.Host, log: d.Log, now: d.Now,
+	}
+	if c.converter == nil {
+		c.converter = converter.GetDefaultDataConverter()
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	return c
+}

@@ -1,0 +1,91 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// UpgradeRequest is what a user wants of an upgrade, or of its precheck.
+type UpgradeRequest struct {
+	Instance     string
+	Target       upgrade.Major
+	Mode         upgrade.Mode // empty: zero-downtime
+	Options      upgrade.Options
+	TargetPgdata string // empty: chosen by the agent
+	TargetPort   int    // 0: a free one
+}
+
+// plan decides: it makes a plan of a request, without a number, or says why it cannot be done.
+func (c *Control) plan(ctx context.Context, req UpgradeRequest) (upgrade.Plan, error) {
+	if err := req.validate(); err != nil {
+		return upgrade.Plan{}, err
+	}
+	instance, err := c.catalog.Instance(ctx, req.Instance)
+	if err != nil {
+		return upgrade.Plan{}, err
+	}
+	if err := newer(req.Target, instance); err != nil {
+		return upgrade.Plan{}, err
+	}
+	if err := c.refuseWhileRunning(ctx, req.Instance, upgrade.TaskUpgrade); err != nil {
+		return upgrade.Plan{}, err
+	}
+	var target upgrade.Cluster
+	args := step.ChooseTargetArgs{
+		Source: instance.Cluster, Major: req.Target, Pgdata: req.TargetPgdata, Port: req.TargetPort,
+	}
+	if err := c.ask(ctx, instance.Cluster.Host, step.ChooseTarget, args, &target); err != nil {
+		return upgrade.Plan{}, err
+	}
+	return upgrade.Plan{
+		Instance: instance.ID, Mode: req.Mode, Source: instance.Cluster, Target: target,
+		Endpoint: instance.Endpoint, Options: req.Options,
+	}, nil
+}
+
+// validate checks what can be checked without looking anything up, and fills in the defaults.
+func (r *UpgradeRequest) validate() error {
+	if r.Mode == "" {
+		r.Mode = upgrade.ZeroDowntime
+	}
+	modes := []upgrade.Mode{upgrade.InPlace, upgrade.BlueGreen, upgrade.ZeroDowntime, upgrade.Logical}
+	if !slices.Contains(modes, r.Mode) {
+		return &Invalid{Reason: fmt.Sprintf("mode %q is unknown", r.Mode), Remedy: fmt.Sprintf("choose %q", upgrade.ZeroDowntime)}
+	}
+	if r.Mode != upgrade.ZeroDowntime {
+		return &upgrade.Refused{
+			Reason: fmt.Sprintf("mode %q is not available yet", r.Mode),
+			Remedy: fmt.Sprintf("choose %q", upgrade.ZeroDowntime),
+		}
+	}
+	r.Options = r.Options.WithDefaults()
+	if err := r.Options.Validate(); err != nil {
+		return &Invalid{Reason: err.Error()}
+	}
+	switch {
+	case r.Target <= 0:
+		return &Invalid{Reason: "the target version is missing", Remedy: "give a major version, such as 17"}
+	case r.TargetPgdata != "" && !filepath.IsAbs(r.TargetPgdata):
+		return &Invalid{Reason: fmt.Sprintf("the data directory %q is not an absolute path", r.TargetPgdata), Remedy: "begin it with a slash"}
+	case !isPort(r.TargetPort):
+		return &Invalid{Reason: fmt.Sprintf("%d is no port", r.TargetPort), Remedy: "choose 1 to 65535, or 0 for a free one"}
+	}
+	return nil
+}
+
+// newer refuses a target that is not above the source.
+func newer(target upgrade.Major, instance upgrade.Instance) error {
+	source := instance.Cluster.Version
+	if target > source.Major() {
+		return nil
+	}
+	return &upgrade.Refused{
+		Reason: fmt.Sprintf("instance %s runs PostgreSQL %s: it cannot be upgraded to %d", instance.ID, source, target),
+		Remedy: fmt.Sprintf("choose a major version above %d", source.Major()),
+	}
+}

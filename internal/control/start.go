@@ -1,0 +1,98 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/pgleap/pgleap/internal/durable"
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// start writes a task down, which gives it its number, and starts its workflow. The record comes
+// first: a workflow without a record would be unknown to everybody, a record without a workflow
+// is ended as failed, here or, if we die in between, by the watch.
+func (c *Control) start(ctx context.Context, who Actor, kind upgrade.TaskKind, plan upgrade.Plan, notes ...string) (upgrade.Task, error) {
+	task, err := c.catalog.CreateTask(ctx, upgrade.Task{
+		Kind: kind, Instance: plan.Instance, Mode: plan.Mode,
+		Source: plan.Source.Version, Target: plan.Target.Version.Major(),
+		Status: upgrade.StatusRunning, Phase: upgrade.PhasePrecheck,
+		Plan: &plan, StartedAt: c.now(), RequestedBy: who.Name,
+	})
+	if err != nil {
+		return upgrade.Task{}, conflicting(err)
+	}
+	// From here on the task must not be left behind half made because the caller went away.
+	ctx = context.WithoutCancel(ctx)
+	c.log.InfoContext(ctx, "task started", "task", task.Number, "kind", kind, "instance", task.Instance, "by", who.Name)
+	if err := c.note(ctx, task, notes); err != nil {
+		return upgrade.Task{}, c.notStarted(ctx, task, err)
+	}
+	if err := c.startWorkflow(ctx, task); err != nil {
+		return upgrade.Task{}, c.notStarted(ctx, task, err)
+	}
+	return task, nil
+}
+
+// note puts what was found out before the task began at the head of its log.
+func (c *Control) note(ctx context.Context, task upgrade.Task, notes []string) error {
+	events := make([]upgrade.Event, 0, len(notes))
+	for _, text := range notes {
+		events = append(events, upgrade.Event{At: c.now(), Level: upgrade.LevelInfo, Phase: task.Phase, Text: text})
+	}
+	return c.catalog.AppendEvents(ctx, task.Number, "control", events)
+}
+
+// startTimeout is how long the engine may take to accept a workflow. It must be shorter than
+// lostAfter, or the watch would take a task that is about to begin for lost.
+const startTimeout = 10 * time.Second
+
+// startWorkflow starts the workflow of a task. Its id is used once, ever.
+func (c *Control) startWorkflow(ctx context.Context, task upgrade.Task) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	name, argument := step.WorkflowZeroDowntime, any(*task.Plan)
+	if task.Kind == upgrade.TaskPrecheck {
+		name, argument = step.WorkflowPrecheck, precheckArgs(*task.Plan)
+	}
+	_, err := c.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID:                       workflowID(task),
+		TaskQueue:                durable.ServerQueue,
+		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
+	}, name, argument)
+	if err != nil {
+		return fmt.Errorf("start workflow %s: %w", workflowID(task), err)
+	}
+	return nil
+}
+
+func workflowID(task upgrade.Task) string {
+	if task.Kind == upgrade.TaskPrecheck {
+		return step.PrecheckWorkflowID(task.Number)
+	}
+	return step.UpgradeWorkflowID(task.Number)
+}
+
+// notStarted ends a task whose workflow could not be started. If the engine took it and only its
+// answer was lost, it is told to give up: it has done nothing yet.
+func (c *Control) notStarted(ctx context.Context, task upgrade.Task, cause error) error {
+	signal, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := c.temporal.SignalWorkflow(signal, workflowID(task), "", step.SignalCancel, nil); err != nil {
+		c.log.InfoContext(ctx, "workflow that did not start not cancelled", "task", task.Number, "error", err)
+	}
+	outcome := upgrade.Outcome{Status: upgrade.StatusFailed, Reason: "The engine did not take the task: " + cause.Error()}
+	if err := c.catalog.EndTask(ctx, task.Number, outcome, c.now()); err != nil {
+		c.log.ErrorContext(ctx, "task without workflow not ended", "task", task.Number, "error", err)
+	}
+	return &Unavailable{
+		Reason: fmt.Sprintf("the engine did not take task %d", task.Number),
+		Remedy: "see the server's log, then try again",
+		Cause:  cause,
+	}
+}

@@ -1,0 +1,107 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"go.temporal.io/api/serviceerror"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// Verb is what can be said of a switchover.
+type Verb string
+
+// The verbs.
+const (
+	VerbSwitch    Verb = "switch"    // start it
+	VerbInterrupt Verb = "interrupt" // abort this attempt, back to synchronizing
+	VerbCancel    Verb = "cancel"    // abandon the upgrade
+)
+
+// Switchover passes a verb on to the running upgrade of an instance, or to the upgrade of that
+// number, and returns its task. The outcome shows in the task later.
+func (c *Control) Switchover(ctx context.Context, who Actor, instanceOrNumber string, verb Verb) (_ upgrade.Task, err error) {
+	defer func() { c.audit(ctx, who, "switchover "+string(verb), instanceOrNumber, err) }()
+	signal, ok := signals[verb]
+	if !ok {
+		return upgrade.Task{}, &Invalid{
+			Reason: fmt.Sprintf("verb %q is unknown", verb),
+			Remedy: fmt.Sprintf("say %q, %q or %q", VerbSwitch, VerbInterrupt, VerbCancel),
+		}
+	}
+	task, err := c.upgradeOf(ctx, instanceOrNumber)
+	if err != nil {
+		return upgrade.Task{}, err
+	}
+	if err := verb.allowed(task); err != nil {
+		return upgrade.Task{}, err
+	}
+	err = c.temporal.SignalWorkflow(ctx, step.UpgradeWorkflowID(task.Number), "", signal, nil)
+	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
+		return upgrade.Task{}, &Conflict{Reason: fmt.Sprintf("task %d has just ended", task.Number)}
+	}
+	if err != nil {
+		return upgrade.Task{}, fmt.Errorf("signal %s to upgrade %d: %w", signal, task.Number, err)
+	}
+	return task, nil
+}
+
+// signals are the workflow's words for the verbs.
+var signals = map[Verb]string{
+	VerbSwitch: step.SignalSwitch, VerbInterrupt: step.SignalInterrupt, VerbCancel: step.SignalCancel,
+}
+
+// upgradeOf finds the running upgrade of an instance, or else the task of that number.
+func (c *Control) upgradeOf(ctx context.Context, instanceOrNumber string) (upgrade.Task, error) {
+	_, err := c.catalog.Instance(ctx, instanceOrNumber)
+	if _, none := errors.AsType[*upgrade.NotFound](err); none {
+		if number, notNumber := strconv.ParseInt(instanceOrNumber, 10, 32); notNumber == nil {
+			return c.catalog.Task(ctx, number)
+		}
+	}
+	if err != nil {
+		return upgrade.Task{}, err
+	}
+	running, err := c.catalog.Tasks(ctx, TaskFilter{
+		Instance: instanceOrNumber, Kind: upgrade.TaskUpgrade, Status: upgrade.StatusRunning,
+	})
+	if err != nil {
+		return upgrade.Task{}, err
+	}
+	if len(running) > 0 {
+		return running[0], nil
+	}
+	return upgrade.Task{}, &Conflict{
+		Reason: fmt.Sprintf("no upgrade of instance %s is running", instanceOrNumber),
+		Remedy: fmt.Sprintf("start one with `pgleap upgrade %s`", instanceOrNumber),
+	}
+}
+
+// allowed tells whether the verb fits the phase that the upgrade is in. It spares the user a
+// verb without effect; the workflow decides itself, for the phase may change at any time.
+func (v Verb) allowed(task upgrade.Task) error {
+	refuse := func(why, remedy string) error {
+		return &Conflict{Reason: fmt.Sprintf("task %d %s", task.Number, why), Remedy: remedy}
+	}
+	in := fmt.Sprintf("is in phase %q", task.Phase)
+	switched := task.Switchover != nil && task.Switchover.Switched
+	switch {
+	case task.Kind != upgrade.TaskUpgrade:
+		return refuse("is a precheck: it has no switchover", "")
+	case task.Status.Ended():
+		return refuse(fmt.Sprintf("is not running: it has ended (%s)", task.Status), "")
+	case switched || task.Phase == upgrade.PhaseFinishing:
+		return refuse("has switched already: applications are on the target", "")
+	case v == VerbSwitch && task.Phase != upgrade.PhaseSynchronizing:
+		return refuse(in, fmt.Sprintf("wait until it is %q", upgrade.PhaseSynchronizing))
+	case v == VerbInterrupt && task.Phase != upgrade.PhaseSwitchover:
+		return refuse(in+": there is no switchover to interrupt", "")
+	case v == VerbCancel && task.Phase == upgrade.PhaseCleanup:
+		return refuse("is being cleaned up already", "")
+	}
+	return nil
+}

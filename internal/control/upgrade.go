@@ -1,0 +1,56 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// Upgrade starts an upgrade and returns its task. It begins with a precheck, always: that is
+// light, and what a report saw days ago may have changed unseen.
+func (c *Control) Upgrade(ctx context.Context, who Actor, req UpgradeRequest) (_ upgrade.Task, err error) {
+	defer func() { c.audit(ctx, who, "upgrade", req.Instance, err) }()
+	plan, err := c.plan(ctx, req)
+	if err != nil {
+		return upgrade.Task{}, err
+	}
+	if plan.Endpoint.Driver == "" {
+		return upgrade.Task{}, &upgrade.Refused{
+			Reason: fmt.Sprintf("instance %s has no endpoint: nothing could move its clients", plan.Instance),
+			Remedy: "remove it and add it again with --pgbouncer own or --pgbouncer adopt",
+		}
+	}
+	note, err := c.reportNote(ctx, plan)
+	if err != nil {
+		return upgrade.Task{}, err
+	}
+	return c.start(ctx, who, upgrade.TaskUpgrade, plan, note)
+}
+
+// reportNote says for the task's log what the last report is worth now.
+func (c *Control) reportNote(ctx context.Context, plan upgrade.Plan) (string, error) {
+	report, err := c.catalog.LatestReport(ctx, plan.Instance, plan.Mode, plan.Target.Version.Major())
+	if _, none := errors.AsType[*upgrade.NotFound](err); none {
+		return "There is no report yet: the precheck will tell.", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("find the latest report of instance %s: %w", plan.Instance, err)
+	}
+	switch {
+	case !report.Passed():
+		return fmt.Sprintf("Report %d had blockers: the precheck will tell whether they are gone.", report.Number), nil
+	case c.now().After(report.ValidUntil):
+		return fmt.Sprintf("Report %d has expired: the precheck will tell anew.", report.Number), nil
+	}
+	var fingerprint string
+	if err := c.ask(ctx, plan.Source.Host, step.Fingerprint, plan, &fingerprint); err != nil {
+		return fmt.Sprintf("Whether what report %d saw has changed is unknown (%v): the precheck will tell.", report.Number, err), nil
+	}
+	if fingerprint != report.Fingerprint {
+		return fmt.Sprintf("What report %d saw has changed since: the precheck will tell anew.", report.Number), nil
+	}
+	return fmt.Sprintf("Report %d passed, and what it saw is unchanged.", report.Number), nil
+}

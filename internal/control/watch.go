@@ -1,0 +1,146 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	workflowpb "go.temporal.io/api/workflow/v1"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+const (
+	watchInterval = time.Second
+	// lostAfter is how long a workflow may be gone before its task is taken for lost: the
+	// workflow ends its record just before itself, and starts just after it.
+	lostAfter = 15 * time.Second
+)
+
+// Watch follows the running tasks until ctx is done: every second it copies where their steps
+// stand from the heart-beats into the record, and it ends tasks whose workflow is gone. One of
+// several servers suffices; more do no harm.
+func (c *Control) Watch(ctx context.Context) {
+	w := &watch{Control: c, tasks: map[int64]*watched{}}
+	ticker := time.NewTicker(watchInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			w.round(ctx)
+		}
+	}
+}
+
+// watch is what Watch remembers from one round to the next.
+type watch struct {
+	*Control
+	tasks   map[int64]*watched
+	failing bool // so that a failure is logged once, and not every second
+}
+
+// watched is what is known of one running task.
+type watched struct {
+	progress  time.Time // of the newest progress that is in the record
+	goneSince time.Time // the workflow is gone; zero: it is there
+}
+
+func (w *watch) round(ctx context.Context) {
+	err := w.look(ctx)
+	if err != nil && ctx.Err() == nil && !w.failing {
+		w.log.WarnContext(ctx, "progress of running tasks not read", "error", err)
+	}
+	w.failing = err != nil
+}
+
+// look goes through the running tasks once.
+func (w *watch) look(ctx context.Context) error {
+	running, err := w.catalog.RunningTasks(ctx, "")
+	if err != nil {
+		return err
+	}
+	still := make(map[int64]*watched, len(running))
+	var errs []error
+	for _, task := range running {
+		seen := w.tasks[task.Number]
+		if seen == nil {
+			seen = &watched{}
+		}
+		still[task.Number] = seen
+		if err := w.follow(ctx, task, seen); err != nil {
+			errs = append(errs, fmt.Errorf("follow task %d: %w", task.Number, err))
+		}
+	}
+	w.tasks = still
+	return errors.Join(errs...)
+}
+
+// follow looks at one task.
+func (w *watch) follow(ctx context.Context, task upgrade.Task, seen *watched) error {
+	described, err := w.temporal.DescribeWorkflowExecution(ctx, workflowID(task), "")
+	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
+		return w.lost(ctx, task, seen, "the engine does not know it")
+	}
+	if err != nil {
+		return err
+	}
+	if status := described.GetWorkflowExecutionInfo().GetStatus(); status != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		return w.lost(ctx, task, seen, fmt.Sprintf("the engine says %q", status))
+	}
+	seen.goneSince = time.Time{}
+	progress, ok := w.newest(described.GetPendingActivities())
+	if !ok || !progress.At.After(seen.progress) {
+		return nil
+	}
+	if err := w.catalog.SetProgress(ctx, task.Number, progress); err != nil {
+		return err
+	}
+	if progress.Lag != nil {
+		if err := w.catalog.AppendLag(ctx, task.Number, progress.At, *progress.Lag); err != nil {
+			return err
+		}
+	}
+	seen.progress = progress.At
+	return nil
+}
+
+// newest returns the newest progress among the heart-beats. Details of another kind are some
+// activity's own business.
+func (w *watch) newest(pending []*workflowpb.PendingActivityInfo) (upgrade.Progress, bool) {
+	var newest upgrade.Progress
+	for _, activity := range pending {
+		var p upgrade.Progress
+		details := activity.GetHeartbeatDetails()
+		if details == nil || w.converter.FromPayloads(details, &p) != nil {
+			continue
+		}
+		if p.At.After(newest.At) {
+			newest = p
+		}
+	}
+	return newest, !newest.At.IsZero()
+}
+
+// lost ends a task whose workflow has been gone for a while without having ended its record: its
+// engine's file was thrown away, or somebody terminated it.
+func (w *watch) lost(ctx context.Context, task upgrade.Task, seen *watched, why string) error {
+	now := w.now()
+	if seen.goneSince.IsZero() {
+		seen.goneSince = now
+	}
+	if now.Sub(seen.goneSince) < lostAfter {
+		return nil
+	}
+	reason := fmt.Sprintf("The workflow of this %s is gone (%s).", task.Kind, why)
+	if task.Kind == upgrade.TaskUpgrade && task.Plan != nil {
+		reason += fmt.Sprintf(" Nothing was undone: see %s on host %s, and the slots named %q on the source, which keep WAL.",
+			task.Plan.Workdir(), task.Plan.Source.Host, "pgleap_...")
+	}
+	w.log.ErrorContext(ctx, "task lost its workflow", "task", task.Number, "reason", reason)
+	return w.catalog.EndTask(ctx, task.Number, upgrade.Outcome{Status: upgrade.StatusFailed, Reason: reason}, now)
+}

@@ -1,0 +1,66 @@
+package pgbin
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+
+	"github.com/pgleap/pgleap/internal/run"
+)
+
+// Caller is how a program is run: by which runner, as which operating system user, and where
+// its output is kept. PostgreSQL's programs refuse to run as root, so As is the cluster's owner.
+type Caller struct {
+	Runner *run.Runner
+	As     run.User
+	// Transcript is a file that the command line and all output are appended to. Empty: not kept.
+	Transcript string
+	// Pidfile, when set, lets run.EndLeftover end a long program that outlived a crash of ours.
+	Pidfile string
+}
+
+// call is a command of the caller's.
+func (c Caller) call(bindir, program string, args ...string) run.Command {
+	return run.Command{
+		Path:       filepath.Join(bindir, program),
+		Args:       args,
+		As:         c.As,
+		Transcript: c.Transcript,
+		Pidfile:    c.Pidfile,
+	}
+}
+
+func (c Caller) run(ctx context.Context, bindir, program string, args ...string) (run.Result, error) {
+	return c.Runner.Run(ctx, c.call(bindir, program, args...))
+}
+
+// untimed takes the user's time limits off a program's own sessions: a statement_timeout set for
+// a role or a database would otherwise end pg_dump or vacuumdb half-way.
+const untimed = "PGOPTIONS=-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off"
+
+// passfile is the environment that names a .pgpass file; /dev/null keeps the owner's ~/.pgpass out.
+func passfile(path string) string {
+	if path == "" {
+		path = "/dev/null"
+	}
+	return "PGPASSFILE=" + path
+}
+
+// quoteConnInfo writes a value for a libpq connection string.
+func quoteConnInfo(value string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value) + "'"
+}
+
+// quoteShell writes a word for the shell that pg_ctl and pg_upgrade hand -o options to.
+func quoteShell(word string) string {
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// Options joins settings into what pg_ctl's and pg_upgrade's -o take: "-c 'name=value' ...".
+func Options(settings ...string) string {
+	words := make([]string, 0, len(settings))
+	for _, setting := range settings {
+		words = append(words, "-c "+quoteShell(setting))
+	}
+	return strings.Join(words, " ")
+}

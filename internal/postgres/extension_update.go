@@ -1,0 +1,45 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ExtensionUpdate is an extension whose installed version is behind what the server offers.
+type ExtensionUpdate struct {
+	Name string
+	From string
+	To   string
+}
+
+// ExtensionUpdates lists what ALTER EXTENSION ... UPDATE would change in a database, those that
+// others require first.
+func ExtensionUpdates(ctx context.Context, conn *pgx.Conn) ([]ExtensionUpdate, error) {
+	rows, err := conn.Query(ctx, `
+		SELECT e.extname, e.extversion, a.default_version
+		FROM pg_extension e JOIN pg_available_extensions a ON a.name = e.extname
+		WHERE e.extversion <> a.default_version
+		ORDER BY (
+			SELECT count(*) FROM pg_depend d
+			WHERE d.classid = 'pg_extension'::regclass AND d.objid = e.oid
+				AND d.refclassid = 'pg_extension'::regclass
+		), e.oid`)
+	if err != nil {
+		return nil, fmt.Errorf("list extension updates: %w", err)
+	}
+	updates, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ExtensionUpdate])
+	if err != nil {
+		return nil, fmt.Errorf("list extension updates: %w", err)
+	}
+	return updates, nil
+}
+
+// UpdateExtension brings an extension to the server's default version.
+func UpdateExtension(ctx context.Context, conn *pgx.Conn, name string) error {
+	if _, err := conn.Exec(ctx, "ALTER EXTENSION "+quoteIdent(name)+" UPDATE"); err != nil {
+		return fmt.Errorf("update extension %s in %s: %w", name, conn.Config().Database, err)
+	}
+	return nil
+}

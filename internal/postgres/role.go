@@ -1,0 +1,158 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// roleComment marks the role as ours: one of that name without it is somebody else's.
+const roleComment = "pgleap: for the running upgrade, removed when it has finished"
+
+// EnsureRole makes pgleap's own role or gives the existing one a new password.
+// It is a superuser: FOR ALL TABLES, the fence and subscriptions need one.
+func EnsureRole(ctx context.Context, conn *pgx.Conn, verifier string) error {
+	var exists bool
+	err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)`, upgrade.Role).Scan(&exists)
+	if err != nil {
+		return fmt.Errorf("look for role %s: %w", upgrade.Role, err)
+	}
+	verb := "CREATE"
+	if exists {
+		verb = "ALTER"
+	}
+	// Settings that log statements would write the verifier into the server's log.
+	statements := []string{
+		"BEGIN",
+		"SET LOCAL log_statement = 'none'",
+		"SET LOCAL log_min_duration_statement = -1",
+		verb + " ROLE " + quoteIdent(upgrade.Role) + " LOGIN SUPERUSER REPLICATION CONNECTION LIMIT -1 PASSWORD " + quoteLiteral(verifier),
+		"COMMENT ON ROLE " + quoteIdent(upgrade.Role) + " IS " + quoteLiteral(roleComment),
+		"COMMIT",
+	}
+	if err := execAll(ctx, conn, statements); err != nil {
+		return fmt.Errorf("create role %s: %w", upgrade.Role, err)
+	}
+	return nil
+}
+
+// DropRole removes pgleap's own role, if it is there and is ours.
+func DropRole(ctx context.Context, conn *pgx.Conn) error {
+	var ours bool
+	err := conn.QueryRow(ctx, `
+		SELECT EXISTS (
+			SELECT FROM pg_roles
+			WHERE rolname = $1 AND shobj_description(oid, 'pg_authid') = $2)`,
+		upgrade.Role, roleComment).Scan(&ours)
+	if err != nil {
+		return fmt.Errorf("look for role %s: %w", upgrade.Role, err)
+	}
+	if !ours {
+		return nil
+	}
+	if _, err := conn.Exec(ctx, "DROP ROLE IF EXISTS "+quoteIdent(upgrade.Role)); err != nil {
+		return fmt.Errorf("drop role %s: %w", upgrade.Role, err)
+	}
+	return nil
+}
+
+// LoginRoles lists the roles that may log in, other than pgleap's.
+func LoginRoles(ctx context.Context, conn *pgx.Conn) ([]string, error) {
+	rows, err := conn.Query(ctx, `
+		SELECT rolname FROM pg_roles
+		WHERE rolcanlogin AND rolname <> $1
+		ORDER BY rolname`, upgrade.Role)
+	if err != nil {
+		return nil, fmt.Errorf("list login roles: %w", err)
+	}
+	roles, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("list login roles: %w", err)
+	}
+	return roles, nil
+}
+
+// SetLogin lets roles log in, or bars them, in one transaction and one round trip.
+// A role that no longer exists is passed over.
+func SetLogin(ctx context.Context, conn *pgx.Conn, roles []string, may bool) error {
+	if len(roles) == 0 {
+		return nil
+	}
+	attribute := "NOLOGIN"
+	if may {
+		attribute = "LOGIN"
+		kept, err := existingRoles(ctx, conn, roles)
+		if err != nil {
+			return err
+		}
+		roles = kept
+	}
+	statements := []string{"BEGIN"}
+	for _, role := range roles {
+		statements = append(statements, "ALTER ROLE "+quoteIdent(role)+" "+attribute)
+	}
+	if err := execAll(ctx, conn, append(statements, "COMMIT")); err != nil {
+		return fmt.Errorf("alter %d roles %s: %w", len(roles), attribute, err)
+	}
+	return nil
+}
+
+func existingRoles(ctx context.Context, conn *pgx.Conn, roles []string) ([]string, error) {
+	rows, err := conn.Query(ctx, `SELECT rolname FROM pg_roles WHERE rolname = ANY ($1)`, roles)
+	if err != nil {
+		return nil, fmt.Errorf("look for roles: %w", err)
+	}
+	kept, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("look for roles: %w", err)
+	}
+	return kept, nil
+}
+
+// execAll sends statements in one round trip by the simple protocol. After an error the
+// transaction that they opened is rolled back.
+func execAll(ctx context.Context, conn *pgx.Conn, statements []string) error {
+	_, err := conn.PgConn().Exec(ctx, strings.Join(statements, ";\n")).ReadAll()
+	if err != nil && !conn.IsClosed() {
+		_, _ = conn.PgConn().Exec(context.WithoutCancel(ctx), "ROLLBACK").ReadAll()
+	}
+	return err
+}
+
+// quoteIdent quotes an identifier.
+func quoteIdent(parts ...string) string { return pgx.Identifier(parts).Sanitize() }
+
+// quoteLiteral quotes a string constant, whatever standard_conforming_strings says.
+func quoteLiteral(text string) string {
+	quoted := "'" + strings.ReplaceAll(text, "'", "''") + "'"
+	if strings.Contains(text, `\`) {
+		return " E" + strings.ReplaceAll(quoted, `\`, `\\`)
+	}
+	return quoted
+}
+
+// RoleSecret is a role that may log in and its pg_authid.rolpassword, which may be empty.
+type RoleSecret struct {
+	Name   string
+	Secret string
+}
+
+// RoleSecrets reads the secrets of the roles that may log in, other than pgleap's. Only a superuser can.
+func RoleSecrets(ctx context.Context, conn *pgx.Conn) ([]RoleSecret, error) {
+	rows, err := conn.Query(ctx, `
+		SELECT rolname, coalesce(rolpassword, '') FROM pg_authid
+		WHERE rolcanlogin AND rolname <> $1
+		ORDER BY rolname`, upgrade.Role)
+	if err != nil {
+		return nil, fmt.Errorf("read the secrets of roles: %w", err)
+	}
+	secrets, err := pgx.CollectRows(rows, pgx.RowToStructByPos[RoleSecret])
+	if err != nil {
+		return nil, fmt.Errorf("read the secrets of roles: %w", err)
+	}
+	return secrets, nil
+}

@@ -1,0 +1,134 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Shape is what must be alike on source and target: one line for each relation, column,
+// constraint, trigger and function, with what tells it from another. Members of extensions are
+// left out, since the target's extensions are updated; so are temporary objects and our own.
+// Everything is said by name, never by oid, and in words that all versions share.
+type Shape map[string]struct{}
+
+const readShape = `
+	WITH schemas AS (
+		SELECT oid, nspname FROM pg_namespace
+		WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'pgleap')
+			AND nspname !~ '^pg_(toast_)?temp_'
+	), members AS (
+		SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
+	), relations AS (
+		SELECT c.oid, format('%I.%I', s.nspname, c.relname) AS name, c.relkind, c.relpersistence, c.relreplident
+		FROM pg_class c JOIN schemas s ON s.oid = c.relnamespace
+		WHERE c.relpersistence <> 't'
+			AND NOT EXISTS (SELECT FROM members m WHERE m.classid = 'pg_class'::regclass AND m.objid = c.oid)
+	)
+	SELECT format('relation %s (%s%s%s)', name, relkind, relpersistence, relreplident) FROM relations
+	UNION ALL
+	SELECT format('column %s.%I %s%s%s%s', r.name, a.attname, format_type(a.atttypid, a.atttypmod),
+		CASE WHEN a.attnotnull THEN ' not null' END, a.attidentity, a.attgenerated)
+	FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid
+	WHERE a.attnum > 0 AND NOT a.attisdropped AND r.relkind IN ('r', 'p', 'f', 'm', 'v', 'c')
+	UNION ALL
+	SELECT format('constraint %I on %s (%s)', k.conname, r.name, k.contype)
+	FROM relations r JOIN pg_constraint k ON k.conrelid = r.oid
+	WHERE k.contype <> 'n'
+	UNION ALL
+	SELECT format('trigger %I on %s', t.tgname, r.name)
+	FROM relations r JOIN pg_trigger t ON t.tgrelid = r.oid
+	WHERE NOT t.tgisinternal
+	UNION ALL
+	SELECT format('function %I.%I(%s) %s', s.nspname, p.proname, oidvectortypes(p.proargtypes), md5(p.prosrc))
+	FROM pg_proc p JOIN schemas s ON s.oid = p.pronamespace
+	WHERE NOT EXISTS (SELECT FROM members m WHERE m.classid = 'pg_proc'::regclass AND m.objid = p.oid)`
+
+// ReadShape reads the shape of a database.
+func ReadShape(ctx context.Context, conn *pgx.Conn) (Shape, error) {
+	rows, err := conn.Query(ctx, readShape)
+	if err != nil {
+		return nil, fmt.Errorf("read the shape of %s: %w", conn.Config().Database, err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read the shape of %s: %w", conn.Config().Database, err)
+	}
+	shape := make(Shape, len(lines))
+	for _, line := range lines {
+		shape[line] = struct{}{}
+	}
+	return shape, nil
+}
+
+// Without returns the lines of s that other lacks.
+func (s Shape) Without(other Shape) []string {
+	var missing []string
+	for line := range s {
+		if _, found := other[line]; !found {
+			missing = append(missing, line)
+		}
+	}
+	return missing
+}
+
+// readShapeMark sums up the row versions of the catalogs that a shape is read from. It is cheap,
+// and changes with every change of the shape (and with some that are none, such as TRUNCATE).
+const readShapeMark = `
+	SELECT concat_ws(' ',
+		(SELECT concat(count(*), '/', sum(c.xmin::text::bigint)) FROM pg_class c
+			WHERE c.oid >= 16384 AND c.relpersistence <> 't'),
+		(SELECT concat(count(*), '/', sum(a.xmin::text::bigint)) FROM pg_attribute a
+			WHERE a.attrelid >= 16384
+				AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = a.attrelid AND c.relpersistence = 't')),
+		(SELECT concat(count(*), '/', sum(k.xmin::text::bigint)) FROM pg_constraint k WHERE k.oid >= 16384),
+		(SELECT concat(count(*), '/', sum(t.xmin::text::bigint)) FROM pg_trigger t),
+		(SELECT concat(count(*), '/', sum(p.xmin::text::bigint)) FROM pg_proc p WHERE p.oid >= 16384))`
+
+// ReadShapeMark reads the mark of a database's shape: as long as it is the same the shape is too.
+func ReadShapeMark(ctx context.Context, conn *pgx.Conn) (string, error) {
+	var mark string
+	if err := conn.QueryRow(ctx, readShapeMark).Scan(&mark); err != nil {
+		return "", fmt.Errorf("read the catalogs of %s: %w", conn.Config().Database, err)
+	}
+	return mark, nil
+}
+
+// readGlobals has a line for each role with its attributes and password's digest, each membership
+// and each setting of a role or database.
+const readGlobals = `
+	SELECT format('role %I %s %s', rolname, concat_ws(',',
+		CASE WHEN rolsuper THEN 'superuser' END, CASE WHEN rolcreaterole THEN 'createrole' END,
+		CASE WHEN rolcreatedb THEN 'createdb' END, CASE WHEN rolcanlogin THEN 'login' END,
+		CASE WHEN rolreplication THEN 'replication' END, CASE WHEN rolbypassrls THEN 'bypassrls' END,
+		'limit ' || rolconnlimit, rolvaliduntil), md5(rolpassword))
+	FROM pg_authid
+	WHERE rolname !~ '^pg_' AND rolname <> 'pgleap'
+	UNION ALL
+	SELECT format('membership of %I in %I', m.rolname, g.rolname)
+	FROM pg_auth_members a JOIN pg_roles m ON m.oid = a.member JOIN pg_roles g ON g.oid = a.roleid
+	WHERE m.rolname !~ '^pg_'
+	UNION ALL
+	SELECT format('setting %s of database %s, role %s', setting, coalesce(d.datname, '*'), coalesce(r.rolname, '*'))
+	FROM pg_db_role_setting s CROSS JOIN unnest(s.setconfig) AS setting
+	LEFT JOIN pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_roles r ON r.oid = s.setrole
+	UNION ALL
+	SELECT format('database %I', datname) FROM pg_database WHERE datallowconn`
+
+// ReadGlobals reads what belongs to the cluster rather than to a database, as a Shape.
+func ReadGlobals(ctx context.Context, conn *pgx.Conn) (Shape, error) {
+	rows, err := conn.Query(ctx, readGlobals)
+	if err != nil {
+		return nil, fmt.Errorf("read roles and databases: %w", err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read roles and databases: %w", err)
+	}
+	shape := make(Shape, len(lines))
+	for _, line := range lines {
+		shape[line] = struct{}{}
+	}
+	return shape, nil
+}

@@ -1,0 +1,124 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// EnsureLogicalSlot makes a pgoutput slot in the database of conn, or returns the one that an
+// earlier attempt of this upgrade made. A slot of that name for another plugin or database is a
+// foreign one: an error, never dropped. Creation waits for every running transaction.
+func EnsureLogicalSlot(ctx context.Context, conn *pgx.Conn, name string) (LSN, error) {
+	var plugin, database string
+	var lsn LSN
+	err := conn.QueryRow(ctx, `
+		SELECT coalesce(plugin, ''), coalesce(database, ''), confirmed_flush_lsn::text
+		FROM pg_replication_slots
+		WHERE slot_name = $1`, name).Scan(&plugin, &database, scanLSN{&lsn})
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+	case err != nil:
+		return 0, fmt.Errorf("look for slot %s: %w", name, err)
+	case plugin != "pgoutput" || database != conn.Config().Database:
+		return 0, fmt.Errorf("slot %s exists for plugin %q and database %q: it is not ours", name, plugin, database)
+	default:
+		return lsn, nil
+	}
+	// two_phase stays off, its default: postgres-facts of the hand-over depend on it
+	// (reorderbuffer.c, ReorderBufferFinishPrepared).
+	err = conn.QueryRow(ctx, `
+		SELECT lsn::text FROM pg_create_logical_replication_slot($1, 'pgoutput')`, name).Scan(scanLSN{&lsn})
+	if err != nil {
+		return 0, fmt.Errorf("create slot %s: %w", name, err)
+	}
+	return lsn, nil
+}
+
+// EnsurePhysicalSlot makes a physical slot that keeps WAL from now on.
+func EnsurePhysicalSlot(ctx context.Context, conn *pgx.Conn, name string) error {
+	var exists bool
+	err := conn.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)`, name).Scan(&exists)
+	if err != nil {
+		return fmt.Errorf("look for slot %s: %w", name, err)
+	}
+	if exists {
+		return nil
+	}
+	if _, err := conn.Exec(ctx, `SELECT pg_create_physical_replication_slot($1, true)`, name); err != nil {
+		return fmt.Errorf("create slot %s: %w", name, err)
+	}
+	return nil
+}
+
+// DropSlot removes a slot, ending its walsender first. Nothing to do if it is not there.
+func DropSlot(ctx context.Context, conn *pgx.Conn, name string) error {
+	const dropWhenIdle = `
+		SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots
+		WHERE slot_name = $1 AND active_pid IS NOT NULL`
+	return poll(ctx, fmt.Sprintf("drop slot %s", name), func() (bool, error) {
+		if _, err := conn.Exec(ctx, dropWhenIdle, name); err != nil {
+			return false, err
+		}
+		_, err := conn.Exec(ctx, `
+			SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
+			WHERE slot_name = $1`, name)
+		if IsCode(err, codeObjectInUse) {
+			return false, nil // its walsender is still on the way out, or came back
+		}
+		return err == nil, err
+	})
+}
+
+// OurSlots lists the slots whose names pgleap gives.
+func OurSlots(ctx context.Context, conn *pgx.Conn) ([]string, error) {
+	rows, err := conn.Query(ctx, `
+		SELECT slot_name::text FROM pg_replication_slots
+		WHERE slot_name ~ '^pgleap_([0-9]+|base_backup)$'
+		ORDER BY slot_name`)
+	if err != nil {
+		return nil, fmt.Errorf("list slots: %w", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("list slots: %w", err)
+	}
+	return names, nil
+}
+
+// SlotState is how far the consumers of our slots are, and what they cost.
+type SlotState struct {
+	InsertLSN   LSN
+	FlushedLSN  LSN   // the least that any logical slot's consumer has confirmed
+	RetainedWAL int64 // bytes that the neediest slot keeps
+	Active      int   // slots with a walsender
+	Lost        []string
+}
+
+// ReadSlots reads the state of our slots on the source.
+func ReadSlots(ctx context.Context, conn *pgx.Conn) (SlotState, error) {
+	var s SlotState
+	var lost []string
+	err := conn.QueryRow(ctx, `
+		WITH ours AS (
+			SELECT s.*, r.flush_lsn
+			FROM pg_replication_slots s
+			LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid
+			WHERE slot_name ~ '^pgleap_([0-9]+|base_backup)$'
+		)
+		SELECT
+			pg_current_wal_insert_lsn()::text,
+			min(greatest(confirmed_flush_lsn, flush_lsn))::text,
+			coalesce(max(pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn)), 0)::bigint,
+			count(*) FILTER (WHERE active)::int,
+			coalesce(array_agg(slot_name::text) FILTER (WHERE wal_status = 'lost'), '{}')
+		FROM ours`).Scan(scanLSN{&s.InsertLSN}, scanLSN{&s.FlushedLSN}, &s.RetainedWAL, &s.Active, &lost)
+	if err != nil {
+		return SlotState{}, fmt.Errorf("read slots: %w", err)
+	}
+	s.Lost = lost
+	return s, nil
+}

@@ -1,0 +1,173 @@
+package postmaster
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/run"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// Start starts a cluster through what manages it, and waits until it takes connections. One that runs
+// already is fine. logfile takes the server's first words when pg_ctl is the manager; the others know
+// their own place. Empty: pg_ctl.log in the data directory.
+func (h *Host) Start(ctx context.Context, c upgrade.Cluster, logfile string, timeout time.Duration) error {
+	if _, running := h.Running(c); running {
+		return h.awaitReady(ctx, c, timeout)
+	}
+	var err error
+	switch c.Manager {
+	case upgrade.ManagerPgCtlcluster:
+		err = h.withTimeout(ctx, timeout, func(ctx context.Context) error { return h.pgCtlcluster(c).Start(ctx, h.self()) })
+	case upgrade.ManagerSystemd:
+		err = h.systemctl(ctx, timeout, "start", c.Unit)
+	default:
+		var as pgbin.Caller
+		if as, err = h.caller(c); err != nil {
+			return err
+		}
+		if logfile == "" {
+			logfile = filepath.Join(c.Pgdata, "pg_ctl.log")
+		}
+		err = pgbin.PgCtl{Bindir: c.Bindir, Pgdata: c.Pgdata}.Start(ctx, as, logfile, configOptions(c), timeout)
+	}
+	if err != nil {
+		return fmt.Errorf("start %s: %w", c, err)
+	}
+	return h.awaitReady(ctx, c, timeout)
+}
+
+// Stop stops a cluster through what manages it, and waits until it is down. One that is down is fine.
+func (h *Host) Stop(ctx context.Context, c upgrade.Cluster, mode pgbin.StopMode, timeout time.Duration) error {
+	if _, running := h.Running(c); !running {
+		return nil
+	}
+	var err error
+	switch c.Manager {
+	case upgrade.ManagerPgCtlcluster:
+		err = h.withTimeout(ctx, timeout, func(ctx context.Context) error { return h.pgCtlcluster(c).Stop(ctx, h.self(), mode) })
+	case upgrade.ManagerSystemd:
+		err = h.systemctl(ctx, timeout, "stop", c.Unit)
+	default:
+		var as pgbin.Caller
+		if as, err = h.caller(c); err != nil {
+			return err
+		}
+		err = pgbin.PgCtl{Bindir: c.Bindir, Pgdata: c.Pgdata}.Stop(ctx, as, mode, timeout)
+	}
+	if err != nil {
+		return fmt.Errorf("stop %s: %w", c, err)
+	}
+	if pid, running := h.Running(c); running {
+		return fmt.Errorf("stop %s: its postmaster (pid %d) still runs, though %s says that it is stopped", c, pid, c.Manager)
+	}
+	return nil
+}
+
+// Reload has a running cluster read its configuration files again. The signal is the same whoever
+// manages it.
+func (h *Host) Reload(ctx context.Context, c upgrade.Cluster) error {
+	as, err := h.caller(c)
+	if err != nil {
+		return err
+	}
+	return pgbin.PgCtl{Bindir: c.Bindir, Pgdata: c.Pgdata}.Reload(ctx, as)
+}
+
+// awaitReady waits until the lock file says that the server takes connections, or that it is a
+// standby without hot_standby.
+func (h *Host) awaitReady(ctx context.Context, c upgrade.Cluster, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		p, running := postmasterOf(c.Pgdata)
+		if !running {
+			return fmt.Errorf("start %s: it has ended: %s", c, pgbin.ServerLog(c.Pgdata, filepath.Join(c.Pgdata, "pg_ctl.log"), 0))
+		}
+		if p.lock.Status == "ready" || p.lock.Status == "standby" {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("start %s: it is still %s after %s; wait for its recovery to end", c, p.lock.Status, timeout)
+		case <-tick.C:
+		}
+	}
+}
+
+// configOptions names the configuration files that are not where postgres looks by itself.
+func configOptions(c upgrade.Cluster) string {
+	var settings []string
+	for _, file := range []struct{ setting, path string }{
+		{"config_file", c.ConfigFile}, {"hba_file", c.HBAFile}, {"ident_file", c.IdentFile},
+	} {
+		if file.path != "" && realPath(filepath.Dir(file.path)) != realPath(c.Pgdata) {
+			settings = append(settings, file.setting+"="+file.path)
+		}
+	}
+	return pgbin.Options(settings...)
+}
+
+func (h *Host) pgCtlcluster(c upgrade.Cluster) pgbin.PgCtlcluster {
+	return pgbin.PgCtlcluster{Bindir: h.debian.tools, ConfRoot: h.debian.confRoot(), Major: c.Version.Major(), Name: c.Name}
+}
+
+func (h *Host) withTimeout(ctx context.Context, timeout time.Duration, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return do(ctx)
+}
+
+func (h *Host) systemctl(ctx context.Context, timeout time.Duration, action, unit string) error {
+	return h.withTimeout(ctx, timeout, func(ctx context.Context) error {
+		_, err := h.runner.Run(ctx, run.Command{Path: systemctl, Args: []string{"--no-ask-password", action, unit}})
+		return err
+	})
+}
+
+// systemctl is where every system with systemd has it.
+const systemctl = "/usr/bin/systemctl"
+
+// systemdUnit names the service whose main process a postmaster is. That it lies in a service's control group
+// is not enough: started with pg_ctl by somebody's daemon, our own for one, it lies in
+// that daemon's. Debian's postgresql@ units are pg_ctlcluster's business.
+func (h *Host) systemdUnit(ctx context.Context, pid int) string {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return ""
+	}
+	unit := serviceOf(string(content))
+	if unit == "" || strings.HasPrefix(unit, "postgresql@") || !exists(systemctl) {
+		return ""
+	}
+	out, err := h.runner.Run(ctx, run.Command{Path: systemctl, Args: []string{"show", "--property=MainPID", "--value", unit}})
+	if err != nil || strings.TrimSpace(out.Stdout) != strconv.Itoa(pid) {
+		return ""
+	}
+	return unit
+}
+
+// serviceOf finds a system service in /proc/PID/cgroup, such as in "0::/system.slice/postgresql-15.service"
+// (cgroups(7)). What belongs to a user's session is no system service.
+func serviceOf(cgroup string) string {
+	for line := range strings.Lines(cgroup) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(fields) != 3 || fields[0] != "0" && fields[1] != "name=systemd" {
+			continue
+		}
+		path := fields[2]
+		if strings.HasPrefix(path, "/user.slice/") || !strings.HasSuffix(path, ".service") {
+			continue
+		}
+		return filepath.Base(path)
+	}
+	return ""
+}

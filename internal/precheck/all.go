@@ -1,0 +1,61 @@
+package precheck
+
+// All lists the checks in reading order: the instance, its settings, what happens in it at the
+// moment, its contents, then the target.
+func All() []Check {
+	return []Check{
+		// The instance.
+		versions,
+		sourceMinor,
+		targetMinor,
+		recovery,
+		endpoint,
+		databases,
+		reservedRole,
+		reservedSlots,
+		reservedObjects,
+		subscriptions,
+
+		// The source's settings.
+		walLevel,
+		replicationSlots,
+		walSenders,
+		slotRetention,
+		synchronousStandbys,
+		backgroundExtensions,
+
+		// What happens in it at the moment.
+		preparedTransactions,
+		longTransactions(patience),
+		xidAge(1_000_000_000, 1_800_000_000),
+		standbys,
+		logicalSlots,
+
+		// Its contents.
+		replicaIdentity,
+		fullIdentityTypes,
+		fullIdentitySize,
+		unloggedTables,
+		largeObjects,
+		triggers,
+		eventTriggers,
+		systemCatalogObjects,
+		invalidIndexes,
+		templateContents,
+		tablespaces,
+
+		// The target.
+		targetPlace,
+		diskSpace,
+		memory,
+		build,
+		dataChecksums,
+		extensions,
+		preloadedLibraries,
+		roleSettings,
+		functionSettings,
+		locales,
+		collationVersions,
+		pgUpgradeCheck,
+	}
+}

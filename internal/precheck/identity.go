@@ -1,0 +1,90 @@
+package precheck
+
+// identitySQL begins a query on the tables that a publication FOR ALL TABLES publishes, with what
+// there is to identify their rows:
+//
+//	name       quoted
+//	identity   as pg_class.relreplident has it: d, n, f, i
+//	identified whether the identity names a row as it stands
+//	usable_key whether there is a primary key that can be the identity; a deferrable one cannot
+//	           (relcache.c, RelationGetIndexList)
+//	candidate  a unique index that can be the identity, quoted
+//	unequal    columns whose types have no equality, by which FULL cannot find a row
+//	           (execReplication.c, tuples_equal; typcache.c, lookup_type_cache)
+//	mend       the statement that gives the table an identity, if there is one
+const identitySQL = `
+	WITH RECURSIVE unequal_types AS (
+		SELECT t.oid, t.typarray
+		FROM pg_type t
+		WHERE t.typtype = 'b'
+			AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)
+			AND NOT EXISTS (
+				SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod
+				WHERE m.amname IN ('btree', 'hash') AND o.opcdefault
+					AND (
+						o.opcintype = t.oid
+						OR EXISTS (
+							SELECT FROM pg_cast c
+							WHERE c.castsource = t.oid AND c.casttarget = o.opcintype
+								AND c.castmethod = 'b' AND c.castcontext = 'i'
+						)
+					)
+			)
+		UNION
+		SELECT * FROM (
+			WITH known AS (SELECT oid, typarray FROM unequal_types)
+			SELECT t.oid, t.typarray FROM known k JOIN pg_type t ON t.oid = k.typarray
+			UNION ALL
+			SELECT t.oid, t.typarray FROM known k JOIN pg_type t ON t.typbasetype = k.oid AND t.typtype = 'd'
+			UNION ALL
+			SELECT t.oid, t.typarray
+			FROM known k JOIN pg_attribute a ON a.atttypid = k.oid AND a.attnum > 0 AND NOT a.attisdropped
+			JOIN pg_type t ON t.typrelid = a.attrelid AND t.typtype = 'c'
+		) AS grown
+	), published AS (
+		SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name, c.relreplident AS identity
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.oid >= 16384 AND c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname <> 'pgleap'
+	), judged AS (
+		SELECT p.*,
+			EXISTS (
+				SELECT FROM pg_index i
+				WHERE i.indrelid = p.oid AND i.indisprimary AND i.indisvalid AND i.indimmediate
+			) AS usable_key,
+			EXISTS (
+				SELECT FROM pg_index i
+				WHERE i.indrelid = p.oid AND i.indisprimary AND NOT i.indimmediate
+			) AS deferrable_key,
+			EXISTS (
+				SELECT FROM pg_index i
+				WHERE i.indrelid = p.oid AND i.indisreplident AND i.indisvalid AND i.indimmediate
+			) AS usable_index,
+			(
+				SELECT quote_ident(x.relname)
+				FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+				WHERE i.indrelid = p.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
+					AND i.indpred IS NULL AND i.indexprs IS NULL
+					AND NOT EXISTS (
+						SELECT FROM unnest(i.indkey[0:i.indnkeyatts - 1]) AS k
+						JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k
+						WHERE NOT a.attnotnull
+					)
+				ORDER BY i.indnkeyatts, x.relname
+				LIMIT 1
+			) AS candidate,
+			(
+				SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum)
+				FROM pg_attribute a JOIN unequal_types u ON u.oid = a.atttypid
+				WHERE a.attrelid = p.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+			) AS unequal
+		FROM published p
+	), identities AS (
+		SELECT j.*,
+			CASE j.identity WHEN 'd' THEN usable_key WHEN 'i' THEN usable_index ELSE j.identity = 'f' END AS identified,
+			CASE
+				WHEN usable_key THEN 'ALTER TABLE ' || name || ' REPLICA IDENTITY DEFAULT'
+				WHEN candidate IS NOT NULL THEN 'ALTER TABLE ' || name || ' REPLICA IDENTITY USING INDEX ' || candidate
+				WHEN unequal IS NULL AND j.identity <> 'f' THEN 'ALTER TABLE ' || name || ' REPLICA IDENTITY FULL'
+			END AS mend
+		FROM judged j
+	)`

@@ -1,0 +1,216 @@
+package precheck
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// Checks that judge facts, without asking a server.
+func TestChecksOfFacts(t *testing.T) {
+	plan := func(target upgrade.VersionNum) upgrade.Plan {
+		return upgrade.Plan{Instance: "shop", Target: upgrade.Cluster{Version: target}}
+	}
+	settings := func(name, value, unit string) postgres.Settings {
+		return postgres.Settings{name: {Name: name, Value: value, Unit: unit}}
+	}
+	for _, c := range []struct {
+		name  string
+		check Check
+		facts Facts
+		want  []Found
+	}{
+		{"an upgrade", versions, Facts{Version: 150018, Plan: plan(170011)}, nil},
+		{"the same version", versions, Facts{Version: 170005, Plan: plan(170011)}, []Found{{Object: "17.5 to 17.11", Note: "the target is not newer"}}},
+		{"downwards", versions, Facts{Version: 170005, Plan: plan(150018)}, []Found{{Object: "17.5 to 15.18", Note: "the target is not newer"}}},
+		{"an old source", versions, Facts{Version: 120022, Plan: plan(170011)}, []Found{{Object: "12.22 to 17.11", Note: "a source of version 12 is not supported"}}},
+		{"a new target", versions, Facts{Version: 150018, Plan: plan(200000)}, []Found{{Object: "15.18 to 20.0", Note: "a target of version 20 is not supported"}}},
+
+		{"a good source minor", sourceMinor, Facts{Version: 150014}, nil},
+		{"bullseye's 13", sourceMinor, Facts{Version: 130016}, []Found{{Object: "13.16", Note: "13.22 or later is advised"}}},
+		{"a first minor", sourceMinor, Facts{Version: 180000}, []Found{{Object: "18.0", Note: "18.2 or later is advised"}}},
+
+		{"a good target minor", targetMinor, Facts{Plan: plan(170005)}, nil},
+		{"another target major", targetMinor, Facts{Plan: plan(180000)}, nil},
+		{"a bad target minor", targetMinor, Facts{Plan: plan(170004)}, []Found{{Object: "17.4", Note: "17.5 or later is needed"}}},
+
+		{"no endpoint", endpoint, Facts{Plan: plan(170011)}, []Found{{Object: "shop"}}},
+		{"an endpoint", endpoint, Facts{Plan: upgrade.Plan{Endpoint: upgrade.Endpoint{Driver: upgrade.PgBouncer}}}, nil},
+
+		{"replica is enough for 19", walLevel, Facts{Version: 190000, Settings: settings("wal_level", "replica", "")}, nil},
+		{"minimal is not enough for 19", walLevel, Facts{Version: 190000, Settings: settings("wal_level", "minimal", "")}, []Found{{Object: "wal_level = minimal", SQL: "ALTER SYSTEM SET wal_level = 'logical'"}}},
+		{
+			"a restart is missing", walLevel,
+			Facts{Version: 150018, Settings: postgres.Settings{"wal_level": {Name: "wal_level", Value: "replica", PendingRestart: true}}},
+			[]Found{{Object: "wal_level = replica", Note: "another value is set and waits for a restart of the source", SQL: "ALTER SYSTEM SET wal_level = 'logical'"}},
+		},
+
+		{"extensions that write", backgroundExtensions, Facts{Settings: settings("shared_preload_libraries", `pg_stat_statements, "$libdir/pg_cron",timescaledb.so`, "")}, []Found{{Object: "pg_cron"}, {Object: "timescaledb"}}},
+
+		{"no checksums", dataChecksums, Facts{Settings: settings("data_checksums", "off", "")}, []Found{{Object: "data_checksums = off"}}},
+		{"checksums", dataChecksums, Facts{Settings: settings("data_checksums", "on", "")}, nil},
+
+		{
+			"too little memory", memory,
+			Facts{Settings: settings("shared_buffers", "131072", "8kB"), Host: Host{MemoryAvailable: Known(int64(1)<<30, nil)}},
+			[]Found{{Object: "shared_buffers = 1.0 GB", Note: "1.0 GB available, about 1.3 GB needed"}},
+		},
+		{
+			"enough memory", memory,
+			Facts{Settings: settings("shared_buffers", "16384", "8kB"), Host: Host{MemoryAvailable: Known(int64(1)<<30, nil)}},
+			nil,
+		},
+
+		{"a taken port", targetPlace, Facts{Host: Host{TargetProblems: []string{"port 5433 is taken"}}}, []Found{{Object: "port 5433 is taken"}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := c.check.Find(context.Background(), &c.facts, Session{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("found (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestJudgeSpace(t *testing.T) {
+	const gb = 1 << 30
+	need := Space{Bytes: 10 * gb, Inodes: 5000}
+	target := "file system of the target's data directory"
+	for _, c := range []struct {
+		name           string
+		target, source Space
+		same           bool
+		want           []Found
+	}{
+		{"plenty", Space{100 * gb, 1e6}, Space{100 * gb, 0}, false, nil},
+		{"inodes are not counted", Space{100 * gb, 0}, Space{100 * gb, 0}, false, nil},
+		{"the clone does not fit", Space{9 * gb, 1e6}, Space{100 * gb, 0}, false, []Found{{Object: target, Note: "9.0 GB free, 10.0 GB needed"}}},
+		{"inodes run out", Space{90 * gb, 4999}, Space{100 * gb, 0}, false, []Found{{Object: "inodes of the target's file system", Note: "4999 free, about 5000 needed"}}},
+		{
+			"the source's WAL does not fit", Space{90 * gb, 1e6}, Space{3 * gb, 0}, false,
+			[]Found{{Object: "file system of the source's WAL", Note: "3.0 GB left for WAL that the slots keep, maxRetainedWAL is 4.0 GB", Severity: upgrade.Warning}},
+		},
+		{
+			"the clone takes the source's space", Space{13 * gb, 1e6}, Space{13 * gb, 0}, true,
+			[]Found{{Object: "file system of the source's WAL", Note: "3.0 GB left for WAL that the slots keep, maxRetainedWAL is 4.0 GB", Severity: upgrade.Warning}},
+		},
+		{"both fit", Space{14 * gb, 1e6}, Space{14 * gb, 0}, true, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, judgeSpace(need, c.target, c.source, c.same, 4*gb)); diff != "" {
+				t.Errorf("found (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestMatchesEveryStandby(t *testing.T) {
+	for names, want := range map[string]bool{
+		"": false, "*": true, `"*"`: true, "a, b": false, "a,*": true, "FIRST 2 (s1, *)": true, "ANY 1(*)": true,
+		"2 (s1, s2)": false, "pgleap_base_backup": true, `ANY 1 ("pgleap_5", x)`: true, "my_pgleap": false, "PGLEAP": true,
+	} {
+		if got := matchesEveryStandby(names); got != want {
+			t.Errorf("%q: got %t, want %t", names, got, want)
+		}
+	}
+}
+
+func FuzzLibraryNames(f *testing.F) {
+	f.Add(`pg_stat_statements, "$libdir/pg_cron",timescaledb.so`)
+	f.Fuzz(func(t *testing.T, list string) {
+		for _, name := range libraryNames(list) {
+			if name == "" {
+				t.Errorf("%q: an empty name", list)
+			}
+		}
+	})
+}
+
+func TestPgUpgradeFindings(t *testing.T) {
+	found := func(id string, objects ...string) map[string][]located {
+		all := map[string][]located{}
+		for _, o := range objects {
+			all[id] = append(all[id], located{Found: Found{Object: o}})
+		}
+		return all
+	}
+	repeat := []Found{{Object: "pg_upgrade --check", Note: "stopped at what is reported above; check again afterwards", Severity: upgrade.Info}}
+	for _, c := range []struct {
+		name  string
+		said  []PgUpgradeComplaint
+		found map[string][]located
+		want  []Found
+	}{
+		{
+			"objects of a report file",
+			[]PgUpgradeComplaint{{Step: "Checking for reg* data types in user tables", File: "tables_using_reg.txt", Objects: []string{"app.public.t.c"}}},
+			nil,
+			[]Found{{Object: "app.public.t.c", Note: "reg* data types in user tables"}},
+		},
+		{
+			"no objects",
+			[]PgUpgradeComplaint{{Step: "Checking cluster versions", Text: "This utility can only\nupgrade to PostgreSQL version 17. More."}},
+			nil,
+			[]Found{{Object: "cluster versions", Note: "This utility can only upgrade to PostgreSQL version 17"}},
+		},
+		{
+			"prepared transactions are known",
+			[]PgUpgradeComplaint{{Step: "Checking for prepared transactions", Text: "The source cluster contains prepared transactions"}},
+			found("prepared-transactions", "'x'"), repeat,
+		},
+		{
+			"prepared since",
+			[]PgUpgradeComplaint{{Step: "Checking for prepared transactions", Text: "The source cluster contains prepared transactions"}},
+			nil,
+			[]Found{{Object: "prepared transactions", Note: "The source cluster contains prepared transactions"}},
+		},
+		{
+			"a library of an extension that is known to be missing, and another",
+			[]PgUpgradeComplaint{{Step: "Checking for presence of required libraries", File: "loadable_libraries.txt", Objects: []string{
+				`app.could not load library "$libdir/adminpack": ERROR`, `app.could not load library "$libdir/own": ERROR`,
+			}}},
+			found("extensions", "app.adminpack"),
+			[]Found{{Object: `app.could not load library "$libdir/own": ERROR`, Note: "presence of required libraries"}},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			facts := &Facts{Host: Host{PgUpgrade: Known(PgUpgrade{Failures: c.said}, nil)}}
+			said, err := pgUpgradeCheck.Find(context.Background(), facts, Session{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := round{facts: facts, found: c.found}
+			if r.found == nil {
+				r.found = map[string][]located{}
+			}
+			for _, f := range said {
+				r.found["pg-upgrade"] = append(r.found["pg-upgrade"], located{Found: f})
+			}
+			r.withoutRepeats()
+			var got []Found
+			for _, l := range r.found["pg-upgrade"] {
+				got = append(got, l.Found)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("found (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestChecksAreComplete(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range All() {
+		if c.ID == "" || seen[c.ID] || c.Title == "" || c.Why == "" || c.Remedy == "" || len(c.Modes) == 0 || c.Find == nil || c.Scope == "" || c.Severity == "" {
+			t.Errorf("check %q lacks something, or is there twice", c.ID)
+		}
+		seen[c.ID] = true
+	}
+}

@@ -1,0 +1,21 @@
+package precheck
+
+import "github.com/pgleap/pgleap/internal/upgrade"
+
+// reservedObjects: pgleap's own schema has a comment that says so (postgres/marker.go); a
+// publication that is exactly as pgleap makes it does no harm.
+var reservedObjects = Check{
+	ID: "reserved-objects", Title: "A schema or publication has a name that pgleap uses",
+	Severity: upgrade.Blocker, Modes: withReplication(), Scope: PerPublished,
+	Why:    "For the time of an upgrade pgleap makes a schema " + upgrade.Schema + " and a publication " + upgrade.Publication + " in every database, and drops them afterwards.",
+	Remedy: "Rename the object.",
+	Find: query(`
+		SELECT nspname, 'schema', format('ALTER SCHEMA %I RENAME TO %I', nspname, nspname || '_of_ours')
+		FROM pg_namespace
+		WHERE nspname = 'pgleap' AND coalesce(obj_description(oid, 'pg_namespace'), '') NOT LIKE 'pgleap:%'
+		UNION ALL
+		SELECT pubname, 'publication', format('ALTER PUBLICATION %I RENAME TO %I', pubname, pubname || '_of_ours')
+		FROM pg_publication
+		WHERE pubname = 'pgleap_forward'
+			AND NOT (puballtables AND pubinsert AND pubupdate AND pubdelete AND pubtruncate AND NOT pubviaroot)`),
+}

@@ -1,0 +1,36 @@
+package precheck
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// tablespaces: the target gets its own directory for each. One that lies in the data directory is
+// copied twice by pg_basebackup. In-place ones have no location that could be mapped, and
+// pg_upgrade refuses them before 19 (tablespace.c, get_tablespace_paths).
+var tablespaces = Check{
+	ID: "tablespaces", Title: "The source has tablespaces",
+	Severity: upgrade.Info, Modes: withPgUpgrade(), Scope: PerCluster,
+	Why: "On the same host the target's tablespaces cannot be where the source's are: they are put beside the target's data directory, on its file system. " +
+		"Inside a data directory they confuse its backup and its removal; in-place tablespaces (allow_in_place_tablespaces), meant for tests, are refused.",
+	Remedy: "Make sure that the target's file system suits them. Move tables out of a tablespace inside the data directory (ALTER TABLE ... SET TABLESPACE) and drop it.",
+	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
+		found, err := s.query(ctx, `
+			SELECT quote_ident(spcname), pg_tablespace_location(oid), NULL
+			FROM pg_tablespace
+			WHERE spcname NOT IN ('pg_default', 'pg_global')
+			ORDER BY spcname`)
+		for i, location := range found {
+			switch {
+			case !filepath.IsAbs(location.Note):
+				found[i].Note, found[i].Severity = "in place", upgrade.Blocker
+			case strings.HasPrefix(location.Note, f.Settings.Text("data_directory")+"/"):
+				found[i].Severity = upgrade.Warning
+			}
+		}
+		return found, err
+	},
+}

@@ -1,0 +1,568 @@
+package precheck
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/pgtest"
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// violation is a case of a check: the SQL that brings about what it looks for, what it finds,
+// and what makes it find nothing.
+type violation struct {
+	name    string
+	check   Check
+	source  int      // the first major version that can be violated so
+	target  int      // the first target for which it is a violation
+	violate []string // in a database named app; {db} becomes its real name
+	want    []string // objects
+	options upgrade.Options
+	mend    []string // empty: the remedy SQL as printed
+	// severity when it is not the check's own.
+	severity upgrade.Severity
+	// connection runs the violation in a session that stays until the mending.
+	session bool
+}
+
+func violations() []violation {
+	return slices.Concat(
+		instanceViolations(), settingViolations(), activityViolations(),
+		identityViolations(), contentViolations(), targetViolations(),
+	)
+}
+
+func instanceViolations() []violation {
+	return []violation{
+		{
+			name: "database without connections", check: databases,
+			violate: []string{`CREATE DATABASE "Closed" ALLOW_CONNECTIONS false`},
+			want:    []string{`"Closed" (does not allow connections)`},
+			mend:    []string{`ALTER DATABASE "Closed" ALLOW_CONNECTIONS true`, `DROP DATABASE "Closed"`},
+		},
+		{
+			name: "template0 with connections", check: databases,
+			violate: []string{`ALTER DATABASE template0 ALLOW_CONNECTIONS true`},
+			want:    []string{`template0 (allows connections)`},
+		},
+		{
+			name: "invalid database", check: databases,
+			violate: []string{
+				`CREATE DATABASE half_dropped`,
+				`UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'half_dropped'`,
+			},
+			want: []string{`half_dropped (invalid)`},
+		},
+		{
+			name: "role pgleap of somebody else", check: reservedRole,
+			violate: []string{`CREATE ROLE pgleap`},
+			want:    []string{`pgleap`},
+		},
+		{
+			name: "slot of pgleap's name", check: reservedSlots,
+			violate: []string{`SELECT pg_create_logical_replication_slot('pgleap_1', 'pgoutput')`},
+			want:    []string{`pgleap_1 (logical, plugin pgoutput, database {db})`},
+			mend:    []string{`SELECT pg_drop_replication_slot('pgleap_1')`},
+		},
+		{
+			name: "base backup slot that is logical", check: reservedSlots,
+			violate: []string{`SELECT pg_create_logical_replication_slot('pgleap_base_backup', 'test_decoding')`},
+			want:    []string{`pgleap_base_backup (logical, plugin test_decoding, database {db})`},
+			mend:    []string{`SELECT pg_drop_replication_slot('pgleap_base_backup')`},
+		},
+		{
+			name: "schema and publication of pgleap's names", check: reservedObjects,
+			violate: []string{`CREATE SCHEMA pgleap`, `CREATE PUBLICATION pgleap_forward`},
+			want:    []string{`{db}.pgleap (schema)`, `{db}.pgleap_forward (publication)`},
+		},
+		{
+			name: "subscription", check: subscriptions,
+			violate: []string{`CREATE SUBSCRIPTION inbound CONNECTION 'dbname=none' PUBLICATION p WITH (connect = false)`},
+			want:    []string{`{db}.inbound (disabled)`},
+			mend:    []string{`ALTER SUBSCRIPTION inbound SET (slot_name = NONE)`, `DROP SUBSCRIPTION inbound`},
+		},
+	}
+}
+
+func settingViolations() []violation {
+	reload := `SELECT pg_reload_conf()`
+	return []violation{
+		{
+			name: "too little WAL kept", check: slotRetention,
+			violate: []string{`ALTER SYSTEM SET max_slot_wal_keep_size = '1GB'`, reload},
+			want:    []string{`max_slot_wal_keep_size = 1024 (1.0 GB, less than maxRetainedWAL: 16.0 GB)`},
+			options: upgrade.Options{MaxRetainedWAL: 16 << 30},
+		},
+		{
+			name: "slots given up when idle", check: slotRetention, source: 18,
+			violate: []string{`ALTER SYSTEM SET idle_replication_slot_timeout = '1h'`, reload},
+			want:    []string{`idle_replication_slot_timeout = 3600`},
+		},
+		{
+			name: "every standby is synchronous", check: synchronousStandbys,
+			violate: []string{`ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (*)'`, reload},
+			want:    []string{`synchronous_standby_names = ANY 1 (*)`},
+			mend:    []string{`ALTER SYSTEM RESET synchronous_standby_names`, reload},
+		},
+	}
+}
+
+func activityViolations() []violation {
+	return []violation{
+		{
+			name: "long transaction", check: longTransactions(0),
+			violate: []string{`BEGIN`, `SELECT pg_current_xact_id()`},
+			session: true,
+			want:    []string{`process {pid} (role postgres, database {db}, idle in transaction, for 00:00:00)`},
+			mend:    []string{`ROLLBACK`},
+		},
+		{
+			name: "old transaction ids", check: xidAge(1, 2_000_000_000),
+			want: []string{`{db} (age {age})`},
+		},
+		{
+			name: "very old transaction ids", check: xidAge(1, 1),
+			want:     []string{`{db} (age {age})`},
+			severity: upgrade.Blocker,
+		},
+		{
+			name: "physical slot", check: standbys,
+			violate: []string{`SELECT pg_create_physical_replication_slot('standby1')`},
+			want:    []string{`slot standby1 (inactive)`},
+			mend:    []string{`SELECT pg_drop_replication_slot('standby1')`},
+		},
+		{
+			name: "logical slot", check: logicalSlots,
+			violate: []string{`SELECT pg_create_logical_replication_slot('cdc', 'test_decoding')`},
+			want:    []string{`cdc (database {db}, plugin test_decoding, inactive)`},
+			mend:    []string{`SELECT pg_drop_replication_slot('cdc')`},
+		},
+	}
+}
+
+func identityViolations() []violation {
+	return []violation{
+		{
+			name: "no key at all", check: replicaIdentity,
+			violate: []string{`CREATE TABLE t (id int)`},
+			want:    []string{`{db}.public.t (no primary key)`},
+		},
+		{
+			name: "names that have to be quoted", check: replicaIdentity,
+			violate: []string{`CREATE SCHEMA "S x"`, `CREATE TABLE "S x"."T""y" (id int)`},
+			want:    []string{`{db}."S x"."T""y" (no primary key)`},
+		},
+		{
+			name: "unique index instead of a key", check: replicaIdentity,
+			violate: []string{`CREATE TABLE t (id int NOT NULL UNIQUE, doc json)`},
+			want:    []string{`{db}.public.t (no primary key)`},
+		},
+		{
+			name: "unique index on a column that can be NULL", check: replicaIdentity,
+			violate: []string{`CREATE TABLE t (id int UNIQUE, doc json)`},
+			want:    []string{`{db}.public.t (no primary key; no equality for doc json)`},
+			mend:    []string{`ALTER TABLE t ALTER id SET NOT NULL`, `ALTER TABLE t ADD PRIMARY KEY (id)`},
+		},
+		{
+			name: "deferrable primary key", check: replicaIdentity,
+			violate: []string{`CREATE TABLE t (id int PRIMARY KEY DEFERRABLE)`},
+			want:    []string{`{db}.public.t (its primary key is deferrable)`},
+		},
+		{
+			name: "identity nothing", check: replicaIdentity,
+			violate: []string{`CREATE TABLE t (id int PRIMARY KEY)`, `ALTER TABLE t REPLICA IDENTITY NOTHING`},
+			want:    []string{`{db}.public.t (REPLICA IDENTITY NOTHING)`},
+		},
+		{
+			name: "identity index dropped", check: replicaIdentity,
+			violate: []string{
+				`CREATE TABLE t (id int PRIMARY KEY, code int NOT NULL)`, `CREATE UNIQUE INDEX t_code ON t (code)`,
+				`ALTER TABLE t REPLICA IDENTITY USING INDEX t_code`, `DROP INDEX t_code`,
+			},
+			want: []string{`{db}.public.t (the index that was its identity is gone or invalid)`},
+		},
+		{
+			name: "partitions, not their parent", check: replicaIdentity,
+			violate: []string{
+				`CREATE TABLE p (id int) PARTITION BY LIST (id)`,
+				`CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1)`,
+				`CREATE UNLOGGED TABLE cache (id int)`,
+				`CREATE TABLE good (id int PRIMARY KEY)`,
+			},
+			want: []string{`{db}.public.p1 (no primary key)`},
+		},
+		{
+			name: "types that cannot be compared", check: fullIdentityTypes,
+			violate: []string{
+				`CREATE DOMAIN doc AS json`, `CREATE TYPE pair AS (name text, docs doc[])`,
+				`CREATE TABLE t (id int NOT NULL UNIQUE, a json[], b pair, c point, d jsonb, e pair[])`,
+				`ALTER TABLE t REPLICA IDENTITY FULL`,
+				`CREATE TABLE fine (id int, a jsonb, b int4range, c varchar(3)[], d cidr, e inet, f uuid, g money, h bit(3), i name, j oid)`,
+				`ALTER TABLE fine REPLICA IDENTITY FULL`,
+			},
+			want: []string{`{db}.public.t (a json[], b public.pair, c point, e public.pair[])`},
+		},
+		{
+			name: "whole rows of a large table", check: fullIdentitySize,
+			violate: []string{
+				`CREATE TABLE t (id int NOT NULL UNIQUE, filler text)`,
+				`ALTER TABLE t ALTER filler SET STORAGE PLAIN, REPLICA IDENTITY FULL`,
+				`ALTER TABLE t DROP CONSTRAINT t_id_key`,
+				`INSERT INTO t SELECT i, repeat('x', 6000) FROM generate_series(1, 2100) AS i`,
+			},
+			want: []string{`{db}.public.t (16 MB, 0 rows updated or deleted so far)`},
+			mend: []string{`CREATE INDEX ON t (id)`},
+		},
+	}
+}
+
+func contentViolations() []violation {
+	return []violation{
+		{
+			name: "unlogged table", check: unloggedTables,
+			violate: []string{`CREATE UNLOGGED TABLE cache (id int PRIMARY KEY)`, `CREATE TABLE kept (id int PRIMARY KEY)`},
+			want:    []string{`{db}.public.cache`},
+		},
+		{
+			name: "unlogged sequences", check: unloggedTables, source: 15,
+			violate: []string{`CREATE UNLOGGED SEQUENCE free`, `CREATE UNLOGGED TABLE cache (id serial)`},
+			want:    []string{`{db}.public.cache`, `{db}.public.cache_id_seq`, `{db}.public.free`},
+		},
+		{
+			name: "large objects", check: largeObjects,
+			violate: []string{`SELECT lo_from_bytea(42, 'x')`},
+			want:    []string{`{db}`},
+			mend:    []string{`SELECT lo_unlink(42)`},
+		},
+		{
+			name: "trigger that fires for replicated changes", check: triggers,
+			violate: []string{
+				`CREATE TABLE t (id int PRIMARY KEY)`,
+				`CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'`,
+				`CREATE TRIGGER usual BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()`,
+				`CREATE TRIGGER always BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()`,
+				`CREATE TRIGGER "Replica" BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()`,
+				`ALTER TABLE t ENABLE ALWAYS TRIGGER always, ENABLE REPLICA TRIGGER "Replica"`,
+			},
+			want: []string{`{db}.public.t."Replica"`, `{db}.public.t.always`},
+		},
+		{
+			name: "event trigger", check: eventTriggers,
+			violate: []string{
+				`CREATE FUNCTION f() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'`,
+				`CREATE EVENT TRIGGER usual ON ddl_command_end EXECUTE FUNCTION f()`,
+				`CREATE EVENT TRIGGER watch ON ddl_command_end EXECUTE FUNCTION f()`,
+				`ALTER EVENT TRIGGER watch ENABLE ALWAYS`,
+			},
+			want: []string{`{db}.watch (ddl_command_end)`},
+		},
+		{
+			name: "objects in pg_catalog", check: systemCatalogObjects,
+			violate: []string{
+				`SET allow_system_table_mods = on`,
+				`CREATE TABLE pg_catalog.mine (id serial PRIMARY KEY)`,
+				`CREATE VIEW information_schema.mine AS SELECT 1 AS one`,
+				`CREATE TYPE pg_catalog.mood AS ENUM ('sad')`,
+				`CREATE FUNCTION pg_catalog.mine(int) RETURNS int LANGUAGE sql AS 'SELECT 1'`,
+			},
+			session: true,
+			want: []string{
+				`{db}.information_schema.mine (relation)`, `{db}.mine(integer) (routine)`,
+				`{db}.pg_catalog.mine (relation)`, `{db}.pg_catalog.mood (type)`,
+			},
+			mend: []string{
+				`DROP TABLE pg_catalog.mine`, `DROP VIEW information_schema.mine`,
+				`DROP TYPE pg_catalog.mood`, `DROP FUNCTION pg_catalog.mine(int)`,
+			},
+		},
+		{
+			name: "table in pg_catalog", check: systemCatalogObjects,
+			violate: []string{`SET allow_system_table_mods = on`, `CREATE TABLE pg_catalog.mine (id serial PRIMARY KEY)`},
+			session: true,
+			want:    []string{`{db}.pg_catalog.mine (relation)`},
+		},
+		{
+			name: "function in pg_catalog", check: systemCatalogObjects,
+			violate: []string{`CREATE FUNCTION pg_catalog.mine(int) RETURNS int LANGUAGE sql AS 'SELECT 1'`},
+			want:    []string{`{db}.mine(integer) (routine)`},
+		},
+		{
+			name: "invalid index", check: invalidIndexes,
+			violate: []string{
+				`CREATE TABLE t (id int)`, `CREATE INDEX t_id ON t (id)`,
+				`UPDATE pg_index SET indisvalid = false WHERE indexrelid = 't_id'::regclass`,
+			},
+			want: []string{`{db}.public.t_id`},
+		},
+		{
+			name: "tablespace in the data directory", check: tablespaces, source: 15,
+			violate: []string{`SET allow_in_place_tablespaces = on`, `CREATE TABLESPACE near LOCATION ''`},
+			session: true, severity: upgrade.Blocker,
+			want: []string{`near (in place)`},
+			mend: []string{`DROP TABLESPACE near`},
+		},
+	}
+}
+
+func targetViolations() []violation {
+	return []violation{
+		{
+			name: "extension that the target lacks", check: extensions,
+			violate: []string{
+				`CREATE EXTENSION hstore`, `CREATE EXTENSION intagg`,
+				`UPDATE pg_extension SET extname = 'local_thing' WHERE extname = 'intagg'`,
+			},
+			want: []string{`{db}.local_thing (version 1.1)`},
+			mend: []string{`DROP EXTENSION local_thing`},
+		},
+		{
+			name: "extension version without a way", check: extensions,
+			violate:  []string{`CREATE EXTENSION hstore`, `UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'hstore'`},
+			want:     []string{`{db}.hstore (no way from version 0.9 to the target's 1.8)`},
+			mend:     []string{`DROP EXTENSION hstore`},
+			severity: upgrade.Warning,
+		},
+		{
+			name: "preloaded library that the target lacks", check: preloadedLibraries,
+			violate: []string{
+				`CREATE ROLE guest`,
+				`ALTER ROLE guest SET session_preload_libraries = auto_explain, no_such_library`,
+			},
+			want: []string{`no_such_library (session_preload_libraries)`},
+			mend: []string{`DROP ROLE guest`},
+		},
+		{
+			name: "removed parameter of roles and databases", check: roleSettings,
+			violate: []string{
+				`CREATE ROLE "Rôle"`,
+				`ALTER ROLE "Rôle" SET force_parallel_mode = on`,
+				`ALTER ROLE "Rôle" IN DATABASE {db} SET force_parallel_mode = on`,
+				`ALTER DATABASE {db} SET force_parallel_mode = on`,
+				`ALTER ROLE ALL SET force_parallel_mode = on`,
+				`ALTER DATABASE {db} SET search_path = "$user", public, nowhere`,
+				`ALTER DATABASE {db} SET my.own = 'x'`,
+			},
+			want: []string{
+				`all roles (force_parallel_mode: unrecognized configuration parameter "force_parallel_mode")`,
+				`database {db} (force_parallel_mode: unrecognized configuration parameter "force_parallel_mode")`,
+				`role "Rôle" (force_parallel_mode: unrecognized configuration parameter "force_parallel_mode")`,
+				`role "Rôle", database {db} (force_parallel_mode: unrecognized configuration parameter "force_parallel_mode")`,
+			},
+			source: -15, target: 16,
+		},
+		{
+			name: "removed parameter of a function", check: functionSettings,
+			violate: []string{
+				`CREATE FUNCTION f(int) RETURNS int LANGUAGE sql SET force_parallel_mode = on SET work_mem = '8MB' AS 'SELECT 1'`,
+				`CREATE PROCEDURE "P x"() LANGUAGE sql SET force_parallel_mode = on AS 'SELECT 1'`,
+			},
+			want: []string{
+				`{db}.public."P x"() (force_parallel_mode: unrecognized configuration parameter "force_parallel_mode")`,
+				`{db}.public.f(integer) (force_parallel_mode: unrecognized configuration parameter "force_parallel_mode")`,
+			},
+			source: -15, target: 16,
+		},
+		{
+			name: "collation of an unknown locale", check: locales,
+			violate: []string{
+				`CREATE COLLATION klingon (provider = libc, locale = 'C')`,
+				`UPDATE pg_collation SET collcollate = 'tlh_AA.UTF-8', collctype = 'tlh_AA.UTF-8' WHERE collname = 'klingon'`,
+			},
+			want: []string{`{db}.public.klingon (could not create locale "tlh_AA.UTF-8": No such file or directory)`},
+			mend: []string{`DROP COLLATION klingon`},
+		},
+		{
+			name: "table in template1", check: templateContents,
+			violate: []string{`CREATE TABLE standard (id int PRIMARY KEY)`},
+			want:    []string{`template1.public.standard`},
+			mend:    []string{`DROP TABLE standard`},
+		},
+	}
+}
+
+// stage is a source and a target that all cases share.
+type stage struct {
+	source, target *pgtest.Cluster
+}
+
+// stages pairs each major version under test but the last with the last.
+func stages(t *testing.T) []stage {
+	t.Helper()
+	versions := pgtest.Versions(t)
+	target := pgtest.Start(t, versions[len(versions)-1])
+	var all []stage
+	for _, major := range versions[:len(versions)-1] {
+		all = append(all, stage{pgtest.Start(t, major), target})
+	}
+	return all
+}
+
+func (s stage) subject(t *testing.T, options upgrade.Options) Subject {
+	t.Helper()
+	var version int
+	conn := s.target.Connect(t, "postgres")
+	if err := conn.QueryRow(t.Context(), `SELECT current_setting('server_version_num')::int`).Scan(&version); err != nil {
+		t.Fatal(err)
+	}
+	login := func(c *pgtest.Cluster) postgres.Login {
+		return postgres.Login{Address: upgrade.Address{Host: "127.0.0.1", Port: c.Port}, Database: "postgres", User: c.Superuser}
+	}
+	return Subject{
+		Number: 7, ID: "00000000-0000-0000-0000-000000000007",
+		Plan: upgrade.Plan{
+			Instance: "shop", Mode: upgrade.ZeroDowntime, Options: options.WithDefaults(),
+			Target:   upgrade.Cluster{Version: upgrade.VersionNum(version)},
+			Endpoint: upgrade.Endpoint{Driver: upgrade.PgBouncer},
+		},
+		Source: login(s.source), Target: Known(login(s.target), nil),
+		Host: Host{
+			TargetSpace: Known(Space{Bytes: 1 << 40, Inodes: 1 << 30}, nil), SourceSpace: Known(Space{Bytes: 1 << 40}, nil),
+			MemoryAvailable: Known(int64(1)<<40, nil), PgUpgrade: Known(PgUpgrade{Compatible: true}, nil),
+		},
+	}
+}
+
+func TestChecksFindWhatIsThereAndNothingWhenItIsMended(t *testing.T) {
+	for _, s := range stages(t) {
+		t.Run(fmt.Sprintf("%d to %d", s.source.Major, s.target.Major), func(t *testing.T) {
+			for i, v := range violations() {
+				v, database := v, fmt.Sprintf("app%d", i)
+				if s.source.Major < v.source || v.source < 0 && s.source.Major > -v.source || s.target.Major < v.target {
+					continue
+				}
+				t.Run(v.name, func(t *testing.T) { s.carryOut(t, v, database) })
+			}
+		})
+	}
+}
+
+func (s stage) carryOut(t *testing.T, v violation, database string) {
+	if v.check.ID == templateContents.ID {
+		database = "template1"
+	} else {
+		s.source.CreateDatabase(t, database)
+		defer s.source.Exec(t, "postgres", "DROP DATABASE "+database)
+	}
+	conn := connect(t, s.source, database)
+	defer func() { conn.Close(context.WithoutCancel(t.Context())) }()
+	words := strings.NewReplacer("{db}", database, "{pid}", fmt.Sprint(conn.PgConn().PID()))
+	for _, sql := range v.violate {
+		execute(t, conn, words.Replace(sql))
+	}
+	if !v.session {
+		conn.Close(t.Context())
+		conn = connect(t, s.source, database)
+	}
+	subject := s.subject(t, v.options)
+	found := s.findings(t, v, subject, database)
+	want := upgrade.Finding{
+		Check: v.check.ID, Title: v.check.Title, Severity: v.check.Severity, Total: len(v.want),
+		Remedy: v.check.Remedy, Acceptable: v.check.Acceptable,
+	}
+	if v.severity != "" {
+		want.Severity = v.severity
+	}
+	for _, object := range v.want {
+		want.Objects = append(want.Objects, words.Replace(object))
+	}
+	got := found
+	got.Why, got.RemedySQL = "", nil
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("finding (-want +got):\n%s", diff)
+	}
+	if len(v.violate) == 0 {
+		return
+	}
+	s.mend(t, v, found, conn, words)
+	if after := s.findings(t, v, subject, database); after.Total != 0 {
+		t.Errorf("after the remedy %v: still found %v", found.RemedySQL, after.Objects)
+	}
+}
+
+// mend does what the finding says, or the case if there is no SQL for it.
+func (s stage) mend(t *testing.T, v violation, found upgrade.Finding, conn *pgx.Conn, words *strings.Replacer) {
+	t.Helper()
+	for _, sql := range v.mend {
+		execute(t, conn, words.Replace(sql))
+	}
+	if len(v.mend) > 0 {
+		return
+	}
+	if len(found.RemedySQL) == 0 {
+		t.Fatalf("no remedy SQL: %+v", found)
+	}
+	for _, remedy := range found.RemedySQL {
+		s.source.Exec(t, remedy.Database, remedy.SQL)
+	}
+	if strings.Contains(found.RemedySQL[0].SQL, "ALTER SYSTEM") {
+		s.source.Exec(t, "postgres", `SELECT pg_reload_conf()`)
+	}
+}
+
+// findings runs the one check and returns its finding, without what belongs to other databases.
+func (s stage) findings(t *testing.T, v violation, subject Subject, database string) upgrade.Finding {
+	t.Helper()
+	var finding upgrade.Finding
+	// A reload takes a moment to reach new sessions.
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		report, err := run(t.Context(), []Check{v.check}, subject, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(report.NotChecked) > 0 {
+			t.Fatalf("not checked: %v", report.NotChecked)
+		}
+		finding = upgrade.Finding{}
+		if len(report.Findings) > 0 {
+			finding = report.Findings[0]
+		}
+		settled := !slices.ContainsFunc(v.violate, func(sql string) bool { return strings.Contains(sql, "ALTER SYSTEM") }) ||
+			fmt.Sprint(finding.Objects) == fmt.Sprint(v.want) || finding.Total == 0 && time.Now().After(deadline.Add(-4*time.Second))
+		if settled || time.Now().After(deadline) {
+			break
+		}
+	}
+	if v.check.ID == "xid-age" {
+		keepDatabase(&finding, database)
+	}
+	return finding
+}
+
+// keepDatabase reduces a finding about all databases to one, and its age to a word.
+func keepDatabase(f *upgrade.Finding, database string) {
+	f.Objects = slices.DeleteFunc(f.Objects, func(o string) bool { return !strings.HasPrefix(o, database+" (age ") })
+	f.Total = len(f.Objects)
+	for i := range f.Objects {
+		f.Objects[i] = database + " (age {age})"
+	}
+}
+
+func connect(t *testing.T, c *pgtest.Cluster, database string) *pgx.Conn {
+	t.Helper()
+	config, err := pgx.ParseConfig(c.DSN(database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.RuntimeParams["allow_system_table_mods"] = "on" // some violations need it
+	config.RuntimeParams["synchronous_commit"] = "local"   // ... and some must not wait
+	conn, err := pgx.ConnectConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+func execute(t *testing.T, conn *pgx.Conn, sql string) {
+	t.Helper()
+	if _, err := conn.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}

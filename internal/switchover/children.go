@@ -1,0 +1,76 @@
+package switchover
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// postmasterPID reads the first line of postmaster.pid.
+func postmasterPID(pgdata string) (int, error) {
+	content, err := os.ReadFile(filepath.Join(pgdata, "postmaster.pid"))
+	if err != nil {
+		return 0, fmt.Errorf("find the postmaster: %w", err)
+	}
+	first, _, _ := strings.Cut(string(content), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(first))
+	if err != nil {
+		return 0, fmt.Errorf("find the postmaster in %s: %w", pgdata, err)
+	}
+	return pid, nil
+}
+
+// children lists the child processes of the postmaster, those included that have just been forked
+// and that no view shows yet. It goes by every process's parent: /proc/PID/task/TID/children may
+// leave one out while another exits (proc(5)), a walk through /proc does not.
+func children(postmaster int) ([]int, error) {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	defer dir.Close() //nolint:errcheck // it was only read
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	var pids []int
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err == nil && parentOf(pid) == postmaster {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+// parentOf is field 4 of /proc/PID/stat; 0 when the process is gone or only its zombie is left.
+func parentOf(pid int) int {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	if len(fields) < 2 || fields[0] == "Z" || fields[0] == "X" {
+		return 0
+	}
+	parent, err := strconv.Atoi(fields[1])
+	if err != nil {
+		return 0
+	}
+	return parent
+}
+
+// unlisted are the auxiliary processes that pg_stat_activity never shows (the collector until 14).
+var unlisted = regexp.MustCompile(`: (logger|stats collector)\s*$`)
+
+// isUnlistedAuxiliary tells by its process title whether a child is one of them.
+func isUnlistedAuxiliary(pid int) bool {
+	title, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil {
+		return false
+	}
+	return unlisted.MatchString(strings.TrimRight(string(title), "\x00 "))
+}

@@ -1,0 +1,174 @@
+package switchover
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/verify"
+)
+
+// drain brings everything that the source has committed to the target, visible and durable. A
+// marker is written on the source after everything else; when the target shows it, the rest is
+// there, for an apply worker commits in the order of the source. Waiting for the marker takes
+// milliseconds; waiting for the worker to report its position takes its WAL writer's delays.
+func (s *section) drain(ctx context.Context) error {
+	err := s.inEach(ctx, func(ctx context.Context, db *database) (err error) {
+		db.marker, err = postgres.AdvanceMarker(ctx, db.source)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if s.still, err = postgres.Snapshot(ctx, s.control); err != nil {
+		return err
+	}
+	lsn, err := postgres.InsertLSN(ctx, s.control)
+	if err != nil {
+		return err
+	}
+	s.outcome.SourceLSN = lsn.String()
+	return s.inEach(ctx, func(ctx context.Context, db *database) error {
+		both, ctx := errgroup.WithContext(ctx)
+		both.Go(func() error { return drainDatabase(ctx, db) })
+		both.Go(func() error { return readSequences(ctx, db) }) // the source has nothing else to do
+		return both.Wait()
+	})
+}
+
+// drainDatabase waits for the marker on the target and then for the target's disk: what is visible is
+// not durable yet while the subscription applies with synchronous_commit = off.
+func drainDatabase(ctx context.Context, db *database) error {
+	deadline, _ := ctx.Deadline()
+	arrived, err := awaitMarker(ctx, db, deadline)
+	if err != nil {
+		return err
+	}
+	if !arrived {
+		return fmt.Errorf("the target has not applied everything: %w", context.DeadlineExceeded)
+	}
+	_, err = postgres.FlushOrigin(ctx, db.target, db.subscription)
+	return err
+}
+
+// awaitMarker asks the target until it shows the marker, or until the deadline.
+func awaitMarker(ctx context.Context, db *database, deadline time.Time) (bool, error) {
+	for {
+		marker, err := postgres.ReadMarker(ctx, db.target)
+		if err != nil {
+			return false, err
+		}
+		if marker.Number >= db.marker {
+			return true, nil
+		}
+		if !deadline.IsZero() && time.Now().After(deadline) {
+			return false, nil
+		}
+		if err := sleep(ctx, lookAgain); err != nil {
+			return false, err
+		}
+	}
+}
+
+// prove makes sure that nothing was written to the source since the marker: a transaction with an
+// xid, even one of a background worker, changes pg_current_snapshot(). If one ran, everything is
+// drained again. Then it makes sure that the catalogs are those that were compared.
+func (s *section) prove(ctx context.Context) error {
+	for {
+		now, err := postgres.Snapshot(ctx, s.control)
+		if err != nil {
+			return err
+		}
+		if now == s.still {
+			break
+		}
+		s.Log.InfoContext(ctx, "something was written on the source after the marker; draining again", "before", s.still, "after", now)
+		if err := s.drain(ctx); err != nil {
+			return err
+		}
+		if err := s.sequences(ctx); err != nil {
+			return err
+		}
+	}
+	return s.inEach(ctx, s.shapeUnchanged)
+}
+
+// shapeUnchanged compares the catalogs' mark, and the shapes themselves only if it moved.
+func (s *section) shapeUnchanged(ctx context.Context, db *database) error {
+	mark, err := postgres.ReadShapeMark(ctx, db.source)
+	if err != nil {
+		return err
+	}
+	if mark == db.shapeMark {
+		return nil
+	}
+	return s.shapesAlike(ctx, db)
+}
+
+// readSequences reads where the source's sequences stand.
+func readSequences(ctx context.Context, db *database) error {
+	read, err := postgres.ReadSequences(ctx, db.source, db.sequences)
+	if err != nil {
+		return err
+	}
+	db.changed = db.changed[:0]
+	for _, sequence := range read {
+		if db.known[sequence.Name] != sequence {
+			db.changed = append(db.changed, sequence)
+		}
+	}
+	return nil
+}
+
+// sequences sets those that moved since they were set before the pause.
+func (s *section) sequences(ctx context.Context) error {
+	return s.inEach(ctx, setChangedSequences)
+}
+
+func setChangedSequences(ctx context.Context, db *database) error {
+	if err := postgres.SetSequences(ctx, db.target, db.changed); err != nil {
+		return err
+	}
+	for _, sequence := range db.changed {
+		db.known[sequence.Name] = sequence
+	}
+	return nil
+}
+
+// openSnapshots starts a read-only transaction on both sides of every database while both stand still.
+func (s *section) openSnapshots(ctx context.Context) error {
+	if s.Compare == nil {
+		return nil
+	}
+	return s.inEach(ctx, func(ctx context.Context, db *database) error {
+		both, ctx := errgroup.WithContext(ctx)
+		both.Go(func() error { return postgres.BeginSnapshot(ctx, db.source) })
+		both.Go(func() error { return postgres.BeginSnapshot(ctx, db.snapshot) })
+		return both.Wait()
+	})
+}
+
+// turnRound ends the forward replication: nothing that might yet be written on the source could
+// reach the target. The reverse replication takes its start here, before the first client's write
+// on the target, once it exists.
+func (s *section) turnRound(ctx context.Context) error {
+	return s.inEach(ctx, func(ctx context.Context, db *database) error {
+		return postgres.SetSubscription(ctx, db.target, false)
+	})
+}
+
+// compare looks at both sides in the snapshots, and lets go of them.
+func (s *section) compare(ctx context.Context) {
+	if s.Compare == nil {
+		return
+	}
+	pairs := make([]verify.Pair, len(s.databases))
+	for i, db := range s.databases {
+		pairs[i] = verify.Pair{Database: db.name, Source: db.source, Target: db.snapshot}
+	}
+	comparison := s.Compare(ctx, pairs)
+	s.outcome.Comparison = &comparison
+}

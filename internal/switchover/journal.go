@@ -1,0 +1,208 @@
+package switchover
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// Stage is how far a switchover has come, as its journal tells.
+type Stage string
+
+// The stages. Between StageIntent and StageCommitted everything rolls back, from StageCommitted on
+// everything rolls forward. StageRollingBack is binding: it cannot be committed any more.
+const (
+	StageNone        Stage = ""
+	StageIntent      Stage = "intent"
+	StageRollingBack Stage = "rolling back"
+	StageUndone      Stage = "undone"
+	StageCommitted   Stage = "committed"
+	StageDone        Stage = "done"
+)
+
+// Ended tells whether nothing is left to do.
+func (s Stage) Ended() bool { return s == StageUndone || s == StageDone }
+
+// record is a line of the journal.
+type record struct {
+	At    time.Time `json:"at"`
+	Stage Stage     `json:"stage"`
+	// Intent is set at StageIntent.
+	Intent *Intent `json:"intent,omitempty"`
+	// Outcome is set from StageCommitted on.
+	Outcome *upgrade.Switchover `json:"outcome,omitempty"`
+	Reason  string              `json:"reason,omitempty"`
+}
+
+// Intent is what a switchover is about to do, and all that is needed to undo it.
+type Intent struct {
+	Plan       upgrade.Plan `json:"plan"`
+	Databases  []string     `json:"databases"`
+	LoginRoles []string     `json:"loginRoles"` // they get NOLOGIN, and get LOGIN back
+	SourceHost string       `json:"sourceHost"` // as the endpoint writes the source's address
+	TargetHost string       `json:"targetHost"`
+}
+
+// Journal is the durable record of one attempt to switch over. It is safe for use by several
+// processes: the one that switches, its guard, and whoever comes after a crash.
+type Journal struct {
+	path string
+	now  func() time.Time
+}
+
+// OpenJournal names the journal at path, which need not exist yet.
+func OpenJournal(path string, now func() time.Time) *Journal { return &Journal{path: path, now: now} }
+
+// State is what the journal tells.
+type State struct {
+	Stage   Stage
+	Intent  Intent
+	Outcome upgrade.Switchover
+	Reason  string
+}
+
+// Read tells how far the switchover has come.
+func (j *Journal) Read() (State, error) {
+	f, err := os.Open(j.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return State{}, nil
+	}
+	if err != nil {
+		return State{}, fmt.Errorf("read journal: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	return readState(f)
+}
+
+func readState(r io.Reader) (State, error) {
+	var state State
+	lines := bufio.NewReader(r)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return state, nil // a line without its end was torn by a crash: it never counted
+		}
+		if err != nil {
+			return state, fmt.Errorf("read journal: %w", err)
+		}
+		var rec record
+		if err := json.Unmarshal(line, &rec); err != nil {
+			return state, fmt.Errorf("read journal: %w", err)
+		}
+		state.Stage = rec.Stage
+		if rec.Intent != nil {
+			state.Intent = *rec.Intent
+		}
+		if rec.Outcome != nil {
+			state.Outcome = *rec.Outcome
+		}
+		if rec.Reason != "" {
+			state.Reason = rec.Reason
+		}
+	}
+}
+
+// Begin writes the intent. It must be the first line.
+func (j *Journal) Begin(intent Intent) error {
+	if err := j.append(record{Stage: StageIntent, Intent: &intent}, StageNone); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(j.path))
+	if err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// Commit is the commit point. It fails if somebody has decided to roll back.
+func (j *Journal) Commit(outcome upgrade.Switchover) error {
+	return j.append(record{Stage: StageCommitted, Outcome: &outcome}, StageIntent)
+}
+
+// RollBack decides that there will be no commit. It fails with *WrongStage if there was one already.
+func (j *Journal) RollBack(reason string) error {
+	return j.append(record{Stage: StageRollingBack, Reason: reason}, StageIntent, StageRollingBack)
+}
+
+// Undone says that everything is as it was before the intent.
+func (j *Journal) Undone(outcome upgrade.Switchover) error {
+	return j.append(record{Stage: StageUndone, Outcome: &outcome}, StageRollingBack, StageUndone)
+}
+
+// Done says that clients go on at the target.
+func (j *Journal) Done(outcome upgrade.Switchover) error {
+	return j.append(record{Stage: StageDone, Outcome: &outcome}, StageCommitted, StageDone)
+}
+
+// WrongStage says that the journal stands elsewhere than a line can follow.
+type WrongStage struct{ Stage, Wanted Stage }
+
+// Error tells both stages.
+func (e *WrongStage) Error() string {
+	return fmt.Sprintf("journal: %q cannot follow %q", e.Wanted, e.Stage)
+}
+
+// append adds a line, durably, if the last one has one of the given stages.
+func (j *Journal) append(rec record, after ...Stage) error {
+	f, err := os.OpenFile(j.path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // the sync below is what counts
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("lock journal: %w", err)
+	}
+	state, err := readState(f)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(after, state.Stage) {
+		return &WrongStage{Stage: state.Stage, Wanted: rec.Stage}
+	}
+	if err := dropTornLine(f); err != nil {
+		return err
+	}
+	rec.At = j.now()
+	line, err := json.Marshal(rec)
+	if err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	if _, err := f.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	return nil
+}
+
+// dropTornLine cuts what a crash left behind the last whole line, and goes to the end.
+func dropTornLine(f *os.File) error {
+	content, err := os.ReadFile(f.Name())
+	if err != nil {
+		return fmt.Errorf("read journal: %w", err)
+	}
+	end := len(content)
+	for end > 0 && content[end-1] != '\n' {
+		end--
+	}
+	if end < len(content) {
+		if err := f.Truncate(int64(end)); err != nil {
+			return fmt.Errorf("repair journal: %w", err)
+		}
+	}
+	if _, err := f.Seek(int64(end), io.SeekStart); err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	return nil
+}

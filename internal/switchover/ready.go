@@ -1,0 +1,290 @@
+package switchover
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pgleap/pgleap/internal/endpoint"
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// maxDrain is how long a marker may take to the target for a switchover to begin.
+const maxDrain = time.Second
+
+// retryReady is the pause between two looks at what may pass by itself.
+const retryReady = 250 * time.Millisecond
+
+// ready refuses a switchover that would fail, and prepares the rest. What may pass by itself, such
+// as lag or a long transaction, is waited for until ctx ends.
+func (s *section) ready(ctx context.Context) error {
+	if err := s.endpointReady(ctx); err != nil {
+		return err
+	}
+	if err := s.directSessionsReady(ctx); err != nil {
+		return err
+	}
+	if err := s.globalsAlike(ctx); err != nil {
+		return err
+	}
+	if err := s.wait(ctx, s.passing); err != nil {
+		return err
+	}
+	if err := s.inEach(ctx, s.databaseReady); err != nil {
+		return err
+	}
+	if err := s.pauses.Prepare(ctx, s.to); err != nil {
+		return fmt.Errorf("prepare endpoint: %w", err)
+	}
+	state, err := s.Endpoint.Describe(ctx)
+	if err != nil {
+		return fmt.Errorf("endpoint: %w", err)
+	}
+	s.pooled = state.ServerPIDs()
+	roles, err := postgres.LoginRoles(ctx, s.control)
+	if err != nil {
+		return err
+	}
+	s.intent.Plan, s.intent.LoginRoles = s.Plan, roles
+	s.intent.SourceHost, s.intent.TargetHost = s.from.Host, s.to.Host
+	return nil
+}
+
+// endpointReady wants the endpoint to lead to the source, whole.
+func (s *section) endpointReady(ctx context.Context) error {
+	if err := s.Endpoint.Check(ctx); err != nil {
+		return fmt.Errorf("endpoint: %w", err)
+	}
+	state, err := s.Endpoint.Describe(ctx)
+	if err != nil {
+		return fmt.Errorf("endpoint: %w", err)
+	}
+	if len(state.Databases) == 0 {
+		return &upgrade.Refused{Reason: "the endpoint has no database of this instance", Remedy: "add its databases to PgBouncer's configuration"}
+	}
+	s.from = state.Databases[0].Address
+	if !state.At(s.from) {
+		return &upgrade.Refused{
+			Reason: "the endpoint's databases lead to different addresses",
+			Remedy: "write the same host and port for each of them in PgBouncer's configuration",
+		}
+	}
+	s.to = endpoint.Address{Host: s.from.Host, Port: s.Plan.Target.Port}
+	return nil
+}
+
+// directSessionsReady wants every client session to come through the endpoint, unless the user
+// allowed to terminate the others. A session counts when it is seen twice: the pooler may have
+// opened it between the two questions.
+func (s *section) directSessionsReady(ctx context.Context) error {
+	if s.Plan.Options.TerminateDirectClients {
+		return nil
+	}
+	first, err := s.directSessions(ctx)
+	if err != nil || len(first) == 0 {
+		return err
+	}
+	if err := sleep(ctx, retryReady); err != nil {
+		return err
+	}
+	second, err := s.directSessions(ctx)
+	if err != nil {
+		return err
+	}
+	var direct []string
+	for _, b := range second {
+		if slices.ContainsFunc(first, func(f postgres.Backend) bool { return f.PID == b.PID }) {
+			direct = append(direct, b.String())
+		}
+	}
+	if len(direct) == 0 {
+		return nil
+	}
+	return &upgrade.Refused{
+		Reason: fmt.Sprintf("%d sessions do not come through the endpoint: %s", len(direct), strings.Join(direct[:min(5, len(direct))], "; ")),
+		Remedy: "end them, or allow the switchover to terminate them (--terminate-direct-clients)",
+	}
+}
+
+// directSessions lists client sessions on the source that are not the endpoint's.
+func (s *section) directSessions(ctx context.Context) ([]postgres.Backend, error) {
+	backends, err := postgres.Backends(ctx, s.control)
+	if err != nil {
+		return nil, err
+	}
+	state, err := s.Endpoint.Describe(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("endpoint: %w", err)
+	}
+	return slices.DeleteFunc(backends, func(b postgres.Backend) bool {
+		return b.Type != clientBackend || b.User == upgrade.Role || slices.Contains(state.ServerPIDs(), b.PID)
+	}), nil
+}
+
+const clientBackend = "client backend"
+
+// globalsAlike compares roles, settings and databases, which nothing replicates.
+func (s *section) globalsAlike(ctx context.Context) error {
+	source, err := postgres.ReadGlobals(ctx, s.control)
+	if err != nil {
+		return err
+	}
+	target, err := postgres.ReadGlobals(ctx, s.databases[0].target)
+	if err != nil {
+		return err
+	}
+	return unlike("role or database", source, target)
+}
+
+func unlike(what string, source, target postgres.Shape) error {
+	missing, extra := source.Without(target), target.Without(source)
+	if len(missing)+len(extra) == 0 {
+		return nil
+	}
+	slices.Sort(missing)
+	slices.Sort(extra)
+	var said []string
+	if len(missing) > 0 {
+		said = append(said, "only on the source: "+strings.Join(missing[:min(5, len(missing))], "; "))
+	}
+	if len(extra) > 0 {
+		said = append(said, "only on the target: "+strings.Join(extra[:min(5, len(extra))], "; "))
+	}
+	return &upgrade.Refused{
+		Reason: fmt.Sprintf("%d definitions (%s) changed since the upgrade began and are not replicated; %s",
+			len(missing)+len(extra), what, strings.Join(said, "; ")),
+		Remedy: "make the same change on the target, or cancel the upgrade and start it again",
+	}
+}
+
+// passing looks at what may pass by itself. It returns a sentence as long as something is in the way.
+func (s *section) passing(ctx context.Context) (string, error) {
+	prepared, err := postgres.PreparedTransactions(ctx, s.control)
+	if err != nil {
+		return "", err
+	}
+	if prepared > 0 {
+		return fmt.Sprintf("%d prepared transactions are open on the source; commit or roll them back", prepared), nil
+	}
+	backends, err := postgres.Backends(ctx, s.control)
+	if err != nil {
+		return "", err
+	}
+	limit := s.maxTransactionAge()
+	for _, b := range backends {
+		if b.Type == clientBackend && b.User != upgrade.Role && b.TransactionAge > limit {
+			return fmt.Sprintf("a transaction has been open for %s, longer than %s: %s; let it end or terminate it",
+				b.TransactionAge.Round(time.Second), limit, b), nil
+		}
+	}
+	return s.notDraining(ctx)
+}
+
+// maxTransactionAge is the age from which on an open transaction is expected to outlast the deadline.
+func (s *section) maxTransactionAge() time.Duration {
+	return min(s.Plan.Options.SwitchoverTimeout/2, 10*time.Second)
+}
+
+// notDraining wants healthy subscriptions, and a marker through in time.
+func (s *section) notDraining(ctx context.Context) (string, error) {
+	if err := s.inEach(ctx, probe); err != nil {
+		return "", err
+	}
+	var obstacles []string
+	for _, db := range s.databases {
+		if db.obstacle != "" {
+			obstacles = append(obstacles, db.obstacle)
+		}
+	}
+	return strings.Join(obstacles, "; "), nil
+}
+
+// probe sends a marker through one database.
+func probe(ctx context.Context, db *database) error {
+	db.obstacle = ""
+	state, err := postgres.ReadSubscription(ctx, db.target)
+	if err != nil {
+		return err
+	}
+	db.subscription = state.OID
+	if !state.Enabled || !state.Working || state.Pending > 0 {
+		db.obstacle = "the subscription of database " + db.name + " is not working; see the target's log"
+		return nil
+	}
+	if db.marker, err = postgres.AdvanceMarker(ctx, db.source); err != nil {
+		return err
+	}
+	arrived, err := awaitMarker(ctx, db, time.Now().Add(maxDrain))
+	if err == nil && !arrived {
+		db.obstacle = fmt.Sprintf("database %s is more than %s behind", db.name, maxDrain)
+	}
+	return err
+}
+
+// databaseReady compares the shapes of both sides and sets the sequences a first time.
+func (s *section) databaseReady(ctx context.Context, db *database) error {
+	if err := s.shapesAlike(ctx, db); err != nil {
+		return err
+	}
+	names, err := postgres.Sequences(ctx, db.source)
+	if err != nil {
+		return err
+	}
+	db.sequences, db.known = names, map[string]postgres.Sequence{}
+	if err := readSequences(ctx, db); err != nil {
+		return err
+	}
+	return setChangedSequences(ctx, db)
+}
+
+// shapesAlike compares what is not replicated, and notes the mark under which it was alike.
+func (s *section) shapesAlike(ctx context.Context, db *database) error {
+	mark, err := postgres.ReadShapeMark(ctx, db.source)
+	if err != nil {
+		return err
+	}
+	source, err := postgres.ReadShape(ctx, db.source)
+	if err != nil {
+		return err
+	}
+	target, err := postgres.ReadShape(ctx, db.target)
+	if err != nil {
+		return err
+	}
+	if err := unlike("schema", source, target); err != nil {
+		return err
+	}
+	db.shapeMark = mark
+	return nil
+}
+
+// wait asks until nothing is in the way; when ctx ends it refuses with what was.
+func (s *section) wait(ctx context.Context, ask func(context.Context) (string, error)) error {
+	for {
+		obstacle, err := ask(ctx)
+		if err != nil {
+			return err
+		}
+		if obstacle == "" {
+			return nil
+		}
+		s.step("ready: waiting: " + obstacle)
+		if sleep(ctx, retryReady) != nil {
+			return &upgrade.Refused{Reason: obstacle}
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

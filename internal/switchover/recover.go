@@ -1,0 +1,136 @@
+package switchover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pgleap/pgleap/internal/endpoint"
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// Recover ends a switchover that was left in the middle, as its journal tells: undone before the
+// commit point, done after it. It may run at the same time in several processes and any number of
+// times. A journal without a first line means that nothing had begun.
+func Recover(ctx context.Context, c Config) (upgrade.Switchover, error) {
+	for attempt := 1; ; attempt++ {
+		outcome, err := recoverOnce(ctx, c)
+		if err == nil {
+			return outcome, nil
+		}
+		c.Log.WarnContext(ctx, "switchover cannot be ended yet", "attempt", attempt, "error", err)
+		if sleep(ctx, 500*time.Millisecond) != nil {
+			return upgrade.Switchover{}, err
+		}
+	}
+}
+
+func recoverOnce(ctx context.Context, c Config) (upgrade.Switchover, error) {
+	decision, err := Decide(c.Journal, "the process that was switching over died")
+	if err != nil {
+		return upgrade.Switchover{}, err
+	}
+	state, err := c.Journal.Read()
+	if err != nil {
+		return upgrade.Switchover{}, err
+	}
+	switch decision {
+	case endpoint.RollBack:
+		return rollBack(ctx, c, state)
+	case endpoint.RollForward:
+		return rollForward(ctx, c, state)
+	case endpoint.Leave:
+	}
+	if state.Stage == StageNone {
+		return upgrade.Switchover{Reason: "the switchover had not begun when its process died; try again"}, nil
+	}
+	return state.Outcome, nil
+}
+
+// Decide tells what is to become of a switchover, and makes the answer binding in its journal.
+func Decide(j *Journal, reason string) (endpoint.Decision, error) {
+	state, err := j.Read()
+	if err != nil {
+		return endpoint.Leave, err
+	}
+	switch state.Stage {
+	case StageNone, StageUndone, StageDone:
+		return endpoint.Leave, nil
+	case StageCommitted:
+		return endpoint.RollForward, nil
+	case StageIntent, StageRollingBack:
+	}
+	err = j.RollBack(reason)
+	if wrong, ok := errors.AsType[*WrongStage](err); ok {
+		if wrong.Stage == StageCommitted {
+			return endpoint.RollForward, nil // it was quicker
+		}
+		return endpoint.Leave, nil
+	}
+	return endpoint.RollBack, err
+}
+
+// rollBack lifts the fence, lets clients go on at the source, and says so in the journal.
+func rollBack(ctx context.Context, c Config, state State) (upgrade.Switchover, error) {
+	if err := Unfence(ctx, c, state.Intent); err != nil {
+		return upgrade.Switchover{}, err
+	}
+	at := endpoint.Address{Host: state.Intent.SourceHost, Port: c.Plan.Source.Port}
+	if err := recoverEndpoint(ctx, c, at); err != nil {
+		return upgrade.Switchover{}, err
+	}
+	outcome := upgrade.Switchover{Reason: state.Reason, EndedAt: c.Now()}
+	err := c.Journal.Undone(outcome)
+	return outcome, err
+}
+
+// Unfence lets everybody log in to the source again who could before the switchover.
+func Unfence(ctx context.Context, c Config, intent Intent) error {
+	conn, err := postgres.Connect(ctx, c.Source.In("postgres"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
+	return postgres.SetLogin(ctx, conn, intent.LoginRoles, true)
+}
+
+// rollForward ends the forward replication, moves the endpoint and says so in the journal.
+func rollForward(ctx context.Context, c Config, state State) (upgrade.Switchover, error) {
+	for _, name := range state.Intent.Databases {
+		if err := turnDatabase(ctx, c, name); err != nil {
+			return upgrade.Switchover{}, fmt.Errorf("database %s: %w", name, err)
+		}
+	}
+	at := endpoint.Address{Host: state.Intent.TargetHost, Port: c.Plan.Target.Port}
+	if err := recoverEndpoint(ctx, c, at); err != nil {
+		return upgrade.Switchover{}, err
+	}
+	outcome := state.Outcome
+	outcome.Switched, outcome.TargetPort, outcome.EndedAt = true, at.Port, c.Now()
+	outcome.Pause = outcome.EndedAt.Sub(outcome.StartedAt)
+	err := c.Journal.Done(outcome)
+	return outcome, err
+}
+
+func turnDatabase(ctx context.Context, c Config, name string) error {
+	conn, err := postgres.Connect(ctx, c.Target.In(name))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
+	return postgres.SetSubscription(ctx, conn, false)
+}
+
+func recoverEndpoint(ctx context.Context, c Config, where endpoint.Address) error {
+	session, err := c.Endpoint.Open(ctx)
+	if err != nil {
+		return fmt.Errorf("open endpoint: %w", err)
+	}
+	defer session.Close()
+	if err := session.Recover(ctx, where); err != nil {
+		return fmt.Errorf("recover endpoint: %w", err)
+	}
+	return nil
+}

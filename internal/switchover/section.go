@@ -1,0 +1,230 @@
+package switchover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pgleap/pgleap/internal/endpoint"
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/verify"
+)
+
+// Config is what a switchover works on.
+type Config struct {
+	Plan     upgrade.Plan
+	Source   postgres.Login // pgleap's own role; the database is filled in
+	Target   postgres.Login
+	Endpoint endpoint.Driver
+	Journal  *Journal
+	// StartGuard starts a process that ends the switchover if this one dies or misses the deadline.
+	StartGuard func(ctx context.Context, deadline time.Time) (*endpoint.Guard, error)
+	// OnStep is told each step when it begins. It must return at once.
+	OnStep func(step string)
+	// Compare looks at both sides in snapshots taken while both stood still. It is called after
+	// clients have gone on; nil: no snapshots are taken.
+	Compare func(ctx context.Context, pairs []verify.Pair) upgrade.Comparison
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+// guardSlack is how much later than the deadline the guard acts: only if we did not.
+const guardSlack = 5 * time.Second
+
+// undoPatience bounds the way back, which no cancel may cut short.
+const undoPatience = 2 * time.Minute
+
+// section is one run of the critical section.
+type section struct {
+	Config
+	databases []database
+	control   *pgx.Conn // source, for what belongs to the cluster
+	pauses    endpoint.Session
+	guard     *endpoint.Guard
+	pooled    []int // pids of the endpoint's own backends on the source
+
+	intent  Intent
+	from    endpoint.Address // as the endpoint writes them
+	to      endpoint.Address
+	outcome upgrade.Switchover
+	still   string // the source's pg_current_snapshot() when it stood still
+}
+
+// Run switches over. Not switching is no error: the outcome tells why, and everything is as it was.
+// An error means that the switchover is neither done nor undone yet; Recover goes on from there.
+func Run(ctx context.Context, c Config) (upgrade.Switchover, error) {
+	s := &section{Config: c}
+	defer s.close()
+	if err := s.prepare(ctx); err != nil {
+		s.Log.InfoContext(ctx, "switchover refused", "reason", err)
+		return upgrade.Switchover{Reason: err.Error()}, nil
+	}
+	deadline := c.Now().Add(c.Plan.Options.SwitchoverTimeout)
+	if err := c.Journal.Begin(s.intent); err != nil {
+		return upgrade.Switchover{Reason: err.Error()}, nil //nolint:nilerr // nothing has begun
+	}
+	if err := s.startGuard(ctx, deadline); err != nil {
+		return s.undo(ctx, err)
+	}
+	if err := s.standStill(ctx, deadline); err != nil {
+		return s.undo(ctx, err)
+	}
+	return s.forward(ctx)
+}
+
+// prepare does all that can be done while nobody waits, and refuses what would fail.
+func (s *section) prepare(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.Plan.Options.SwitchoverTimeout)
+	defer cancel()
+	s.step("ready")
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	return s.ready(ctx)
+}
+
+// standStill is the part of the section before the commit point, under its deadline.
+func (s *section) standStill(ctx context.Context, deadline time.Time) error {
+	ctx, cancel := context.WithDeadlineCause(ctx, deadline,
+		fmt.Errorf("the switchover was not done within %s (switchoverTimeout)", s.Plan.Options.SwitchoverTimeout))
+	defer cancel()
+	s.outcome.StartedAt = s.Now()
+	for _, part := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"pause", s.pauses.Pause},
+		{"fence", s.fence},
+		{"drain", s.drain},
+		{"sequences", s.sequences},
+		{"proof", s.prove},
+		{"snapshots", s.openSnapshots},
+		{"commit", s.commit},
+	} {
+		if err := s.timed(ctx, part.name, part.do); err != nil {
+			if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+				return fmt.Errorf("%w: %s: %w", cause, part.name, err)
+			}
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+	}
+	return nil
+}
+
+// timed runs a step and notes how long it took.
+func (s *section) timed(ctx context.Context, name string, do func(context.Context) error) error {
+	s.step(name)
+	begun := s.Now()
+	err := do(ctx)
+	s.outcome.Steps = append(s.outcome.Steps, upgrade.StepDuration{Step: name, Duration: s.Now().Sub(begun)})
+	return err
+}
+
+func (s *section) step(name string) {
+	if s.OnStep != nil {
+		s.OnStep(name)
+	}
+}
+
+func (s *section) commit(context.Context) error { return s.Journal.Commit(s.outcome) }
+
+// forward is the part after the commit point: it ends with clients on the target, or with an error
+// after which Recover does the same again.
+func (s *section) forward(ctx context.Context) (upgrade.Switchover, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
+	defer cancel()
+	move := func(ctx context.Context) error { return s.pauses.Move(ctx, s.to) }
+	err := errors.Join(
+		s.timed(ctx, "turn", s.turnRound),
+		s.timed(ctx, "move", move),
+	)
+	if err == nil {
+		err = s.timed(ctx, "resume", s.pauses.Resume)
+	}
+	if err != nil {
+		s.Log.ErrorContext(ctx, "switchover is committed but not complete; it is carried on", "error", err)
+		return Recover(ctx, s.Config)
+	}
+	s.outcome.EndedAt = s.Now()
+	s.outcome.Pause = s.outcome.EndedAt.Sub(s.outcome.StartedAt)
+	s.outcome.Switched = true
+	s.outcome.TargetPort = s.to.Port
+	if err := s.Journal.Done(s.outcome); err != nil {
+		return upgrade.Switchover{}, err
+	}
+	s.dismissGuard(ctx)
+	s.compare(ctx)
+	return s.outcome, nil
+}
+
+// undo puts everything back and lets clients go on at the source.
+func (s *section) undo(ctx context.Context, reason error) (upgrade.Switchover, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
+	defer cancel()
+	s.step("undo")
+	s.Log.WarnContext(ctx, "switchover is undone", "reason", reason)
+	if err := s.Journal.RollBack(reason.Error()); err != nil {
+		if wrong, ok := errors.AsType[*WrongStage](err); !ok || wrong.Stage != StageUndone {
+			return Recover(ctx, s.Config) // it was committed after all, or the journal is out of reach
+		}
+	}
+	if err := s.unfence(ctx); err != nil {
+		return Recover(ctx, s.Config)
+	}
+	if err := s.pauses.Resume(ctx); err != nil {
+		return Recover(ctx, s.Config)
+	}
+	s.outcome.EndedAt = s.Now()
+	s.outcome.Pause = s.outcome.EndedAt.Sub(s.outcome.StartedAt)
+	if s.outcome.StartedAt.IsZero() {
+		s.outcome.Pause = 0
+	}
+	s.outcome.Reason = reason.Error()
+	if err := s.Journal.Undone(s.outcome); err != nil {
+		return upgrade.Switchover{}, err
+	}
+	s.dismissGuard(ctx)
+	return s.outcome, nil
+}
+
+func (s *section) startGuard(ctx context.Context, deadline time.Time) error {
+	if s.StartGuard == nil {
+		return nil
+	}
+	guard, err := s.StartGuard(ctx, deadline.Add(guardSlack))
+	if err != nil {
+		return fmt.Errorf("start guard: %w", err)
+	}
+	s.guard = guard
+	return nil
+}
+
+func (s *section) dismissGuard(ctx context.Context) {
+	if s.guard == nil {
+		return
+	}
+	if err := s.guard.Done(); err != nil {
+		s.Log.WarnContext(ctx, "guard was not dismissed; it will find the switchover ended", "error", err)
+	}
+	s.guard = nil
+}
+
+// inEach does the same in every database at once.
+func (s *section) inEach(ctx context.Context, do func(context.Context, *database) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range s.databases {
+		group.Go(func() error {
+			if err := do(ctx, &s.databases[i]); err != nil {
+				return fmt.Errorf("database %s: %w", s.databases[i].name, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}

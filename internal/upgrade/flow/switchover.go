@@ -1,0 +1,114 @@
+package flow
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// maxAutomaticSwitchovers is how often `--switch auto` tries before it waits for the user.
+const maxAutomaticSwitchovers = 5
+
+// automaticRetryDelay is the time between two of them.
+const automaticRetryDelay = 15 * time.Second
+
+// synchronizeAndSwitch follows the source until a switchover has succeeded. One that did not switch
+// leads back to synchronizing, with the reason in the log.
+func (t *task) synchronizeAndSwitch(ctx workflow.Context) (*upgrade.Switchover, error) {
+	automatic := t.plan.Options.Switch == upgrade.SwitchAuto
+	for attempt := 1; ; attempt++ {
+		forget(t.switchSignal) // before the phase is recorded: one that comes later counts
+		t.enter(ctx, upgrade.PhaseSynchronizing)
+		if err := t.synchronize(ctx, automatic); err != nil {
+			return nil, err
+		}
+		switched, err := t.switchOver(ctx, attempt)
+		if err != nil {
+			return nil, err
+		}
+		if switched.Switched {
+			return &switched, nil
+		}
+		if t.cancelled {
+			return nil, workflow.ErrCanceled
+		}
+		if automatic && attempt >= maxAutomaticSwitchovers {
+			automatic = false
+			t.tell(ctx, upgrade.LevelWarning,
+				fmt.Sprintf("%d switchovers did not succeed; waiting for `pgleap switchover %s switch`", attempt, t.plan.Instance))
+		}
+		if automatic {
+			if err := workflow.Sleep(ctx, automaticRetryDelay); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// synchronize follows the lag until the user asks for the switchover or, when it is automatic,
+// until it can be expected to succeed.
+func (t *task) synchronize(ctx workflow.Context, automatic bool) error {
+	following, stop := workflow.WithCancel(ctx)
+	defer stop()
+	future := workflow.ExecuteActivity(t.hostOptions(following, step.Synchronize), step.Synchronize,
+		step.SynchronizeArgs{Plan: t.plan, UntilReady: automatic})
+	var ended error
+	var asked bool
+	selector := workflow.NewSelector(ctx)
+	selector.AddFuture(future, func(f workflow.Future) { ended = f.Get(ctx, nil) })
+	selector.AddReceive(t.switchSignal, func(c workflow.ReceiveChannel, _ bool) {
+		c.Receive(ctx, nil)
+		asked = true
+	})
+	selector.Select(ctx)
+	if !asked {
+		return ended
+	}
+	stop()
+	_ = future.Get(ctx, nil) // it ends because it was stopped
+	return ctx.Err()
+}
+
+// switchOver is one attempt. Its activity is not given up on: it must end in one of two ways.
+func (t *task) switchOver(ctx workflow.Context, attempt int) (upgrade.Switchover, error) {
+	forget(t.interruptSignal)
+	t.enter(ctx, upgrade.PhaseSwitchover)
+	switching, interrupt := workflow.WithCancel(ctx)
+	defer interrupt()
+	done := false
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		selector := workflow.NewSelector(ctx)
+		selector.AddReceive(t.interruptSignal, func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, nil) })
+		selector.AddReceive(switching.Done(), func(workflow.ReceiveChannel, bool) {})
+		selector.Select(ctx)
+		if !done {
+			interrupt()
+		}
+	})
+	var result upgrade.Switchover
+	err := workflow.ExecuteActivity(t.hostOptions(switching, step.SwitchOver), step.SwitchOver,
+		step.SwitchOverArgs{Plan: t.plan, Attempt: attempt}).Get(ctx, &result)
+	done = true
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return result, err
+	case temporal.IsCanceledError(err):
+		result = upgrade.Switchover{Reason: "interrupted by the user before it began"}
+	default:
+		result = upgrade.Switchover{Reason: sentence(err)}
+	}
+	t.recordSwitchover(ctx, result)
+	return result, nil
+}
+
+// forget empties a channel of signals.
+func forget(channel workflow.ReceiveChannel) {
+	for channel.ReceiveAsync(nil) {
+	}
+}

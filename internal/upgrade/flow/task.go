@@ -1,0 +1,213 @@
+package flow
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// The task queues, as package durable names them.
+const (
+	serverQueue     = "server"
+	hostQueuePrefix = "host."
+)
+
+// heartbeatTimeout is how soon a step is taken up again after its agent died.
+const heartbeatTimeout = 10 * time.Second
+
+// task is an upgrade under way: its plan, and the means to act and to tell.
+type task struct {
+	plan            upgrade.Plan
+	current         upgrade.Phase
+	batches         int // of the record so far: the key of the next
+	cancelled       bool
+	switchSignal    workflow.ReceiveChannel
+	interruptSignal workflow.ReceiveChannel
+}
+
+func newTask(ctx workflow.Context, plan upgrade.Plan) *task {
+	return &task{
+		plan:            plan,
+		switchSignal:    workflow.GetSignalChannel(ctx, step.SignalSwitch),
+		interruptSignal: workflow.GetSignalChannel(ctx, step.SignalInterrupt),
+	}
+}
+
+// untilCancelled is a context that ends when the user cancels the upgrade.
+func (t *task) untilCancelled(ctx workflow.Context) workflow.Context {
+	work, cancel := workflow.WithCancel(ctx)
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		workflow.GetSignalChannel(ctx, step.SignalCancel).Receive(ctx, nil)
+		t.cancelled = true
+		cancel()
+	})
+	return work
+}
+
+// phase enters a phase and does its steps, each with the plan.
+func (t *task) phase(ctx workflow.Context, phase upgrade.Phase, steps ...string) error {
+	t.enter(ctx, phase)
+	for _, name := range steps {
+		if err := t.do(ctx, name, t.plan); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// do carries out a step on the host and records what it has to tell.
+func (t *task) do(ctx workflow.Context, name string, args any) error {
+	var done step.Done
+	if err := t.onHost(ctx, name, args, &done); err != nil {
+		return err
+	}
+	t.record(ctx, done.Events...)
+	return nil
+}
+
+func (t *task) onHost(ctx workflow.Context, name string, args, result any) error {
+	return workflow.ExecuteActivity(t.hostOptions(ctx, name), name, args).Get(ctx, result)
+}
+
+// hostOptions: steps may take days, but their agent must be heard of. A step that failed is tried
+// again, since it goes on from what is true; what only the user can mend is not (Refused). The end
+// of a switchover is never given up on.
+func (t *task) hostOptions(ctx workflow.Context, name string) workflow.Context {
+	attempts := int32(5)
+	if name == step.SwitchOver || name == step.Synchronize || name == step.Discard || name == step.Finish {
+		attempts = 0 // until it is done
+	}
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:           hostQueuePrefix + t.plan.Source.Host,
+		StartToCloseTimeout: 30 * 24 * time.Hour,
+		HeartbeatTimeout:    heartbeatTimeout,
+		WaitForCancellation: true,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second,
+			MaximumAttempts: attempts, NonRetryableErrorTypes: []string{"Refused"},
+		},
+	})
+}
+
+func (t *task) onServer(ctx workflow.Context, name string, args any) error {
+	return workflow.ExecuteActivity(serverOptions(ctx), name, args).Get(ctx, nil)
+}
+
+// serverOptions: the record must be written, however long its database is away.
+func serverOptions(ctx workflow.Context) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:           serverQueue,
+		StartToCloseTimeout: 30 * time.Second,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second,
+		},
+	})
+}
+
+// enter records the beginning of a phase.
+func (t *task) enter(ctx workflow.Context, phase upgrade.Phase) {
+	t.current = phase
+	t.write(ctx, step.RecordArgs{Phase: phase})
+}
+
+// record writes events down.
+func (t *task) record(ctx workflow.Context, events ...upgrade.Event) {
+	if len(events) > 0 {
+		t.write(ctx, step.RecordArgs{Events: events})
+	}
+}
+
+// tell records one sentence of the workflow's own.
+func (t *task) tell(ctx workflow.Context, level upgrade.Level, text string) {
+	t.record(ctx, upgrade.Event{At: workflow.Now(ctx).UTC(), Level: level, Phase: t.current, Text: text})
+}
+
+// orTell records an error that does not change the course.
+func (t *task) orTell(ctx workflow.Context, err error) {
+	if err != nil {
+		t.tell(ctx, upgrade.LevelError, sentence(err))
+	}
+}
+
+// write is not cut short by a cancel: what happened, happened.
+func (t *task) write(ctx workflow.Context, args step.RecordArgs) {
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	t.batches++
+	args.Number, args.Key = t.plan.Number, strconv.Itoa(t.batches)
+	_ = t.onServer(ctx, step.Record, args) // retried until it succeeds
+}
+
+func (t *task) recordSwitchover(ctx workflow.Context, result upgrade.Switchover) {
+	level, text := upgrade.LevelInfo, fmt.Sprintf("switched over: clients paused for %s", result.Pause.Round(100*time.Microsecond))
+	if !result.Switched {
+		level, text = upgrade.LevelWarning, "not switched, clients go on at the source: "+result.Reason
+	}
+	args := step.RecordArgs{
+		Switchover: &result,
+		Events:     []upgrade.Event{{At: workflow.Now(ctx).UTC(), Level: level, Phase: t.current, Text: text}},
+	}
+	if c := result.Comparison; c != nil {
+		args.Events = append(args.Events, comparisonEvent(workflow.Now(ctx).UTC(), *c))
+	}
+	t.write(ctx, args)
+}
+
+func comparisonEvent(at time.Time, c upgrade.Comparison) upgrade.Event {
+	event := upgrade.Event{At: at, Level: upgrade.LevelInfo, Phase: upgrade.PhaseSwitchover}
+	switch {
+	case c.Problem != "":
+		event.Level, event.Text = upgrade.LevelWarning, "row counts could not be compared: "+c.Problem
+	case len(c.Different) > 0:
+		event.Level, event.Text = upgrade.LevelError, "row counts differ: "+strings.Join(c.Different, "; ")
+	default:
+		event.Text = fmt.Sprintf("row counts of %d tables (%d rows) were the same on both sides when they stood still; %d tables were left out", c.Tables, c.Rows, c.Skipped)
+	}
+	return event
+}
+
+// end writes the outcome. It is what every task ends with.
+func (t *task) end(ctx workflow.Context, outcome upgrade.Outcome) (upgrade.Outcome, error) {
+	return outcome, t.onServer(ctx, step.EndTask, step.EndTaskArgs{Number: t.plan.Number, Outcome: outcome})
+}
+
+// blocked is the error of a report that stands in the way.
+func blocked(report upgrade.Report) error {
+	if report.Passed() {
+		return nil
+	}
+	var said []string
+	for _, f := range report.Findings {
+		if f.Severity == upgrade.Blocker {
+			said = append(said, f.Title)
+		}
+	}
+	said = append(said, report.NotChecked...)
+	return temporal.NewNonRetryableApplicationError(
+		fmt.Sprintf("the precheck found what stands in the way: %s; see `pgleap task show %d`", strings.Join(said, "; "), report.Number),
+		"Refused", nil)
+}
+
+// sentence is what an error says to the user, without the engine's words around it.
+func sentence(err error) string {
+	if err == nil {
+		return ""
+	}
+	if temporal.IsCanceledError(err) {
+		return "cancelled"
+	}
+	if application, ok := errors.AsType[*temporal.ApplicationError](err); ok {
+		return application.Message()
+	}
+	if timeout, ok := errors.AsType[*temporal.TimeoutError](err); ok {
+		return "the agent was not heard of: " + timeout.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,124 @@
+package flow
+
+import (
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// ZeroDowntime upgrades an instance while it serves. Whatever fails before the switchover's commit
+// point ends with the source as it was; whatever fails after it leaves clients on the target.
+func ZeroDowntime(ctx workflow.Context, plan upgrade.Plan) (upgrade.Outcome, error) {
+	t := newTask(ctx, plan)
+	work := t.untilCancelled(ctx)
+	switched, err := t.towardsTarget(work)
+	if switched == nil {
+		return t.giveUp(ctx, err)
+	}
+	return t.complete(ctx, *switched)
+}
+
+// towardsTarget is the upgrade up to and including the switchover. Without a switchover there is an error.
+func (t *task) towardsTarget(ctx workflow.Context) (*upgrade.Switchover, error) {
+	if err := t.precheck(ctx); err != nil {
+		return nil, err
+	}
+	if err := t.phase(ctx, upgrade.PhasePrepare, step.PrepareSource); err != nil {
+		return nil, err
+	}
+	if err := t.phase(ctx, upgrade.PhaseBaseBackup, step.BaseBackup, step.StreamClone); err != nil {
+		return nil, err
+	}
+	handover, err := t.handOver(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.phase(ctx, upgrade.PhaseUpgrade, step.InitTarget, step.PgUpgrade); err != nil {
+		return nil, err
+	}
+	if err := t.subscribe(ctx, handover); err != nil {
+		return nil, err
+	}
+	return t.synchronizeAndSwitch(ctx)
+}
+
+// precheck looks for everything that would stop the upgrade later. It is light, so it is always
+// carried out, even if there is a report.
+func (t *task) precheck(ctx workflow.Context) error {
+	t.enter(ctx, upgrade.PhasePrecheck)
+	var report upgrade.Report
+	args := step.PrecheckArgs{Number: t.plan.Number, ID: t.plan.ID, Plan: t.plan}
+	if err := t.onHost(ctx, step.Precheck, args, &report); err != nil {
+		return err
+	}
+	if err := t.onServer(ctx, step.SaveReport, report); err != nil {
+		return err
+	}
+	return blocked(report)
+}
+
+// handOver makes the slots and lets the clone recover to the exact LSN that follows from them.
+func (t *task) handOver(ctx workflow.Context) (step.Handover, error) {
+	t.enter(ctx, upgrade.PhaseHandover)
+	var handover step.Handover
+	if err := t.onHost(ctx, step.CreateSlots, t.plan, &handover); err != nil {
+		return handover, err
+	}
+	t.record(ctx, handover.Events...)
+	return handover, t.do(ctx, step.PromoteClone, step.HandoverArgs{Plan: t.plan, Handover: handover})
+}
+
+// subscribe starts the target and lets it follow the source from the hand-over LSN on. Statistics
+// are collected now if the switchover is to wait for them.
+func (t *task) subscribe(ctx workflow.Context, handover step.Handover) error {
+	t.enter(ctx, upgrade.PhaseSubscribe)
+	if err := t.do(ctx, step.StartTarget, t.plan); err != nil {
+		return err
+	}
+	if err := t.do(ctx, step.Subscribe, step.HandoverArgs{Plan: t.plan, Handover: handover}); err != nil {
+		return err
+	}
+	if err := t.do(ctx, step.UpdateExtensions, t.plan); err != nil {
+		return err
+	}
+	if t.plan.Options.Statistics == upgrade.StatisticsBefore {
+		return t.do(ctx, step.CollectStatistics, t.plan)
+	}
+	return nil
+}
+
+// complete is what follows a switchover. Clients are on the target: nothing here can change the
+// outcome, and what cannot be done is told.
+func (t *task) complete(ctx workflow.Context, switched upgrade.Switchover) (upgrade.Outcome, error) {
+	t.enter(ctx, upgrade.PhaseFinishing)
+	t.orTell(ctx, t.onServer(ctx, step.MoveInstance, step.MoveInstanceArgs{
+		Instance: t.plan.Instance, Cluster: t.plan.Target, Endpoint: t.plan.Endpoint,
+	}))
+	t.orTell(ctx, t.do(ctx, step.FenceForGood, t.plan))
+	if t.plan.Options.Statistics == upgrade.StatisticsAfter {
+		t.orTell(ctx, t.do(ctx, step.CollectStatistics, t.plan))
+	}
+	var finished step.FinishResult
+	if err := t.onHost(ctx, step.Finish, t.plan, &finished); err != nil {
+		t.orTell(ctx, err)
+	} else {
+		t.record(ctx, finished.Events...)
+		t.orTell(ctx, t.onServer(ctx, step.MoveInstance, step.MoveInstanceArgs{
+			Instance: t.plan.Instance, Cluster: finished.Cluster, Endpoint: finished.Endpoint,
+		}))
+	}
+	return t.end(ctx, upgrade.Outcome{Status: upgrade.StatusSucceeded, Switchover: &switched})
+}
+
+// giveUp undoes everything. The source serves as it did before.
+func (t *task) giveUp(ctx workflow.Context, reason error) (upgrade.Outcome, error) {
+	outcome := upgrade.Outcome{Status: upgrade.StatusFailed, Reason: sentence(reason)}
+	if t.cancelled {
+		outcome = upgrade.Outcome{Status: upgrade.StatusCancelled, Reason: "cancelled by the user"}
+	}
+	t.enter(ctx, upgrade.PhaseCleanup)
+	t.tell(ctx, upgrade.LevelError, outcome.Reason)
+	t.orTell(ctx, t.do(ctx, step.Discard, t.plan))
+	return t.end(ctx, outcome)
+}

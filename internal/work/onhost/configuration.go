@@ -1,0 +1,234 @@
+package onhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/pgconf"
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/run"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// confBlock names our settings at the end of the target's postgresql.conf.
+const confBlock = "upgrade"
+
+// carryConfiguration writes the target's configuration files from the source's.
+func (w *Worker) carryConfiguration(ctx context.Context, plan upgrade.Plan, user run.User) ([]upgrade.Event, error) {
+	if plan.Target.Manager == upgrade.ManagerPgCtlcluster {
+		if err := w.host.RegisterDebian(plan.Target); err != nil {
+			return nil, err
+		}
+	}
+	conf, changes, err := w.translateConf(ctx, plan)
+	if err != nil {
+		return nil, err
+	}
+	overrides, said, err := w.overrides(ctx, plan, conf)
+	if err != nil {
+		return nil, err
+	}
+	text, err := pgconf.AppendBlock(conf.Bytes(), confBlock, overrides...)
+	if err != nil {
+		return nil, err
+	}
+	if err := writeOwned(plan.Target.ConfigFile, text, user, 0o600); err != nil {
+		return nil, err
+	}
+	hbaChanges, err := w.carryHBA(plan, user)
+	if err != nil {
+		return nil, err
+	}
+	if err := carryCertificates(plan, conf, user); err != nil {
+		return nil, err
+	}
+	events := []upgrade.Event{}
+	for _, change := range append(changes, hbaChanges...) {
+		events = append(events, w.say(ctx, upgrade.LevelWarning, describeChange(change)))
+	}
+	for _, text := range said {
+		events = append(events, w.say(ctx, upgrade.LevelWarning, text))
+	}
+	return events, nil
+}
+
+func describeChange(c pgconf.Change) string {
+	text := fmt.Sprintf("configuration: %s %s (%s:%d): %s", c.Name, c.Kind, c.File, c.Line, c.Reason)
+	if c.From != "" && c.To != "" {
+		text += fmt.Sprintf("; it was %q and is %q", c.From, c.To)
+	}
+	return text
+}
+
+// translateConf makes one file of the source's configuration, in the words of the target. What
+// ALTER SYSTEM wrote counts more than the files, so it is set last.
+func (w *Worker) translateConf(ctx context.Context, plan upgrade.Plan) (*pgconf.Conf, []pgconf.Change, error) {
+	tree, err := pgconf.LoadTree(plan.Source.ConfigFile, plan.Source.Pgdata)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the source's configuration: %w", err)
+	}
+	var names []string
+	for _, setting := range tree.Settings() {
+		names = append(names, setting.Name)
+	}
+	as, err := w.caller(plan, "postgres")
+	if err != nil {
+		return nil, nil, err
+	}
+	known, err := pgbin.KnownSettings(ctx, as, plan.Target.Bindir, names)
+	if err != nil {
+		return nil, nil, err
+	}
+	versions := pgconf.Versions{Source: int(plan.Source.Version.Major()), Target: int(plan.Target.Version.Major())}
+	changes := tree.Translate(versions, pgconf.Known(known))
+	conf := tree.Inline()
+	if tree.Auto != nil {
+		for _, setting := range tree.Auto.Conf.Settings() {
+			if err := conf.Set(setting.Name, setting.Value); err != nil {
+				return nil, nil, fmt.Errorf("carry over %s: %w", setting.Name, err)
+			}
+		}
+	}
+	return conf, changes, settle(conf, plan)
+}
+
+// settle sets what belongs to a place rather than to an instance.
+func settle(conf *pgconf.Conf, plan upgrade.Plan) error {
+	const reason = "it named a place of the source"
+	for _, name := range []string{"data_directory", "hba_file", "ident_file", "external_pid_file"} {
+		conf.CommentOut(name, reason)
+	}
+	for _, name := range []string{
+		"primary_conninfo", "primary_slot_name", "restore_command", "recovery_target", "recovery_target_lsn",
+		"recovery_target_name", "recovery_target_time", "recovery_target_xid", "recovery_target_action",
+		"recovery_target_inclusive", "recovery_target_timeline", "recovery_end_command", "archive_cleanup_command",
+	} {
+		conf.CommentOut(name, "it was for the source's recovery")
+	}
+	settings := map[string]string{"port": strconv.Itoa(plan.Target.Port)}
+	if plan.Target.Manager == upgrade.ManagerPgCtlcluster {
+		major := int(plan.Target.Version.Major())
+		settings["data_directory"] = plan.Target.Pgdata
+		settings["hba_file"], settings["ident_file"] = plan.Target.HBAFile, plan.Target.IdentFile
+		settings["external_pid_file"] = fmt.Sprintf("/var/run/postgresql/%d-%s.pid", major, plan.Target.Name)
+		settings["cluster_name"] = fmt.Sprintf("%d/%s", major, plan.Target.Name)
+	}
+	for name, value := range settings {
+		if err := conf.Set(name, value); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// overrides are the settings that replication needs on the target, as far as it has less, and what
+// must not be carried over as it was: each of those is told.
+func (w *Worker) overrides(ctx context.Context, plan upgrade.Plan, conf *pgconf.Conf) (lines, said []string, err error) {
+	databases := 0
+	err = with(ctx, login(plan, plan.Source), func(conn *pgx.Conn) error {
+		found, err := postgres.ReplicatedDatabases(ctx, conn)
+		databases = len(found)
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	lines = []string{"wal_level = logical"}
+	least := map[string]int{
+		"max_worker_processes": 2*databases + 8, "max_logical_replication_workers": databases + 4,
+		"max_replication_slots": databases + 10, "max_wal_senders": databases + 10,
+	}
+	defaults := map[string]int{
+		"max_worker_processes": 8, "max_logical_replication_workers": 4, "max_replication_slots": 10, "max_wal_senders": 10,
+	}
+	if plan.Target.Version.Major() >= 18 {
+		least["max_active_replication_origins"], defaults["max_active_replication_origins"] = databases+10, 10
+	}
+	for _, name := range []string{
+		"max_worker_processes", "max_logical_replication_workers", "max_replication_slots", "max_wal_senders", "max_active_replication_origins",
+	} {
+		has := defaults[name]
+		if text, ok := conf.Get(name); ok {
+			has, _ = strconv.Atoi(strings.TrimSpace(text))
+		}
+		if has < least[name] {
+			lines = append(lines, fmt.Sprintf("%s = %d", name, least[name]))
+		}
+	}
+	if names, ok := conf.Get("synchronous_standby_names"); ok && names != "" {
+		lines = append(lines, "synchronous_standby_names = ''")
+		said = append(said, "the target has no standbys yet, so synchronous_standby_names is empty there; set it again when they stream")
+	}
+	if mode, ok := conf.Get("archive_mode"); ok && mode != "off" {
+		lines = append(lines, "archive_mode = off")
+		said = append(said, "archiving is off on the target, since it must not write into the source's archive; "+
+			"give it an archive of its own, set archive_mode again, restart it and take a base backup")
+	}
+	return lines, said, nil
+}
+
+// carryHBA writes pg_hba.conf and pg_ident.conf, with a way in for pgleap's own role.
+func (w *Worker) carryHBA(plan upgrade.Plan, user run.User) ([]pgconf.Change, error) {
+	text, err := os.ReadFile(plan.Source.HBAFile)
+	if err != nil {
+		return nil, fmt.Errorf("read the source's pg_hba.conf: %w", err)
+	}
+	if text, err = pgconf.RemoveBlock(text, hbaBlock); err != nil {
+		return nil, fmt.Errorf("read %s: %w", plan.Source.HBAFile, err)
+	}
+	versions := pgconf.Versions{Source: int(plan.Source.Version.Major()), Target: int(plan.Target.Version.Major())}
+	text, changes, err := pgconf.TranslateHBA(text, versions)
+	if err != nil {
+		return nil, fmt.Errorf("translate %s: %w", plan.Source.HBAFile, err)
+	}
+	lines, err := ourHBALines()
+	if err != nil {
+		return nil, err
+	}
+	if text, err = pgconf.PrependBlock(text, hbaBlock, lines...); err != nil {
+		return nil, err
+	}
+	if err := writeOwned(plan.Target.HBAFile, text, user, 0o600); err != nil {
+		return nil, err
+	}
+	ident, err := os.ReadFile(plan.Source.IdentFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read the source's pg_ident.conf: %w", err)
+	}
+	return changes, writeOwned(plan.Target.IdentFile, ident, user, 0o600)
+}
+
+// carryCertificates copies the files that ssl settings name relative to the data directory.
+func carryCertificates(plan upgrade.Plan, conf *pgconf.Conf, user run.User) error {
+	for name, byDefault := range map[string]string{
+		"ssl_cert_file": "server.crt", "ssl_key_file": "server.key", "ssl_ca_file": "", "ssl_crl_file": "", "ssl_dh_params_file": "",
+	} {
+		file, ok := conf.Get(name)
+		if !ok {
+			file = byDefault
+		}
+		if file == "" || filepath.IsAbs(file) || filepath.Base(file) != file {
+			continue
+		}
+		content, err := os.ReadFile(filepath.Join(plan.Source.Pgdata, file))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("copy %s: %w", name, err)
+		}
+		if err := writeOwned(filepath.Join(plan.Target.Pgdata, file), content, user, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}

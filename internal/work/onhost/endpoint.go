@@ -1,0 +1,176 @@
+package onhost
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/endpoint"
+	"github.com/pgleap/pgleap/internal/endpoint/pgbouncer"
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/run"
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// MakeEndpoint starts a PgBouncer for an instance or looks whether one that exists can be adopted.
+func (w *Worker) MakeEndpoint(ctx context.Context, args step.MakeEndpointArgs) (upgrade.Endpoint, error) {
+	if args.Endpoint.Owned {
+		return w.ownEndpoint(ctx, args)
+	}
+	return adoptEndpoint(ctx, args)
+}
+
+// RemoveEndpoint stops an owned PgBouncer. One that was adopted is its user's.
+func (w *Worker) RemoveEndpoint(ctx context.Context, e upgrade.Endpoint) (step.Done, error) {
+	if !e.Owned {
+		return step.Done{}, nil
+	}
+	if err := (pgbouncer.Own{Dir: e.Dir, ListenPort: e.Listen.Port}).Stop(ctx); err != nil {
+		return step.Done{}, err
+	}
+	if err := os.RemoveAll(e.Dir); err != nil {
+		return step.Done{}, fmt.Errorf("remove PgBouncer's directory: %w", err)
+	}
+	return step.Done{}, nil
+}
+
+// driver drives the endpoint of an instance whose clusters are, or will be, these.
+func driver(e upgrade.Endpoint, clusters ...upgrade.Cluster) endpoint.Driver {
+	var addresses []endpoint.Address
+	for _, c := range clusters {
+		addresses = append(addresses, endpoint.Address{Host: "127.0.0.1", Port: c.Port})
+		if c.SocketDir != "" {
+			addresses = append(addresses, endpoint.Address{Host: c.SocketDir, Port: c.Port})
+		}
+	}
+	return pgbouncer.New(pgbouncer.Adopt{
+		Console: pgbouncer.Console{
+			Host: e.Console.Host, Port: e.Console.Port, User: e.ConsoleUser, Passfile: e.ConsolePassfile,
+		},
+		Ini: e.Ini, Cluster: addresses,
+	})
+}
+
+// ownEndpoint runs a PgBouncer of the instance's own, as the cluster's owner. It outlives the agent.
+func (w *Worker) ownEndpoint(ctx context.Context, args step.MakeEndpointArgs) (upgrade.Endpoint, error) {
+	var e upgrade.Endpoint
+	binary, err := run.LookPath("pgbouncer")
+	if err != nil {
+		return e, &upgrade.Refused{Reason: err.Error(), Remedy: "install PgBouncer (apt-get install pgbouncer), or adopt one that runs (--pgbouncer adopt)"}
+	}
+	user, err := run.LookupUser(args.Cluster.Owner)
+	if err != nil {
+		return e, &upgrade.Refused{Reason: err.Error()}
+	}
+	dir, err := w.endpointDir(args.Instance, user)
+	if err != nil {
+		return e, err
+	}
+	users, err := w.pooledUsers(ctx, args.Cluster)
+	if err != nil {
+		return e, err
+	}
+	port, err := listenPort(args.Endpoint.Listen.Port)
+	if err != nil {
+		return e, err
+	}
+	auth := args.Endpoint.AuthType
+	if auth == "" {
+		auth = pgbouncer.AuthType(users)
+	}
+	own := pgbouncer.Own{
+		Dir: dir, UID: user.UID, GID: user.GID, Binary: binary, Starter: starter{w.runner, user},
+		ListenAddress: "127.0.0.1", ListenPort: port,
+		Target:   endpoint.Address{Host: w.host.Login(args.Cluster, "postgres").Address.Host, Port: args.Cluster.Port},
+		AuthType: auth, DefaultPoolSize: args.Endpoint.PoolSize,
+	}
+	if err := own.Start(ctx); err != nil {
+		return e, err
+	}
+	if _, err := own.RefreshUsers(ctx, users); err != nil {
+		return e, err
+	}
+	console := own.Adopt().Console
+	return upgrade.Endpoint{
+		Driver: upgrade.PgBouncer, Owned: true, Listen: upgrade.Address{Host: "127.0.0.1", Port: port},
+		Console:     upgrade.Address{Host: console.Host, Port: console.Port},
+		ConsoleUser: console.User, ConsolePassfile: console.Passfile,
+		Ini: own.Adopt().Ini, Dir: dir, AuthType: auth, PoolSize: args.Endpoint.PoolSize,
+	}, nil
+}
+
+// endpointDir makes the directory of an instance's PgBouncer, which the cluster's owner must reach.
+func (w *Worker) endpointDir(instance string, user run.User) (string, error) {
+	parent := filepath.Join(filepath.Dir(w.dir), "pgbouncer")
+	if err := os.MkdirAll(parent, 0o711); err != nil { //nolint:gosec // its owner must pass through
+		return "", fmt.Errorf("make PgBouncer's directory: %w", err)
+	}
+	dir := filepath.Join(parent, instance)
+	return dir, makeDir(dir, user)
+}
+
+func (w *Worker) pooledUsers(ctx context.Context, cluster upgrade.Cluster) ([]pgbouncer.User, error) {
+	var users []pgbouncer.User
+	err := with(ctx, w.host.Login(cluster, "postgres"), func(conn *pgx.Conn) error {
+		secrets, err := postgres.RoleSecrets(ctx, conn)
+		for _, s := range secrets {
+			users = append(users, pgbouncer.User{Name: s.Name, Secret: s.Secret})
+		}
+		return err
+	})
+	return users, err
+}
+
+// listenPort is the wanted port, if it is free, or any free one.
+func listenPort(wanted int) (int, error) {
+	if wanted == 0 {
+		return freePort("")
+	}
+	if !portIsFree(wanted) {
+		return 0, &upgrade.Refused{
+			Reason: fmt.Sprintf("port %d is taken", wanted),
+			Remedy: "choose another port for PgBouncer, or 0 for a free one",
+		}
+	}
+	return wanted, nil
+}
+
+// starter runs PgBouncer as the cluster's owner.
+type starter struct {
+	runner *run.Runner
+	user   run.User
+}
+
+// Start runs the program to its end.
+func (s starter) Start(ctx context.Context, path string, args []string) error {
+	_, err := s.runner.Run(ctx, run.Command{Path: path, Args: args, As: s.user})
+	return err
+}
+
+// adoptEndpoint looks whether a PgBouncer that exists leads to the cluster and could be switched.
+func adoptEndpoint(ctx context.Context, args step.MakeEndpointArgs) (upgrade.Endpoint, error) {
+	e := args.Endpoint
+	e.Driver = upgrade.PgBouncer
+	d := driver(e, args.Cluster)
+	if err := d.Check(ctx); err != nil {
+		return e, &upgrade.Refused{Reason: err.Error()}
+	}
+	state, err := d.Describe(ctx)
+	if err != nil {
+		return e, err
+	}
+	if len(state.Databases) == 0 {
+		return e, &upgrade.Refused{
+			Reason: "no database of this PgBouncer leads to " + args.Cluster.String(),
+			Remedy: "add the databases to its configuration, or let pgleap run a PgBouncer of its own (--pgbouncer own)",
+		}
+	}
+	if e.Listen.Port == 0 {
+		e.Listen = upgrade.Address{Host: "127.0.0.1", Port: e.Console.Port}
+	}
+	return e, nil
+}

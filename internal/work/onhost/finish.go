@@ -1,0 +1,83 @@
+package onhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// Finish removes what the replication needed: subscriptions, publications and markers on the target,
+// slots, publications and markers on the source. The role stays on the source: nobody else can
+// log in there any more.
+func (w *Worker) Finish(ctx context.Context, plan upgrade.Plan) (step.FinishResult, error) {
+	var result step.FinishResult
+	superuser := quiet(w.host.Login(plan.Target, "postgres"))
+	if err := inEachDatabase(ctx, superuser, dropOurs(ctx)); err != nil {
+		return result, err
+	}
+	if err := w.finishSource(ctx, plan); err != nil {
+		return result, err
+	}
+	user, err := owner(plan)
+	if err != nil {
+		return result, err
+	}
+	if err := w.setHBABlock(ctx, plan.Target, user, nil); err != nil {
+		return result, err
+	}
+	err = with(ctx, superuser, func(conn *pgx.Conn) error { return postgres.DropRole(ctx, conn) })
+	if err != nil {
+		return result, err
+	}
+	result.Cluster, err = w.host.Inspect(ctx, step.InspectArgs{Pgdata: plan.Target.Pgdata, Superuser: plan.Target.Superuser})
+	if err != nil {
+		return result, err
+	}
+	result.Endpoint = plan.Endpoint
+	result.Done = w.info(ctx, fmt.Sprintf("what the replication needed is removed; the instance is %s", result.Cluster))
+	return result, nil
+}
+
+// dropOurs removes our objects from one database.
+func dropOurs(ctx context.Context) func(*pgx.Conn, postgres.ReplicatedDatabase) error {
+	return func(conn *pgx.Conn, _ postgres.ReplicatedDatabase) error {
+		if err := postgres.DropSubscription(ctx, conn, upgrade.Subscription); err != nil {
+			return err
+		}
+		if err := postgres.DropPublication(ctx, conn); err != nil {
+			return err
+		}
+		return postgres.DropMarker(ctx, conn)
+	}
+}
+
+// finishSource does the same on the source, as pgleap's role. A source that the user has stopped
+// meanwhile keeps its slots, which cost nothing while it is down.
+func (w *Worker) finishSource(ctx context.Context, plan upgrade.Plan) error {
+	if _, running := w.host.Running(plan.Source); !running {
+		return nil
+	}
+	source := quiet(login(plan, plan.Source))
+	return errors.Join(w.dropSlots(ctx, source), inEachDatabase(ctx, source, dropOurs(ctx)))
+}
+
+func (w *Worker) dropSlots(ctx context.Context, l postgres.Login) error {
+	return with(ctx, l, func(conn *pgx.Conn) error {
+		names, err := postgres.OurSlots(ctx, conn)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if err := postgres.DropSlot(ctx, conn, name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,164 @@
+package onhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/run"
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// InitTarget makes the target's data directory with what must be alike: locale, encoding,
+// checksums and WAL segment size. What an earlier attempt made is made again.
+func (w *Worker) InitTarget(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
+	files, err := w.files(plan)
+	if err != nil || files.has(noteUpgraded) {
+		return step.Done{}, err
+	}
+	if err := w.clearTarget(ctx, plan, files); err != nil {
+		return step.Done{}, err
+	}
+	user, err := owner(plan)
+	if err != nil {
+		return step.Done{}, err
+	}
+	if err := makeDir(plan.Target.Pgdata, user); err != nil {
+		return step.Done{}, err
+	}
+	as, err := w.caller(plan, "initdb")
+	if err != nil {
+		return step.Done{}, err
+	}
+	initdb, err := w.initdb(ctx, plan, as)
+	if err != nil {
+		return step.Done{}, err
+	}
+	progressOf(ctx).text("making the target's data directory")
+	if err := initdb.Run(ctx, as); err != nil {
+		return step.Done{}, err
+	}
+	return w.info(ctx, fmt.Sprintf("data directory of PostgreSQL %s made at %s", plan.Target.Version, plan.Target.Pgdata)), nil
+}
+
+// clearTarget removes what an earlier attempt left in the target's place. What was there before the
+// upgrade is never removed: then the step is refused.
+func (w *Worker) clearTarget(ctx context.Context, plan upgrade.Plan, files files) error {
+	if files.has(noteTargetBegun) {
+		return w.removeTarget(ctx, plan)
+	}
+	entries, err := os.ReadDir(plan.Target.Pgdata)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("look at the target's data directory: %w", err)
+	}
+	if len(entries) > 0 {
+		return &upgrade.Refused{
+			Reason: fmt.Sprintf("the target's data directory %s is not empty", plan.Target.Pgdata),
+			Remedy: "empty it or choose another one (--target-pgdata)",
+		}
+	}
+	return files.write(noteTargetBegun, w.now())
+}
+
+// removeTarget stops and removes a target that this upgrade made.
+func (w *Worker) removeTarget(ctx context.Context, plan upgrade.Plan) error {
+	if err := w.stopLeftover(ctx, plan, plan.Target.Bindir, plan.Target.Pgdata, pgbin.StopImmediate); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(plan.Target.Pgdata); err != nil {
+		return fmt.Errorf("remove the target's data directory: %w", err)
+	}
+	// pg_upgrade puts the target's part of each tablespace beside the clone's.
+	parts, err := filepath.Glob(filepath.Join(tablespacesDir(plan), "*", fmt.Sprintf("PG_%d_*", plan.Target.Version.Major())))
+	if err != nil {
+		return fmt.Errorf("remove the target's tablespaces: %w", err)
+	}
+	for _, part := range parts {
+		if err := os.RemoveAll(part); err != nil {
+			return fmt.Errorf("remove the target's tablespaces: %w", err)
+		}
+	}
+	return nil
+}
+
+// stopLeftover stops a postmaster in one of this upgrade's own directories, whoever started it.
+func (w *Worker) stopLeftover(ctx context.Context, plan upgrade.Plan, bindir, pgdata string, mode pgbin.StopMode) error {
+	cluster := upgrade.Cluster{Bindir: bindir, Pgdata: pgdata, Owner: plan.Source.Owner, Manager: upgrade.ManagerPgCtl}
+	if _, running := w.host.Running(cluster); !running {
+		return nil
+	}
+	as, err := w.caller(plan, "pg_ctl")
+	if err != nil {
+		return err
+	}
+	return pgbin.PgCtl{Bindir: bindir, Pgdata: pgdata}.Stop(context.WithoutCancel(ctx), as, mode, cloneStart)
+}
+
+// initdb takes its options from the clone's pg_control and the source's catalog, not from guesses.
+func (w *Worker) initdb(ctx context.Context, plan upgrade.Plan, as pgbin.Caller) (pgbin.Initdb, error) {
+	control, err := pgbin.PgControldata(ctx, as, plan.Source.Bindir, plan.ClonePgdata())
+	if err != nil {
+		return pgbin.Initdb{}, err
+	}
+	template, err := templateDatabase(ctx, plan)
+	if err != nil {
+		return pgbin.Initdb{}, err
+	}
+	info, err := os.Stat(plan.ClonePgdata())
+	if err != nil {
+		return pgbin.Initdb{}, fmt.Errorf("look at the clone: %w", err)
+	}
+	initdb := pgbin.Initdb{
+		Bindir: plan.Target.Bindir, Version: plan.Target.Version, Pgdata: plan.Target.Pgdata, Superuser: plan.Source.Superuser,
+		Encoding: template.Encoding, LocaleProvider: pgbin.LocaleProvider(template.Provider),
+		LcCollate: template.Collate, LcCtype: template.Ctype,
+		DataChecksums: control.DataChecksums, WALSegmentSizeMB: int(control.WALSegmentSize >> 20),
+		AllowGroupAccess: info.Mode().Perm()&0o050 == 0o050,
+	}
+	switch initdb.LocaleProvider {
+	case pgbin.LocaleICU:
+		initdb.ICULocale, initdb.ICURules = template.Locale, template.Rules
+	case pgbin.LocaleBuiltin:
+		initdb.BuiltinLocale = template.Locale
+	case pgbin.LocaleLibc:
+	}
+	return initdb, nil
+}
+
+// templateDatabase is template0 of the source: initdb's own choices live on in it.
+func templateDatabase(ctx context.Context, plan upgrade.Plan) (postgres.Database, error) {
+	var databases []postgres.Database
+	err := with(ctx, login(plan, plan.Source), func(conn *pgx.Conn) (err error) {
+		databases, err = postgres.Databases(ctx, conn)
+		return err
+	})
+	if err != nil {
+		return postgres.Database{}, err
+	}
+	for _, database := range databases {
+		if database.Name == "template0" {
+			return database, nil
+		}
+	}
+	return postgres.Database{}, &upgrade.Refused{Reason: "the source has no template0", Remedy: "create it again, see the documentation of CREATE DATABASE"}
+}
+
+// privateSocketDir makes a directory with a short path for the sockets of pg_upgrade's servers.
+func privateSocketDir(user run.User) (string, error) {
+	dir, err := os.MkdirTemp("/tmp", "pgleap-") // not TMPDIR: a socket's path has at most 107 bytes
+	if err != nil {
+		return "", fmt.Errorf("make socket directory: %w", err)
+	}
+	if err := user.Chown(dir); err != nil {
+		return "", fmt.Errorf("make socket directory: %w", err)
+	}
+	return dir, nil
+}

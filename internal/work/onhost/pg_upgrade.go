@@ -1,0 +1,137 @@
+package onhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/run"
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// PgUpgrade makes the target of the clone. The clone is expendable, so its files are linked. A run
+// that was cut short is done again from a new data directory: links leave the clone's files as
+// they are until the target is used.
+func (w *Worker) PgUpgrade(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
+	files, err := w.files(plan)
+	if err != nil || files.has(noteUpgraded) {
+		return step.Done{}, err
+	}
+	as, err := w.caller(plan, "pg_upgrade")
+	if err != nil {
+		return step.Done{}, err
+	}
+	as.Pidfile = files.pidfile("pg_upgrade")
+	if err := w.afterCrash(ctx, plan, files, as); err != nil {
+		return step.Done{}, err
+	}
+	if err := files.write(noteUpgradeBegun, w.now()); err != nil {
+		return step.Done{}, err
+	}
+	result, err := w.pgUpgrade(ctx, plan, as)
+	if err != nil {
+		return step.Done{}, err
+	}
+	done := w.info(ctx, fmt.Sprintf("pg_upgrade made PostgreSQL %s of the clone", plan.Target.Version))
+	if len(result.Warnings) > 0 {
+		done.Events = append(done.Events, w.say(ctx, upgrade.LevelWarning,
+			fmt.Sprintf("pg_upgrade warned: %s; see %s", strings.Join(result.Warnings, "; "), result.Outdir)))
+	}
+	return done, files.write(noteUpgraded, w.now())
+}
+
+// afterCrash ends what an earlier run left running, and brings clone and target back to where a
+// run begins.
+func (w *Worker) afterCrash(ctx context.Context, plan upgrade.Plan, files files, as pgbin.Caller) error {
+	if !files.has(noteUpgradeBegun) {
+		return nil
+	}
+	if err := run.EndLeftover(ctx, as.Pidfile); err != nil {
+		return err
+	}
+	if err := w.stopLeftover(ctx, plan, plan.Source.Bindir, plan.ClonePgdata(), pgbin.StopFast); err != nil {
+		return err
+	}
+	// Link mode takes the name of pg_control away so that nobody starts both (pg_upgrade's
+	// controldata.c, disable_old_cluster).
+	control := filepath.Join(plan.ClonePgdata(), "global", "pg_control")
+	if err := os.Rename(control+".old", control); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("enable the clone again: %w", err)
+	}
+	if err := w.shutDownCleanly(ctx, plan, as); err != nil {
+		return err
+	}
+	_, err := w.InitTarget(ctx, plan)
+	return err
+}
+
+// shutDownCleanly lets a clone that was not stopped cleanly recover, and stops it.
+func (w *Worker) shutDownCleanly(ctx context.Context, plan upgrade.Plan, as pgbin.Caller) error {
+	control, err := pgbin.PgControldata(ctx, as, plan.Source.Bindir, plan.ClonePgdata())
+	if err != nil || control.State == pgbin.StateShutDown {
+		return err
+	}
+	if err := w.startClone(ctx, plan, nil); err != nil {
+		return err
+	}
+	return w.stopClone(ctx, plan)
+}
+
+func (w *Worker) pgUpgrade(ctx context.Context, plan upgrade.Plan, as pgbin.Caller) (pgbin.UpgradeResult, error) {
+	dir := filepath.Join(plan.Workdir(), "pg_upgrade")
+	if err := makeDir(dir, as.As); err != nil {
+		return pgbin.UpgradeResult{}, err
+	}
+	sockets, err := privateSocketDir(as.As)
+	if err != nil {
+		return pgbin.UpgradeResult{}, err
+	}
+	defer os.RemoveAll(sockets) //nolint:errcheck // an empty directory is no harm
+	oldPort, err := freePort(sockets)
+	if err != nil {
+		return pgbin.UpgradeResult{}, err
+	}
+	newPort, err := freePort(sockets)
+	if err != nil {
+		return pgbin.UpgradeResult{}, err
+	}
+	locks, err := w.locksOption(ctx, plan)
+	if err != nil {
+		return pgbin.UpgradeResult{}, err
+	}
+	upgradeRun := pgbin.PgUpgrade{
+		OldBindir: plan.Source.Bindir, NewBindir: plan.Target.Bindir,
+		OldPgdata: plan.ClonePgdata(), NewPgdata: plan.Target.Pgdata, OldPort: oldPort, NewPort: newPort,
+		SocketDir: sockets, Superuser: plan.Source.Superuser, Transfer: pgbin.TransferLink, Jobs: plan.Options.Jobs,
+		OldOptions: locks, NewOptions: locks, Dir: dir,
+	}
+	var result pgbin.UpgradeResult
+	err = withinCap(ctx, plan, func(ctx context.Context) (err error) {
+		result, err = upgradeRun.Run(ctx, as, func(phase string, done, total int64) {
+			progressOf(ctx).count("pg_upgrade: "+phase, done, total, "objects")
+		})
+		return err
+	})
+	return result, err
+}
+
+// locksOption makes room for pg_dump, which locks all tables of a database in one transaction.
+func (w *Worker) locksOption(ctx context.Context, plan upgrade.Plan) (string, error) {
+	most := 0
+	err := inEachDatabase(ctx, login(plan, plan.Source), func(conn *pgx.Conn, _ postgres.ReplicatedDatabase) error {
+		relations, err := postgres.CountRelations(ctx, conn)
+		most = max(most, relations)
+		return err
+	})
+	// The table holds this many for each of max_connections, 100 or more of them.
+	return pgbin.Options(fmt.Sprintf("max_locks_per_transaction=%d", max(128, most/50))), err
+}

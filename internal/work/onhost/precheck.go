@@ -1,0 +1,144 @@
+package onhost
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/precheck"
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// Precheck looks for everything that would stop the upgrade, or lose data. It changes nothing but
+// for a scratch cluster of the target version beside the target's place, removed when it ends. What an
+// attempt that was killed left of it is removed by the next one.
+func (w *Worker) Precheck(ctx context.Context, args step.PrecheckArgs) (upgrade.Report, error) {
+	plan := args.Plan
+	plan.Number = args.Number // transcripts are kept under the precheck's own number
+	// Taken first: what changes while the checks run makes the report invalid.
+	fingerprint, err := w.Fingerprint(ctx, plan)
+	if err != nil {
+		return upgrade.Report{}, err
+	}
+	subject := precheck.Subject{
+		Number: args.Number, ID: args.ID, Plan: plan,
+		Source: w.host.Login(plan.Source, "postgres"), Host: w.hostFacts(ctx, plan),
+	}
+	progressOf(ctx).text("making a scratch cluster of the target version")
+	scratch, err := w.makeScratch(ctx, plan)
+	defer scratch.remove(context.WithoutCancel(ctx))
+	if err == nil {
+		progressOf(ctx).text("running pg_upgrade --check")
+		subject.Host.PgUpgrade = precheck.Known(scratch.pgUpgradeCheck(ctx))
+		subject.Target = precheck.Known(scratch.start(ctx))
+	} else {
+		subject.Host.PgUpgrade.Err, subject.Target.Err = err, err
+	}
+	progressOf(ctx).text("looking into the source's databases")
+	report, err := precheck.Run(ctx, subject, w.now().UTC())
+	if err != nil {
+		return upgrade.Report{}, fmt.Errorf("precheck %s: %w", plan.Instance, err)
+	}
+	report.Fingerprint = fingerprint
+	return report, nil
+}
+
+// Fingerprint tells what a report would see now: as long as it is the same, a report holds. The
+// target's programs are part of it.
+func (w *Worker) Fingerprint(ctx context.Context, plan upgrade.Plan) (string, error) {
+	version, err := pgbin.Version(ctx, w.runner, plan.Target.Bindir)
+	if err != nil {
+		return "", err
+	}
+	program, err := os.Stat(filepath.Join(plan.Target.Bindir, "postgres"))
+	if err != nil {
+		return "", fmt.Errorf("look at the target's programs: %w", err)
+	}
+	made := fmt.Sprintf("%d bytes of %s", program.Size(), program.ModTime().UTC())
+	return precheck.Fingerprint(ctx, w.host.Login(plan.Source, "postgres"), version.String(), plan.Target.Bindir, made)
+}
+
+// hostFacts measures what SQL cannot tell.
+func (w *Worker) hostFacts(ctx context.Context, plan upgrade.Plan) precheck.Host {
+	facts := precheck.Host{TargetProblems: w.targetProblems(ctx, plan)}
+	target := existingDir(plan.Target.Pgdata)
+	wal := filepath.Join(plan.Source.Pgdata, "pg_wal") // may be a link to another file system
+	facts.TargetSpace = precheck.Known(freeSpace(target))
+	facts.SourceSpace = precheck.Known(freeSpace(wal))
+	facts.SameFileSystem = sameFileSystem(target, wal)
+	facts.MemoryAvailable = precheck.Known(memoryAvailable())
+	return facts
+}
+
+// targetProblems asks for the target's place once more, as the plan has it: it may have been taken since.
+func (w *Worker) targetProblems(ctx context.Context, plan upgrade.Plan) []string {
+	_, err := w.host.ChooseTarget(ctx, step.ChooseTargetArgs{
+		Source: plan.Source, Major: plan.Target.Version.Major(), Pgdata: plan.Target.Pgdata, Port: plan.Target.Port,
+	})
+	if err != nil {
+		return []string{err.Error()}
+	}
+	return nil
+}
+
+// existingDir is a path, or the nearest directory above it that exists.
+func existingDir(path string) string {
+	for {
+		_, err := os.Stat(path)
+		if !errors.Is(err, fs.ErrNotExist) || path == filepath.Dir(path) {
+			return path
+		}
+		path = filepath.Dir(path)
+	}
+}
+
+// freeSpace is what somebody other than root may still use of a file system.
+func freeSpace(dir string) (precheck.Space, error) {
+	var stat syscall.Statfs_t
+	if err := syscall.Statfs(dir, &stat); err != nil {
+		return precheck.Space{}, fmt.Errorf("measure the file system of %s: %w", dir, err)
+	}
+	space := precheck.Space{Bytes: int64(stat.Bavail) * int64(stat.Bsize)} //nolint:gosec // no disk has 2^63 bytes
+	if stat.Files > 0 {
+		space.Inodes = max(1, int64(stat.Ffree)) //nolint:gosec // nor inodes
+	}
+	return space, nil
+}
+
+func sameFileSystem(a, b string) bool {
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	if errA != nil || errB != nil {
+		return false
+	}
+	statA, okA := infoA.Sys().(*syscall.Stat_t)
+	statB, okB := infoB.Sys().(*syscall.Stat_t)
+	return okA && okB && statA.Dev == statB.Dev
+}
+
+// memoryAvailable is the kernel's own estimate (proc(5), MemAvailable).
+func memoryAvailable() (int64, error) {
+	file, err := os.Open("/proc/meminfo")
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close() //nolint:errcheck // only read
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) == 3 && fields[0] == "MemAvailable:" {
+			kilobytes, err := strconv.ParseInt(fields[1], 10, 64)
+			return kilobytes << 10, err
+		}
+	}
+	return 0, errors.New("/proc/meminfo does not tell MemAvailable")
+}

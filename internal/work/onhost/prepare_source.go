@@ -1,0 +1,72 @@
+package onhost
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// PrepareSource makes what replication needs on the source: a role of our own that pg_hba.conf lets
+// in from this host, a marker and a publication in every database. The publication must be there
+// before the slots: a change that is older than it cannot be sent.
+func (w *Worker) PrepareSource(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
+	user, err := owner(plan)
+	if err != nil {
+		return step.Done{}, err
+	}
+	if err := makeDir(plan.Workdir(), user); err != nil {
+		return step.Done{}, err
+	}
+	if err := w.letOurRoleIn(ctx, plan); err != nil {
+		return step.Done{}, err
+	}
+	var names []string
+	err = inEachDatabase(ctx, quiet(w.host.Login(plan.Source, "postgres")), func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
+		names = append(names, db.Name)
+		if err := postgres.EnsureMarker(ctx, conn); err != nil {
+			return err
+		}
+		return postgres.EnsurePublication(ctx, conn)
+	})
+	if err != nil {
+		return step.Done{}, err
+	}
+	return w.info(ctx, fmt.Sprintf("the source is prepared: role %s, and a marker and a publication in %d databases %v", upgrade.Role, len(names), names)), nil
+}
+
+func (w *Worker) letOurRoleIn(ctx context.Context, plan upgrade.Plan) error {
+	user, err := owner(plan)
+	if err != nil {
+		return err
+	}
+	secret, err := password(plan, user)
+	if err != nil {
+		return err
+	}
+	verifier, err := postgres.ScramVerifier(secret)
+	if err != nil {
+		return err
+	}
+	err = with(ctx, w.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) error {
+		return postgres.EnsureRole(ctx, conn, verifier)
+	})
+	if err != nil {
+		return err
+	}
+	lines, err := ourHBALines()
+	if err != nil {
+		return err
+	}
+	if err := w.setHBABlock(ctx, plan.Source, user, lines); err != nil {
+		return err
+	}
+	if err := awaitLogin(ctx, login(plan, plan.Source), hbaWait); err != nil {
+		return fmt.Errorf("log in to the source with pgleap's role, look at %s and the source's log: %w", plan.Source.HBAFile, err)
+	}
+	return nil
+}

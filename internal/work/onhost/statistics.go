@@ -1,0 +1,82 @@
+package onhost
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// UpdateExtensions brings the extensions of every database of the target to the version that it
+// has. One that cannot be updated works on as it did: that is told, and changes nothing.
+func (w *Worker) UpdateExtensions(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
+	var done step.Done
+	err := inEachDatabase(ctx, quiet(login(plan, plan.Target)), func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
+		updates, err := postgres.ExtensionUpdates(ctx, conn)
+		if err != nil {
+			return err
+		}
+		for _, u := range updates {
+			progressOf(ctx).text(fmt.Sprintf("updating extension %s in %s", u.Name, db.Name))
+			event := w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("extension %s in %s updated from %s to %s", u.Name, db.Name, u.From, u.To))
+			if err := postgres.UpdateExtension(ctx, conn, u.Name); err != nil {
+				event.Level, event.Text = upgrade.LevelWarning, err.Error()+"; run ALTER EXTENSION ... UPDATE by hand when its cause is mended"
+			}
+			done.Events = append(done.Events, event)
+		}
+		return nil
+	})
+	return done, err
+}
+
+// CollectStatistics analyzes all databases of the target, in stages when clients are waiting for
+// them already, and then the partitioned tables, which vacuumdb leaves out before 19.
+func (w *Worker) CollectStatistics(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
+	as, err := w.caller(plan, "vacuumdb")
+	if err != nil {
+		return step.Done{}, err
+	}
+	at := login(plan, plan.Target)
+	vacuumdb := pgbin.Vacuumdb{
+		Bindir: plan.Target.Bindir, Version: plan.Target.Version, At: at.Address, User: at.User, Passfile: at.Passfile,
+		Analyze: analyze(plan), Jobs: plan.Options.Jobs,
+	}
+	err = vacuumdb.Run(ctx, as, func(database, stage string) {
+		progressOf(ctx).text(fmt.Sprintf("collecting statistics of %s %s", database, stage))
+	})
+	if err != nil {
+		return step.Done{}, err
+	}
+	parents := 0
+	err = inEachDatabase(ctx, at, func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
+		tables, err := postgres.PartitionedParents(ctx, conn)
+		if err != nil {
+			return err
+		}
+		for i, table := range tables {
+			progressOf(ctx).count("collecting statistics of partitioned tables of "+db.Name, int64(i), int64(len(tables)), "tables")
+			if err := postgres.Analyze(ctx, conn, table); err != nil {
+				return err
+			}
+		}
+		parents += len(tables)
+		return nil
+	})
+	return w.info(ctx, fmt.Sprintf("statistics collected, those of %d partitioned tables included", parents)), err
+}
+
+func analyze(plan upgrade.Plan) pgbin.Analyze {
+	switch {
+	case plan.Target.Version.Major() >= 18: // pg_upgrade carries most of them over
+		return pgbin.AnalyzeMissing
+	case plan.Options.Statistics == upgrade.StatisticsAfter:
+		return pgbin.AnalyzeInStages
+	default:
+		return pgbin.AnalyzeOnly
+	}
+}

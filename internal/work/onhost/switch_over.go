@@ -1,0 +1,149 @@
+package onhost
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"github.com/pgleap/pgleap/internal/endpoint"
+	"github.com/pgleap/pgleap/internal/run"
+	"github.com/pgleap/pgleap/internal/switchover"
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+	"github.com/pgleap/pgleap/internal/verify"
+)
+
+// compareLimit bounds the comparison of row counts after a switchover.
+const compareLimit = 30 * time.Second
+
+// SwitchOver carries out one attempt to switch over, or ends one that a crash left in the middle.
+func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgrade.Switchover, error) {
+	journal, err := w.journal(args.Plan.Number, args.Attempt)
+	if err != nil {
+		return upgrade.Switchover{}, err
+	}
+	config := w.switchoverConfig(args.Plan, journal)
+	config.OnStep = func(name string) { progressOf(ctx).text(name) }
+	state, err := journal.Read()
+	if err != nil {
+		return upgrade.Switchover{}, err
+	}
+	if state.Stage != switchover.StageNone {
+		return switchover.Recover(context.WithoutCancel(ctx), config)
+	}
+	config.StartGuard = func(ctx context.Context, deadline time.Time) (*endpoint.Guard, error) {
+		return w.startGuard(ctx, args, deadline)
+	}
+	config.Compare = func(ctx context.Context, pairs []verify.Pair) upgrade.Comparison {
+		return verify.Counts(ctx, pairs, compareLimit)
+	}
+	return switchover.Run(ctx, config)
+}
+
+func (w *Worker) switchoverConfig(plan upgrade.Plan, journal *switchover.Journal) switchover.Config {
+	return switchover.Config{
+		Plan: plan, Source: login(plan, plan.Source), Target: login(plan, plan.Target),
+		Endpoint: driver(plan.Endpoint, plan.Source, plan.Target), Journal: journal, Log: w.log, Now: w.now,
+	}
+}
+
+// journal is where an attempt keeps its record: in the agent's own directory.
+func (w *Worker) journal(number int64, attempt int) (*switchover.Journal, error) {
+	dir := filepath.Join(w.dir, "switchovers")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the agent's directory: %w", err)
+	}
+	return switchover.OpenJournal(filepath.Join(dir, fmt.Sprintf("%d-%d.journal", number, attempt)), w.now), nil
+}
+
+var journalName = regexp.MustCompile(`^\d+-\d+\.journal$`)
+
+// RecoverSwitchovers ends what switchovers a crash left in the middle. It is the first thing that
+// an agent does: clients may be waiting.
+func (w *Worker) RecoverSwitchovers(ctx context.Context) error {
+	entries, err := os.ReadDir(filepath.Join(w.dir, "switchovers"))
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for switchovers: %w", err)
+	}
+	for _, entry := range entries {
+		if !journalName.MatchString(entry.Name()) {
+			continue
+		}
+		journal := switchover.OpenJournal(filepath.Join(w.dir, "switchovers", entry.Name()), w.now)
+		state, err := journal.Read()
+		if err != nil {
+			return err
+		}
+		if state.Stage == switchover.StageNone || state.Stage.Ended() {
+			continue
+		}
+		w.log.WarnContext(ctx, "a switchover was left in the middle; it is ended now", "journal", entry.Name(), "stage", string(state.Stage))
+		if _, err := switchover.Recover(ctx, w.switchoverConfig(state.Intent.Plan, journal)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startGuard starts a process of our own program that outlives this one, and waits until it stands.
+// It holds the reading end of a pipe; the writing end, which no other process inherits, closes when
+// we die.
+func (w *Worker) startGuard(ctx context.Context, args step.SwitchOverArgs, deadline time.Time) (*endpoint.Guard, error) {
+	if w.guard.Path == "" {
+		return nil, nil
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("make pipe: %w", err)
+	}
+	defer read.Close() //nolint:errcheck // the guard has its own descriptor
+	files, err := w.files(args.Plan)
+	if err != nil {
+		return nil, err
+	}
+	journal := filepath.Join(w.dir, "switchovers", fmt.Sprintf("%d-%d.journal", args.Plan.Number, args.Attempt))
+	_, err = w.runner.StartDetached(ctx, run.Command{
+		Path: w.guard.Path, Args: append(append([]string{}, w.guard.Args...), journal),
+		Stdin: read, Transcript: files.transcript("guard"),
+	})
+	if err != nil {
+		_ = write.Close()
+		return nil, err
+	}
+	guard := endpoint.NewGuard(write)
+	return guard, guard.Deadline(deadline)
+}
+
+// Guard watches over the switchover of a journal until the process that started it says that it is
+// done. When that process dies or misses the deadline, it ends the switchover as the journal tells.
+func (w *Worker) Guard(ctx context.Context, path string) error {
+	// Who ends the agent may signal its whole session or group; the guard is for just that moment.
+	signal.Ignore(os.Interrupt)
+	journal := switchover.OpenJournal(path, w.now)
+	state, err := journal.Read()
+	if err != nil {
+		return err
+	}
+	plan := state.Intent.Plan
+	config := w.switchoverConfig(plan, journal)
+	return endpoint.RunGuard(ctx, endpoint.GuardConfig{
+		Driver: config.Endpoint, Parent: os.Stdin, Log: w.log,
+		Source: endpoint.Address{Host: state.Intent.SourceHost, Port: plan.Source.Port},
+		Target: endpoint.Address{Host: state.Intent.TargetHost, Port: plan.Target.Port},
+		Decide: func(ctx context.Context) (endpoint.Decision, error) { return w.decide(ctx, config) },
+	})
+}
+
+// decide ends the switchover by itself: what is left to the guard's endpoint is nothing, or to do
+// the same again.
+func (w *Worker) decide(ctx context.Context, config switchover.Config) (endpoint.Decision, error) {
+	_, err := switchover.Recover(ctx, config)
+	return endpoint.Leave, err
+}

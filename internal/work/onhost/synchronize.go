@@ -1,0 +1,221 @@
+package onhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// sampleInterval is how often the lag is measured and shown.
+const sampleInterval = time.Second
+
+// smallLag is the number of bytes up to which the target counts as caught up.
+const smallLag = 1 << 20
+
+// samplesUntilReady is how many samples in a row must be small for an automatic switchover.
+const samplesUntilReady = 3
+
+// Synchronize measures how far the target is behind, every second, until it is cancelled or, if
+// asked to, until a switchover can be expected to succeed. It ends the upgrade when the source
+// keeps more WAL for it than it may. A server that is away for a while is waited for.
+func (w *Worker) Synchronize(ctx context.Context, args step.SynchronizeArgs) (step.Done, error) {
+	f := &follower{plan: args.Plan}
+	defer f.close()
+	small := 0
+	tick := time.NewTicker(sampleInterval)
+	defer tick.Stop()
+	for {
+		lag, err := f.sample(ctx)
+		switch refused, isRefused := errors.AsType[*upgrade.Refused](err); {
+		case ctx.Err() != nil:
+			return step.Done{}, ctx.Err()
+		case isRefused:
+			return step.Done{}, refused
+		case err != nil:
+			small = 0
+			f.close() // the next sample connects again
+			progressOf(ctx).text("the lag cannot be measured: " + err.Error())
+		default:
+			progressOf(ctx).lag(lag, describeLag(lag, f.idle))
+			small++
+			if lag.Bytes > smallLag || lag.LagSeconds > 1 || len(f.idle) > 0 {
+				small = 0
+			}
+		}
+		if args.UntilReady && small >= samplesUntilReady {
+			return w.info(ctx, "the target has caught up"), nil
+		}
+		select {
+		case <-ctx.Done():
+			return step.Done{}, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+func describeLag(lag upgrade.Lag, idle []string) string {
+	text := fmt.Sprintf("%d KiB and %.1f s behind", lag.Bytes>>10, lag.LagSeconds)
+	switch {
+	case len(idle) > 0:
+		text += fmt.Sprintf("; the subscriptions of %v are not working, look at the target's log", idle)
+	case lag.ETASeconds < 0:
+		text += "; at this rate it will never catch up"
+	case lag.ETASeconds > 1:
+		text += fmt.Sprintf("; caught up in about %s", (time.Duration(lag.ETASeconds) * time.Second))
+	}
+	return text
+}
+
+// follower measures the lag with sessions that it keeps.
+type follower struct {
+	plan      upgrade.Plan
+	control   *pgx.Conn
+	databases []followed
+	trend     trend
+	idle      []string // databases whose subscription has no apply worker
+}
+
+type followed struct {
+	name           string
+	source, target *pgx.Conn
+}
+
+func (f *follower) open(ctx context.Context) error {
+	if f.control != nil {
+		return nil
+	}
+	source, target := login(f.plan, f.plan.Source), login(f.plan, f.plan.Target)
+	control, err := postgres.Connect(ctx, source.In("postgres"))
+	if err != nil {
+		return err
+	}
+	f.control = control
+	found, err := postgres.ReplicatedDatabases(ctx, control)
+	if err != nil {
+		return err
+	}
+	for _, db := range found {
+		f.databases = append(f.databases, followed{name: db.Name})
+		last := &f.databases[len(f.databases)-1]
+		if last.source, err = postgres.Connect(ctx, source.In(db.Name)); err != nil {
+			return err
+		}
+		if last.target, err = postgres.Connect(ctx, target.In(db.Name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *follower) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	conns := []*pgx.Conn{f.control}
+	for _, db := range f.databases {
+		conns = append(conns, db.source, db.target)
+	}
+	for _, conn := range conns {
+		if conn != nil {
+			_ = conn.Close(ctx)
+		}
+	}
+	f.control, f.databases = nil, nil
+}
+
+// sample measures once. A marker is written in every database, and what the target shows tells the lag.
+func (f *follower) sample(ctx context.Context) (upgrade.Lag, error) {
+	if err := f.open(ctx); err != nil {
+		return upgrade.Lag{}, err
+	}
+	slots, err := postgres.ReadSlots(ctx, f.control)
+	if err != nil {
+		return upgrade.Lag{}, err
+	}
+	if err := overCap(f.plan, slots); err != nil {
+		return upgrade.Lag{}, err
+	}
+	lag := upgrade.Lag{Bytes: max(0, slots.InsertLSN.Minus(slots.FlushedLSN)), RetainedWAL: slots.RetainedWAL}
+	f.idle = nil
+	for _, db := range f.databases {
+		state, err := postgres.ReadSubscription(ctx, db.target)
+		if err != nil {
+			return upgrade.Lag{}, err
+		}
+		if !state.Working {
+			f.idle = append(f.idle, db.name)
+		}
+		age, err := markerAge(ctx, db)
+		if err != nil {
+			return upgrade.Lag{}, err
+		}
+		lag.LagSeconds = max(lag.LagSeconds, age.Seconds())
+	}
+	lag.ETASeconds = f.trend.eta(time.Now(), lag.Bytes)
+	return lag, nil
+}
+
+// markerPatience is how long a marker may take to arrive before its predecessor tells the age.
+const markerPatience = 100 * time.Millisecond
+
+// markerAge writes a marker and tells how old the newest is that the target shows.
+func markerAge(ctx context.Context, db followed) (time.Duration, error) {
+	number, err := postgres.AdvanceMarker(ctx, db.source)
+	if err != nil {
+		return 0, err
+	}
+	written := time.Now()
+	for {
+		marker, err := postgres.ReadMarker(ctx, db.target)
+		if err != nil {
+			return 0, err
+		}
+		if marker.Number >= number {
+			return time.Since(written), nil
+		}
+		if time.Since(written) > markerPatience {
+			newest, err := postgres.ReadMarker(ctx, db.source)
+			return newest.At.Sub(marker.At), err // both are the source's clock
+		}
+		if err := sleep(ctx, 5*time.Millisecond); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// trend tells from the last samples when the target will have caught up.
+type trend struct {
+	samples []trendSample
+}
+
+type trendSample struct {
+	at    time.Time
+	bytes int64
+}
+
+// trendWindow is the number of samples that the rate is taken from.
+const trendWindow = 30
+
+// eta is in seconds: 0 when the target has caught up, -1 when it is not getting nearer.
+func (t *trend) eta(at time.Time, bytes int64) float64 {
+	t.samples = append(t.samples, trendSample{at, bytes})
+	if len(t.samples) > trendWindow {
+		t.samples = t.samples[1:]
+	}
+	if bytes <= smallLag {
+		return 0
+	}
+	first := t.samples[0]
+	elapsed := at.Sub(first.at).Seconds()
+	nearer := float64(first.bytes - bytes)
+	if elapsed <= 0 || nearer <= 0 {
+		return -1
+	}
+	return float64(bytes) / (nearer / elapsed)
+}

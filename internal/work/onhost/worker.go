@@ -1,0 +1,129 @@
+package onhost
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/postmaster"
+	"github.com/pgleap/pgleap/internal/run"
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// Worker carries out the steps of upgrades on one host.
+type Worker struct {
+	host   *postmaster.Host
+	runner *run.Runner
+	log    *slog.Logger
+	now    func() time.Time
+	// dir is the agent's own directory: journals, transcripts and what it remembers of each upgrade.
+	dir string
+	// guard starts the process that ends a switchover if this one dies, see Guard.
+	guard GuardCommand
+}
+
+// GuardCommand is the program that runs Guard, and the arguments that come before the journal's path.
+type GuardCommand struct {
+	Path string
+	Args []string
+}
+
+// New makes the worker of a host.
+func New(host *postmaster.Host, runner *run.Runner, dir string, guard GuardCommand, log *slog.Logger, now func() time.Time) *Worker {
+	return &Worker{host: host, runner: runner, log: log, now: now, dir: dir, guard: guard}
+}
+
+// Registry is what activities are registered with: a Temporal worker.
+type Registry interface {
+	RegisterActivityWithOptions(a any, options activity.RegisterOptions)
+}
+
+// Register registers every activity of the host.
+func (w *Worker) Register(r Registry) {
+	register(r, step.Discover, "", func(ctx context.Context, _ any) ([]step.Discovered, error) { return w.host.Discover(ctx) })
+	register(r, step.Inspect, "", w.host.Inspect)
+	register(r, step.ChooseTarget, "", w.host.ChooseTarget)
+	register(r, step.Fingerprint, "", w.Fingerprint)
+	register(r, step.MakeEndpoint, "", w.MakeEndpoint)
+	register(r, step.RemoveEndpoint, "", w.RemoveEndpoint)
+
+	register(r, step.Precheck, upgrade.PhasePrecheck, w.Precheck)
+	register(r, step.PrepareSource, upgrade.PhasePrepare, w.PrepareSource)
+	register(r, step.BaseBackup, upgrade.PhaseBaseBackup, w.BaseBackup)
+	register(r, step.StreamClone, upgrade.PhaseBaseBackup, w.StreamClone)
+	register(r, step.CreateSlots, upgrade.PhaseHandover, w.CreateSlots)
+	register(r, step.PromoteClone, upgrade.PhaseHandover, w.PromoteClone)
+	register(r, step.InitTarget, upgrade.PhaseUpgrade, w.InitTarget)
+	register(r, step.PgUpgrade, upgrade.PhaseUpgrade, w.PgUpgrade)
+	register(r, step.StartTarget, upgrade.PhaseSubscribe, w.StartTarget)
+	register(r, step.Subscribe, upgrade.PhaseSubscribe, w.Subscribe)
+	register(r, step.UpdateExtensions, upgrade.PhaseSubscribe, w.UpdateExtensions)
+	register(r, step.CollectStatistics, upgrade.PhaseSubscribe, w.CollectStatistics)
+	register(r, step.Synchronize, upgrade.PhaseSynchronizing, w.Synchronize)
+	register(r, step.SwitchOver, upgrade.PhaseSwitchover, w.SwitchOver)
+	register(r, step.FenceForGood, upgrade.PhaseFinishing, w.FenceForGood)
+	register(r, step.Finish, upgrade.PhaseFinishing, w.Finish)
+	register(r, step.Discard, upgrade.PhaseCleanup, w.Discard)
+}
+
+// register wraps a step: its progress beats for as long as it runs, and its errors cross the
+// border to the engine in one place.
+func register[A, R any](r Registry, name string, phase upgrade.Phase, do func(context.Context, A) (R, error)) {
+	r.RegisterActivityWithOptions(func(ctx context.Context, args A) (R, error) {
+		ctx, stop := withProgress(ctx, upgrade.Progress{Phase: phase, Step: name})
+		defer stop()
+		result, err := do(ctx, args)
+		return result, atBorder(ctx, err)
+	}, activity.RegisterOptions{Name: name})
+}
+
+// atBorder says what the engine may retry. Its text is all that remains of an error.
+func atBorder(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled) {
+		return temporal.NewCanceledError()
+	}
+	if refused, ok := errors.AsType[*upgrade.Refused](err); ok {
+		return temporal.NewNonRetryableApplicationError(err.Error(), "Refused", nil, refused)
+	}
+	return temporal.NewApplicationError(err.Error(), "Failed")
+}
+
+// say makes an event of the step that ctx belongs to.
+func (w *Worker) say(ctx context.Context, level upgrade.Level, text string) upgrade.Event {
+	return upgrade.Event{At: w.now().UTC(), Level: level, Phase: progressOf(ctx).phase(), Text: text}
+}
+
+func (w *Worker) info(ctx context.Context, text string) step.Done {
+	return step.Done{Events: []upgrade.Event{w.say(ctx, upgrade.LevelInfo, text)}}
+}
+
+// owner is the operating system user of a plan's clusters.
+func owner(plan upgrade.Plan) (run.User, error) {
+	user, err := run.LookupUser(plan.Source.Owner)
+	if err != nil {
+		return user, &upgrade.Refused{Reason: err.Error()}
+	}
+	return user, nil
+}
+
+// caller runs PostgreSQL's programs for a plan as its owner, and keeps what they say.
+func (w *Worker) caller(plan upgrade.Plan, program string) (pgbin.Caller, error) {
+	user, err := owner(plan)
+	if err != nil {
+		return pgbin.Caller{}, err
+	}
+	files, err := w.files(plan)
+	if err != nil {
+		return pgbin.Caller{}, err
+	}
+	return pgbin.Caller{Runner: w.runner, As: user, Transcript: files.transcript(program)}, nil
+}

@@ -1,0 +1,105 @@
+package onserver
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/pgleap/pgleap/internal/catalog"
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// Worker writes the catalogue.
+type Worker struct {
+	catalog *catalog.Catalog
+	log     *slog.Logger
+	now     func() time.Time
+}
+
+// New makes the worker of the server.
+func New(c *catalog.Catalog, log *slog.Logger, now func() time.Time) *Worker {
+	return &Worker{catalog: c, log: log, now: now}
+}
+
+// Registry is what activities are registered with: a Temporal worker.
+type Registry interface {
+	RegisterActivityWithOptions(a any, options activity.RegisterOptions)
+}
+
+// Register registers every activity of the server.
+func (w *Worker) Register(r Registry) {
+	for name, do := range map[string]any{
+		step.Record: w.Record, step.SaveReport: w.SaveReport, step.EndTask: w.EndTask, step.MoveInstance: w.MoveInstance,
+	} {
+		r.RegisterActivityWithOptions(do, activity.RegisterOptions{Name: name})
+	}
+}
+
+// Record writes down where a task stands and what happened.
+func (w *Worker) Record(ctx context.Context, args step.RecordArgs) error {
+	if args.Phase != "" {
+		if err := w.catalog.EnterPhase(ctx, args.Number, args.Phase, w.now()); err != nil {
+			return fmt.Errorf("record phase of task %d: %w", args.Number, err)
+		}
+		w.log.InfoContext(ctx, "phase", "task", args.Number, "phase", string(args.Phase))
+	}
+	if len(args.Events) > 0 {
+		if err := w.catalog.AppendEvents(ctx, args.Number, args.Key, args.Events); err != nil {
+			return fmt.Errorf("record events of task %d: %w", args.Number, err)
+		}
+	}
+	for _, event := range args.Events {
+		w.log.Log(ctx, levelOf(event.Level), event.Text, "task", args.Number, "phase", string(event.Phase))
+	}
+	if args.Switchover != nil {
+		if err := w.catalog.SetSwitchover(ctx, args.Number, *args.Switchover); err != nil {
+			return fmt.Errorf("record switchover of task %d: %w", args.Number, err)
+		}
+	}
+	return nil
+}
+
+func levelOf(l upgrade.Level) slog.Level {
+	switch l {
+	case upgrade.LevelError:
+		return slog.LevelError
+	case upgrade.LevelWarning:
+		return slog.LevelWarn
+	case upgrade.LevelInfo:
+	}
+	return slog.LevelInfo
+}
+
+// SaveReport stores a report.
+func (w *Worker) SaveReport(ctx context.Context, report upgrade.Report) error {
+	if err := w.catalog.SaveReport(ctx, report); err != nil {
+		return fmt.Errorf("save report %d: %w", report.Number, err)
+	}
+	return nil
+}
+
+// EndTask writes how a task ended.
+func (w *Worker) EndTask(ctx context.Context, args step.EndTaskArgs) error {
+	if err := w.catalog.EndTask(ctx, args.Number, args.Outcome, w.now()); err != nil {
+		return fmt.Errorf("end task %d: %w", args.Number, err)
+	}
+	w.log.InfoContext(ctx, "task ended", "task", args.Number, "status", string(args.Outcome.Status), "reason", args.Outcome.Reason)
+	return nil
+}
+
+// MoveInstance makes the target the instance's cluster.
+func (w *Worker) MoveInstance(ctx context.Context, args step.MoveInstanceArgs) error {
+	instance, err := w.catalog.Instance(ctx, args.Instance)
+	if err != nil {
+		return fmt.Errorf("move instance %s: %w", args.Instance, err)
+	}
+	instance.Cluster, instance.Endpoint = args.Cluster, args.Endpoint
+	if err := w.catalog.UpdateInstance(ctx, instance); err != nil {
+		return fmt.Errorf("move instance %s: %w", args.Instance, err)
+	}
+	return nil
+}
