@@ -1,6 +1,7 @@
 package pgbin
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,7 +37,7 @@ func TestInitdbArgs(t *testing.T) {
 			test.initdb.Pgdata, test.initdb.Superuser = "/d", "u"
 			got, err := test.initdb.args()
 			if test.want == nil {
-				if _, refused := err.(*upgrade.Refused); !refused {
+				if _, refused := errors.AsType[*upgrade.Refused](err); !refused {
 					t.Errorf("args = %v, %v; want a refusal", got, err)
 				}
 				return

@@ -76,7 +76,7 @@ var (
 	// A status line is padded (util.c, prep_status; MESSAGE_WIDTH is 60 or 62) so that results stand below each other;
 	// in verbose mode anything may follow the padding, and the result comes on a line of its own.
 	statusLine = regexp.MustCompile(`^(` + statusVerbs + ` [^":]{3,70}?)(?: {2,}(.*)|(ok|fatal|warning|notice|\*failure\*|failure))?$`)
-	// referredLog is in "Consult the last few lines of "FILE" for the probable cause of the failure."
+	// "Consult the last few lines of "FILE" for the probable cause of the failure.", as exec.c has it.
 	referredLog = regexp.MustCompile(`"([^"]+\.log)"`)
 )
 

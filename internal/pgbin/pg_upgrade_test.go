@@ -169,6 +169,24 @@ func TestCheckTellsWhatStandsInTheWay(t *testing.T) {
 	}
 }
 
+// Debian keeps the configuration out of the data directory: the check of a running source goes without it.
+func TestCheckOfASourceWithItsConfigurationElsewhere(t *testing.T) {
+	source := pgtest.Start(t, 15)
+	pgUpgrade, as := newTarget(t, source, 17)
+	for _, name := range []string{"postgresql.conf", "pg_hba.conf", "pg_ident.conf"} {
+		if err := os.Rename(filepath.Join(source.Pgdata, name), filepath.Join(pgUpgrade.Dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := source.Pid()
+	if _, err := pgUpgrade.Check(t.Context(), as); err != nil {
+		t.Error(err)
+	}
+	if source.Pid() != before {
+		t.Error("the source was restarted")
+	}
+}
+
 // A view of a column that is gone passes the check and fails in the upgrade: the error must say which.
 func TestUpgradeFailureShowsTheLog(t *testing.T) {
 	source := pgtest.Start(t, 15)

@@ -62,6 +62,7 @@ var sessionSettings = map[string]string{
 	"default_transaction_read_only":       "off",
 	"default_transaction_isolation":       "read committed",
 	"client_min_messages":                 "warning",
+	"client_encoding":                     "UTF8",
 	"DateStyle":                           "ISO",
 	"IntervalStyle":                       "postgres",
 	"TimeZone":                            "UTC",
@@ -70,7 +71,7 @@ var sessionSettings = map[string]string{
 
 func (l Login) config() (*pgx.ConnConfig, error) {
 	// sslmode=disable: agents talk to clusters of their own host, over a socket or loopback.
-	text := fmt.Sprintf("host=%s port=%d dbname=%s user=%s sslmode=disable connect_timeout=%d",
+	text := fmt.Sprintf("host=%s port=%d dbname=%s user=%s password='' sslmode=disable target_session_attrs=any connect_timeout=%d",
 		quote(l.Address.Host), l.Address.Port, quote(l.Database), quote(l.User), int(connectTimeout.Seconds()))
 	if l.Passfile != "" {
 		text += " passfile=" + quote(l.Passfile)

@@ -12,20 +12,17 @@ import (
 // earlier attempt of this upgrade made. A slot of that name for another plugin or database is a
 // foreign one: an error, never dropped. Creation waits for every running transaction.
 func EnsureLogicalSlot(ctx context.Context, conn *pgx.Conn, name string) (LSN, error) {
-	var plugin, database string
 	var lsn LSN
-	err := conn.QueryRow(ctx, `
-		SELECT coalesce(plugin, ''), coalesce(database, ''), confirmed_flush_lsn::text
-		FROM pg_replication_slots
-		WHERE slot_name = $1`, name).Scan(&plugin, &database, scanLSN{&lsn})
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-	case err != nil:
-		return 0, fmt.Errorf("look for slot %s: %w", name, err)
-	case plugin != "pgoutput" || database != conn.Config().Database:
-		return 0, fmt.Errorf("slot %s exists for plugin %q and database %q: it is not ours", name, plugin, database)
-	default:
-		return lsn, nil
+	var exists bool
+	// A slot without a position is still being made, by a session that outlived an earlier attempt:
+	// it counts when that session is done with it, and disappears if it does not get that far.
+	err := poll(ctx, "look for slot "+name, func() (bool, error) {
+		var err error
+		exists, lsn, err = findLogicalSlot(ctx, conn, name)
+		return !exists || lsn != 0, err
+	})
+	if err != nil || exists {
+		return lsn, err
 	}
 	// two_phase stays off, its default: postgres-facts of the hand-over depend on it
 	// (reorderbuffer.c, ReorderBufferFinishPrepared).
@@ -35,6 +32,22 @@ func EnsureLogicalSlot(ctx context.Context, conn *pgx.Conn, name string) (LSN, e
 		return 0, fmt.Errorf("create slot %s: %w", name, err)
 	}
 	return lsn, nil
+}
+
+// findLogicalSlot looks for a slot of ours and its position, which is 0 while it is being made.
+func findLogicalSlot(ctx context.Context, conn *pgx.Conn, name string) (exists bool, lsn LSN, err error) {
+	var plugin, database string
+	err = conn.QueryRow(ctx, `
+		SELECT coalesce(plugin, ''), coalesce(database, ''), confirmed_flush_lsn::text
+		FROM pg_replication_slots
+		WHERE slot_name = $1`, name).Scan(&plugin, &database, scanLSN{&lsn})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, 0, nil
+	}
+	if err == nil && (plugin != "pgoutput" || database != conn.Config().Database) {
+		err = fmt.Errorf("it exists for plugin %q and database %q: it is not ours", plugin, database)
+	}
+	return true, lsn, err
 }
 
 // EnsurePhysicalSlot makes a physical slot that keeps WAL from now on.

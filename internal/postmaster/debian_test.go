@@ -56,7 +56,7 @@ func TestRegisteredClusterIsStartedByPgCtlcluster(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	defer h.Stop(t.Context(), c, pgbin.StopImmediate, time.Minute) // after a failure
+	defer func() { _ = h.Stop(t.Context(), c, pgbin.StopImmediate, time.Minute) }() // after a failure
 	if again := inspect(t, h, cluster); again != c {
 		t.Errorf("inspected %+v\nwant %+v", again, c)
 	}

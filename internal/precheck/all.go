@@ -54,6 +54,7 @@ func All() []Check {
 		preloadedLibraries,
 		roleSettings,
 		functionSettings,
+		encodings,
 		locales,
 		collationVersions,
 		pgUpgradeCheck,

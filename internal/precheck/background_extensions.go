@@ -15,7 +15,7 @@ func writers() []string {
 	}
 }
 
-// backgroundExtensions: pgleap starts clone and target without their workers until the switchover.
+// backgroundExtensions: a background worker is no client, so neither the pooler nor the fence stops it.
 var backgroundExtensions = Check{
 	ID: "background-extensions", Title: "Extensions write by themselves",
 	Severity: upgrade.Warning, Modes: withReplication(), Scope: PerCluster,

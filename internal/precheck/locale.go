@@ -15,10 +15,10 @@ import (
 // locales: pg_upgrade --check does not look at them when the target is 16 or later; the restore of
 // the database fails.
 var locales = Check{
-	ID: "locales", Title: "The target does not know an encoding or locale",
+	ID: "locales", Title: "The target does not know a locale",
 	Severity: upgrade.Blocker, Modes: everyMode(), Scope: PerDatabase,
-	Why:    "A database and its collations are made anew on the target, whose programs must know their encoding and locale. They may use other libraries than the source's, or, like 19, have given an encoding up.",
-	Remedy: "Install the locale on the host (locale-gen), or the target's ICU library. A database in an encoding that was given up must be dumped and restored in another one.",
+	Why:    "A database and its collations are made anew on the target, whose programs must know their locale. They may use other libraries than the source's.",
+	Remedy: "Install the locale on the host (locale-gen), or drop what uses it.",
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
 		return f.collations(ctx, s, func(c collation) (string, bool) { return c.refusal, c.refusal != "" })
 	},

@@ -69,6 +69,7 @@ func coveredBy(step string) string {
 	for part, id := range map[string]string{
 		"prepared transactions":        "prepared-transactions",
 		"database connection settings": "databases",
+		"unsupported encodings":        "encodings",
 	} {
 		if strings.Contains(step, part) {
 			return id

@@ -22,6 +22,7 @@ func Run(ctx context.Context, subject Subject, now time.Time) (upgrade.Report, e
 // sessionSettings keep a check from waiting for the applications, or making them wait.
 func sessionSettings() map[string]string {
 	return map[string]string{
+		"client_encoding":                     "UTF8", // else it is that of the database
 		"statement_timeout":                   "60s",
 		"lock_timeout":                        "3s",
 		"idle_in_transaction_session_timeout": "60s",

@@ -21,7 +21,7 @@ var sourceMinor = Check{
 	ID: "source-minor", Title: "The source's minor release has known faults in logical decoding",
 	Severity: upgrade.Warning, Modes: withReplication(), Scope: PerCluster,
 	Why: "The release notes of later minor releases describe faults in logical decoding that can lose or damage changes " +
-		"when the schema is changed while they are decoded. pgleap refuses schema changes during the upgrade, which avoids the worst of them.",
+		"when the schema is changed while they are decoded. Leave the schema alone during the upgrade: pgleap does not switch over when it has changed.",
 	Remedy: "Install the latest minor release of the source's major version and restart it. " +
 		"If the operating system has none (Debian 11 stopped at 13.16), the PostgreSQL project's own packages do.",
 	Find: func(_ context.Context, f *Facts, _ Session) ([]Found, error) {

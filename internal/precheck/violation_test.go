@@ -156,6 +156,16 @@ func identityViolations() []violation {
 			want:    []string{`{db}.public.t (no primary key)`},
 		},
 		{
+			name: "names that are not UTF-8 in the database", check: replicaIdentity,
+			violate: []string{
+				`CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'`,
+				`CREATE EXTENSION dblink`,
+				`SELECT dblink_exec('dbname=latin port=' || current_setting('port') || ' user=postgres host=127.0.0.1', 'CREATE TABLE "Größe" (id int)')`,
+			},
+			want: []string{`latin.public."Größe" (no primary key)`},
+			mend: []string{`DROP DATABASE latin`},
+		},
+		{
 			name: "names that have to be quoted", check: replicaIdentity,
 			violate: []string{`CREATE SCHEMA "S x"`, `CREATE TABLE "S x"."T""y" (id int)`},
 			want:    []string{`{db}."S x"."T""y" (no primary key)`},
@@ -369,6 +379,12 @@ func targetViolations() []violation {
 				`{db}.public.f(integer) (force_parallel_mode: unrecognized configuration parameter "force_parallel_mode")`,
 			},
 			source: -15, target: 16,
+		},
+		{
+			name: "encoding that 19 lacks", check: encodings, target: 19,
+			violate: []string{`CREATE DATABASE mule TEMPLATE template0 ENCODING 'MULE_INTERNAL' LC_COLLATE 'C' LC_CTYPE 'C'`},
+			want:    []string{`mule (MULE_INTERNAL)`},
+			mend:    []string{`DROP DATABASE mule`},
 		},
 		{
 			name: "collation of an unknown locale", check: locales,

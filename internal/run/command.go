@@ -93,7 +93,7 @@ func (r *Runner) Run(ctx context.Context, c Command) (Result, error) {
 	program := filepath.Base(c.Path)
 	cmd := exec.CommandContext(ctx, c.Path, c.Args...)
 	prepare(cmd, c)
-	var stdout, stderr, all tail
+	var stdout, stderr tail
 	kept, err := openTranscript(c)
 	if err != nil {
 		return Result{}, fmt.Errorf("keep transcript of %s: %w", program, err)
@@ -102,8 +102,8 @@ func (r *Runner) Run(ctx context.Context, c Command) (Result, error) {
 	fmt.Fprintf(kept, "# %s %s\n", c.Path, strings.Join(c.Args, " "))
 	lines := &lineWriter{onLine: c.OnLine}
 	var mu sync.Mutex
-	cmd.Stdout = &sink{mu: &mu, to: []io.Writer{&stdout, &all, kept, lines}}
-	cmd.Stderr = &sink{mu: &mu, to: []io.Writer{&stderr, &all, kept, lines}}
+	cmd.Stdout = &sink{mu: &mu, to: []io.Writer{&stdout, kept, lines}}
+	cmd.Stderr = &sink{mu: &mu, to: []io.Writer{&stderr, kept, lines}}
 
 	r.log.DebugContext(ctx, "run", "program", c.Path, "args", c.Args, "user", c.As.Name)
 	if err := cmd.Start(); err != nil {
@@ -121,7 +121,7 @@ func (r *Runner) Run(ctx context.Context, c Command) (Result, error) {
 	if err == nil {
 		return result, nil
 	}
-	failed := &Error{Program: program, ExitCode: -1, Tail: lastLines(all.String(), 4), Transcript: c.Transcript, Err: err}
+	failed := &Error{Program: program, ExitCode: -1, Tail: lastWords(stdout.String(), stderr.String()), Transcript: c.Transcript, Err: err}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		failed.ExitCode = exit.ExitCode()
 	}
@@ -162,7 +162,7 @@ func credential(u User) *syscall.Credential {
 	if u.Name == "" || u.UID == os.Geteuid() {
 		return nil
 	}
-	return &syscall.Credential{Uid: uint32(u.UID), Gid: uint32(u.GID)} //nolint:gosec // uids are not negative
+	return &syscall.Credential{Uid: uint32(u.UID), Gid: uint32(u.GID), Groups: u.Groups} //nolint:gosec // uids are not negative
 }
 
 func openTranscript(c Command) (io.WriteCloser, error) {
@@ -237,6 +237,14 @@ func (l *lineWriter) flush() {
 	if line := strings.TrimSpace(string(bytes.TrimSpace(l.rest))); line != "" {
 		l.onLine(line)
 	}
+}
+
+// lastWords are why a program failed: what it wrote to standard error, or else to standard output.
+func lastWords(stdout, stderr string) string {
+	if words := lastLines(stderr, 4); words != "" {
+		return words
+	}
+	return lastLines(stdout, 4)
 }
 
 // lastLines joins the last n lines that say something.

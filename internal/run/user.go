@@ -12,7 +12,9 @@ type User struct {
 	Name string
 	UID  int
 	GID  int
-	Home string
+	// Groups are the supplementary groups: a key file may be readable by one of them alone.
+	Groups []uint32
+	Home   string
 }
 
 // LookupUser finds a user by name, and refuses one that this process cannot become.
@@ -42,11 +44,31 @@ func asUser(found *user.User) (User, error) {
 	if err != nil {
 		return User{}, fmt.Errorf("user %s has no numeric gid: %w", found.Username, err)
 	}
-	u := User{Name: found.Username, UID: uid, GID: gid, Home: found.HomeDir}
+	groups, err := groupsOf(found)
+	if err != nil {
+		return User{}, err
+	}
+	u := User{Name: found.Username, UID: uid, GID: gid, Groups: groups, Home: found.HomeDir}
 	if !u.Reachable() {
 		return User{}, fmt.Errorf("programs of user %s cannot be run from user id %d; run pgleap as %s or as root", u.Name, os.Geteuid(), u.Name)
 	}
 	return u, nil
+}
+
+func groupsOf(found *user.User) ([]uint32, error) {
+	ids, err := found.GroupIds()
+	if err != nil {
+		return nil, fmt.Errorf("look up the groups of user %s: %w", found.Username, err)
+	}
+	groups := make([]uint32, 0, len(ids))
+	for _, id := range ids {
+		gid, err := strconv.ParseUint(id, 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("user %s is in a group without a number: %w", found.Username, err)
+		}
+		groups = append(groups, uint32(gid))
+	}
+	return groups, nil
 }
 
 // Reachable tells whether this process can run programs as u.

@@ -40,6 +40,9 @@ const guardSlack = 5 * time.Second
 // undoPatience bounds the way back, which no cancel may cut short.
 const undoPatience = 2 * time.Minute
 
+// errInterrupted is why a switchover did not switch whose context was cancelled.
+var errInterrupted = errors.New("the switchover was interrupted")
+
 // section is one run of the critical section.
 type section struct {
 	Config
@@ -62,6 +65,9 @@ func Run(ctx context.Context, c Config) (upgrade.Switchover, error) {
 	s := &section{Config: c}
 	defer s.close()
 	if err := s.prepare(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = errInterrupted
+		}
 		s.Log.InfoContext(ctx, "switchover refused", "reason", err)
 		return upgrade.Switchover{Reason: err.Error()}, nil
 	}
@@ -108,7 +114,9 @@ func (s *section) standStill(ctx context.Context, deadline time.Time) error {
 		{"commit", s.commit},
 	} {
 		if err := s.timed(ctx, part.name, part.do); err != nil {
-			if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+			if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) {
+				return errInterrupted
+			} else if cause != nil && !errors.Is(err, cause) {
 				return fmt.Errorf("%w: %s: %w", cause, part.name, err)
 			}
 			return fmt.Errorf("%s: %w", part.name, err)

@@ -166,20 +166,25 @@ func (c *Cluster) Exec(ctx context.Context, database string, scripts ...string) 
 // FindBindir finds the programs of a major version: those of scripts/install-postgres, then the system's.
 func FindBindir(major int) (string, error) {
 	version := strconv.Itoa(major)
-	prefixes := []string{"/opt/pgleap/postgres"}
-	if home, err := os.UserHomeDir(); err == nil {
-		prefixes = append(prefixes, filepath.Join(home, ".cache/pgleap/postgres"))
-	}
-	if prefix := os.Getenv("PGLEAP_POSTGRES_PREFIX"); prefix != "" {
-		prefixes = []string{prefix}
-	}
-	for _, prefix := range append(prefixes, "/usr/lib/postgresql") {
+	for _, prefix := range append(prefixes(), "/usr/lib/postgresql") {
 		bindir := filepath.Join(prefix, version, "bin")
 		if _, err := os.Stat(filepath.Join(bindir, "postgres")); err == nil {
 			return bindir, nil
 		}
 	}
 	return "", fmt.Errorf("PostgreSQL %d is not installed: run scripts/install-postgres %d", major, major)
+}
+
+// prefixes are where scripts/install-postgres installs.
+func prefixes() []string {
+	if prefix := os.Getenv("PGLEAP_POSTGRES_PREFIX"); prefix != "" {
+		return []string{prefix}
+	}
+	prefixes := []string{"/opt/pgleap/postgres"}
+	if home, err := os.UserHomeDir(); err == nil {
+		prefixes = append(prefixes, filepath.Join(home, ".cache/pgleap/postgres"))
+	}
+	return prefixes
 }
 
 // FreePort returns a TCP port of 127.0.0.1 that nobody listens on, below the range from which kernels
@@ -194,4 +199,9 @@ func FreePort() (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("find a free port: %w", err)
+}
+
+// QueryRow reads one row.
+func (c *Cluster) QueryRow(ctx context.Context, database, query string, into ...any) error {
+	return c.In(ctx, database, func(conn *pgx.Conn) error { return conn.QueryRow(ctx, query).Scan(into...) })
 }

@@ -47,7 +47,8 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	defer output.Close()
 	_ = os.Remove(filepath.Join(s.StateDir, "address")) // of the one before
-	cmd := exec.Command(s.Binary, "server", "--state-dir", s.StateDir, "--listen", "127.0.0.1:0")
+	cmd := exec.Command(s.Binary, "server", "--state-dir", s.StateDir, "--listen", "127.0.0.1:0",
+		"--postgres-prefix", strings.Join(prefixes(), ","))
 	cmd.Dir, cmd.Env = "/", environment()
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C is for us: we stop it

@@ -238,3 +238,16 @@ func Tail(text string, lines int) string {
 	all := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
+
+// End ends the processes of the workplace that run a program.
+func (w *Workplace) End(ctx context.Context, program string) error {
+	pids := w.Processes(program)
+	if len(pids) == 0 {
+		return fmt.Errorf("no %s runs in %s", program, w.Dir)
+	}
+	var failed error
+	for _, pid := range pids {
+		failed = errors.Join(failed, endProcess(ctx, pid, syscall.SIGTERM, syscall.SIGKILL))
+	}
+	return failed
+}

@@ -116,12 +116,13 @@ type phase struct {
 	exit func(code int)
 }
 
-// enter begins the next phase, or returns what was fatal in the last.
+// enter begins a later phase, or returns what was fatal before it.
 func (p *phase) enter(next int32) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.err == nil || next == stopping {
-		p.now = next
+		// A start that was given up may still end, but does not undo the stop.
+		p.now = max(p.now, next)
 	}
 	return p.err
 }

@@ -2,10 +2,13 @@ package endpointtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pgleap/pgleap/internal/pgtest"
 )
@@ -63,7 +66,8 @@ func writer(t *testing.T, f Fixture) {
 
 // load is a number of clients that write.
 type load struct {
-	cancel context.CancelFunc
+	cancel context.CancelFunc // no further write
+	abort  context.CancelFunc // not even the end of those under way
 	done   sync.WaitGroup
 	mu     sync.Mutex
 	acked  map[string][]string
@@ -72,25 +76,53 @@ type load struct {
 
 func (f Fixture) startLoad(t *testing.T) *load {
 	ctx, cancel := context.WithCancel(t.Context())
-	l := &load{cancel: cancel, acked: map[string][]string{}}
-	t.Cleanup(func() { l.stop(t) })
-	for i := range 6 {
-		database := f.Databases[i%len(f.Databases)]
-		conn, err := f.Connect(t.Context(), database)
-		must(t, "connect through the endpoint", err)
+	writes, abort := context.WithCancel(context.WithoutCancel(t.Context()))
+	l := &load{cancel: cancel, abort: abort, acked: map[string][]string{}}
+	t.Cleanup(func() {
+		cancel()
+		abort() // if the test failed, clients may still be held
+		l.done.Wait()
+	})
+	for i := range 8 {
+		w := &client{fixture: f, database: f.Databases[i%len(f.Databases)], reconnects: i >= 6}
+		must(t, "connect through the endpoint", w.connect(t.Context()))
 		l.done.Go(func() {
-			defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the test is over
 			for n := 0; ctx.Err() == nil; n++ {
 				id := fmt.Sprintf("%d-%d", i, n)
 				// Not with ctx: ending the load must not leave a write of unknown outcome.
-				_, err := conn.Exec(context.WithoutCancel(ctx), "insert into t values ($1)", id)
-				if !l.record(database, id, err) {
-					return
+				if !l.record(w.database, id, w.insert(writes, id)) {
+					break
 				}
+			}
+			if w.conn != nil { // nil after a failed attempt to reconnect
+				_ = w.conn.Close(context.WithoutCancel(ctx))
 			}
 		})
 	}
 	return l
+}
+
+// client is one that writes; some make a new connection for each row.
+type client struct {
+	fixture    Fixture
+	database   string
+	reconnects bool
+	conn       *pgx.Conn
+}
+
+func (c *client) connect(ctx context.Context) (err error) {
+	c.conn, err = c.fixture.Connect(ctx, c.database)
+	return err
+}
+
+func (c *client) insert(ctx context.Context, id string) error {
+	if c.reconnects {
+		if err := errors.Join(c.conn.Close(ctx), c.connect(ctx)); err != nil {
+			return err
+		}
+	}
+	_, err := c.conn.Exec(ctx, "insert into t values ($1)", id)
+	return err
 }
 
 func (l *load) record(database, id string, err error) bool {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/endpoint"
@@ -21,6 +20,7 @@ func (s *session) Pause(ctx context.Context) error {
 	if err := s.override(ctx); err != nil {
 		return err
 	}
+	s.awaitLogins(ctx)
 	start := time.Now()
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel() // one that fails ends the others
@@ -48,13 +48,48 @@ func (s *session) Pause(ctx context.Context) error {
 	return s.undoPause(ctx, failed, time.Since(start))
 }
 
+// awaitLogins waits, for a short time, until PgBouncer is not just logging in to the cluster. PAUSE
+// would interrupt that, and PgBouncer would tell clients that come during the pause that the login
+// "has been failing" (objects.c, check_fast_fail), where otherwise they wait.
+//
+// A pool that has clients waiting may begin a login at any moment, unless it is full.
+func (s *session) awaitLogins(ctx context.Context) {
+	const patience, patienceWithFullPools = 250 * time.Millisecond, 50 * time.Millisecond
+	start := time.Now()
+	for tick := time.NewTicker(time.Millisecond); ; {
+		replies, err := s.do(ctx, "SHOW POOLS")
+		if err != nil {
+			return
+		}
+		pools, err := readPools(replies[0])
+		if err != nil {
+			return
+		}
+		logins, waiting := 0, 0
+		for name, p := range pools {
+			if s.ours(name) {
+				logins, waiting = logins+p.logins, waiting+p.waiting
+			}
+		}
+		waited := time.Since(start)
+		if waited > patience || logins == 0 && (waiting == 0 || waited > patienceWithFullPools) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 // pause sends one PAUSE and waits for its end.
 func pause(ctx context.Context, c *console, command string) error {
 	replies, err := c.run(ctx, command)
 	if err != nil {
 		return err
 	}
-	if replies[0].err != nil && strings.Contains(replies[0].err.Error(), "already suspended/paused") {
+	if alreadyPaused(replies[0].err) {
 		return released(ctx, c) // by a process that died: that PAUSE may not have ended yet
 	}
 	return replies[0].err

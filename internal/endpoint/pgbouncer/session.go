@@ -124,7 +124,10 @@ func (s *session) do(ctx context.Context, commands ...string) ([]reply, error) {
 var overrides = map[string]string{
 	"query_wait_timeout":   "0", // default 120 s: then clients that wait are disconnected
 	"client_login_timeout": "0", // default 60 s: the same for clients that are logging in
-	"server_login_retry":   "1", // default 15 s: as long, one failed connection makes all clients fail
+	// Default 15 s: that long a pool makes no new connection after one has failed, and PAUSE counts
+	// those that it interrupts as failed (objects.c, disconnect_server). Not 0: if the
+	// target were down, PgBouncer would do nothing but try.
+	"server_login_retry": "0.001",
 }
 
 func (s *session) overriding() []string {
@@ -194,9 +197,8 @@ func (s *session) restore(ctx context.Context) error {
 // drained waits until no client waits that waited during the pause, or for as long as a patient
 // operator would.
 func (s *session) drained(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	for tick := time.NewTicker(20 * time.Millisecond); ; {
+	start := time.Now()
+	for tick := time.NewTicker(20 * time.Millisecond); time.Since(start) < 5*time.Second; {
 		replies, err := s.do(ctx, "SHOW POOLS")
 		if err != nil {
 			return

@@ -64,12 +64,18 @@ func readStanding(r reply) (standing, error) {
 		return active, fmt.Errorf("PgBouncer did something unexpected when asked to pause its console")
 	case strings.Contains(said, "admin access needed"):
 		return notAllowed, nil
-	case strings.Contains(said, "already suspended/paused"):
+	case alreadyPaused(r.err):
 		return paused, nil
 	case strings.Contains(said, "cannot pause admin db"):
 		return active, nil
 	}
 	return active, fmt.Errorf("PgBouncer gave an unknown answer when asked for its state: %w", r.err)
+}
+
+// alreadyPaused tells whether a PAUSE was refused because all is paused: "already suspended/paused",
+// and since 1.26 "already paused" or "already suspended".
+func alreadyPaused(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "already paused") || strings.Contains(err.Error(), "already suspended"))
 }
 
 // live is one database as PgBouncer serves it now.
@@ -109,6 +115,7 @@ func readPools(r reply) (map[string]pool, error) {
 		p := out[row["database"]]
 		p.active += atoi(row["cl_active"])
 		p.waiting += atoi(row["cl_waiting"])
+		p.logins += atoi(row["sv_login"])
 		wait := time.Duration(atoi(row["maxwait"]))*time.Second + time.Duration(atoi(row["maxwait_us"]))*time.Microsecond
 		p.maxWait = max(p.maxWait, wait)
 		if row["pool_mode"] == "session" {
@@ -121,6 +128,7 @@ func readPools(r reply) (map[string]pool, error) {
 
 type pool struct {
 	active, waiting int
+	logins          int // connections to the cluster that are being made
 	maxWait         time.Duration
 	session         bool
 }

@@ -42,6 +42,9 @@ func (w *Worker) CreateSlots(ctx context.Context, plan upgrade.Plan) (step.Hando
 			return err
 		}
 		handover.LSN = x.String()
+		if err := after(x, handover.Slots); err != nil {
+			return err
+		}
 		return postgres.WriteRestorePoint(ctx, conn, "pgleap")
 	})
 	if err != nil {
@@ -49,6 +52,16 @@ func (w *Worker) CreateSlots(ctx context.Context, plan upgrade.Plan) (step.Hando
 	}
 	handover.Done = w.info(ctx, fmt.Sprintf("hand-over decided: %d logical slots made, physical replication ends before LSN %s", len(handover.Slots), handover.LSN))
 	return handover, files.write(noteHandover, handover)
+}
+
+// after refuses an X that lies before a slot: what was committed between the two would be lost.
+func after(x postgres.LSN, slots []step.Slot) error {
+	for _, slot := range slots {
+		if lsn, err := postgres.ParseLSN(slot.LSN); err != nil || lsn == 0 || lsn > x {
+			return fmt.Errorf("slot %s delivers from LSN %s on, which does not fit the hand-over LSN %s", slot.Name, slot.LSN, x)
+		}
+	}
+	return nil
 }
 
 func (w *Worker) createSlots(ctx context.Context, plan upgrade.Plan) ([]step.Slot, error) {

@@ -2,12 +2,10 @@ package onhost
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,15 +39,15 @@ func (w *Worker) PromoteClone(ctx context.Context, args step.HandoverArgs) (step
 	if err := w.recoverTo(ctx, plan, x); err != nil {
 		return step.Done{}, err
 	}
-	proof, err := provePromotion(plan, x)
-	if err != nil {
-		return step.Done{}, err
-	}
 	cleaned, err := w.cleanClone(ctx, plan)
 	if err != nil {
 		return step.Done{}, err
 	}
 	if err := w.stopClone(ctx, plan); err != nil {
+		return step.Done{}, err
+	}
+	proof, err := w.provePromotion(ctx, plan, x)
+	if err != nil {
 		return step.Done{}, err
 	}
 	err = with(ctx, login(plan, plan.Source), func(conn *pgx.Conn) error {
@@ -62,13 +60,27 @@ func (w *Worker) PromoteClone(ctx context.Context, args step.HandoverArgs) (step
 	return done, files.write(notePromoted, done)
 }
 
-// recoverTo starts the clone with its recovery target and waits until it is a primary. A clone that
-// an earlier attempt promoted is started as it is.
+// recoverTo starts the clone with its recovery target and waits until it is a primary. One that an
+// earlier attempt promoted is started as it is. That standby.signal is gone does not tell: promotion
+// removes it before its checkpoint (xlog.c, StartupXLOG), and a clone that was stopped between the
+// two would replay all the WAL that it has, beyond the target.
 func (w *Worker) recoverTo(ctx context.Context, plan upgrade.Plan, x postgres.LSN) error {
+	if err := w.stopClone(ctx, plan); err != nil {
+		return err
+	}
 	var target map[string]string
-	if _, err := os.Stat(standbySignal(plan)); err == nil { // promotion removes it
+	if _, err := w.provePromotion(ctx, plan, x); err != nil {
+		user, err := owner(plan)
+		if err != nil {
+			return err
+		}
+		if err := writeOwned(standbySignal(plan), nil, user, 0o600); err != nil {
+			return err
+		}
 		target = map[string]string{
 			"recovery_target_lsn": x.String(), "recovery_target_inclusive": "off", "recovery_target_action": "promote",
+			// Not one that a promotion which was cut short has begun.
+			"recovery_target_timeline": "current",
 		}
 	}
 	if err := w.startClone(ctx, plan, target); err != nil {
@@ -106,21 +118,29 @@ func (w *Worker) cloneLogin(plan upgrade.Plan) postgres.Login {
 // (timeline.c, writeTimeLineHistory): parent timeline, LSN of the switch, reason.
 var beforeLSN = regexp.MustCompile(`(?m)^\d+\t([0-9A-F]+/[0-9A-F]+)\tbefore LSN ([0-9A-F]+/[0-9A-F]+)\s*\z`)
 
-// provePromotion wants the clone's history to say that it ended just before X or before the first
-// record that starts at X or later.
-func provePromotion(plan upgrade.Plan, x postgres.LSN) (string, error) {
-	histories, err := filepath.Glob(filepath.Join(plan.ClonePgdata(), "pg_wal", "*.history"))
-	if err != nil || len(histories) == 0 {
-		return "", errors.New("the promoted clone has no timeline history")
-	}
-	slices.Sort(histories) // by timeline, in hexadecimal digits of one width
-	content, err := os.ReadFile(histories[len(histories)-1])
+// provePromotion wants the history of the timeline that the clone, which is stopped, is on to say
+// that it began just before X, or before the first record that starts at X or later.
+func (w *Worker) provePromotion(ctx context.Context, plan upgrade.Plan, x postgres.LSN) (string, error) {
+	as, err := w.caller(plan, "pg_controldata")
 	if err != nil {
-		return "", fmt.Errorf("read timeline history: %w", err)
+		return "", err
 	}
-	found := beforeLSN.FindSubmatch(content)
+	control, err := pgbin.PgControldata(ctx, as, plan.Source.Bindir, plan.ClonePgdata())
+	if err != nil {
+		return "", err
+	}
+	history, err := os.ReadFile(filepath.Join(plan.ClonePgdata(), "pg_wal", fmt.Sprintf("%08X.history", control.TimelineID)))
+	if err != nil {
+		return "", fmt.Errorf("the clone is on timeline %d, which no promotion began: %w", control.TimelineID, err)
+	}
+	return beganBefore(history, x)
+}
+
+// beganBefore reads a timeline's history and wants it to begin before an LSN that is X or later.
+func beganBefore(history []byte, x postgres.LSN) (string, error) {
+	found := beforeLSN.FindSubmatch(history)
 	if found == nil {
-		return "", fmt.Errorf("the clone's timeline history does not end before an LSN: %q", content)
+		return "", fmt.Errorf("the clone's timeline history does not end before an LSN: %q", history)
 	}
 	at, err := postgres.ParseLSN(string(found[2]))
 	if err != nil {

@@ -16,7 +16,9 @@ import (
 // has. One that cannot be updated works on as it did: that is told, and changes nothing.
 func (w *Worker) UpdateExtensions(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
 	var done step.Done
-	err := inEachDatabase(ctx, quiet(login(plan, plan.Target)), func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
+	// As the superuser, since what an update adds belongs to who runs it, and pgleap's own role goes.
+	superuser := quiet(w.host.Login(plan.Target, "postgres"))
+	err := inEachDatabase(ctx, superuser, func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
 		updates, err := postgres.ExtensionUpdates(ctx, conn)
 		if err != nil {
 			return err

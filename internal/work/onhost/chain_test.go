@@ -1,0 +1,188 @@
+package onhost
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// The whole story but for the switchover, each step called twice, while clients write to the source:
+// what they were told is written is on the target, once.
+func TestChain(t *testing.T) {
+	b := newUpgradeBed(t)
+	clients := startLoad(b)
+	b.step("PrepareSource", b.worker.PrepareSource)
+	b.step("BaseBackup", b.worker.BaseBackup)
+	b.step("StreamClone", b.worker.StreamClone)
+	handover, spanning := b.handOver()
+	twice(b, "PromoteClone", func(ctx context.Context) (step.Done, error) {
+		return b.worker.PromoteClone(ctx, step.HandoverArgs{Plan: b.plan, Handover: handover})
+	})
+	b.must(spanning.commitLong())
+	b.step("InitTarget", b.worker.InitTarget)
+	b.step("PgUpgrade", b.worker.PgUpgrade)
+	b.must(spanning.commitPrepared())
+	b.step("StartTarget", b.worker.StartTarget)
+	twice(b, "Subscribe", func(ctx context.Context) (step.Done, error) {
+		return b.worker.Subscribe(ctx, step.HandoverArgs{Plan: b.plan, Handover: handover})
+	})
+	b.step("UpdateExtensions", b.worker.UpdateExtensions)
+	b.step("CollectStatistics", b.worker.CollectStatistics)
+	entries, stock := clients.end()
+	b.caughtUp()
+	b.booksBalance(b.plan.Source, entries+spanningEntries, stock)
+	b.booksBalance(b.plan.Target, entries+spanningEntries, stock)
+	b.sameRows()
+	b.targetIsComplete()
+	b.finish()
+}
+
+// spanning are transactions that were open when the hand-over was decided.
+type spanning struct {
+	commitLong     func() error
+	commitPrepared func() error
+}
+
+// spanningEntries is what they add to the ledger.
+const spanningEntries = 2
+
+// handOver decides on the hand-over with transactions under way that begin before it and end after
+// it. A slot waits for what was running when its building began, and once more for what was
+// running at the end of that (snapbuild.c, SnapBuildFindSnapshot), so it is the third generation
+// that spans its consistent point.
+func (b *upgradeBed) handOver() (step.Handover, spanning) {
+	b.Helper()
+	// The slots of the other databases are there already, as if an attempt had been cut short.
+	for _, database := range []string{"Depot's", "postgres"} {
+		b.exec(b.session(b.plan.Source, database), `
+			SELECT pg_create_logical_replication_slot('pgleap_' || oid, 'pgoutput') FROM pg_database WHERE datname = current_database()`)
+	}
+	first, second := b.session(b.plan.Source, "shop"), b.session(b.plan.Source, "shop")
+	long, prepared := b.session(b.plan.Source, "shop"), b.session(b.plan.Source, "shop")
+	firstXID, secondXID := b.begin(first), ""
+	type decided struct {
+		handover step.Handover
+		err      error
+	}
+	result := make(chan decided, 1)
+	go func() {
+		handover, err := b.worker.CreateSlots(b.Context(), b.plan)
+		result <- decided{handover, err}
+	}()
+	b.waitedFor(firstXID)
+	secondXID = b.begin(second)
+	b.exec(first, `COMMIT`)
+	b.waitedFor(secondXID)
+	b.begin(long)
+	b.must(bookIn(b.Context(), long, 51, 5, 0))
+	b.begin(prepared)
+	b.must(bookIn(b.Context(), prepared, 52, 6, 0))
+	b.exec(prepared, `PREPARE TRANSACTION 'spanning'`)
+	b.exec(second, `COMMIT`)
+	made := <-result
+	b.must(made.err)
+	b.Logf("%s", made.handover.Events[0].Text)
+	again, err := b.worker.CreateSlots(b.Context(), b.plan)
+	b.must(err)
+	if diff := cmp.Diff(made.handover, again); diff != "" {
+		b.Errorf("the second call decided otherwise (-first +second):\n%s", diff)
+	}
+	return again, spanning{
+		commitLong:     func() error { _, err := long.Exec(b.Context(), `COMMIT`); return err },
+		commitPrepared: func() error { _, err := prepared.Exec(b.Context(), `COMMIT PREPARED 'spanning'`); return err },
+	}
+}
+
+func (b *upgradeBed) exec(conn *pgx.Conn, query string) {
+	b.Helper()
+	_, err := conn.Exec(b.Context(), query)
+	b.must(err)
+}
+
+// begin opens a transaction and returns its xid.
+func (b *upgradeBed) begin(conn *pgx.Conn) string {
+	b.Helper()
+	b.exec(conn, `BEGIN`)
+	var xid string
+	b.must(conn.QueryRow(b.Context(), `SELECT pg_current_xact_id()::text`).Scan(&xid))
+	return xid
+}
+
+// waitedFor returns when somebody waits for the end of a transaction.
+func (b *upgradeBed) waitedFor(xid string) {
+	b.Helper()
+	b.until("a slot that waits for transaction "+xid, func() bool {
+		return len(b.ask(b.plan.Source, "postgres", `
+			SELECT pid::text FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted AND transactionid::text = $1`, xid)) > 0
+	})
+}
+
+// caughtUp lets the target catch up with a source on which nobody writes any more.
+func (b *upgradeBed) caughtUp() {
+	b.Helper()
+	_, err := b.worker.Synchronize(b.Context(), step.SynchronizeArgs{Plan: b.plan, UntilReady: true})
+	b.must(err)
+	// A marker that has arrived proves that all before it has.
+	b.must(inEachDatabase(b.Context(), login(b.plan, b.plan.Source), func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
+		number, err := postgres.AdvanceMarker(b.Context(), conn)
+		b.until("the last marker of "+db.Name, func() bool {
+			return b.ask(b.plan.Target, db.Name, `SELECT number::text FROM pgleap.marker`)[0] == strconv.FormatInt(number, 10)
+		})
+		return err
+	}))
+}
+
+// targetIsComplete looks at what else the target must have.
+func (b *upgradeBed) targetIsComplete() {
+	b.Helper()
+	for _, c := range []struct{ name, query, want string }{
+		{"the extension is updated", `SELECT (extversion <> '1.4')::text FROM pg_extension WHERE extname = 'hstore'`, "true"},
+		{"the source's prepared transaction is not", `SELECT count(*)::text FROM pg_prepared_xacts`, "0"},
+		{"a partitioned table has statistics", `SELECT (count(*) > 0)::text FROM pg_stats WHERE tablename = 'measured'`, "true"},
+		{"tables lie in the tablespace", `SELECT count(*)::text FROM pg_class c JOIN pg_tablespace s ON s.oid = c.reltablespace WHERE spcname = 'aside' AND relkind = 'r'`, "2"},
+		{"the tablespace has its own place", `SELECT starts_with(pg_tablespace_location(oid), '` + tablespacesDir(b.plan) + `/')::text FROM pg_tablespace WHERE spcname = 'aside'`, "true"},
+	} {
+		if got := b.ask(b.plan.Target, "shop", c.query)[0]; got != c.want {
+			b.Errorf("%s: got %s, want %s", c.name, got, c.want)
+		}
+	}
+	if _, err := os.Stat(b.plan.ClonePgdata()); !errors.Is(err, fs.ErrNotExist) {
+		b.Errorf("the clone is still there: %v", err)
+	}
+}
+
+// finish removes what the replication needed, and looks whether anything is left.
+func (b *upgradeBed) finish() {
+	b.Helper()
+	result := twice(b, "Finish", func(ctx context.Context) (step.FinishResult, error) { return b.worker.Finish(ctx, b.plan) })
+	if got, want := result.Cluster.Version, b.plan.Target.Version; got != want {
+		b.Errorf("version of the finished cluster: got %s, want %s", got, want)
+	}
+	for _, database := range b.databases {
+		for _, line := range b.ask(b.plan.Target, database, everythingOf) {
+			if strings.Contains(line, "pgleap") && !strings.HasPrefix(line, "setting") {
+				b.Errorf("left on the target in %s: %s", database, line)
+			}
+		}
+		for _, line := range b.ask(b.plan.Source, database, everythingOf) {
+			kind, _, _ := strings.Cut(line, " ")
+			if strings.Contains(line, "pgleap") && !slices.Contains([]string{"role", "comment", "setting"}, kind) {
+				b.Errorf("left on the source in %s: %s", database, line)
+			}
+		}
+	}
+	if hba := read(b.plan.Target.HBAFile); strings.Contains(hba, "pgleap") {
+		b.Errorf("left in the target's pg_hba.conf:\n%s", hba)
+	}
+}

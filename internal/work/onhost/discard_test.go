@@ -1,0 +1,60 @@
+package onhost
+
+import (
+	"context"
+	"testing"
+
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// An upgrade can be given up after any of its steps: the source is as it was, byte by byte, and
+// nothing lies beside it. What was discarded can be begun anew.
+func TestDiscardAfterEachStep(t *testing.T) {
+	b := newUpgradeBed(t)
+	before := b.sourceState()
+	var handover step.Handover
+	withHandover := func(do func(context.Context, step.HandoverArgs) (step.Done, error)) func(context.Context) error {
+		return func(ctx context.Context) error {
+			_, err := do(ctx, step.HandoverArgs{Plan: b.plan, Handover: handover})
+			return err
+		}
+	}
+	withPlan := func(do stepFunc) func(context.Context) error {
+		return func(ctx context.Context) error {
+			_, err := do(ctx, b.plan)
+			return err
+		}
+	}
+	story := []struct {
+		name    string
+		do      func(context.Context) error
+		discard bool // after it
+	}{
+		{"nothing", func(context.Context) error { return nil }, true},
+		{"PrepareSource", withPlan(b.worker.PrepareSource), true},
+		{"BaseBackup", withPlan(b.worker.BaseBackup), true},
+		{"StreamClone", withPlan(b.worker.StreamClone), false},
+		{"CreateSlots", func(ctx context.Context) (err error) {
+			handover, err = b.worker.CreateSlots(ctx, b.plan)
+			return err
+		}, true},
+		{"PromoteClone", withHandover(b.worker.PromoteClone), false},
+		{"InitTarget", withPlan(b.worker.InitTarget), false},
+		{"PgUpgrade", withPlan(b.worker.PgUpgrade), true},
+		{"StartTarget", withPlan(b.worker.StartTarget), false},
+		{"Subscribe", withHandover(b.worker.Subscribe), true},
+	}
+	for last, until := range story {
+		if !until.discard {
+			continue
+		}
+		b.plan.Number++
+		for _, s := range story[:last+1] {
+			if err := s.do(t.Context()); err != nil {
+				t.Fatalf("%s, on the way to %s: %v", s.name, until.name, err)
+			}
+		}
+		twice(b, "Discard after "+until.name, func(ctx context.Context) (step.Done, error) { return b.worker.Discard(ctx, b.plan) })
+		b.unchanged(before)
+	}
+}

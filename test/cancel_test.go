@@ -1,0 +1,50 @@
+package test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// An upgrade that is cancelled leaves no trace on the source, and clients notice nothing.
+func TestCancelLeavesTheSourceAsItWas(t *testing.T) {
+	from, to := versions(t)
+	s := newScene(t, from, to)
+	before, err := s.source.State(s.ctx)
+	s.must(err)
+	s.write()
+	for _, phase := range []upgrade.Phase{upgrade.PhaseBaseBackup, upgrade.PhaseUpgrade, upgrade.PhaseSynchronizing} {
+		s.within(string(phase), func() {
+			number := s.upgrade()
+			task := s.reach(number, phase)
+			if result := s.server.CLI(s.ctx, "switchover", id, "cancel"); result.Code != 0 {
+				s.t.Fatalf("pgleap switchover %s cancel: exit code %d: %s", id, result.Code, result.Stderr)
+			}
+			task, err := s.server.AwaitEnd(s.ctx, number, patience)
+			s.must(err)
+			if task.Status != upgrade.StatusCancelled {
+				s.t.Errorf("the upgrade is %s: %s", task.Status, task.Reason)
+			}
+			s.unchanged(before)
+			s.goesOn(patience)
+		})
+	}
+	if summary := s.load.Stop(); len(summary.Errors) > 0 {
+		t.Errorf("clients had errors: %s", strings.Join(summary.Errors, "\n"))
+	}
+	s.accept(s.prove(s.source))
+}
+
+// unchanged wants the source as it was. Where upgrades were made there may be a directory of their version.
+func (s *scene) unchanged(before []string) {
+	s.t.Helper()
+	after, err := s.source.State(s.ctx)
+	s.must(err)
+	if diff := cmp.Diff(slices.Sorted(slices.Values(before)), slices.Sorted(slices.Values(after))); diff != "" {
+		s.t.Errorf("the source has changed (-before +after):\n%s", diff)
+	}
+}

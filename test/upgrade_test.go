@@ -1,0 +1,61 @@
+package test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/pgleap/pgleap/internal/pgtest"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// The main job: two databases are upgraded while clients write to both, and each acknowledged
+// transaction is there exactly once afterwards.
+func TestUpgradeUnderLoad(t *testing.T) {
+	for _, pair := range pairs(pgtest.Versions(t)) {
+		t.Run(fmt.Sprintf("%d to %d", pair[0], pair[1]), func(t *testing.T) {
+			s := newScene(t, pair[0], pair[1])
+			s.write()
+			number := s.upgrade("--statistics", "before", "--switch", "manual")
+			s.synchronized(number)
+			s.goesOn(patience)
+			s.switchOver(0)
+			task := s.succeeds(number)
+			phases := map[upgrade.Phase]bool{}
+			for _, span := range task.Phases {
+				phases[span.Phase] = span.EndedAt != nil
+			}
+			for _, phase := range upgrade.Phases() {
+				if !phases[phase] {
+					t.Errorf("phase %q was not entered and left: %+v", phase, task.Phases)
+				}
+			}
+		})
+	}
+}
+
+// An upgrade may switch by itself, and collect its statistics afterwards.
+func TestUpgradeThatSwitchesByItself(t *testing.T) {
+	from, to := versions(t)
+	s := newScene(t, from, to)
+	s.write()
+	s.succeeds(s.upgrade("--statistics", "after", "--switch", "auto"))
+	var analysed int
+	target := s.target()
+	s.must(target.QueryRow(s.ctx, "bank", `
+		SELECT count(*) FROM pg_stats WHERE schemaname = 'ledger' AND tablename IN ('entries', 'postings') AND attname = 'ref'`, &analysed))
+	if analysed != 2 {
+		t.Errorf("%d of 2 tables have statistics, the partitioned parent among them", analysed)
+	}
+}
+
+// pairs are a version and the next, and the oldest with the newest.
+func pairs(versions []int) [][2]int {
+	var pairs [][2]int
+	for i := range len(versions) - 1 {
+		pairs = append(pairs, [2]int{versions[i], versions[i+1]})
+	}
+	if len(versions) > 2 {
+		pairs = append(pairs, [2]int{versions[0], versions[len(versions)-1]})
+	}
+	return pairs
+}
