@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -18,9 +17,10 @@ type load struct {
 	done   sync.WaitGroup
 	rate   int
 
-	mu      sync.Mutex
-	samples []sample
-	err     error
+	mu       sync.Mutex
+	samples  []sample
+	underWay map[int]time.Time // when the transaction of a client began
+	err      error
 }
 
 // sample is a transaction that was acknowledged.
@@ -28,7 +28,7 @@ type sample struct{ begun, ended time.Time }
 
 func startLoad(ctx context.Context, s *stage, o options) (*load, error) {
 	running, cancel := context.WithCancel(ctx)
-	l := &load{cancel: cancel, rate: o.rate}
+	l := &load{cancel: cancel, rate: o.rate, underWay: map[int]time.Time{}}
 	every := time.Second * time.Duration(o.clients) / time.Duration(o.rate)
 	for i := range o.clients {
 		conn, err := connectPooled(ctx, s, databases[i%len(databases)])
@@ -38,7 +38,7 @@ func startLoad(ctx context.Context, s *stage, o options) (*load, error) {
 		}
 		l.done.Go(func() {
 			defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the load is over
-			l.work(running, conn, every, time.Now().Add(every*time.Duration(i)/time.Duration(o.clients)))
+			l.work(running, i, conn, every, time.Now().Add(every*time.Duration(i)/time.Duration(o.clients)))
 		})
 	}
 	return l, nil
@@ -55,14 +55,14 @@ func connectPooled(ctx context.Context, s *stage, database string) (*pgx.Conn, e
 }
 
 // work makes transactions at regular times. One that is late makes no others late: it is not made up for.
-func (l *load) work(ctx context.Context, conn *pgx.Conn, every time.Duration, next time.Time) {
+func (l *load) work(ctx context.Context, client int, conn *pgx.Conn, every time.Duration, next time.Time) {
 	for sleepUntil(ctx, next) == nil {
-		begun := time.Now()
+		begun := l.begin(client)
 		if err := transact(context.WithoutCancel(ctx), conn); err != nil {
 			l.fail(err)
 			return
 		}
-		l.note(sample{begun, time.Now()})
+		l.end(client, sample{begun, time.Now()})
 		for next = next.Add(every); next.Before(time.Now()); {
 			next = next.Add(every)
 		}
@@ -84,9 +84,17 @@ func transact(ctx context.Context, conn *pgx.Conn) error {
 	})
 }
 
-func (l *load) note(s sample) {
+func (l *load) begin(client int) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.underWay[client] = time.Now()
+	return l.underWay[client]
+}
+
+func (l *load) end(client int, s sample) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.underWay, client)
 	l.samples = append(l.samples, s)
 }
 
@@ -108,41 +116,62 @@ func (l *load) acknowledged() int {
 	return len(l.samples)
 }
 
-// longest is the longest latency of the transactions that overlap a time. Those that are still
-// under way have begun within it, and are waited for.
-func (l *load) longest(from, to time.Time) time.Duration {
+// longest is the longest latency of the transactions that overlap a time. It waits for those that
+// began in it and are still under way.
+func (l *load) longest(ctx context.Context, from, to time.Time) (time.Duration, error) {
+	for l.anyFrom(to) {
+		if err := errors.Join(l.failure(), sleepUntil(ctx, time.Now().Add(5*time.Millisecond))); err != nil {
+			return 0, err
+		}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var longest time.Duration
-	for _, s := range slices.Backward(l.samples) {
-		if s.ended.Before(from.Add(-time.Second)) {
-			break
-		}
+	for _, s := range l.samples {
 		if s.begun.Before(to) && s.ended.After(from) {
 			longest = max(longest, s.ended.Sub(s.begun))
 		}
 	}
-	return longest
+	return longest, nil
 }
 
-// steady waits until clients have worked at their rate for a moment. Its length varies, so that no
-// round is in step with anything that comes round by the clock, such as the WAL writer.
-func (l *load) steady(ctx context.Context) error {
-	begun, first := time.Now(), l.acknowledged()
-	wanted := first + l.rate/4
-	moment := 250*time.Millisecond + rand.N(250*time.Millisecond)
-	for l.acknowledged() < wanted || time.Since(begun) < moment {
-		if err := l.failure(); err != nil {
-			return err
-		}
-		if time.Since(begun) > 30*time.Second {
-			return fmt.Errorf("clients made %d transactions in %s: the machine is too busy for a rate of %d", l.acknowledged()-first, time.Since(begun), l.rate)
-		}
-		if err := sleepUntil(ctx, time.Now().Add(10*time.Millisecond)); err != nil {
-			return err
+// anyFrom tells whether a transaction is under way that began before a time.
+func (l *load) anyFrom(before time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, begun := range l.underWay {
+		if begun.Before(before) {
+			return true
 		}
 	}
-	return nil
+	return false
+}
+
+// steady waits until clients have worked at their rate for a moment, in which PgBouncer made no new
+// connections: after a switchover it has none at first. (A PAUSE in the middle of a login counts as a
+// failed login, after which PgBouncer rests for server_login_retry.) The moment's length varies, so that no
+// round is in step with anything that comes round by the clock, such as the WAL writer.
+func (l *load) steady(ctx context.Context, connections func(context.Context) (int, error)) error {
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		begun, first := time.Now(), l.acknowledged()
+		before, err := connections(ctx)
+		moment := 400*time.Millisecond + rand.N(200*time.Millisecond)
+		if err := errors.Join(err, l.failure(), sleepUntil(ctx, begun.Add(moment))); err != nil {
+			return err
+		}
+		after, err := connections(ctx)
+		if err != nil {
+			return err
+		}
+		made := l.acknowledged() - first
+		if after == before && float64(made) > 0.8*float64(l.rate)*time.Since(begun).Seconds() {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("clients made %d transactions in %s: the machine is too busy for a rate of %d", made, time.Since(begun), l.rate)
+		}
+	}
 }
 
 // stop ends the clients. It may be called twice.

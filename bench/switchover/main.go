@@ -130,7 +130,7 @@ func (s *stage) compete(ctx context.Context, o options) (ours, naive []round, er
 			{"ours", s.ours, &ours},
 			{"naive", s.naive, &naive},
 		} {
-			if err := load.steady(ctx); err != nil {
+			if err := load.steady(ctx, s.connections); err != nil {
 				return nil, nil, err
 			}
 			took, err := contestant.do(ctx, n+1)
@@ -140,7 +140,11 @@ func (s *stage) compete(ctx context.Context, o options) (ours, naive []round, er
 			if err := s.synchronize(ctx); err != nil {
 				return nil, nil, fmt.Errorf("after round %d, %s: %w", n+1, contestant.name, err)
 			}
-			r := round{Seen: load.longest(took.begun, took.ended), Pause: took.ended.Sub(took.begun), Steps: took.steps}
+			seen, err := load.longest(ctx, took.begun, took.ended)
+			if err != nil {
+				return nil, nil, err
+			}
+			r := round{Seen: seen, Pause: took.ended.Sub(took.begun), Steps: took.steps}
 			*contestant.to = append(*contestant.to, r)
 			s.log.InfoContext(ctx, "round", "number", n+1, "contestant", contestant.name, "seen", r.Seen, "pause", r.Pause, "steps", fmt.Sprint(r.Steps))
 		}

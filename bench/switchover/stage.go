@@ -261,9 +261,19 @@ func (s *stage) address(i int) endpoint.Address {
 // next is the one that the endpoint does not lead to.
 func (s *stage) next() int { return 1 - s.at }
 
+// connections counts those that PgBouncer has to the source.
+func (s *stage) connections(ctx context.Context) (int, error) {
+	state, err := pgbouncer.New(s.pooler.Adopt(s.address(0))).Describe(ctx)
+	count := 0
+	for _, db := range state.Databases {
+		count += db.ServerConnections
+	}
+	return count, err
+}
+
 // unfence lets the application log in to the source again.
 func (s *stage) unfence(ctx context.Context) error {
-	return postgres.SetLogin(ctx, s.control, []string{role, s.source.Superuser}, true)
+	return postgres.PermitLogins(ctx, s.control, []string{role, s.source.Superuser})
 }
 
 // synchronize enables the subscriptions and waits until the target has caught up.

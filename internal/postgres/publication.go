@@ -26,6 +26,38 @@ func EnsurePublication(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
+// PublishedTables lists the tables that the publication of a database sends.
+func PublishedTables(ctx context.Context, conn *pgx.Conn) ([]string, error) {
+	return tableNames(ctx, conn, `
+		SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_publication_tables
+		WHERE pubname = $1`, upgrade.Publication)
+}
+
+// SubscribedTables lists the tables that the subscription of a database of the target applies. What is
+// published of other tables is passed over without a word (relation.c, logicalrep_rel_open).
+func SubscribedTables(ctx context.Context, conn *pgx.Conn) ([]string, error) {
+	return tableNames(ctx, conn, `
+		SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+		FROM pg_subscription s
+		JOIN pg_database d ON d.oid = s.subdbid
+		JOIN pg_subscription_rel r ON r.srsubid = s.oid
+		JOIN pg_class c ON c.oid = r.srrelid
+		JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE d.datname = current_database() AND s.subname = $1`, upgrade.Subscription)
+}
+
+func tableNames(ctx context.Context, conn *pgx.Conn, query, name string) ([]string, error) {
+	rows, err := conn.Query(ctx, query, name)
+	if err != nil {
+		return nil, fmt.Errorf("list replicated tables: %w", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("list replicated tables: %w", err)
+	}
+	return names, nil
+}
+
 // DropPublication removes the publication, if it is there.
 func DropPublication(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := conn.Exec(ctx, "DROP PUBLICATION IF EXISTS "+quoteIdent(upgrade.Publication)); err != nil {

@@ -76,27 +76,41 @@ func LoginRoles(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 	return roles, nil
 }
 
-// SetLogin lets roles log in, or bars them, in one transaction and one round trip.
-// A role that no longer exists is passed over.
-func SetLogin(ctx context.Context, conn *pgx.Conn, roles []string, may bool) error {
-	if len(roles) == 0 {
-		return nil
-	}
-	attribute := "NOLOGIN"
-	if may {
-		attribute = "LOGIN"
-		kept, err := existingRoles(ctx, conn, roles)
-		if err != nil {
-			return err
-		}
-		roles = kept
+// PermitLogins gives LOGIN back to roles, in one transaction. A role that no longer exists is passed over.
+func PermitLogins(ctx context.Context, conn *pgx.Conn, roles []string) error {
+	kept, err := existingRoles(ctx, conn, roles)
+	if err != nil {
+		return err
 	}
 	statements := []string{"BEGIN"}
-	for _, role := range roles {
-		statements = append(statements, "ALTER ROLE "+quoteIdent(role)+" "+attribute)
+	for _, role := range kept {
+		statements = append(statements, "ALTER ROLE "+quoteIdent(role)+" LOGIN")
 	}
 	if err := execAll(ctx, conn, append(statements, "COMMIT")); err != nil {
-		return fmt.Errorf("alter %d roles %s: %w", len(roles), attribute, err)
+		return fmt.Errorf("alter %d roles LOGIN: %w", len(kept), err)
+	}
+	return nil
+}
+
+// BarLogins takes LOGIN from roles in one transaction, and then, in a second one that stays open, keeps
+// everybody from changing any role until PermitRoleChanges: who could still do so could let
+// somebody in again. Logging in only reads roles, and goes on.
+func BarLogins(ctx context.Context, conn *pgx.Conn, roles []string) error {
+	statements := []string{"BEGIN"}
+	for _, role := range roles {
+		statements = append(statements, "ALTER ROLE "+quoteIdent(role)+" NOLOGIN")
+	}
+	statements = append(statements, "COMMIT", "BEGIN", "LOCK TABLE pg_catalog.pg_authid IN SHARE MODE")
+	if err := execAll(ctx, conn, statements); err != nil {
+		return fmt.Errorf("alter %d roles NOLOGIN: %w", len(roles), err)
+	}
+	return nil
+}
+
+// PermitRoleChanges ends the transaction that BarLogins left open.
+func PermitRoleChanges(ctx context.Context, conn *pgx.Conn) error {
+	if err := execAll(ctx, conn, []string{"COMMIT"}); err != nil {
+		return fmt.Errorf("permit changes of roles again: %w", err)
 	}
 	return nil
 }
@@ -135,17 +149,17 @@ func quoteLiteral(text string) string {
 	return quoted
 }
 
-// RoleSecret is a role that may log in and its pg_authid.rolpassword, which may be empty.
+// RoleSecret is a role and its pg_authid.rolpassword, which may be empty.
 type RoleSecret struct {
 	Name   string
 	Secret string
 }
 
-// RoleSecrets reads the secrets of the roles that may log in, other than pgleap's. Only a superuser can.
+// RoleSecrets reads the secrets of the roles, other than PostgreSQL's own and pgleap's. Only a superuser can.
 func RoleSecrets(ctx context.Context, conn *pgx.Conn) ([]RoleSecret, error) {
 	rows, err := conn.Query(ctx, `
 		SELECT rolname, coalesce(rolpassword, '') FROM pg_authid
-		WHERE rolcanlogin AND rolname <> $1
+		WHERE rolname !~ '^pg_' AND rolname <> $1
 		ORDER BY rolname`, upgrade.Role)
 	if err != nil {
 		return nil, fmt.Errorf("read the secrets of roles: %w", err)

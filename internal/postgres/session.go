@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
 // Backend is a server process as pg_stat_activity shows it.
@@ -51,6 +53,20 @@ func Backends(ctx context.Context, conn *pgx.Conn) ([]Backend, error) {
 		return nil, fmt.Errorf("list backends: %w", err)
 	}
 	return backends, nil
+}
+
+// EndSessions terminates the other sessions of our own role that have an application_name, and returns
+// when none is left. What such a session was sent before its client died is then done or will never be.
+func EndSessions(ctx context.Context, conn *pgx.Conn, application string) error {
+	const terminate = `
+		SELECT count(pg_terminate_backend(pid))
+		FROM pg_stat_activity
+		WHERE usename = $1 AND application_name = $2 AND pid <> pg_backend_pid()`
+	return poll(ctx, "end the sessions of "+application, func() (bool, error) {
+		var left int
+		err := conn.QueryRow(ctx, terminate, upgrade.Role, application).Scan(&left)
+		return left == 0, err
+	})
 }
 
 // PreparedTransactions counts the prepared transactions of the cluster.

@@ -33,6 +33,10 @@ const readShape = `
 	FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid
 	WHERE a.attnum > 0 AND NOT a.attisdropped AND r.relkind IN ('r', 'p', 'f', 'm', 'v', 'c')
 	UNION ALL
+	SELECT format('sequence %s as %s start %s by %s from %s to %s cache %s%s', r.name, format_type(q.seqtypid, NULL),
+		q.seqstart, q.seqincrement, q.seqmin, q.seqmax, q.seqcache, CASE WHEN q.seqcycle THEN ' cycle' END)
+	FROM relations r JOIN pg_sequence q ON q.seqrelid = r.oid
+	UNION ALL
 	SELECT format('constraint %I on %s (%s)', k.conname, r.name, k.contype)
 	FROM relations r JOIN pg_constraint k ON k.conrelid = r.oid
 	WHERE k.contype <> 'n'
@@ -82,6 +86,7 @@ const readShapeMark = `
 		(SELECT concat(count(*), '/', sum(a.xmin::text::bigint)) FROM pg_attribute a
 			WHERE a.attrelid >= 16384
 				AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = a.attrelid AND c.relpersistence = 't')),
+		(SELECT concat(count(*), '/', sum(q.xmin::text::bigint)) FROM pg_sequence q WHERE q.seqrelid >= 16384),
 		(SELECT concat(count(*), '/', sum(k.xmin::text::bigint)) FROM pg_constraint k WHERE k.oid >= 16384),
 		(SELECT concat(count(*), '/', sum(t.xmin::text::bigint)) FROM pg_trigger t),
 		(SELECT concat(count(*), '/', sum(p.xmin::text::bigint)) FROM pg_proc p WHERE p.oid >= 16384))`
@@ -115,6 +120,24 @@ const readGlobals = `
 	LEFT JOIN pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_roles r ON r.oid = s.setrole
 	UNION ALL
 	SELECT format('database %I', datname) FROM pg_database WHERE datallowconn`
+
+// readGlobalsMark sums up what readGlobals reads, but whether a role may log in: the fence changes that.
+const readGlobalsMark = `
+	SELECT concat_ws(' ',
+		(SELECT md5(string_agg(concat_ws(' ', oid, rolname, rolsuper, rolcreaterole, rolcreatedb, rolreplication,
+			rolbypassrls, rolconnlimit, rolvaliduntil, rolpassword), ',' ORDER BY oid)) FROM pg_authid),
+		(SELECT concat(count(*), '/', sum(m.xmin::text::bigint)) FROM pg_auth_members m),
+		(SELECT concat(count(*), '/', sum(s.xmin::text::bigint)) FROM pg_db_role_setting s),
+		(SELECT concat(count(*), '/', sum(d.xmin::text::bigint)) FROM pg_database d))`
+
+// ReadGlobalsMark reads the mark of the roles and databases: as long as it is the same, so are they.
+func ReadGlobalsMark(ctx context.Context, conn *pgx.Conn) (string, error) {
+	var mark string
+	if err := conn.QueryRow(ctx, readGlobalsMark).Scan(&mark); err != nil {
+		return "", fmt.Errorf("read roles and databases: %w", err)
+	}
+	return mark, nil
+}
 
 // ReadGlobals reads what belongs to the cluster rather than to a database, as a Shape.
 func ReadGlobals(ctx context.Context, conn *pgx.Conn) (Shape, error) {

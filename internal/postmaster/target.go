@@ -207,9 +207,6 @@ func (h *Host) checkPgdata(ctx context.Context, pgdata string, source upgrade.Cl
 			Remedy: "choose another one, or remove what is in it",
 		}
 	}
-	if parent := filepath.Dir(pgdata); !exists(parent) {
-		return &upgrade.Refused{Reason: fmt.Sprintf("the directory %s does not exist", parent), Remedy: "make it, or choose another data directory"}
-	}
 	if info, err := os.Stat(pgdata); err == nil {
 		if name, uid := ownerOf(info); uid != owner.UID {
 			return &upgrade.Refused{

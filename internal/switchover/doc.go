@@ -7,8 +7,8 @@
 //  2. journal: the intent is written down, durably, before the first side effect.
 //  3. pause: the endpoint holds its clients. The deadline counts from here.
 //  4. fence: no other session can write to the source, provably.
-//  5. drain: a marker written on the source is read on the target, and made durable there.
-//  6. sequences: their last values are set on the target.
+//  5. drain: a marker written on the source is read on the target.
+//  6. sequences: their last values are set on the target, and all that it applied is on its disk.
 //  7. snapshots: opened on both sides while both stand still, for a comparison at leisure.
 //  8. commit: one durable line in the journal.
 //  9. turn, move, resume: replication is turned round, clients go on at the target.

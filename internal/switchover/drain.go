@@ -2,6 +2,7 @@ package switchover
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,10 +12,10 @@ import (
 	"github.com/pgleap/pgleap/internal/verify"
 )
 
-// drain brings everything that the source has committed to the target, visible and durable. A
-// marker is written on the source after everything else; when the target shows it, the rest is
-// there, for an apply worker commits in the order of the source. Waiting for the marker takes
-// milliseconds; waiting for the worker to report its position takes its WAL writer's delays.
+// drain brings everything that the source has committed to the target. A marker is written on the
+// source after everything else; when the target shows it, the rest is there, for an apply worker
+// commits in the order of the source. Waiting for the marker takes milliseconds; waiting for the
+// worker to report its position takes its WAL writer's delays. Meanwhile the source is looked at.
 func (s *section) drain(ctx context.Context) error {
 	err := s.inEach(ctx, func(ctx context.Context, db *database) (err error) {
 		db.marker, err = postgres.AdvanceMarker(ctx, db.source)
@@ -26,32 +27,55 @@ func (s *section) drain(ctx context.Context) error {
 	if s.still, err = postgres.Snapshot(ctx, s.control); err != nil {
 		return err
 	}
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return s.inEach(ctx, awaitApplied) })
+	all.Go(func() error { return s.inEach(ctx, lookAtDatabase) })
+	all.Go(func() error { return s.lookAtCluster(ctx) })
+	return all.Wait()
+}
+
+// awaitApplied waits for the marker on the target.
+func awaitApplied(ctx context.Context, db *database) error {
+	deadline, _ := ctx.Deadline()
+	arrived, err := awaitMarker(ctx, db, deadline)
+	if err == nil && !arrived {
+		err = fmt.Errorf("the target has not applied everything: %w", context.DeadlineExceeded)
+	}
+	return err
+}
+
+// lookAtDatabase reads where the source's sequences stand, and the mark of its catalogs.
+func lookAtDatabase(ctx context.Context, db *database) error {
+	if err := readSequences(ctx, db); err != nil {
+		return err
+	}
+	var err error
+	db.shapeNow, err = postgres.ReadShapeMark(ctx, db.source)
+	return err
+}
+
+// lookAtCluster reads what belongs to no database.
+func (s *section) lookAtCluster(ctx context.Context) error {
 	lsn, err := postgres.InsertLSN(ctx, s.control)
 	if err != nil {
 		return err
 	}
 	s.outcome.SourceLSN = lsn.String()
-	return s.inEach(ctx, func(ctx context.Context, db *database) error {
-		both, ctx := errgroup.WithContext(ctx)
-		both.Go(func() error { return drainDatabase(ctx, db) })
-		both.Go(func() error { return readSequences(ctx, db) }) // the source has nothing else to do
-		return both.Wait()
-	})
-}
-
-// drainDatabase waits for the marker on the target and then for the target's disk: what is visible is
-// not durable yet while the subscription applies with synchronous_commit = off.
-func drainDatabase(ctx context.Context, db *database) error {
-	deadline, _ := ctx.Deadline()
-	arrived, err := awaitMarker(ctx, db, deadline)
+	prepared, err := postgres.PreparedTransactions(ctx, s.control)
 	if err != nil {
 		return err
 	}
-	if !arrived {
-		return fmt.Errorf("the target has not applied everything: %w", context.DeadlineExceeded)
+	if prepared > 0 {
+		return fmt.Errorf("%d transactions were prepared on the source meanwhile; commit or roll them back", prepared)
 	}
-	_, err = postgres.FlushOrigin(ctx, db.target, db.subscription)
-	return err
+	mark, err := postgres.ReadGlobalsMark(ctx, s.control)
+	if err != nil {
+		return err
+	}
+	if mark != s.globalsMark {
+		return errors.New("a role, a setting or a database of the source changed meanwhile; try again")
+	}
+	return nil
 }
 
 // awaitMarker asks the target until it shows the marker, or until the deadline.
@@ -75,7 +99,8 @@ func awaitMarker(ctx context.Context, db *database, deadline time.Time) (bool, e
 
 // prove makes sure that nothing was written to the source since the marker: a transaction with an
 // xid, even one of a background worker, changes pg_current_snapshot(). If one ran, everything is
-// drained again. Then it makes sure that the catalogs are those that were compared.
+// drained again. So what was read of the source since the marker still holds, and it tells whether
+// the catalogs are those that were compared.
 func (s *section) prove(ctx context.Context) error {
 	for {
 		now, err := postgres.Snapshot(ctx, s.control)
@@ -98,11 +123,7 @@ func (s *section) prove(ctx context.Context) error {
 
 // shapeUnchanged compares the catalogs' mark, and the shapes themselves only if it moved.
 func (s *section) shapeUnchanged(ctx context.Context, db *database) error {
-	mark, err := postgres.ReadShapeMark(ctx, db.source)
-	if err != nil {
-		return err
-	}
-	if mark == db.shapeMark {
+	if db.shapeNow == db.shapeMark {
 		return nil
 	}
 	return s.shapesAlike(ctx, db)
@@ -123,9 +144,17 @@ func readSequences(ctx context.Context, db *database) error {
 	return nil
 }
 
-// sequences sets those that moved since they were set before the pause.
+// sequences sets those that moved since they were set before the pause, and then sees to it that all
+// is on the target's disk: what a subscription with synchronous_commit = off has applied is visible
+// but not durable. The commit of the sequences has flushed most of it already.
 func (s *section) sequences(ctx context.Context) error {
-	return s.inEach(ctx, setChangedSequences)
+	return s.inEach(ctx, func(ctx context.Context, db *database) error {
+		if err := setChangedSequences(ctx, db); err != nil {
+			return err
+		}
+		_, err := postgres.FlushOrigin(ctx, db.target, db.subscription)
+		return err
+	})
 }
 
 func setChangedSequences(ctx context.Context, db *database) error {

@@ -15,23 +15,20 @@ import (
 // lookAgain is the pause between two looks while clients wait.
 const lookAgain = 500 * time.Microsecond
 
-// leavingGrace is how long a backend that may be the pooler's has to leave by itself.
-const leavingGrace = 250 * time.Millisecond
+// leavingGrace is how long a backend that may be the pooler's has to leave by itself, on a busy machine.
+const leavingGrace = time.Second
 
 // fence makes it impossible for anybody but us to write to the source. From the moment NOLOGIN is
 // committed no backend that is forked later can log in: a backend reads pg_authid after
-// authentication (postinit.c, InitializeSessionUserId). So all who could still write are among the
-// postmaster's children at that moment, listed or not yet listed in pg_stat_activity. When they
-// are gone, nobody is left. No time plays a part in this.
+// authentication (postinit.c, InitializeSessionUserId). Nobody can give LOGIN back, for roles are
+// locked until all is done. So all who could still write are among the postmaster's children at
+// that moment, listed or not yet listed in pg_stat_activity. When they are gone, nobody is left.
+// No time plays a part in this.
 func (s *section) fence(ctx context.Context) error {
-	postmaster, err := postmasterPID(s.Plan.Source.Pgdata)
-	if err != nil {
+	if err := postgres.BarLogins(ctx, s.control, s.intent.LoginRoles); err != nil {
 		return err
 	}
-	if err := postgres.SetLogin(ctx, s.control, s.intent.LoginRoles, false); err != nil {
-		return err
-	}
-	suspects, err := children(postmaster)
+	suspects, err := s.children()
 	if err != nil {
 		return err
 	}
@@ -46,7 +43,26 @@ func (s *section) fence(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.expel(ctx, postmaster, s.sort(suspects, backends))
+	if err := s.expel(ctx, s.sort(suspects, backends)); err != nil {
+		return err
+	}
+	return postgres.PermitRoleChanges(ctx, s.control)
+}
+
+// children lists the source's processes. Our own backend must be among them, else they are not what
+// we see: in a container, for example, whose processes have other numbers.
+func (s *section) children() ([]int, error) {
+	pids, err := children(s.postmaster)
+	if err != nil {
+		return nil, err
+	}
+	if own := int(s.control.PgConn().PID()); !slices.Contains(pids, own) {
+		return nil, &upgrade.Refused{
+			Reason: fmt.Sprintf("the source's processes cannot be seen: its backend %d is no child of process %d here", own, s.postmaster),
+			Remedy: "run the agent where the source runs, in the same container and with a /proc that shows its processes",
+		}
+	}
+	return pids, nil
 }
 
 // writers are the postmaster's children that could still write.
@@ -69,9 +85,9 @@ func (s *section) sort(suspects []int, backends []postgres.Backend) writers {
 		switch {
 		case pid == own || b.User == upgrade.Role:
 		case !isListed && isUnlistedAuxiliary(pid):
-		case !isListed:
+		case !isListed || b.State == stateStarting:
 			w.starting = append(w.starting, pid)
-		case b.Type != clientBackend:
+		case !isSession(b):
 		case slices.Contains(s.pooled, pid):
 			w.pooled = append(w.pooled, pid)
 		default:
@@ -81,14 +97,23 @@ func (s *section) sort(suspects []int, backends []postgres.Backend) writers {
 	return w
 }
 
+// stateStarting is that of a backend before its authentication; it is listed from 18 on.
+const stateStarting = "starting"
+
+// isSession tells whether somebody can send SQL to a backend. A walsender of a database takes SQL as
+// any other does (walsender.c, exec_replication_command).
+func isSession(b postgres.Backend) bool {
+	return b.Type == "client backend" || b.Type == "walsender" && b.Database != ""
+}
+
 // expel ends the writers and waits until they are gone. Direct sessions are ended only if the user
 // allowed it; otherwise they have a moment to leave, since one of them may be a connection that the
 // pooler made and closed a moment ago.
-func (s *section) expel(ctx context.Context, postmaster int, w writers) error {
+func (s *section) expel(ctx context.Context, w writers) error {
 	// A starting backend has no transaction that could be lost, and would be refused anyway.
-	end(postmaster, w.pooled)
-	end(postmaster, w.starting)
-	if err := awaitGone(ctx, postmaster, append(w.pooled, w.starting...)); err != nil {
+	leaving := slices.Concat(w.pooled, w.starting)
+	end(s.postmaster, leaving)
+	if err := awaitGone(ctx, s.postmaster, leaving); err != nil {
 		return err
 	}
 	direct := make([]int, len(w.direct))
@@ -96,12 +121,12 @@ func (s *section) expel(ctx context.Context, postmaster int, w writers) error {
 		direct[i] = b.PID
 	}
 	if s.Plan.Options.TerminateDirectClients {
-		end(postmaster, direct)
-		return awaitGone(ctx, postmaster, direct)
+		end(s.postmaster, direct)
+		return awaitGone(ctx, s.postmaster, direct)
 	}
 	grace, cancel := context.WithTimeout(ctx, leavingGrace)
 	defer cancel()
-	if awaitGone(grace, postmaster, direct) == nil {
+	if awaitGone(grace, s.postmaster, direct) == nil {
 		return nil
 	}
 	return &upgrade.Refused{
@@ -134,5 +159,5 @@ func awaitGone(ctx context.Context, postmaster int, pids []int) error {
 
 // unfence lets everybody log in again who could before.
 func (s *section) unfence(ctx context.Context) error {
-	return postgres.SetLogin(ctx, s.control, s.intent.LoginRoles, true)
+	return postgres.PermitLogins(ctx, s.control, s.intent.LoginRoles)
 }

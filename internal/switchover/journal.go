@@ -2,6 +2,7 @@ package switchover
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -81,6 +82,10 @@ func (j *Journal) Read() (State, error) {
 		return State{}, fmt.Errorf("read journal: %w", err)
 	}
 	defer f.Close() //nolint:errcheck // it was only read
+	// A line that is being written is not durable yet, and may be taken back.
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH); err != nil {
+		return State{}, fmt.Errorf("lock journal: %w", err)
+	}
 	return readState(f)
 }
 
@@ -169,7 +174,8 @@ func (j *Journal) append(rec record, after ...Stage) error {
 	if !slices.Contains(after, state.Stage) {
 		return &WrongStage{Stage: state.Stage, Wanted: rec.Stage}
 	}
-	if err := dropTornLine(f); err != nil {
+	end, err := dropTornLine(f)
+	if err != nil {
 		return err
 	}
 	rec.At = j.now()
@@ -177,32 +183,31 @@ func (j *Journal) append(rec record, after ...Stage) error {
 	if err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
-	if _, err := f.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("write journal: %w", err)
+	_, err = f.Write(append(line, '\n'))
+	if err == nil {
+		err = f.Sync()
 	}
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("write journal: %w", err)
+	if err != nil {
+		// It must not be taken for written: after a crash of the machine it might be gone.
+		return fmt.Errorf("write journal: %w", errors.Join(err, f.Truncate(end)))
 	}
 	return nil
 }
 
-// dropTornLine cuts what a crash left behind the last whole line, and goes to the end.
-func dropTornLine(f *os.File) error {
+// dropTornLine cuts what a crash left behind the last whole line, and goes to the end, which it returns.
+func dropTornLine(f *os.File) (int64, error) {
 	content, err := os.ReadFile(f.Name())
 	if err != nil {
-		return fmt.Errorf("read journal: %w", err)
+		return 0, fmt.Errorf("read journal: %w", err)
 	}
-	end := len(content)
-	for end > 0 && content[end-1] != '\n' {
-		end--
-	}
-	if end < len(content) {
-		if err := f.Truncate(int64(end)); err != nil {
-			return fmt.Errorf("repair journal: %w", err)
+	end := int64(bytes.LastIndexByte(content, '\n') + 1)
+	if end < int64(len(content)) {
+		if err := f.Truncate(end); err != nil {
+			return 0, fmt.Errorf("repair journal: %w", err)
 		}
 	}
-	if _, err := f.Seek(int64(end), io.SeekStart); err != nil {
-		return fmt.Errorf("write journal: %w", err)
+	if _, err := f.Seek(end, io.SeekStart); err != nil {
+		return 0, fmt.Errorf("write journal: %w", err)
 	}
-	return nil
+	return end, nil
 }

@@ -3,6 +3,7 @@ package switchover
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"github.com/jackc/pgx/v5"
 
@@ -22,15 +23,38 @@ type database struct {
 	changed      []postgres.Sequence // since they were set on the target
 	known        map[string]postgres.Sequence
 	shapeMark    string // of the source when both shapes were found alike
+	shapeNow     string // the same when it stood still
+}
+
+// The names of our sessions. Whoever undoes a switchover ends those of the one who began it first.
+const (
+	sessionSection  = "pgleap switchover"
+	sessionRecovery = "pgleap switchover recovery"
+)
+
+// session is a login for what must be on this cluster's own disk when it returns, at once: the
+// users' default may be not to wait for the disk, or to wait for a standby that is away.
+func session(l postgres.Login, name string) postgres.Login {
+	settings := maps.Clone(l.Settings)
+	if settings == nil {
+		settings = map[string]string{}
+	}
+	settings["application_name"], settings["synchronous_commit"] = name, "local"
+	l.Settings = settings
+	return l
 }
 
 // open makes all connections: none is made while clients wait.
 func (s *section) open(ctx context.Context) error {
-	control, err := postgres.Connect(ctx, s.Source.In("postgres"))
+	postmaster, err := postmasterPID(s.Plan.Source.Pgdata)
 	if err != nil {
 		return err
 	}
-	s.control = control
+	control, err := postgres.Connect(ctx, session(s.Source.In("postgres"), sessionSection))
+	if err != nil {
+		return err
+	}
+	s.postmaster, s.control = postmaster, control
 	found, err := postgres.ReplicatedDatabases(ctx, control)
 	if err != nil {
 		return err
@@ -51,14 +75,14 @@ func (s *section) open(ctx context.Context) error {
 
 func (s *section) openDatabase(ctx context.Context, db *database) error {
 	var err error
-	if db.source, err = postgres.Connect(ctx, s.Source.In(db.name)); err != nil {
+	if db.source, err = postgres.Connect(ctx, session(s.Source.In(db.name), sessionSection)); err != nil {
 		return err
 	}
-	if db.target, err = postgres.Connect(ctx, s.Target.In(db.name)); err != nil {
+	if db.target, err = postgres.Connect(ctx, session(s.Target.In(db.name), sessionSection)); err != nil {
 		return err
 	}
 	if s.Compare != nil {
-		if db.snapshot, err = postgres.Connect(ctx, s.Target.In(db.name)); err != nil {
+		if db.snapshot, err = postgres.Connect(ctx, session(s.Target.In(db.name), sessionSection)); err != nil {
 			return err
 		}
 	}

@@ -24,6 +24,9 @@ func (s *section) ready(ctx context.Context) error {
 	if err := s.endpointReady(ctx); err != nil {
 		return err
 	}
+	if _, err := s.children(); err != nil {
+		return err
+	}
 	if err := s.directSessionsReady(ctx); err != nil {
 		return err
 	}
@@ -120,14 +123,15 @@ func (s *section) directSessions(ctx context.Context) ([]postgres.Backend, error
 		return nil, fmt.Errorf("endpoint: %w", err)
 	}
 	return slices.DeleteFunc(backends, func(b postgres.Backend) bool {
-		return b.Type != clientBackend || b.User == upgrade.Role || slices.Contains(state.ServerPIDs(), b.PID)
+		return !isSession(b) || b.State == stateStarting || b.User == upgrade.Role || slices.Contains(state.ServerPIDs(), b.PID)
 	}), nil
 }
 
-const clientBackend = "client backend"
-
 // globalsAlike compares roles, settings and databases, which nothing replicates.
-func (s *section) globalsAlike(ctx context.Context) error {
+func (s *section) globalsAlike(ctx context.Context) (err error) {
+	if s.globalsMark, err = postgres.ReadGlobalsMark(ctx, s.control); err != nil {
+		return err
+	}
 	source, err := postgres.ReadGlobals(ctx, s.control)
 	if err != nil {
 		return err
@@ -175,7 +179,7 @@ func (s *section) passing(ctx context.Context) (string, error) {
 	}
 	limit := s.maxTransactionAge()
 	for _, b := range backends {
-		if b.Type == clientBackend && b.User != upgrade.Role && b.TransactionAge > limit {
+		if isSession(b) && b.User != upgrade.Role && b.TransactionAge > limit {
 			return fmt.Sprintf("a transaction has been open for %s, longer than %s: %s; let it end or terminate it",
 				b.TransactionAge.Round(time.Second), limit, b), nil
 		}
@@ -258,7 +262,33 @@ func (s *section) shapesAlike(ctx context.Context, db *database) error {
 		return err
 	}
 	db.shapeMark = mark
-	return nil
+	return allSubscribed(ctx, db)
+}
+
+// allSubscribed wants every table that the source publishes to be one that the target applies. A
+// table that was created on both sides since the upgrade began is not.
+func allSubscribed(ctx context.Context, db *database) error {
+	published, err := postgres.PublishedTables(ctx, db.source)
+	if err != nil {
+		return err
+	}
+	subscribed, err := postgres.SubscribedTables(ctx, db.target)
+	if err != nil {
+		return err
+	}
+	applied := map[string]bool{}
+	for _, table := range subscribed {
+		applied[table] = true
+	}
+	missing := slices.DeleteFunc(published, func(table string) bool { return applied[table] })
+	if len(missing) == 0 {
+		return nil
+	}
+	slices.Sort(missing)
+	return &upgrade.Refused{
+		Reason: fmt.Sprintf("%d tables of database %s are not replicated: %s", len(missing), db.name, strings.Join(missing[:min(5, len(missing))], ", ")),
+		Remedy: "on the target, in that database: ALTER SUBSCRIPTION " + upgrade.Subscription + " REFRESH PUBLICATION",
+	}
 }
 
 // wait asks until nothing is in the way; when ctx ends it refuses with what was.

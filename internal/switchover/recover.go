@@ -86,14 +86,19 @@ func rollBack(ctx context.Context, c Config, state State) (upgrade.Switchover, e
 	return outcome, err
 }
 
-// Unfence lets everybody log in to the source again who could before the switchover.
+// Unfence lets everybody log in to the source again who could before the switchover. It ends the
+// sessions of the one who began it first: the server may still be busy with the fence that a process
+// sent before it died, and would put it up after it was lifted.
 func Unfence(ctx context.Context, c Config, intent Intent) error {
-	conn, err := postgres.Connect(ctx, c.Source.In("postgres"))
+	conn, err := postgres.Connect(ctx, session(c.Source.In("postgres"), sessionRecovery))
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
-	return postgres.SetLogin(ctx, conn, intent.LoginRoles, true)
+	if err := postgres.EndSessions(ctx, conn, sessionSection); err != nil {
+		return err
+	}
+	return postgres.PermitLogins(ctx, conn, intent.LoginRoles)
 }
 
 // rollForward ends the forward replication, moves the endpoint and says so in the journal.
@@ -115,7 +120,7 @@ func rollForward(ctx context.Context, c Config, state State) (upgrade.Switchover
 }
 
 func turnDatabase(ctx context.Context, c Config, name string) error {
-	conn, err := postgres.Connect(ctx, c.Target.In(name))
+	conn, err := postgres.Connect(ctx, session(c.Target.In(name), sessionRecovery))
 	if err != nil {
 		return err
 	}

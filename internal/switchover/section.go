@@ -46,17 +46,20 @@ var errInterrupted = errors.New("the switchover was interrupted")
 // section is one run of the critical section.
 type section struct {
 	Config
-	databases []database
-	control   *pgx.Conn // source, for what belongs to the cluster
-	pauses    endpoint.Session
-	guard     *endpoint.Guard
-	pooled    []int // pids of the endpoint's own backends on the source
+	databases  []database
+	postmaster int       // the source's
+	control    *pgx.Conn // source, for what belongs to the cluster
+	pauses     endpoint.Session
+	guard      *endpoint.Guard
+	pooled     []int // pids of the endpoint's own backends on the source
 
 	intent  Intent
 	from    endpoint.Address // as the endpoint writes them
 	to      endpoint.Address
 	outcome upgrade.Switchover
 	still   string // the source's pg_current_snapshot() when it stood still
+	// globalsMark is of the source's roles and databases when they were found alike.
+	globalsMark string
 }
 
 // Run switches over. Not switching is no error: the outcome tells why, and everything is as it was.
@@ -147,17 +150,13 @@ func (s *section) commit(context.Context) error { return s.Journal.Commit(s.outc
 func (s *section) forward(ctx context.Context) (upgrade.Switchover, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
 	defer cancel()
-	move := func(ctx context.Context) error { return s.pauses.Move(ctx, s.to) }
-	err := errors.Join(
-		s.timed(ctx, "turn", s.turnRound),
-		s.timed(ctx, "move", move),
-	)
+	err := s.turnAndMove(ctx)
 	if err == nil {
 		err = s.timed(ctx, "resume", s.pauses.Resume)
 	}
 	if err != nil {
 		s.Log.ErrorContext(ctx, "switchover is committed but not complete; it is carried on", "error", err)
-		return Recover(ctx, s.Config)
+		return s.recover(ctx)
 	}
 	s.outcome.EndedAt = s.Now()
 	s.outcome.Pause = s.outcome.EndedAt.Sub(s.outcome.StartedAt)
@@ -171,6 +170,41 @@ func (s *section) forward(ctx context.Context) (upgrade.Switchover, error) {
 	return s.outcome, nil
 }
 
+// turnAndMove does both at once: they have nothing to do with each other.
+func (s *section) turnAndMove(ctx context.Context) error {
+	s.step("turn")
+	s.step("move")
+	var turned, moved time.Duration
+	var both errgroup.Group // without a context: one that fails must not stop the other
+	measure := func(took *time.Duration, do func() error) {
+		both.Go(func() error {
+			begun := s.Now()
+			defer func() { *took = s.Now().Sub(begun) }()
+			return do()
+		})
+	}
+	measure(&turned, func() error { return s.turnRound(ctx) })
+	measure(&moved, func() error { return s.pauses.Move(ctx, s.to) })
+	err := both.Wait()
+	s.outcome.Steps = append(s.outcome.Steps,
+		upgrade.StepDuration{Step: "turn", Duration: turned}, upgrade.StepDuration{Step: "move", Duration: moved})
+	return err
+}
+
+// recover ends the switchover as anybody else would who found the journal.
+func (s *section) recover(ctx context.Context) (upgrade.Switchover, error) {
+	outcome, err := Recover(ctx, s.Config)
+	if err != nil {
+		return outcome, err
+	}
+	outcome.Steps, outcome.StartedAt = s.outcome.Steps, s.outcome.StartedAt
+	if !outcome.StartedAt.IsZero() {
+		outcome.Pause = outcome.EndedAt.Sub(outcome.StartedAt)
+	}
+	s.dismissGuard(ctx)
+	return outcome, nil
+}
+
 // undo puts everything back and lets clients go on at the source.
 func (s *section) undo(ctx context.Context, reason error) (upgrade.Switchover, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
@@ -178,15 +212,19 @@ func (s *section) undo(ctx context.Context, reason error) (upgrade.Switchover, e
 	s.step("undo")
 	s.Log.WarnContext(ctx, "switchover is undone", "reason", reason)
 	if err := s.Journal.RollBack(reason.Error()); err != nil {
-		if wrong, ok := errors.AsType[*WrongStage](err); !ok || wrong.Stage != StageUndone {
-			return Recover(ctx, s.Config) // it was committed after all, or the journal is out of reach
+		// Nobody but us commits, so what is not committed now never will be: clients need not wait
+		// until the line can be written, as on a disk that is full.
+		state, unread := s.Journal.Read()
+		if unread != nil || state.Stage == StageCommitted || state.Stage == StageDone {
+			return s.recover(ctx)
 		}
+		s.Log.WarnContext(ctx, "journal does not say that the switchover is undone", "error", err)
 	}
-	if err := s.unfence(ctx); err != nil {
-		return Recover(ctx, s.Config)
-	}
-	if err := s.pauses.Resume(ctx); err != nil {
-		return Recover(ctx, s.Config)
+	for _, back := range []func(context.Context) error{s.unfence, s.pauses.Resume} {
+		if err := back(ctx); err != nil {
+			s.Log.WarnContext(ctx, "switchover cannot be undone over the open connections", "error", err)
+			return s.recover(ctx)
+		}
 	}
 	s.outcome.EndedAt = s.Now()
 	s.outcome.Pause = s.outcome.EndedAt.Sub(s.outcome.StartedAt)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -39,6 +40,13 @@ func (w *Worker) Discard(ctx context.Context, plan upgrade.Plan) (step.Done, err
 	}
 	if err := os.RemoveAll(plan.Workdir()); err != nil {
 		return step.Done{}, fmt.Errorf("remove the upgrade's directory: %w", err)
+	}
+	var made []string
+	if _, err := files.read(noteParents, &made); err != nil {
+		return step.Done{}, err
+	}
+	for _, dir := range slices.Backward(made) {
+		_ = os.Remove(dir) // unless somebody uses it by now
 	}
 	return w.info(ctx, "the target is removed and the source is as it was before the upgrade"), nil
 }

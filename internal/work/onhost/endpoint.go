@@ -6,11 +6,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/pgleap/pgleap/internal/endpoint"
 	"github.com/pgleap/pgleap/internal/endpoint/pgbouncer"
-	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
@@ -35,7 +32,7 @@ func (w *Worker) RemoveEndpoint(ctx context.Context, e upgrade.Endpoint) (step.D
 	if err := os.RemoveAll(e.Dir); err != nil {
 		return step.Done{}, fmt.Errorf("remove PgBouncer's directory: %w", err)
 	}
-	return step.Done{}, nil
+	return step.Done{}, w.forgetEndpoint(e)
 }
 
 // driver drives the endpoint of an instance whose clusters are, or will be, these.
@@ -95,12 +92,13 @@ func (w *Worker) ownEndpoint(ctx context.Context, args step.MakeEndpointArgs) (u
 		return e, err
 	}
 	console := own.Adopt().Console
-	return upgrade.Endpoint{
+	e = upgrade.Endpoint{
 		Driver: upgrade.PgBouncer, Owned: true, Listen: upgrade.Address{Host: "127.0.0.1", Port: port},
 		Console:     upgrade.Address{Host: console.Host, Port: console.Port},
 		ConsoleUser: console.User, ConsolePassfile: console.Passfile,
 		Ini: own.Adopt().Ini, Dir: dir, AuthType: auth, PoolSize: args.Endpoint.PoolSize,
-	}, nil
+	}
+	return e, w.rememberEndpoint(args.Cluster, e)
 }
 
 // endpointDir makes the directory of an instance's PgBouncer, which the cluster's owner must reach.
@@ -111,18 +109,6 @@ func (w *Worker) endpointDir(instance string, user run.User) (string, error) {
 	}
 	dir := filepath.Join(parent, instance)
 	return dir, makeDir(dir, user)
-}
-
-func (w *Worker) pooledUsers(ctx context.Context, cluster upgrade.Cluster) ([]pgbouncer.User, error) {
-	var users []pgbouncer.User
-	err := with(ctx, w.host.Login(cluster, "postgres"), func(conn *pgx.Conn) error {
-		secrets, err := postgres.RoleSecrets(ctx, conn)
-		for _, s := range secrets {
-			users = append(users, pgbouncer.User{Name: s.Name, Secret: s.Secret})
-		}
-		return err
-	})
-	return users, err
 }
 
 // listenPort is the wanted port, if it is free, or any free one.

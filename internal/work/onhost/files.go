@@ -38,6 +38,7 @@ type note string
 
 // The notes.
 const (
+	noteParents       note = "parents.json" // directories that were made above the target's
 	noteBackedUp      note = "base-backup.done"
 	noteHandover      note = "handover.json"
 	notePromoted      note = "promoted.json"
@@ -103,6 +104,24 @@ func makeDir(path string, user run.User) error {
 		return fmt.Errorf("make directory: %w", err)
 	}
 	return checkOwned(path, user)
+}
+
+// makeParents makes the directories above path that are missing, for the owner, and returns them,
+// the uppermost first.
+func makeParents(path string, user run.User) ([]string, error) {
+	parent := filepath.Dir(path)
+	_, err := os.Stat(parent)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	made, err := makeParents(parent, user)
+	if err != nil {
+		return made, err
+	}
+	if err := os.Mkdir(parent, 0o755); err != nil { //nolint:gosec // as the directories above a data directory are
+		return made, fmt.Errorf("make directory: %w", err)
+	}
+	return append(made, parent), user.Chown(parent)
 }
 
 // checkOwned refuses a path that is a link, or that belongs to somebody else.

@@ -40,6 +40,9 @@ func (w *Worker) Finish(ctx context.Context, plan upgrade.Plan) (step.FinishResu
 		return result, err
 	}
 	result.Endpoint = plan.Endpoint
+	if err := w.rememberEndpoint(result.Cluster, result.Endpoint); err != nil {
+		return result, err
+	}
 	result.Done = w.info(ctx, fmt.Sprintf("what the replication needed is removed; the instance is %s", result.Cluster))
 	return result, nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
@@ -19,7 +20,7 @@ func (w *Worker) PrepareSource(ctx context.Context, plan upgrade.Plan) (step.Don
 	if err != nil {
 		return step.Done{}, err
 	}
-	if err := makeDir(plan.Workdir(), user); err != nil {
+	if err := w.makeWorkdir(plan, user); err != nil {
 		return step.Done{}, err
 	}
 	if err := w.letOurRoleIn(ctx, plan); err != nil {
@@ -37,6 +38,24 @@ func (w *Worker) PrepareSource(ctx context.Context, plan upgrade.Plan) (step.Don
 		return step.Done{}, err
 	}
 	return w.info(ctx, fmt.Sprintf("the source is prepared: role %s, and a marker and a publication in %d databases %v", upgrade.Role, len(names), names)), nil
+}
+
+// makeWorkdir makes the upgrade's directory, and notes what had to be made above it.
+func (w *Worker) makeWorkdir(plan upgrade.Plan, user run.User) error {
+	files, err := w.files(plan)
+	if err != nil {
+		return err
+	}
+	made, err := makeParents(plan.Workdir(), user)
+	if err != nil {
+		return err
+	}
+	if len(made) > 0 {
+		if err := files.write(noteParents, made); err != nil {
+			return err
+		}
+	}
+	return makeDir(plan.Workdir(), user)
 }
 
 func (w *Worker) letOurRoleIn(ctx context.Context, plan upgrade.Plan) error {
