@@ -67,6 +67,10 @@ format: ## format the code
 bench-switchover: setup ## measure the switchover against the naive recipe
 	go run ./bench/switchover
 
+.PHONY: bench-idle
+bench-idle: build ## measure start-up, memory and processor time of an idle server
+	go run ./bench/idle -binary bin/pgleap
+
 .PHONY: demo
 demo: tools ## upgrade a PostgreSQL under load: FROM=15 TO=17, KEEP=1 leaves the server up
 	@scripts/install-postgres $(FROM) $(TO)

@@ -239,7 +239,8 @@ func (s *scene) nothingOfOurs(c *harness.Cluster) {
 	lines, err := c.State(s.ctx)
 	s.must(err)
 	for _, line := range lines {
-		if strings.Contains(line, "pgleap_") || strings.Contains(line, "role pgleap") || strings.Contains(line, "schema pgleap") || strings.Contains(line, ".conf") && strings.Contains(line, "pgleap ") {
+		if strings.Contains(line, "pgleap_") || strings.Contains(line, "role pgleap") || strings.Contains(line, "schema pgleap") ||
+			strings.HasPrefix(line, "pg_hba.conf") && strings.Contains(line, "pgleap") {
 			s.t.Errorf("left behind on the target: %s", line)
 		}
 	}

@@ -146,7 +146,7 @@ func (s *stage) compete(ctx context.Context, o options) (ours, naive []round, er
 			}
 			r := round{Seen: seen, Pause: took.ended.Sub(took.begun), Steps: took.steps}
 			*contestant.to = append(*contestant.to, r)
-			s.log.InfoContext(ctx, "round", "number", n+1, "contestant", contestant.name, "seen", r.Seen, "pause", r.Pause, "steps", fmt.Sprint(r.Steps))
+			s.log.InfoContext(ctx, "round", "number", n+1, "contestant", contestant.name, "begun", took.begun, "seen", r.Seen, "pause", r.Pause, "steps", fmt.Sprint(r.Steps))
 		}
 	}
 	load.stop()

@@ -38,10 +38,11 @@ func (c Caller) run(ctx context.Context, bindir, program string, args ...string)
 // a role or a database would otherwise end pg_dump or vacuumdb half-way.
 const untimed = "PGOPTIONS=-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off"
 
-// passfile is the environment that names a .pgpass file; /dev/null keeps the owner's ~/.pgpass out.
+// passfile is the environment that names a .pgpass file. One that cannot exist keeps the owner's
+// ~/.pgpass out; libpq would warn of /dev/null itself, which is no plain file, at each connection.
 func passfile(path string) string {
 	if path == "" {
-		path = "/dev/null"
+		path = "/dev/null/none"
 	}
 	return "PGPASSFILE=" + path
 }

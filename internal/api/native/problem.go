@@ -20,7 +20,8 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 		return // nobody is there to read it
 	}
 	p := problemOf(err)
-	if p.Status >= http.StatusInternalServerError {
+	// Not being ready yet is no fault: whoever asks will ask again.
+	if p.Status >= http.StatusInternalServerError && p.Status != http.StatusServiceUnavailable {
 		log.ErrorContext(r.Context(), "request failed", "request", actor(r.Context()).RequestID,
 			"method", r.Method, "path", r.URL.Path, "error", withCause(err))
 	}

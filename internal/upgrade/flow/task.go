@@ -186,13 +186,25 @@ func blocked(report upgrade.Report) error {
 	var said []string
 	for _, f := range report.Findings {
 		if f.Severity == upgrade.Blocker {
-			said = append(said, f.Title)
+			said = append(said, describe(f))
 		}
 	}
 	said = append(said, report.NotChecked...)
 	return temporal.NewNonRetryableApplicationError(
 		fmt.Sprintf("the precheck found what stands in the way: %s; see `pgleap task show %d`", strings.Join(said, "; "), report.Number),
 		"Refused", nil)
+}
+
+// describe names a finding and the first of its objects.
+func describe(f upgrade.Finding) string {
+	if len(f.Objects) == 0 {
+		return f.Title
+	}
+	named := strings.Join(f.Objects[:min(3, len(f.Objects))], ", ")
+	if more := f.Total - min(3, len(f.Objects)); more > 0 {
+		named += fmt.Sprintf(" and %d more", more)
+	}
+	return f.Title + " (" + named + ")"
 }
 
 // sentence is what an error says to the user, without the engine's words around it.
