@@ -116,6 +116,17 @@ func (l *load) acknowledged() int {
 	return len(l.samples)
 }
 
+// latencies are those of all transactions.
+func (l *load) latencies() []time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := make([]time.Duration, len(l.samples))
+	for i, s := range l.samples {
+		all[i] = s.ended.Sub(s.begun)
+	}
+	return all
+}
+
 // longest is the longest latency of the transactions that overlap a time. It waits for those that
 // began in it and are still under way.
 func (l *load) longest(ctx context.Context, from, to time.Time) (time.Duration, error) {

@@ -86,14 +86,14 @@ func bench(ctx context.Context, o options, out io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("set up: %w", err)
 	}
-	ours, naive, err := s.compete(ctx, o)
+	ours, naive, usual, err := s.compete(ctx, o)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			return fmt.Errorf("%w: %w", cause, err)
 		}
 		return err
 	}
-	result := sumUp(o, ours, naive)
+	result := sumUp(o, usual, ours, naive)
 	if o.json {
 		encoder := json.NewEncoder(out)
 		encoder.SetIndent("", "  ")
@@ -115,10 +115,10 @@ type round struct {
 }
 
 // compete runs the rounds in turn while clients work, and looks in the end that nothing was lost.
-func (s *stage) compete(ctx context.Context, o options) (ours, naive []round, err error) {
+func (s *stage) compete(ctx context.Context, o options) (ours, naive []round, usual []time.Duration, err error) {
 	load, err := startLoad(ctx, s, o)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	defer load.stop()
 	for n := range o.rounds {
@@ -131,18 +131,18 @@ func (s *stage) compete(ctx context.Context, o options) (ours, naive []round, er
 			{"naive", s.naive, &naive},
 		} {
 			if err := load.steady(ctx, s.connections); err != nil {
-				return nil, nil, err
+				return nil, nil, nil, err
 			}
 			took, err := contestant.do(ctx, n+1)
 			if err != nil {
-				return nil, nil, fmt.Errorf("round %d, %s: %w", n+1, contestant.name, err)
+				return nil, nil, nil, fmt.Errorf("round %d, %s: %w", n+1, contestant.name, err)
 			}
 			if err := s.synchronize(ctx); err != nil {
-				return nil, nil, fmt.Errorf("after round %d, %s: %w", n+1, contestant.name, err)
+				return nil, nil, nil, fmt.Errorf("after round %d, %s: %w", n+1, contestant.name, err)
 			}
 			seen, err := load.longest(ctx, took.begun, took.ended)
 			if err != nil {
-				return nil, nil, err
+				return nil, nil, nil, err
 			}
 			r := round{Seen: seen, Pause: took.ended.Sub(took.begun), Steps: took.steps}
 			*contestant.to = append(*contestant.to, r)
@@ -150,7 +150,7 @@ func (s *stage) compete(ctx context.Context, o options) (ours, naive []round, er
 		}
 	}
 	load.stop()
-	return ours, naive, s.verify(ctx, load)
+	return ours, naive, load.latencies(), s.verify(ctx, load)
 }
 
 // timed is when the pause of a round was.

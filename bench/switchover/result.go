@@ -25,6 +25,7 @@ type result struct {
 	Clients   int     `json:"clients"`
 	Ours      figures `json:"ours"`
 	Naive     figures `json:"naive"`
+	Usual     spread  `json:"usual_latency_ms"`     // of all transactions
 	RatioSeen float64 `json:"ratio_client_latency"` // of the medians, naive to ours
 	Ratio     float64 `json:"ratio_pause"`
 }
@@ -47,8 +48,8 @@ type spread struct {
 	Max    float64 `json:"max"`
 }
 
-func sumUp(o options, ours, naive []round) result {
-	r := result{From: o.from, To: o.to, Rounds: o.rounds, Rate: o.rate, Clients: o.clients, Ours: figuresOf(ours), Naive: figuresOf(naive)}
+func sumUp(o options, usual []time.Duration, ours, naive []round) result {
+	r := result{From: o.from, To: o.to, Rounds: o.rounds, Rate: o.rate, Clients: o.clients, Usual: spreadOf(usual), Ours: figuresOf(ours), Naive: figuresOf(naive)}
 	r.RatioSeen = r.Naive.Seen.Median / r.Ours.Seen.Median
 	r.Ratio = r.Naive.Pause.Median / r.Ours.Pause.Median
 	return r
@@ -99,7 +100,8 @@ func (r result) missed() error {
 }
 
 func (r result) print(out io.Writer) error {
-	fmt.Fprintf(out, "PostgreSQL %d to %d, %d rounds each in turn, %d transactions/s of %d clients; milliseconds\n\n", r.From, r.To, r.Rounds, r.Rate, r.Clients)
+	fmt.Fprintf(out, "PostgreSQL %d to %d, %d rounds each in turn, %d transactions/s of %d clients; milliseconds\n", r.From, r.To, r.Rounds, r.Rate, r.Clients)
+	fmt.Fprintf(out, "usual latency of a transaction: median %.1f, p95 %.1f\n\n", r.Usual.Median, r.Usual.P95)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(table, "\tours: median\tp95\tmax\tnaive: median\tp95\tmax\tratio\t\n")
 	row := func(name string, ours, naive *spread) {

@@ -5,9 +5,13 @@ import "testing"
 func TestSettingsBytes(t *testing.T) {
 	settings := Settings{}
 	for _, s := range []Setting{
-		{Name: "shared_buffers", Value: "16384", Unit: "8kB"}, {Name: "max_wal_size", Value: "1024", Unit: "MB"},
-		{Name: "max_slot_wal_keep_size", Value: "-1", Unit: "MB"}, {Name: "wal_segment_size", Value: "16777216", Unit: "B"},
-		{Name: "port", Value: "5432"}, {Name: "wal_level", Value: "logical"}, {Name: "statement_timeout", Value: "5", Unit: "ms"},
+		{Name: "shared_buffers", Value: "16384", Unit: "8kB"},
+		{Name: "max_wal_size", Value: "1024", Unit: "MB"},
+		{Name: "max_slot_wal_keep_size", Value: "-1", Unit: "MB"},
+		{Name: "wal_segment_size", Value: "16777216", Unit: "B"},
+		{Name: "port", Value: "5432"},
+		{Name: "wal_level", Value: "logical"},
+		{Name: "statement_timeout", Value: "5", Unit: "ms"},
 	} {
 		settings[s.Name] = s
 	}

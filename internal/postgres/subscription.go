@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -96,6 +97,10 @@ func SetSubscription(ctx context.Context, conn *pgx.Conn, enabled bool) error {
 // DropSubscription removes the subscription of a database without touching its slot, which is
 // the source's.
 func DropSubscription(ctx context.Context, conn *pgx.Conn, name string) error {
+	existing, err := Subscriptions(ctx, conn)
+	if err != nil || !slices.Contains(existing, name) {
+		return err
+	}
 	ident := quoteIdent(name)
 	for _, statement := range []string{
 		"ALTER SUBSCRIPTION " + ident + " DISABLE",

@@ -189,6 +189,9 @@ func (s *section) turnRound(ctx context.Context) error {
 	})
 }
 
+// leisure is how long the comparison leaves the machine to the clients that have waited.
+const leisure = time.Second
+
 // compare looks at both sides in the snapshots, and lets go of them.
 func (s *section) compare(ctx context.Context) {
 	if s.Compare == nil {
@@ -197,6 +200,9 @@ func (s *section) compare(ctx context.Context) {
 	pairs := make([]verify.Pair, len(s.databases))
 	for i, db := range s.databases {
 		pairs[i] = verify.Pair{Database: db.name, Source: db.source, Target: db.snapshot}
+	}
+	if sleep(ctx, leisure) != nil {
+		return
 	}
 	comparison := s.Compare(ctx, pairs)
 	s.outcome.Comparison = &comparison

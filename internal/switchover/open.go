@@ -40,6 +40,7 @@ func session(l postgres.Login, name string) postgres.Login {
 		settings = map[string]string{}
 	}
 	settings["application_name"], settings["synchronous_commit"] = name, "local"
+	settings["max_parallel_workers_per_gather"] = "0" // the comparison takes one core at most from the clients
 	l.Settings = settings
 	return l
 }

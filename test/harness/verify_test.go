@@ -66,23 +66,33 @@ func TestVerifyFindsWhatIsWrong(t *testing.T) {
 	}{
 		{
 			"a posting is lost", Bank, `CREATE TABLE kept AS SELECT * FROM ledger.postings LIMIT 1; DELETE FROM ledger.postings WHERE id IN (SELECT id FROM kept)`,
-			`INSERT INTO ledger.postings SELECT * FROM kept; DROP TABLE kept`, Verdict{Lost: 1}, "same amounts",
+			`INSERT INTO ledger.postings SELECT * FROM kept; DROP TABLE kept`,
+			Verdict{Lost: 1},
+			"same amounts",
 		},
 		{
 			"a trail is there twice", Bank, `INSERT INTO ledger.trail SELECT ref, 1, 1, 1 FROM ledger.trail LIMIT 1`,
-			`DELETE FROM ledger.trail WHERE receipt = 1`, Verdict{Duplicated: 1}, "more than once",
+			`DELETE FROM ledger.trail WHERE receipt = 1`,
+			Verdict{Duplicated: 1},
+			"more than once",
 		},
 		{
 			"an order is there that nobody made", Shop, `INSERT INTO orders (ref) VALUES ('order-forged')`,
-			`DELETE FROM orders WHERE ref = 'order-forged'`, Verdict{Unexpected: 1}, "two lines",
+			`DELETE FROM orders WHERE ref = 'order-forged'`,
+			Verdict{Unexpected: 1},
+			"two lines",
 		},
 		{
 			"a balance is wrong", Bank, `UPDATE ledger.accounts SET balance = balance + 1 WHERE id = 7`,
-			`UPDATE ledger.accounts SET balance = balance - 1 WHERE id = 7`, Verdict{}, "balance of each account",
+			`UPDATE ledger.accounts SET balance = balance - 1 WHERE id = 7`,
+			Verdict{},
+			"balance of each account",
 		},
 		{
 			"a sequence has gone back", Bank, `SELECT setval('ledger.countdown', -1)`,
-			`SELECT setval('ledger.countdown', -1000000)`, Verdict{}, "ledger.countdown",
+			`SELECT setval('ledger.countdown', -1000000)`,
+			Verdict{},
+			"ledger.countdown",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -19,8 +19,8 @@ import (
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
-// confBlock names our settings at the end of the target's postgresql.conf.
-const confBlock = "upgrade"
+// confBlock names what replication needs at the end of the target's postgresql.conf, until it ends.
+const confBlock = "replication"
 
 // carryConfiguration writes the target's configuration files from the source's.
 func (w *Worker) carryConfiguration(ctx context.Context, plan upgrade.Plan, user run.User) ([]upgrade.Event, error) {
@@ -33,11 +33,15 @@ func (w *Worker) carryConfiguration(ctx context.Context, plan upgrade.Plan, user
 	if err != nil {
 		return nil, err
 	}
-	overrides, said, err := w.overrides(ctx, plan, conf)
+	said, err := withhold(conf)
 	if err != nil {
 		return nil, err
 	}
-	text, err := pgconf.AppendBlock(conf.Bytes(), confBlock, overrides...)
+	lines, err := w.forReplication(ctx, plan, conf)
+	if err != nil {
+		return nil, err
+	}
+	text, err := pgconf.AppendBlock(conf.Bytes(), confBlock, lines...)
 	if err != nil {
 		return nil, err
 	}
@@ -130,9 +134,8 @@ func settle(conf *pgconf.Conf, plan upgrade.Plan) error {
 	return nil
 }
 
-// overrides are the settings that replication needs on the target, as far as it has less, and what
-// must not be carried over as it was: each of those is told.
-func (w *Worker) overrides(ctx context.Context, plan upgrade.Plan, conf *pgconf.Conf) (lines, said []string, err error) {
+// forReplication are the settings that replication needs on the target, as far as it has less.
+func (w *Worker) forReplication(ctx context.Context, plan upgrade.Plan, conf *pgconf.Conf) (lines []string, err error) {
 	databases := 0
 	err = with(ctx, login(plan, plan.Source), func(conn *pgx.Conn) error {
 		found, err := postgres.ReplicatedDatabases(ctx, conn)
@@ -140,7 +143,7 @@ func (w *Worker) overrides(ctx context.Context, plan upgrade.Plan, conf *pgconf.
 		return err
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	lines = []string{"wal_level = logical"}
 	least := map[string]int{
@@ -164,16 +167,38 @@ func (w *Worker) overrides(ctx context.Context, plan upgrade.Plan, conf *pgconf.
 			lines = append(lines, fmt.Sprintf("%s = %d", name, least[name]))
 		}
 	}
+	return lines, nil
+}
+
+// withhold sets what must not be carried over as it was, and tells each.
+func withhold(conf *pgconf.Conf) (said []string, err error) {
 	if names, ok := conf.Get("synchronous_standby_names"); ok && names != "" {
-		lines = append(lines, "synchronous_standby_names = ''")
+		if err := conf.Set("synchronous_standby_names", ""); err != nil {
+			return nil, fmt.Errorf("set synchronous_standby_names: %w", err)
+		}
 		said = append(said, "the target has no standbys yet, so synchronous_standby_names is empty there; set it again when they stream")
 	}
 	if mode, ok := conf.Get("archive_mode"); ok && mode != "off" {
-		lines = append(lines, "archive_mode = off")
+		if err := conf.Set("archive_mode", "off"); err != nil {
+			return nil, fmt.Errorf("set archive_mode: %w", err)
+		}
 		said = append(said, "archiving is off on the target, since it must not write into the source's archive; "+
 			"give it an archive of its own, set archive_mode again, restart it and take a base backup")
 	}
-	return lines, said, nil
+	return said, nil
+}
+
+// endReplicationSettings takes out what only replication needed. It holds from the next start on.
+func endReplicationSettings(plan upgrade.Plan, user run.User) error {
+	text, err := os.ReadFile(plan.Target.ConfigFile)
+	if err != nil {
+		return fmt.Errorf("read the target's configuration: %w", err)
+	}
+	rest, err := pgconf.RemoveBlock(text, confBlock)
+	if err != nil {
+		return fmt.Errorf("edit %s: %w", plan.Target.ConfigFile, err)
+	}
+	return writeOwned(plan.Target.ConfigFile, rest, user, 0o600)
 }
 
 // carryHBA writes pg_hba.conf and pg_ident.conf, with a way in for pgleap's own role.

@@ -28,6 +28,9 @@ func (w *Worker) Finish(ctx context.Context, plan upgrade.Plan) (step.FinishResu
 	if err != nil {
 		return result, err
 	}
+	if err := endReplicationSettings(plan, user); err != nil {
+		return result, err
+	}
 	if err := w.setHBABlock(ctx, plan.Target, user, nil); err != nil {
 		return result, err
 	}
@@ -43,7 +46,7 @@ func (w *Worker) Finish(ctx context.Context, plan upgrade.Plan) (step.FinishResu
 	if err := w.rememberEndpoint(result.Cluster, result.Endpoint); err != nil {
 		return result, err
 	}
-	result.Done = w.info(ctx, fmt.Sprintf("what the replication needed is removed; the instance is %s", result.Cluster))
+	result.Done = w.info(ctx, fmt.Sprintf("what the replication needed is removed (settings of its own hold until the target's next restart); the instance is %s", result.Cluster))
 	return result, nil
 }
 

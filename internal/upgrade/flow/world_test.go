@@ -1,0 +1,225 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// world stands for the host and the server: it carries out nothing, and remembers what it was asked for.
+type world struct {
+	env *testsuite.TestWorkflowEnvironment
+
+	mu       sync.Mutex
+	calls    []string // activities in order, Record left out
+	phases   []upgrade.Phase
+	events   []upgrade.Event
+	keys     []string
+	ends     []upgrade.Outcome
+	attempts []int  // of SwitchOver
+	until    []bool // UntilReady of each Synchronize
+	counts   map[string]int
+	// does overrides what an activity does at its nth call, from 1 on. A nil function does nothing.
+	does map[string]func(n int) (any, error)
+	// entered is called with each phase that is recorded.
+	entered func(upgrade.Phase)
+	report  upgrade.Report
+}
+
+// planSteps are the host's activities that take the plan and return step.Done.
+var planSteps = []string{
+	step.PrepareSource, step.BaseBackup, step.StreamClone, step.InitTarget, step.PgUpgrade, step.StartTarget,
+	step.UpdateExtensions, step.CollectStatistics, step.FenceForGood, step.Discard,
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(discardLogger{})
+	w := &world{env: suite.NewTestWorkflowEnvironment(), counts: map[string]int{}, does: map[string]func(int) (any, error){}}
+	w.does[step.Synchronize] = pending
+	register := func(name string, do any) {
+		w.env.RegisterActivityWithOptions(do, activity.RegisterOptions{Name: name})
+	}
+	for _, name := range planSteps {
+		register(name, func(context.Context, upgrade.Plan) (step.Done, error) { return answer[step.Done](w, name) })
+	}
+	for _, name := range []string{step.PromoteClone, step.Subscribe} {
+		register(name, func(context.Context, step.HandoverArgs) (step.Done, error) { return answer[step.Done](w, name) })
+	}
+	register(step.Precheck, func(context.Context, step.PrecheckArgs) (upgrade.Report, error) {
+		_, err := answer[step.Done](w, step.Precheck)
+		return w.report, err
+	})
+	register(step.CreateSlots, func(context.Context, upgrade.Plan) (step.Handover, error) {
+		return answer[step.Handover](w, step.CreateSlots)
+	})
+	register(step.Synchronize, func(_ context.Context, args step.SynchronizeArgs) (step.Done, error) {
+		w.note(func() { w.until = append(w.until, args.UntilReady) })
+		return answer[step.Done](w, step.Synchronize)
+	})
+	register(step.SwitchOver, func(_ context.Context, args step.SwitchOverArgs) (upgrade.Switchover, error) {
+		w.note(func() { w.attempts = append(w.attempts, args.Attempt) })
+		return answer[upgrade.Switchover](w, step.SwitchOver)
+	})
+	register(step.Finish, func(context.Context, upgrade.Plan) (step.FinishResult, error) {
+		return answer[step.FinishResult](w, step.Finish)
+	})
+	w.registerServer(register)
+	return w
+}
+
+func (w *world) registerServer(register func(string, any)) {
+	register(step.Record, func(_ context.Context, args step.RecordArgs) error {
+		w.note(func() {
+			w.keys = append(w.keys, args.Key)
+			w.events = append(w.events, args.Events...)
+			if args.Phase != "" {
+				w.phases = append(w.phases, args.Phase)
+			}
+		})
+		if args.Phase != "" && w.entered != nil {
+			w.entered(args.Phase)
+		}
+		return nil
+	})
+	register(step.SaveReport, func(context.Context, upgrade.Report) error {
+		_, err := answer[step.Done](w, step.SaveReport)
+		return err
+	})
+	register(step.MoveInstance, func(context.Context, step.MoveInstanceArgs) error {
+		_, err := answer[step.Done](w, step.MoveInstance)
+		return err
+	})
+	register(step.EndTask, func(_ context.Context, args step.EndTaskArgs) error {
+		w.note(func() { w.ends = append(w.ends, args.Outcome) })
+		_, err := answer[step.Done](w, step.EndTask)
+		return err
+	})
+}
+
+func (w *world) note(do func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	do()
+}
+
+// answer is what the world says to a call.
+func answer[R any](w *world, name string) (R, error) {
+	w.mu.Lock()
+	w.calls = append(w.calls, name)
+	w.counts[name]++
+	n, do := w.counts[name], w.does[name]
+	w.mu.Unlock()
+	var result R
+	if do == nil {
+		if switched, ok := any(&result).(*upgrade.Switchover); ok {
+			switched.Switched = true
+		}
+		return result, nil
+	}
+	said, err := do(n)
+	if typed, ok := said.(R); ok {
+		result = typed
+	}
+	return result, err
+}
+
+// pending leaves an activity running until it is cancelled.
+func pending(int) (any, error) { return nil, activity.ErrResultPending }
+
+// refuse is an error that no retry can mend.
+func refuse(text string) func(int) (any, error) {
+	return func(int) (any, error) { return nil, temporal.NewNonRetryableApplicationError(text, "Refused", nil) }
+}
+
+func notSwitched(reason string) (any, error) { return upgrade.Switchover{Reason: reason}, nil }
+
+// signal is for use within activities: the workflow gets it while they run.
+func (w *world) signal(name string) { w.env.SignalWorkflow(name, nil) }
+
+// signalAndStay sends a signal when the activity is called, and leaves it running.
+func (w *world) signalAndStay(name string) func(int) (any, error) {
+	return func(int) (any, error) {
+		w.signal(name)
+		return nil, activity.ErrResultPending
+	}
+}
+
+var testPlan = upgrade.Plan{
+	Number: 7, ID: "00000000-0000-0000-0000-000000000007", Instance: "shop", Mode: upgrade.ZeroDowntime,
+	Source: upgrade.Cluster{Host: "h1", Port: 5432}, Target: upgrade.Cluster{Host: "h1", Port: 5433},
+	Options: upgrade.Options{}.WithDefaults(),
+}
+
+func planWith(change func(*upgrade.Options)) upgrade.Plan {
+	plan := testPlan
+	change(&plan.Options)
+	return plan
+}
+
+// run lets the workflow come to its end, and checks what holds for each.
+func (w *world) run(t *testing.T, plan upgrade.Plan) upgrade.Outcome {
+	t.Helper()
+	w.env.ExecuteWorkflow(ZeroDowntime, plan)
+	if err := w.env.GetWorkflowError(); err != nil {
+		t.Fatalf("the workflow failed: %v\ncalls: %v", err, w.calls)
+	}
+	var outcome upgrade.Outcome
+	if err := w.env.GetWorkflowResult(&outcome); err != nil {
+		t.Fatal(err)
+	}
+	w.check(t, outcome)
+	return outcome
+}
+
+func (w *world) check(t *testing.T, outcome upgrade.Outcome) {
+	t.Helper()
+	if len(w.ends) != 1 || w.ends[0].Status != outcome.Status || w.ends[0].Reason != outcome.Reason {
+		t.Errorf("EndTask: got %+v, the outcome is %+v", w.ends, outcome)
+	}
+	if w.calls[len(w.calls)-1] != step.EndTask {
+		t.Errorf("EndTask is not last: %v", w.calls)
+	}
+	seen := map[string]bool{}
+	for _, key := range w.keys {
+		if key == "" || seen[key] {
+			t.Errorf("key %q of a batch of the record is not unique: %v", key, w.keys)
+		}
+		seen[key] = true
+	}
+	discarded := slices.Index(w.calls, step.Discard)
+	if discarded >= 0 && slices.Contains(w.calls[discarded:], step.SwitchOver) {
+		t.Errorf("SwitchOver after Discard: %v", w.calls)
+	}
+	if succeeded := outcome.Status == upgrade.StatusSucceeded; succeeded == (discarded >= 0) {
+		t.Errorf("status %s, and Discard was called: %t", outcome.Status, discarded >= 0)
+	}
+}
+
+// told returns the texts of the events of a level.
+func (w *world) told(level upgrade.Level) []string {
+	var texts []string
+	for _, event := range w.events {
+		if event.Level == level {
+			texts = append(texts, fmt.Sprintf("%s: %s", event.Phase, event.Text))
+		}
+	}
+	return texts
+}
+
+type discardLogger struct{}
+
+func (discardLogger) Debug(string, ...any) {}
+func (discardLogger) Info(string, ...any)  {}
+func (discardLogger) Warn(string, ...any)  {}
+func (discardLogger) Error(string, ...any) {}
