@@ -274,7 +274,9 @@ func (s *scene) pausing(number int64) {
 // refused is what a command says that is refused: exit code 2, one sentence and what to do.
 func (s *scene) refused(args ...string) string {
 	s.t.Helper()
-	result := s.server.CLI(s.ctx, append(args, "--output", "json")...)
+	ctx, cancel := context.WithTimeout(s.ctx, 30*time.Second) // what is accepted by mistake may take its time
+	defer cancel()
+	result := s.server.CLI(ctx, append(args, "--output", "json")...)
 	var said struct{ Error, Remedy string }
 	if err := json.Unmarshal([]byte(result.Stderr), &said); err != nil {
 		s.t.Fatalf("pgleap %s: exit code %d, standard error is no JSON (%v): %s", strings.Join(args, " "), result.Code, err, result.Stderr)

@@ -200,6 +200,7 @@ func (s *Server) startWorkers(ctx context.Context, temporal client.Client, recor
 	worker := durable.NewWorker(temporal, durable.ServerQueue)
 	worker.RegisterWorkflowWithOptions(flow.ZeroDowntime, workflow.RegisterOptions{Name: step.WorkflowZeroDowntime})
 	worker.RegisterWorkflowWithOptions(flow.Precheck, workflow.RegisterOptions{Name: step.WorkflowPrecheck})
+	worker.RegisterWorkflowWithOptions(flow.Cleanup, workflow.RegisterOptions{Name: step.WorkflowCleanup})
 	worker.RegisterWorkflowWithOptions(flow.Ask, workflow.RegisterOptions{Name: step.WorkflowAsk})
 	onserver.New(record, s.log, time.Now).Register(worker)
 	if err := worker.Start(); err != nil {

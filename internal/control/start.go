@@ -71,6 +71,23 @@ func (c *Control) startWorkflow(ctx context.Context, task upgrade.Task) error {
 	return nil
 }
 
+// startCleanup has a lost upgrade undone. One that is being undone already is left to it.
+func (c *Control) startCleanup(ctx context.Context, task upgrade.Task) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	id := step.CleanupWorkflowID(task.Number)
+	_, err := c.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID:                       id,
+		TaskQueue:                durable.ServerQueue,
+		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+	}, step.WorkflowCleanup, *task.Plan)
+	if err != nil {
+		return fmt.Errorf("start workflow %s: %w", id, err)
+	}
+	return nil
+}
+
 func workflowID(task upgrade.Task) string {
 	if task.Kind == upgrade.TaskPrecheck {
 		return step.PrecheckWorkflowID(task.Number)

@@ -138,8 +138,11 @@ func (w *watch) lost(ctx context.Context, task upgrade.Task, seen *watched, why 
 	}
 	reason := fmt.Sprintf("The workflow of this %s is gone (%s).", task.Kind, why)
 	if task.Kind == upgrade.TaskUpgrade && task.Plan != nil {
-		reason += fmt.Sprintf(" Nothing was undone: see %s on host %s, and the slots named %q on the source, which keep WAL.",
-			task.Plan.Workdir(), task.Plan.Source.Host, "pgleap_...")
+		// Its slots would fill the source's disk.
+		if err := w.startCleanup(ctx, task); err != nil {
+			return err // tried again: the task is still running
+		}
+		reason += " What it had made is removed, unless it has switched over already; its log tells."
 	}
 	w.log.ErrorContext(ctx, "task lost its workflow", "task", task.Number, "reason", reason)
 	return w.catalog.EndTask(ctx, task.Number, upgrade.Outcome{Status: upgrade.StatusFailed, Reason: reason}, now)

@@ -161,10 +161,9 @@ func TestCancelDuringSwitchover(t *testing.T) {
 
 func TestAutomaticSwitchover(t *testing.T) {
 	auto := planWith(func(o *upgrade.Options) { o.Switch = upgrade.SwitchAuto })
-	ready := func(int) (any, error) { return step.Done{}, nil }
 	t.Run("as soon as the target has caught up", func(t *testing.T) {
 		w := newWorld(t)
-		w.does[step.Synchronize] = ready
+		w.ready = true
 		w.run(t, auto)
 		if diff := cmp.Diff([]bool{true}, w.until); diff != "" {
 			t.Errorf("UntilReady (-want +got):\n%s", diff)
@@ -172,12 +171,12 @@ func TestAutomaticSwitchover(t *testing.T) {
 	})
 	t.Run("five times at most, then the user is waited for", func(t *testing.T) {
 		w := newWorld(t)
+		w.ready = true
 		w.does[step.Synchronize] = func(n int) (any, error) {
-			if n <= maxAutomaticSwitchovers {
-				return ready(n)
+			if n > maxAutomaticSwitchovers {
+				w.signal(step.SignalSwitch)
 			}
-			w.signal(step.SignalSwitch)
-			return pending(n)
+			return nil, nil
 		}
 		w.does[step.SwitchOver] = func(n int) (any, error) {
 			if n <= maxAutomaticSwitchovers {
@@ -206,7 +205,7 @@ func TestAutomaticSwitchover(t *testing.T) {
 	})
 	t.Run("cancelled between two", func(t *testing.T) {
 		w := newWorld(t)
-		w.does[step.Synchronize] = ready
+		w.ready = true
 		w.does[step.SwitchOver] = func(int) (any, error) {
 			w.env.RegisterDelayedCallback(func() { w.signal(step.SignalCancel) }, automaticRetryDelay/2)
 			return notSwitched("lag")
@@ -242,8 +241,7 @@ func TestAnySignals(t *testing.T) {
 		}
 		plan := testPlan
 		if auto {
-			plan.Options.Switch = upgrade.SwitchAuto
-			w.does[step.Synchronize] = func(int) (any, error) { return step.Done{}, nil }
+			plan.Options.Switch, w.ready = upgrade.SwitchAuto, true
 		}
 		w.run(t, plan)
 		return !t.Failed()

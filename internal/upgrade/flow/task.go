@@ -27,7 +27,8 @@ const heartbeatTimeout = 10 * time.Second
 type task struct {
 	plan            upgrade.Plan
 	current         upgrade.Phase
-	batches         int // of the record so far: the key of the next
+	source          string // of the record's batches: the first part of their keys
+	batches         int    // so far: the second part
 	cancelled       bool
 	switchSignal    workflow.ReceiveChannel
 	interruptSignal workflow.ReceiveChannel
@@ -141,7 +142,7 @@ func (t *task) orTell(ctx workflow.Context, err error) {
 func (t *task) write(ctx workflow.Context, args step.RecordArgs) {
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	t.batches++
-	args.Number, args.Key = t.plan.Number, strconv.Itoa(t.batches)
+	args.Number, args.Key = t.plan.Number, t.source+strconv.Itoa(t.batches)
 	_ = t.onServer(ctx, step.Record, args) // retried until it succeeds
 }
 

@@ -33,6 +33,7 @@ type world struct {
 	// entered is called with each phase that is recorded.
 	entered func(upgrade.Phase)
 	report  upgrade.Report
+	ready   bool // the target catches up at once
 }
 
 // planSteps are the host's activities that take the plan and return step.Done.
@@ -46,7 +47,6 @@ func newWorld(t *testing.T) *world {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(discardLogger{})
 	w := &world{env: suite.NewTestWorkflowEnvironment(), counts: map[string]int{}, does: map[string]func(int) (any, error){}}
-	w.does[step.Synchronize] = pending
 	register := func(name string, do any) {
 		w.env.RegisterActivityWithOptions(do, activity.RegisterOptions{Name: name})
 	}
@@ -65,7 +65,11 @@ func newWorld(t *testing.T) *world {
 	})
 	register(step.Synchronize, func(_ context.Context, args step.SynchronizeArgs) (step.Done, error) {
 		w.note(func() { w.until = append(w.until, args.UntilReady) })
-		return answer[step.Done](w, step.Synchronize)
+		done, err := answer[step.Done](w, step.Synchronize)
+		if err == nil && !(args.UntilReady && w.ready) {
+			err = activity.ErrResultPending // it goes on until it is cancelled
+		}
+		return done, err
 	})
 	register(step.SwitchOver, func(_ context.Context, args step.SwitchOverArgs) (upgrade.Switchover, error) {
 		w.note(func() { w.attempts = append(w.attempts, args.Attempt) })

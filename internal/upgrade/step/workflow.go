@@ -10,6 +10,7 @@ import (
 const (
 	WorkflowZeroDowntime = "ZeroDowntime" // argument: upgrade.Plan; result: upgrade.Outcome
 	WorkflowPrecheck     = "Precheck"     // argument: PrecheckArgs; result: upgrade.Report
+	WorkflowCleanup      = "Cleanup"      // argument: upgrade.Plan of an upgrade whose own workflow was lost
 	WorkflowAsk          = "Ask"          // argument: Question; result: that of the activity
 )
 
@@ -25,6 +26,9 @@ func UpgradeWorkflowID(number int64) string { return "upgrade-" + strconv.Format
 
 // PrecheckWorkflowID is the id of the workflow of a precheck.
 func PrecheckWorkflowID(number int64) string { return "precheck-" + strconv.FormatInt(number, 10) }
+
+// CleanupWorkflowID is the id of the workflow that undoes a lost upgrade.
+func CleanupWorkflowID(number int64) string { return "cleanup-" + strconv.FormatInt(number, 10) }
 
 // Question has one host activity carried out and its result returned, with a deadline of seconds:
 // it serves what a user waits for, such as discovery.

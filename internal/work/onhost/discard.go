@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -12,6 +13,7 @@ import (
 	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/run"
+	"github.com/pgleap/pgleap/internal/switchover"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
@@ -21,6 +23,9 @@ import (
 func (w *Worker) Discard(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
 	files, err := w.files(plan)
 	if err != nil {
+		return step.Done{}, err
+	}
+	if err := w.endSwitchovers(ctx, plan); err != nil {
 		return step.Done{}, err
 	}
 	for _, program := range []string{"pg_basebackup", "pg_upgrade"} {
@@ -49,6 +54,32 @@ func (w *Worker) Discard(ctx context.Context, plan upgrade.Plan) (step.Done, err
 		_ = os.Remove(dir) // unless somebody uses it by now
 	}
 	return w.info(ctx, "the target is removed and the source is as it was before the upgrade"), nil
+}
+
+// endSwitchovers ends what an attempt to switch over may have left in the middle, and refuses to
+// discard a target that clients write to.
+func (w *Worker) endSwitchovers(ctx context.Context, plan upgrade.Plan) error {
+	journals, err := filepath.Glob(filepath.Join(w.dir, "switchovers", fmt.Sprintf("%d-*.journal", plan.Number)))
+	if err != nil {
+		return fmt.Errorf("look for switchovers: %w", err)
+	}
+	for _, path := range journals {
+		journal := switchover.OpenJournal(path, w.now)
+		if state, err := journal.Read(); err != nil || state.Stage == switchover.StageNone {
+			return err
+		}
+		outcome, err := switchover.Recover(ctx, w.switchoverConfig(plan, journal))
+		if err != nil {
+			return err
+		}
+		if outcome.Switched {
+			return &upgrade.Refused{
+				Reason: fmt.Sprintf("upgrade %d has switched over: clients write to %s", plan.Number, plan.Target),
+				Remedy: "nothing is removed; what the upgrade left behind is told in docs/operations.md",
+			}
+		}
+	}
+	return nil
 }
 
 func (w *Worker) discardTarget(ctx context.Context, plan upgrade.Plan, files files) error {

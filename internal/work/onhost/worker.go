@@ -88,7 +88,8 @@ func atBorder(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled) {
+	// The cause tells the user's cancel from the end of this agent, after which the step goes on.
+	if temporal.IsCanceledError(context.Cause(ctx)) {
 		return temporal.NewCanceledError()
 	}
 	if refused, ok := errors.AsType[*upgrade.Refused](err); ok {

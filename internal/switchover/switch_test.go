@@ -1,0 +1,271 @@
+package switchover
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/pgtest"
+	"github.com/pgleap/pgleap/internal/postgres"
+)
+
+// TestSwitchUnderLoad: clients write through the endpoint all the time. Every entry that was
+// acknowledged is on the target once, no client sees an error, and both sides were alike when they
+// stood still.
+func TestSwitchUnderLoad(t *testing.T) {
+	t.Parallel()
+	b := lay(t)
+	w := b.write(t)
+	w.awaitMore(t, 200)
+	var steps []string
+	config := b.config(t)
+	config.OnStep = func(step string) { steps = append(steps, step) }
+	outcome, err := Run(t.Context(), config)
+	must(t, "switch over", err)
+	if !outcome.Switched {
+		t.Fatalf("it did not switch: %s", outcome.Reason)
+	}
+	t.Logf("pause %s: %v", outcome.Pause, outcome.Steps)
+	want := []string{"ready", "pause", "fence", "drain", "sequences", "proof", "snapshots", "commit", "turn", "move", "resume"}
+	if diff := cmp.Diff(want, steps); diff != "" {
+		t.Errorf("steps (-want +got):\n%s", diff)
+	}
+	if c := outcome.Comparison; c == nil || c.Tables < 3 || len(c.Different) > 0 || c.Problem != "" || c.Skipped > 0 {
+		t.Errorf("comparison: %+v", c)
+	}
+	w.awaitMore(t, 200)
+	w.stop(t)
+	b.wantStage(t, config.Journal, StageDone)
+	b.wantServing(t, b.target)
+	for _, database := range databases {
+		w.wantOnce(t, b.ours(t, b.target, database), database)
+	}
+}
+
+// writers are clients that make entries through the endpoint.
+type writersOfEntries struct {
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+	mu     sync.Mutex
+	acked  map[string][]string
+	errs   []error
+}
+
+func (b *bed) write(t *testing.T) *writersOfEntries {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	w := &writersOfEntries{cancel: cancel, acked: map[string][]string{}}
+	t.Cleanup(func() { w.stop(t) })
+	for i := range 8 {
+		database := databases[i%len(databases)]
+		client := b.bouncer.Connect(t, "app", database)
+		w.done.Go(func() {
+			for n := 0; sleep(ctx, 5*time.Millisecond) == nil; n++ {
+				ref := fmt.Sprintf("%d-%d", i, n)
+				// Not with ctx: ending the load must not leave a write of unknown outcome.
+				_, err := client.Exec(context.WithoutCancel(ctx), "INSERT INTO entry (ref) VALUES ($1)", ref)
+				w.note(database, ref, err)
+				if err != nil {
+					return
+				}
+			}
+		})
+	}
+	return w
+}
+
+func (w *writersOfEntries) note(database, ref string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil {
+		w.errs = append(w.errs, fmt.Errorf("entry %s: %w", ref, err))
+		return
+	}
+	w.acked[database] = append(w.acked[database], ref)
+}
+
+func (w *writersOfEntries) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	count := 0
+	for _, refs := range w.acked {
+		count += len(refs)
+	}
+	return count
+}
+
+func (w *writersOfEntries) awaitMore(t *testing.T, more int) {
+	t.Helper()
+	first := w.count()
+	await(t, "clients to write", func() bool { return w.count() >= first+more })
+}
+
+func (w *writersOfEntries) stop(t *testing.T) {
+	t.Helper()
+	w.cancel()
+	w.done.Wait()
+	for _, err := range w.errs {
+		t.Errorf("a client saw an error: %v", err)
+	}
+	w.errs = nil
+}
+
+// wantOnce wants the acknowledged entries, and no others; ref is unique there.
+func (w *writersOfEntries) wantOnce(t *testing.T, conn *pgx.Conn, database string) {
+	t.Helper()
+	got := refs(t, conn)
+	want := slices.Sorted(slices.Values(w.acked[database]))
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("entries of %s (-acknowledged +stored):\n%s", database, diff)
+	}
+}
+
+func refs(t *testing.T, conn *pgx.Conn) []string {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), "SELECT ref FROM public.entry")
+	must(t, "read entries", err)
+	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	must(t, "read entries", err)
+	slices.Sort(all)
+	return all
+}
+
+// TestSequencesAreExact sets every kind of sequence to where it stands on the source, also one that
+// moves when the pause has begun.
+func TestSequencesAreExact(t *testing.T) {
+	t.Parallel()
+	b := lay(t,
+		`CREATE SEQUENCE ascending CACHE 20`,
+		`CREATE SEQUENCE descending INCREMENT -3 MINVALUE -1000 START -1`,
+		`CREATE SEQUENCE small AS smallint MAXVALUE 32767`,
+		`CREATE SEQUENCE untouched START 77`,
+		`CREATE SEQUENCE set_back`,
+		`CREATE UNLOGGED TABLE scratch (id serial)`,
+		`CREATE SCHEMA "Odd ""schema"""`, `CREATE SEQUENCE "Odd ""schema"""."it's \ odd"`,
+		`GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO app`)
+	b.source.Exec(t, "app",
+		`SELECT nextval('ascending') FROM generate_series(1, 1234)`,
+		`SELECT nextval('descending') FROM generate_series(1, 5)`,
+		`SELECT setval('small', 32767)`,
+		`SELECT setval('set_back', 100, false)`,
+		`SELECT nextval('scratch_id_seq')`,
+		`SELECT setval('"Odd ""schema"""."it''s \ odd"', 9223372036854775807)`)
+	client := b.bouncer.Connect(t, "app", "app")
+	config := b.config(t)
+	config.OnStep = func(step string) {
+		if step == "pause" {
+			_, err := client.Exec(t.Context(), `SELECT nextval('descending'), nextval('entry_id_seq')`)
+			must(t, "move sequences", err)
+		}
+	}
+	outcome, err := Run(t.Context(), config)
+	must(t, "switch over", err)
+	if !outcome.Switched {
+		t.Fatalf("it did not switch: %s", outcome.Reason)
+	}
+	source, target := b.ours(t, b.source, "app"), b.ours(t, b.target, "app")
+	names, err := postgres.Sequences(t.Context(), source)
+	must(t, "list sequences", err)
+	want, err := postgres.ReadSequences(t.Context(), source, names)
+	must(t, "read the source's", err)
+	got, err := postgres.ReadSequences(t.Context(), target, names)
+	must(t, "read the target's", err)
+	if diff := cmp.Diff(want, got); diff != "" || len(got) != 8 {
+		t.Errorf("%d sequences (-source +target):\n%s", len(got), diff)
+	}
+}
+
+// TestNobodyGetsRoundTheFence: clients that go around the endpoint reconnect and insert as fast as they
+// can, while the switchover is carried out again and again. Whatever the source has acknowledged
+// to one of them is on the target.
+func TestNobodyGetsRoundTheFence(t *testing.T) {
+	t.Parallel()
+	b := lay(t)
+	s := b.storm(t, 16)
+	source, target := b.ours(t, b.source, "app"), b.ours(t, b.target, "app")
+	for round := range 10 {
+		s.awaitMore(t, 100)
+		config := b.config(t)
+		config.Plan.Options.TerminateDirectClients = true
+		outcome, err := Run(t.Context(), config)
+		must(t, "switch over", err)
+		if !outcome.Switched {
+			t.Fatalf("round %d did not switch: %s", round, outcome.Reason)
+		}
+		acked := s.acknowledged()
+		t.Logf("round %d: %d entries, pause %s: %v", round, len(acked), outcome.Pause, outcome.Steps)
+		onTarget := refs(t, target)
+		for _, ref := range acked {
+			if _, found := slices.BinarySearch(onTarget, ref); !found {
+				t.Errorf("round %d: entry %s was acknowledged, and the target does not have it", round, ref)
+			}
+		}
+		if diff := cmp.Diff(refs(t, source), onTarget); diff != "" {
+			t.Errorf("round %d: entries (-source +target):\n%s", round, diff)
+		}
+		if t.Failed() {
+			return
+		}
+		b.back(t)
+	}
+}
+
+// storm is a number of clients that make a connection for every entry.
+type storm struct {
+	mu    sync.Mutex
+	acked []string
+}
+
+func (b *bed) storm(t *testing.T, clients int) *storm {
+	t.Helper()
+	s := &storm{}
+	ctx, cancel := context.WithCancel(t.Context())
+	var done sync.WaitGroup
+	t.Cleanup(func() { cancel(); done.Wait() })
+	config, err := pgx.ParseConfig(direct(b.source, "app"))
+	must(t, "read address", err)
+	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	for i := range clients {
+		done.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				s.enter(ctx, config, fmt.Sprintf("%d-%d", i, n))
+			}
+		})
+	}
+	return s
+}
+
+func direct(c *pgtest.Cluster, database string) string {
+	return fmt.Sprintf("host=127.0.0.1 port=%d user=direct dbname=%s sslmode=disable", c.Port, database)
+}
+
+func (s *storm) enter(ctx context.Context, config *pgx.ConnConfig, ref string) {
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return // shut out by the fence, or terminated
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it may be terminated
+	if _, err := conn.Exec(ctx, "INSERT INTO entry (ref) VALUES ($1)", ref); err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.acked = append(s.acked, ref)
+	}
+}
+
+func (s *storm) acknowledged() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.acked)
+}
+
+func (s *storm) awaitMore(t *testing.T, more int) {
+	t.Helper()
+	first := len(s.acknowledged())
+	await(t, "direct clients to write", func() bool { return len(s.acknowledged()) >= first+more })
+}

@@ -1,0 +1,297 @@
+package switchover
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// TestNotSwitching covers everything after which clients go on at the source, on one instance: each
+// test leaves it as it found it.
+func TestNotSwitching(t *testing.T) {
+	t.Parallel()
+	b := lay(t)
+	t.Run("refused", func(t *testing.T) { refusals(t, b) })
+	t.Run("deadline", func(t *testing.T) { deadline(t, b) })
+	t.Run("interrupted", func(t *testing.T) { interrupts(t, b) })
+	t.Run("fence is still under way", func(t *testing.T) { fenceUnderWay(t, b) })
+	t.Run("journal is out of reach", func(t *testing.T) { noJournal(t, b) })
+	t.Run("and then it switches", func(t *testing.T) {
+		outcome, err := Run(t.Context(), b.config(t))
+		must(t, "switch over", err)
+		if !outcome.Switched {
+			t.Fatalf("it did not switch: %s", outcome.Reason)
+		}
+		b.wantServing(t, b.target)
+	})
+}
+
+// refusals are told while nobody waits.
+func refusals(t *testing.T, b *bed) {
+	both := func(t *testing.T, database, sql string) {
+		b.source.Exec(t, database, sql)
+		b.target.Exec(t, database, sql)
+	}
+	session := func(t *testing.T, dsn string) func() {
+		conn, err := pgconn.Connect(t.Context(), dsn)
+		must(t, "connect", err)
+		return func() { must(t, "disconnect", conn.Close(context.WithoutCancel(t.Context()))) }
+	}
+	transaction := func(t *testing.T) func() {
+		client := b.bouncer.Connect(t, "app", "app")
+		tx, err := client.Begin(t.Context())
+		must(t, "begin", err)
+		_, err = tx.Exec(t.Context(), "SELECT 1")
+		must(t, "stay in the transaction", err)
+		return func() { must(t, "roll back", tx.Rollback(context.WithoutCancel(t.Context()))) }
+	}
+	for _, c := range []struct {
+		name    string
+		violate func(t *testing.T) (mend func())
+		want    []string
+	}{
+		{
+			"a session goes around the endpoint",
+			func(t *testing.T) func() { return session(t, b.source.DSN("app")) },
+			[]string{"1 sessions do not come through the endpoint", "user postgres, database app", "--terminate-direct-clients"},
+		},
+		{
+			"a walsender of a database takes SQL too",
+			func(t *testing.T) func() { return session(t, b.source.DSN("app")+"&replication=database") },
+			[]string{"1 sessions do not come through the endpoint", "user postgres, database app"},
+		},
+		{
+			"a transaction is old", transaction,
+			[]string{"a transaction has been open for", "longer than 1s", "let it end or terminate it"},
+		},
+		{
+			"a transaction is prepared",
+			func(t *testing.T) func() {
+				b.source.Exec(t, "app", "BEGIN", "INSERT INTO entry (ref) VALUES ('prepared')", "PREPARE TRANSACTION 'x'")
+				return func() { b.source.Exec(t, "app", "ROLLBACK PREPARED 'x'") }
+			},
+			[]string{"1 prepared transactions are open on the source"},
+		},
+		{
+			"a table is on the source only",
+			func(t *testing.T) func() {
+				b.source.Exec(t, "shop", "CREATE TABLE late (id int PRIMARY KEY)")
+				return func() { b.source.Exec(t, "shop", "DROP TABLE late") }
+			},
+			[]string{"(schema) changed since the upgrade began", "only on the source", "column public.late.id integer not null", "make the same change on the target"},
+		},
+		{
+			"a table is on both sides and not replicated",
+			func(t *testing.T) func() {
+				both(t, "shop", "CREATE TABLE late (id int PRIMARY KEY)")
+				return func() { both(t, "shop", "DROP TABLE late") }
+			},
+			[]string{"1 tables of database shop are not replicated: public.late", "REFRESH PUBLICATION"},
+		},
+		{
+			"a sequence has another step",
+			func(t *testing.T) func() {
+				b.source.Exec(t, "app", "ALTER SEQUENCE entry_id_seq INCREMENT 7")
+				return func() { b.source.Exec(t, "app", "ALTER SEQUENCE entry_id_seq INCREMENT 1") }
+			},
+			[]string{"(schema) changed", "sequence public.entry_id_seq as bigint start 1 by 7"},
+		},
+		{
+			"a role has another password",
+			func(t *testing.T) func() {
+				b.source.Exec(t, "postgres", "ALTER ROLE app PASSWORD 'changed'")
+				return func() { b.source.Exec(t, "postgres", "ALTER ROLE app PASSWORD NULL") }
+			},
+			[]string{"(role or database) changed", "role app login"},
+		},
+		{
+			"a subscription is disabled",
+			func(t *testing.T) func() {
+				b.target.Exec(t, "shop", "ALTER SUBSCRIPTION pgleap_forward DISABLE")
+				return func() { b.target.Exec(t, "shop", "ALTER SUBSCRIPTION pgleap_forward ENABLE") }
+			},
+			[]string{"the subscription of database shop is not working"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			mend := c.violate(t)
+			config := b.config(t)
+			config.Plan.Options.SwitchoverTimeout = 2 * time.Second // what may pass is waited for
+			config.OnStep = func(step string) {
+				if !strings.HasPrefix(step, "ready") {
+					t.Errorf("step %q began", step)
+				}
+			}
+			outcome, err := Run(t.Context(), config)
+			mend()
+			must(t, "switch over", err)
+			if outcome.Switched {
+				t.Fatal("it switched")
+			}
+			for _, want := range c.want {
+				if !strings.Contains(outcome.Reason, want) {
+					t.Errorf("reason is %q, want %q in it", outcome.Reason, want)
+				}
+			}
+			b.wantStage(t, config.Journal, StageNone)
+			b.wantServing(t, b.source)
+			b.synchronize(t)
+		})
+	}
+}
+
+// deadline: a transaction that stays open keeps the pause from completing.
+func deadline(t *testing.T, b *bed) {
+	client := b.bouncer.Connect(t, "app", "app")
+	config := b.config(t)
+	config.Plan.Options.SwitchoverTimeout = time.Second
+	var tx pgx.Tx
+	config.OnStep = func(step string) {
+		if step != "pause" {
+			return
+		}
+		var err error
+		tx, err = client.Begin(t.Context())
+		must(t, "begin", err)
+		_, err = tx.Exec(t.Context(), "INSERT INTO entry (ref) VALUES ('open at the deadline')")
+		must(t, "write", err)
+	}
+	outcome, err := Run(t.Context(), config)
+	must(t, "switch over", err)
+	for _, want := range []string{"the switchover was not done within 1s (switchoverTimeout)", "user app in database app", "let these transactions end"} {
+		if !strings.Contains(outcome.Reason, want) {
+			t.Errorf("reason is %q, want %q in it", outcome.Reason, want)
+		}
+	}
+	if outcome.Switched || outcome.Pause < time.Second || outcome.Pause > 10*time.Second {
+		t.Errorf("switched: %v, pause: %s, want an undone one of a second", outcome.Switched, outcome.Pause)
+	}
+	must(t, "commit what was open", tx.Commit(t.Context()))
+	b.wantStage(t, config.Journal, StageUndone)
+	b.wantServing(t, b.source)
+}
+
+// interrupts: a cancel at any step before the commit point undoes everything.
+func interrupts(t *testing.T, b *bed) {
+	for _, at := range []string{"pause", "fence", "drain", "sequences", "proof", "snapshots"} {
+		t.Run(at, func(t *testing.T) {
+			ctx, interrupt := context.WithCancel(t.Context())
+			defer interrupt()
+			config := b.config(t)
+			config.OnStep = func(step string) {
+				if step == at {
+					interrupt()
+				}
+			}
+			outcome, err := Run(ctx, config)
+			must(t, "switch over", err)
+			if outcome.Switched || outcome.Reason != errInterrupted.Error() {
+				t.Errorf("switched: %v, reason: %q", outcome.Switched, outcome.Reason)
+			}
+			b.wantStage(t, config.Journal, StageUndone)
+			b.wantServing(t, b.source)
+		})
+	}
+}
+
+// fenceUnderWay: the server is busy with a fence whose sender has given up. It must not go up after
+// the way back has lifted it.
+func fenceUnderWay(t *testing.T, b *bed) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	config := b.config(t)
+	watch := b.ours(t, b.source, "postgres")
+	released := make(chan error, 1)
+	config.OnStep = func(step string) {
+		if step != "fence" {
+			return
+		}
+		blocker, err := pgx.Connect(t.Context(), b.source.DSN("postgres"))
+		must(t, "connect", err)
+		_, err = blocker.Exec(t.Context(), "BEGIN; ALTER ROLE direct CONNECTION LIMIT 50")
+		must(t, "hold a role", err)
+		go func() {
+			defer blocker.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it is rolled back, and ended
+			if err := awaitCount(watch, 1, sessionSection); err != nil {
+				released <- err
+				return
+			}
+			interrupt()
+			released <- awaitCount(watch, 0, sessionSection) // ended by the way back, not by us
+		}()
+	}
+	outcome, err := Run(ctx, config)
+	must(t, "switch over", err)
+	must(t, "see the fence waiting and ended", <-released)
+	if outcome.Switched || outcome.Reason != errInterrupted.Error() {
+		t.Errorf("switched: %v, reason: %q", outcome.Switched, outcome.Reason)
+	}
+	b.wantStage(t, config.Journal, StageUndone)
+	b.wantServing(t, b.source)
+}
+
+// awaitCount waits until so many sessions of a name wait for a lock.
+func awaitCount(watch *pgx.Conn, want int, application string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for {
+		var count int
+		err := watch.QueryRow(ctx, `
+			SELECT count(*) FROM pg_stat_activity
+			WHERE application_name = $1 AND wait_event_type = 'Lock'`, application).Scan(&count)
+		if err != nil {
+			return fmt.Errorf("count sessions of %s: %w", application, err)
+		}
+		if count == want {
+			return nil
+		}
+		if err := sleep(ctx, time.Millisecond); err != nil {
+			return fmt.Errorf("%d sessions of %s wait, want %d: %w", count, application, want, err)
+		}
+	}
+}
+
+// noJournal: a journal that can be read but no longer written, as on a full disk, must not keep
+// clients waiting.
+func noJournal(t *testing.T, b *bed) {
+	config := b.config(t)
+	path := config.Journal.path
+	config.OnStep = func(step string) {
+		if step == "drain" {
+			full(t, path)
+		}
+	}
+	begun := time.Now()
+	_, err := Run(t.Context(), config)
+	if err == nil {
+		t.Error("it says that all is well, but nothing was written")
+	}
+	if took := time.Since(begun); took > 15*time.Second {
+		t.Errorf("clients waited up to %s", took)
+	}
+	b.wantServing(t, b.source)
+	b.wantStage(t, config.Journal, StageIntent) // whoever finds it undoes what is undone
+	refill(t, path)
+	_, err = Recover(t.Context(), config)
+	must(t, "recover", err)
+	b.wantStage(t, config.Journal, StageUndone)
+	b.wantServing(t, b.source)
+}
+
+// full makes a journal one that can be read but not written: it is not written through a link.
+func full(t *testing.T, path string) {
+	t.Helper()
+	must(t, "rename", os.Rename(path, path+".real"))
+	must(t, "link", os.Symlink(path+".real", path))
+}
+
+func refill(t *testing.T, path string) {
+	t.Helper()
+	must(t, "rename", os.Rename(path+".real", path))
+}
