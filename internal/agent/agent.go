@@ -47,7 +47,7 @@ func (a *Agent) Start(ctx context.Context, temporal client.Client) (stop func(),
 			a.config.Log.ErrorContext(ctx, "a switchover that was left in the middle could not be ended", "error", err)
 		}
 	}()
-	go a.worker.KeepUsersFresh(ctx)
+	go a.worker.KeepEndpoints(ctx)
 	worker := durable.NewWorker(temporal, durable.HostQueue(a.config.HostID))
 	a.worker.Register(worker)
 	if err := worker.Start(); err != nil {

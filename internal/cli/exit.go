@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -101,6 +102,8 @@ func complain(cmd *cobra.Command, err error, code int) {
 	reason, remedy := err.Error(), ""
 	if e, ok := errors.AsType[*Error](err); ok {
 		remedy = e.Remedy
+	} else if strings.HasPrefix(reason, "required flag") { // cobra's own
+		remedy = cmd.CommandPath() + " --help"
 	}
 	out := cmd.ErrOrStderr()
 	if format := cmd.Flags().Lookup("output"); format != nil && format.Value.String() == formatJSON {

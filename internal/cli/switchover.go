@@ -128,8 +128,9 @@ func notAchieved(verb string, t upgrade.Task) error {
 	if t.Status.Ended() {
 		return failed(t)
 	}
-	return &Error{
-		Code: ExitFailed, Reason: fmt.Sprintf("upgrade %d did not switch over", t.Number),
-		Remedy: "do what the reason says, then switch again",
+	reason := fmt.Sprintf("upgrade %d did not switch over", t.Number)
+	if t.Switchover != nil && t.Switchover.Reason != "" {
+		reason += ": " + t.Switchover.Reason
 	}
+	return &Error{Code: ExitFailed, Reason: reason, Remedy: "do what the reason says, then switch again"}
 }

@@ -5,6 +5,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -20,8 +21,9 @@ import (
 
 // Server is the configuration of a server.
 type Server struct {
-	// StateDir holds all that the server keeps.
-	StateDir string `yaml:"state_dir"`
+	// StateDir holds all that the server keeps. The command line must find it too, so it is given by
+	// --state-dir or PGLEAP_STATE_DIR alone.
+	StateDir string `yaml:"-"`
 	// Listen is the API's address; its host must be a loopback address.
 	Listen string `yaml:"listen"`
 	// Catalog is the record's URL; empty: an SQLite file in StateDir.
@@ -51,7 +53,7 @@ func Load(path string, stateDir string) (Server, error) {
 		defer f.Close() //nolint:errcheck // it was only read
 		decoder := yaml.NewDecoder(f)
 		decoder.KnownFields(true)
-		if err := decoder.Decode(&c); err != nil {
+		if err := decoder.Decode(&c); err != nil && !errors.Is(err, io.EOF) { // an empty file
 			return c, fmt.Errorf("read configuration %s: %w", path, err)
 		}
 	}

@@ -35,17 +35,43 @@ func (c *Control) plan(ctx context.Context, req UpgradeRequest) (upgrade.Plan, e
 	if err := c.refuseWhileRunning(ctx, req.Instance, upgrade.TaskUpgrade); err != nil {
 		return upgrade.Plan{}, err
 	}
-	var target upgrade.Cluster
-	args := step.ChooseTargetArgs{
-		Source: instance.Cluster, Major: req.Target, Pgdata: req.TargetPgdata, Port: req.TargetPort,
-	}
-	if err := c.ask(ctx, instance.Cluster.Host, step.ChooseTarget, args, &target); err != nil {
+	source, err := c.inspect(ctx, instance)
+	if err != nil {
 		return upgrade.Plan{}, err
 	}
+	var target upgrade.Cluster
+	args := step.ChooseTargetArgs{Source: source, Major: req.Target, Pgdata: req.TargetPgdata, Port: req.TargetPort}
+	if err := c.ask(ctx, source.Host, step.ChooseTarget, args, &target); err != nil {
+		return upgrade.Plan{}, err
+	}
+	if instance.Endpoint.Driver != "" {
+		check := step.CheckEndpointArgs{Endpoint: instance.Endpoint, Cluster: source}
+		if err := c.ask(ctx, source.Host, step.CheckEndpoint, check, nil); err != nil {
+			return upgrade.Plan{}, err
+		}
+	}
 	return upgrade.Plan{
-		Instance: instance.ID, Mode: req.Mode, Source: instance.Cluster, Target: target,
+		Instance: instance.ID, Mode: req.Mode, Source: source, Target: target,
 		Endpoint: instance.Endpoint, Options: req.Options,
 	}, nil
+}
+
+// inspect asks the instance's cluster who it is now: it may be down, have a newer minor version or
+// another port, or be another cluster in the same place.
+func (c *Control) inspect(ctx context.Context, instance upgrade.Instance) (upgrade.Cluster, error) {
+	var now upgrade.Cluster
+	known := instance.Cluster
+	args := step.InspectArgs{Pgdata: known.Pgdata, Superuser: known.Superuser}
+	if err := c.ask(ctx, known.Host, step.Inspect, args, &now); err != nil {
+		return now, err
+	}
+	if now.SystemIdentifier != known.SystemIdentifier {
+		return now, &upgrade.Refused{
+			Reason: fmt.Sprintf("the cluster in %s is not the one that was added as instance %s: its system identifier differs", known.Pgdata, instance.ID),
+			Remedy: "remove the instance and add it again, if that is the cluster you mean",
+		}
+	}
+	return now, nil
 }
 
 // validate checks what can be checked without looking anything up, and fills in the defaults.

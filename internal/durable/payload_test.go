@@ -53,7 +53,7 @@ func TestDataConverterEncryptsAndReadsBack(t *testing.T) {
 				got = p
 			case []byte:
 				var b []byte
-				if err = dc.FromPayload(payload, &b); !bytes.Equal(b, []byte(secret)) {
+				if err := dc.FromPayload(payload, &b); err != nil || !bytes.Equal(b, []byte(secret)) {
 					t.Errorf("read back %q", b)
 				}
 				return

@@ -26,7 +26,8 @@ const readShape = `
 		WHERE c.relpersistence <> 't'
 			AND NOT EXISTS (SELECT FROM members m WHERE m.classid = 'pg_class'::regclass AND m.objid = c.oid)
 	)
-	SELECT format('relation %s (%s%s%s)', name, relkind, relpersistence, relreplident) FROM relations
+	-- A sequence of an unlogged table is unlogged itself only since 15.
+	SELECT format('relation %s (%s%s%s)', name, relkind, CASE WHEN relkind <> 'S' THEN relpersistence END, relreplident) FROM relations
 	UNION ALL
 	SELECT format('column %s.%I %s%s%s%s', r.name, a.attname, format_type(a.atttypid, a.atttypmod),
 		CASE WHEN a.attnotnull THEN ' not null' END, a.attidentity, a.attgenerated)

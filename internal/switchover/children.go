@@ -63,10 +63,10 @@ func parentOf(pid int) int {
 	return parent
 }
 
-// unlisted are the auxiliary processes that pg_stat_activity never shows (the collector until 14, the
-// archiver until 13). The title of a session cannot look like that, whatever its user and database
+// unlisted are the auxiliary processes that pg_stat_activity never shows (the logger, called syslogger from
+// 19 on; the collector until 14; the archiver until 13). The title of a session cannot look like that, whatever its user and database
 // are called: it has the client's address behind them.
-var unlisted = regexp.MustCompile(`: (logger|stats collector|archiver( (archiving|last was|failed on) [0-9A-Za-z.]+)?)\s*$`)
+var unlisted = regexp.MustCompile(`: ((sys)?logger|stats collector|archiver( (archiving|last was|failed on) [0-9A-Za-z.]+)?)\s*$`)
 
 // isUnlistedAuxiliary tells by its process title whether a child is one of them.
 func isUnlistedAuxiliary(pid int) bool {

@@ -1,6 +1,8 @@
 package switchover
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"slices"
 	"testing"
@@ -31,12 +33,19 @@ func TestChildrenOfPostmaster(t *testing.T) {
 			t.Errorf("postmaster is %d, want %d", postmaster, c.Pid())
 		}
 		conn := c.Connect(t, "postgres")
+		var unknown []int
+		t.Cleanup(func() {
+			for _, pid := range unknown {
+				title, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+				t.Errorf("process %d of PostgreSQL %d is unknown: %q", pid, major, bytes.TrimRight(title, "\x00 "))
+			}
+		})
 		await(t, "every process to be listed or known", func() bool {
 			var listed []int
 			must(t, "list", conn.QueryRow(t.Context(), "SELECT array_agg(pid) FROM pg_stat_activity").Scan(&listed))
 			pids, err := children(postmaster)
 			must(t, "list children", err)
-			unknown := slices.DeleteFunc(slices.Clone(pids), func(pid int) bool {
+			unknown = slices.DeleteFunc(slices.Clone(pids), func(pid int) bool {
 				return slices.Contains(listed, pid) || isUnlistedAuxiliary(pid)
 			})
 			return len(unknown) == 0 && slices.Contains(pids, int(conn.PgConn().PID())) && len(pids) > 5
@@ -48,6 +57,7 @@ func TestUnlistedTitles(t *testing.T) {
 	for title, want := range map[string]bool{
 		"postgres: logger":                                         true,
 		"postgres: prod: logger ":                                  true,
+		"postgres: prod: syslogger ":                               true,
 		"postgres: stats collector ":                               true,
 		"postgres: 13/main: archiver":                              true,
 		"postgres: archiver last was 000000010000000000000003":     true,

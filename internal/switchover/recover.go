@@ -60,7 +60,9 @@ func Decide(j *Journal, reason string) (endpoint.Decision, error) {
 		return endpoint.Leave, nil
 	case StageCommitted:
 		return endpoint.RollForward, nil
-	case StageIntent, StageRollingBack:
+	case StageRollingBack:
+		return endpoint.RollBack, nil // it is binding already, and tells the reason
+	case StageIntent:
 	}
 	err = j.RollBack(reason)
 	if wrong, ok := errors.AsType[*WrongStage](err); ok {

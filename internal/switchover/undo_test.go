@@ -49,6 +49,16 @@ func refusals(t *testing.T, b *bed) {
 		must(t, "begin", err)
 		_, err = tx.Exec(t.Context(), "SELECT 1")
 		must(t, "stay in the transaction", err)
+		watch := b.ours(t, b.source, "postgres")
+		await(t, "the transaction to be old", func() bool {
+			var old bool
+			err := watch.QueryRow(t.Context(), `
+				SELECT EXISTS (
+					SELECT FROM pg_stat_activity
+					WHERE usename = 'app' AND xact_start < clock_timestamp() - interval '1.1 s')`).Scan(&old)
+			must(t, "look at transactions", err)
+			return old
+		})
 		return func() { must(t, "roll back", tx.Rollback(context.WithoutCancel(t.Context()))) }
 	}
 	for _, c := range []struct {

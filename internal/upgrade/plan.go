@@ -119,8 +119,8 @@ type Plan struct {
 }
 
 // Workdir is the directory beside the target's pgdata, on the same file system
-// and owned by the cluster's owner, that holds everything an upgrade needs only for a time:
-// the clone, passwords, transcripts and the switchover's journal.
+// and owned by the cluster's owner, that holds what PostgreSQL's programs need for an upgrade only:
+// the clone, the passfile, and the logs of the servers.
 func (p Plan) Workdir() string { return p.Target.Pgdata + ".pgleap" }
 
 // ClonePgdata is the data directory of the physical clone.
@@ -128,11 +128,6 @@ func (p Plan) ClonePgdata() string { return filepath.Join(p.Workdir(), "clone") 
 
 // Passfile is the .pgpass file with the password of pgleap's role.
 func (p Plan) Passfile() string { return filepath.Join(p.Workdir(), "passfile") }
-
-// Transcript is the file that keeps the output of a program run for this upgrade.
-func (p Plan) Transcript(program string) string {
-	return filepath.Join(p.Workdir(), "transcripts", program+".log")
-}
 
 // The names of what pgleap creates in clusters. Each is removed when the upgrade ends.
 const (

@@ -89,7 +89,7 @@ func recovered(w http.ResponseWriter, r *http.Request, log *slog.Logger) {
 	if p == nil {
 		return
 	}
-	if p == http.ErrAbortHandler {
+	if p == http.ErrAbortHandler { //nolint:errorlint // net/http panics with this very value
 		panic(p)
 	}
 	writeError(w, r, log, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))

@@ -57,7 +57,7 @@ func (s *taskStream) VisitStreamTaskResponse(w http.ResponseWriter) error {
 		}
 		if len(message) > 0 {
 			sent = time.Now()
-			if _, err := w.Write(message); err != nil || out.Flush() != nil {
+			if _, err := w.Write(message); err != nil || out.Flush() != nil { //nolint:gosec // JSON as text/event-stream, no page
 				return nil //nolint:nilerr // the client went away
 			}
 		}

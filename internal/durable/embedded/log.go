@@ -66,7 +66,7 @@ func (l logger) write(level slog.Level, msg string, tags []tag.Tag) {
 		return
 	}
 	if ctx := context.Background(); l.slog.Enabled(ctx, level) {
-		l.slog.Log(ctx, level, msg, attrs(tags)...)
+		l.slog.Log(ctx, level, msg, attrs(tags)...) //nolint:sloglint // the message is the engine's
 	}
 }
 

@@ -158,7 +158,7 @@ func awaitNamespace(ctx context.Context, address string, keys *durable.Keys) err
 	if err != nil {
 		return fmt.Errorf("wait for namespace: %w", err)
 	}
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // only asked
 	frontend := workflowservice.NewWorkflowServiceClient(conn)
 	for {
 		_, err := frontend.DescribeNamespace(ctx,

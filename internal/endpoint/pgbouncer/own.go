@@ -200,7 +200,7 @@ func (o Own) configure() (isNew bool, err error) {
 	if path := filepath.Join(o.Dir, fmt.Sprintf(".s.PGSQL.%d", o.ListenPort)); len(path) > 107 { // unix(7)
 		return false, fmt.Errorf("the path of the Unix socket would have more than 107 bytes (%s): choose a shorter directory", path)
 	}
-	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+	if err := os.MkdirAll(o.Dir, 0o755); err != nil { //nolint:gosec // clients reach the socket in it
 		return false, err
 	}
 	if err := o.own(o.Dir); err != nil {

@@ -11,6 +11,9 @@ const (
 	// ChooseTarget decides on the target of an upgrade, and refuses what cannot be.
 	// Argument: ChooseTargetArgs; result: upgrade.Cluster.
 	ChooseTarget = "ChooseTarget"
+	// CheckEndpoint tells whether the endpoint is there and leads to the cluster.
+	// Argument: CheckEndpointArgs; result: Done.
+	CheckEndpoint = "CheckEndpoint"
 	// Fingerprint tells what a report would see now. Argument: upgrade.Plan; result: string.
 	Fingerprint = "Fingerprint"
 )
@@ -89,6 +92,12 @@ type MakeEndpointArgs struct {
 	// Endpoint with Owned set and Listen.Port (0: a free one) makes one; otherwise Console and
 	// Ini tell which PgBouncer to adopt.
 	Endpoint upgrade.Endpoint `json:"endpoint"`
+}
+
+// CheckEndpointArgs names an endpoint and the cluster that it must lead to.
+type CheckEndpointArgs struct {
+	Endpoint upgrade.Endpoint `json:"endpoint"`
+	Cluster  upgrade.Cluster  `json:"cluster"`
 }
 
 // Slot is the logical slot of one database on the source.

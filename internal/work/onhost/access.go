@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 	"time"
 
@@ -41,7 +40,7 @@ func quiet(l postgres.Login) postgres.Login {
 
 // password reads the password of pgleap's role from the passfile, or makes both.
 func password(plan upgrade.Plan, user run.User) (string, error) {
-	content, err := os.ReadFile(plan.Passfile())
+	content, err := user.ReadFile(plan.Passfile())
 	if err == nil {
 		fields := strings.Split(strings.TrimSpace(string(content)), ":")
 		return fields[len(fields)-1], nil
@@ -76,7 +75,7 @@ func ourHBALines() ([]string, error) {
 // setHBABlock puts our lines at the top of a cluster's pg_hba.conf, or takes them out (no lines),
 // and has the server read it.
 func (w *Worker) setHBABlock(ctx context.Context, cluster upgrade.Cluster, user run.User, lines []string) error {
-	text, err := os.ReadFile(cluster.HBAFile)
+	text, err := user.ReadFile(cluster.HBAFile)
 	if err != nil {
 		return fmt.Errorf("read pg_hba.conf: %w", err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -76,7 +75,15 @@ func describeChange(c pgconf.Change) string {
 // translateConf makes one file of the source's configuration, in the words of the target. What
 // ALTER SYSTEM wrote counts more than the files, so it is set last.
 func (w *Worker) translateConf(ctx context.Context, plan upgrade.Plan) (*pgconf.Conf, []pgconf.Change, error) {
-	tree, err := pgconf.LoadTree(plan.Source.ConfigFile, plan.Source.Pgdata)
+	user, err := owner(plan)
+	if err != nil {
+		return nil, nil, err
+	}
+	var tree *pgconf.Tree
+	err = user.Do(func() (err error) { // as its owner: an include may point at a file of somebody else's
+		tree, err = pgconf.LoadTree(plan.Source.ConfigFile, plan.Source.Pgdata)
+		return err
+	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the source's configuration: %w", err)
 	}
@@ -190,7 +197,7 @@ func withhold(conf *pgconf.Conf) (said []string, err error) {
 
 // endReplicationSettings takes out what only replication needed. It holds from the next start on.
 func endReplicationSettings(plan upgrade.Plan, user run.User) error {
-	text, err := os.ReadFile(plan.Target.ConfigFile)
+	text, err := user.ReadFile(plan.Target.ConfigFile)
 	if err != nil {
 		return fmt.Errorf("read the target's configuration: %w", err)
 	}
@@ -203,7 +210,7 @@ func endReplicationSettings(plan upgrade.Plan, user run.User) error {
 
 // carryHBA writes pg_hba.conf and pg_ident.conf, with a way in for pgleap's own role.
 func (w *Worker) carryHBA(plan upgrade.Plan, user run.User) ([]pgconf.Change, error) {
-	text, err := os.ReadFile(plan.Source.HBAFile)
+	text, err := user.ReadFile(plan.Source.HBAFile)
 	if err != nil {
 		return nil, fmt.Errorf("read the source's pg_hba.conf: %w", err)
 	}
@@ -225,7 +232,7 @@ func (w *Worker) carryHBA(plan upgrade.Plan, user run.User) ([]pgconf.Change, er
 	if err := writeOwned(plan.Target.HBAFile, text, user, 0o600); err != nil {
 		return nil, err
 	}
-	ident, err := os.ReadFile(plan.Source.IdentFile)
+	ident, err := user.ReadFile(plan.Source.IdentFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read the source's pg_ident.conf: %w", err)
 	}
@@ -244,7 +251,7 @@ func carryCertificates(plan upgrade.Plan, conf *pgconf.Conf, user run.User) erro
 		if file == "" || filepath.IsAbs(file) || filepath.Base(file) != file {
 			continue
 		}
-		content, err := os.ReadFile(filepath.Join(plan.Source.Pgdata, file))
+		content, err := user.ReadFile(filepath.Join(plan.Source.Pgdata, file))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -59,14 +58,17 @@ func (w *Worker) Discard(ctx context.Context, plan upgrade.Plan) (step.Done, err
 // endSwitchovers ends what an attempt to switch over may have left in the middle, and refuses to
 // discard a target that clients write to.
 func (w *Worker) endSwitchovers(ctx context.Context, plan upgrade.Plan) error {
-	journals, err := filepath.Glob(filepath.Join(w.dir, "switchovers", fmt.Sprintf("%d-*.journal", plan.Number)))
+	journals, err := w.journals(taskName(plan))
 	if err != nil {
-		return fmt.Errorf("look for switchovers: %w", err)
+		return err
 	}
-	for _, path := range journals {
-		journal := switchover.OpenJournal(path, w.now)
-		if state, err := journal.Read(); err != nil || state.Stage == switchover.StageNone {
+	for _, journal := range journals {
+		state, err := journal.Read()
+		if err != nil {
 			return err
+		}
+		if state.Stage == switchover.StageNone {
+			continue
 		}
 		outcome, err := switchover.Recover(ctx, w.switchoverConfig(plan, journal))
 		if err != nil {

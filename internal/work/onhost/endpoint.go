@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pgleap/pgleap/internal/endpoint"
 	"github.com/pgleap/pgleap/internal/endpoint/pgbouncer"
+	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
@@ -18,7 +22,7 @@ func (w *Worker) MakeEndpoint(ctx context.Context, args step.MakeEndpointArgs) (
 	if args.Endpoint.Owned {
 		return w.ownEndpoint(ctx, args)
 	}
-	return adoptEndpoint(ctx, args)
+	return w.adoptEndpoint(ctx, args)
 }
 
 // RemoveEndpoint stops an owned PgBouncer. One that was adopted is its user's.
@@ -26,13 +30,16 @@ func (w *Worker) RemoveEndpoint(ctx context.Context, e upgrade.Endpoint) (step.D
 	if !e.Owned {
 		return step.Done{}, nil
 	}
+	if err := w.forgetEndpoint(e); err != nil { // first: what is remembered is kept running
+		return step.Done{}, err
+	}
 	if err := (pgbouncer.Own{Dir: e.Dir, ListenPort: e.Listen.Port}).Stop(ctx); err != nil {
 		return step.Done{}, err
 	}
 	if err := os.RemoveAll(e.Dir); err != nil {
 		return step.Done{}, fmt.Errorf("remove PgBouncer's directory: %w", err)
 	}
-	return step.Done{}, w.forgetEndpoint(e)
+	return step.Done{}, nil
 }
 
 // driver drives the endpoint of an instance whose clusters are, or will be, these.
@@ -71,6 +78,13 @@ func (w *Worker) ownEndpoint(ctx context.Context, args step.MakeEndpointArgs) (u
 	if err != nil {
 		return e, err
 	}
+	if known, err := w.runningEndpoint(ctx, args, dir); known.Driver != "" || err != nil {
+		return known, err
+	}
+	target, err := w.pooledAddress(ctx, args.Cluster)
+	if err != nil {
+		return e, err
+	}
 	port, err := listenPort(args.Endpoint.Listen.Port)
 	if err != nil {
 		return e, err
@@ -82,8 +96,7 @@ func (w *Worker) ownEndpoint(ctx context.Context, args step.MakeEndpointArgs) (u
 	own := pgbouncer.Own{
 		Dir: dir, UID: user.UID, GID: user.GID, Binary: binary, Starter: starter{w.runner, user},
 		ListenAddress: "127.0.0.1", ListenPort: port,
-		Target:   endpoint.Address{Host: w.host.Login(args.Cluster, "postgres").Address.Host, Port: args.Cluster.Port},
-		AuthType: auth, DefaultPoolSize: args.Endpoint.PoolSize,
+		Target: target, AuthType: auth, DefaultPoolSize: args.Endpoint.PoolSize,
 	}
 	if err := own.Start(ctx); err != nil {
 		return e, err
@@ -99,6 +112,47 @@ func (w *Worker) ownEndpoint(ctx context.Context, args step.MakeEndpointArgs) (u
 		Ini: own.Adopt().Ini, Dir: dir, AuthType: auth, PoolSize: args.Endpoint.PoolSize,
 	}
 	return e, w.rememberEndpoint(args.Cluster, e)
+}
+
+// runningEndpoint is the PgBouncer that was left running when an instance of this name was removed.
+// It is taken again if it leads to the cluster.
+func (w *Worker) runningEndpoint(ctx context.Context, args step.MakeEndpointArgs, dir string) (upgrade.Endpoint, error) {
+	var known pooled
+	found, err := files{dir: w.pooledDir()}.read(note(filepath.Base(w.pooledFile(upgrade.Endpoint{Dir: dir}))), &known)
+	if err != nil || !found {
+		return upgrade.Endpoint{}, err
+	}
+	status, err := pgbouncer.Own{Dir: dir, ListenPort: known.Endpoint.Listen.Port}.Status(ctx)
+	if err != nil || !status.Running {
+		return upgrade.Endpoint{}, err
+	}
+	_, err = w.CheckEndpoint(ctx, step.CheckEndpointArgs{Endpoint: known.Endpoint, Cluster: args.Cluster})
+	if err != nil {
+		return upgrade.Endpoint{}, fmt.Errorf("a PgBouncer of an earlier instance %s runs in %s: %w", args.Instance, dir, err)
+	}
+	return known.Endpoint, w.rememberEndpoint(args.Cluster, known.Endpoint)
+}
+
+// pooledAddress is where a PgBouncer reaches the cluster as any role: by TCP if the cluster listens
+// there, since over a socket Debian's pg_hba.conf wants every role's own operating system user.
+func (w *Worker) pooledAddress(ctx context.Context, cluster upgrade.Cluster) (endpoint.Address, error) {
+	address := endpoint.Address{Host: "127.0.0.1", Port: cluster.Port}
+	var listens string
+	err := with(ctx, w.host.Login(cluster, "postgres"), func(conn *pgx.Conn) error {
+		settings, err := postgres.ReadSettings(ctx, conn)
+		listens = settings.Text("listen_addresses")
+		return err
+	})
+	for name := range strings.SplitSeq(listens, ",") {
+		switch strings.TrimSpace(name) {
+		case "*", "localhost", "127.0.0.1", "0.0.0.0":
+			return address, err
+		}
+	}
+	if cluster.SocketDir != "" {
+		address.Host = cluster.SocketDir
+	}
+	return address, err
 }
 
 // endpointDir makes the directory of an instance's PgBouncer, which the cluster's owner must reach.
@@ -138,25 +192,34 @@ func (s starter) Start(ctx context.Context, path string, args []string) error {
 }
 
 // adoptEndpoint looks whether a PgBouncer that exists leads to the cluster and could be switched.
-func adoptEndpoint(ctx context.Context, args step.MakeEndpointArgs) (upgrade.Endpoint, error) {
+func (w *Worker) adoptEndpoint(ctx context.Context, args step.MakeEndpointArgs) (upgrade.Endpoint, error) {
 	e := args.Endpoint
 	e.Driver = upgrade.PgBouncer
-	d := driver(e, args.Cluster)
-	if err := d.Check(ctx); err != nil {
-		return e, &upgrade.Refused{Reason: err.Error()}
-	}
-	state, err := d.Describe(ctx)
-	if err != nil {
+	if _, err := w.CheckEndpoint(ctx, step.CheckEndpointArgs{Endpoint: e, Cluster: args.Cluster}); err != nil {
 		return e, err
-	}
-	if len(state.Databases) == 0 {
-		return e, &upgrade.Refused{
-			Reason: "no database of this PgBouncer leads to " + args.Cluster.String(),
-			Remedy: "add the databases to its configuration, or let pgleap run a PgBouncer of its own (--pgbouncer own)",
-		}
 	}
 	if e.Listen.Port == 0 {
 		e.Listen = upgrade.Address{Host: "127.0.0.1", Port: e.Console.Port}
 	}
 	return e, nil
+}
+
+// CheckEndpoint refuses an endpoint that is down, that could not be switched, or that does not lead
+// to the cluster.
+func (w *Worker) CheckEndpoint(ctx context.Context, args step.CheckEndpointArgs) (step.Done, error) {
+	d := driver(args.Endpoint, args.Cluster)
+	if err := d.Check(ctx); err != nil {
+		return step.Done{}, &upgrade.Refused{Reason: err.Error()}
+	}
+	state, err := d.Describe(ctx)
+	if err != nil {
+		return step.Done{}, &upgrade.Refused{Reason: err.Error()}
+	}
+	if len(state.Databases) == 0 {
+		return step.Done{}, &upgrade.Refused{
+			Reason: "no database of this PgBouncer leads to " + args.Cluster.String(),
+			Remedy: "add the databases to its configuration, or let pgleap run a PgBouncer of its own (--pgbouncer own)",
+		}
+	}
+	return step.Done{}, nil
 }

@@ -20,11 +20,17 @@ import (
 type files struct{ dir string }
 
 func (w *Worker) files(plan upgrade.Plan) (files, error) {
-	f := files{dir: filepath.Join(w.dir, "upgrades", strconv.FormatInt(plan.Number, 10))}
+	f := files{dir: filepath.Join(w.dir, "upgrades", taskName(plan))}
 	if err := os.MkdirAll(filepath.Join(f.dir, "transcripts"), 0o700); err != nil {
 		return f, fmt.Errorf("make the agent's directory: %w", err)
 	}
 	return f, nil
+}
+
+// taskName names an upgrade in the agent's directory. The number is for people; the UUID keeps it
+// apart from one of the same number in a record that was lost since.
+func taskName(plan upgrade.Plan) string {
+	return strconv.FormatInt(plan.Number, 10) + "-" + plan.ID
 }
 
 func (f files) transcript(program string) string {

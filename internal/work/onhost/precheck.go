@@ -107,7 +107,7 @@ func freeSpace(dir string) (precheck.Space, error) {
 	if err := syscall.Statfs(dir, &stat); err != nil {
 		return precheck.Space{}, fmt.Errorf("measure the file system of %s: %w", dir, err)
 	}
-	space := precheck.Space{Bytes: int64(stat.Bavail) * int64(stat.Bsize)} //nolint:gosec // no disk has 2^63 bytes
+	space := precheck.Space{Bytes: int64(stat.Bavail) * stat.Bsize} //nolint:gosec // no disk has 2^63 bytes
 	if stat.Files > 0 {
 		space.Inodes = max(1, int64(stat.Ffree)) //nolint:gosec // nor inodes
 	}

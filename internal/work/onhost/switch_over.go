@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"regexp"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/endpoint"
@@ -22,10 +21,11 @@ const compareLimit = 30 * time.Second
 
 // SwitchOver carries out one attempt to switch over, or ends one that a crash left in the middle.
 func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgrade.Switchover, error) {
-	journal, err := w.journal(args.Plan.Number, args.Attempt)
+	path, err := w.journalPath(args)
 	if err != nil {
 		return upgrade.Switchover{}, err
 	}
+	journal := switchover.OpenJournal(path, w.now)
 	config := w.switchoverConfig(args.Plan, journal)
 	config.OnStep = func(name string) { progressOf(ctx).text(name) }
 	state, err := journal.Read()
@@ -36,7 +36,7 @@ func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgr
 		return switchover.Recover(context.WithoutCancel(ctx), config)
 	}
 	config.StartGuard = func(ctx context.Context, deadline time.Time) (*endpoint.Guard, error) {
-		return w.startGuard(ctx, args, deadline)
+		return w.startGuard(ctx, args.Plan, path, deadline)
 	}
 	config.Compare = func(ctx context.Context, pairs []verify.Pair) upgrade.Comparison {
 		return verify.Counts(ctx, pairs, compareLimit)
@@ -51,32 +51,37 @@ func (w *Worker) switchoverConfig(plan upgrade.Plan, journal *switchover.Journal
 	}
 }
 
-// journal is where an attempt keeps its record: in the agent's own directory.
-func (w *Worker) journal(number int64, attempt int) (*switchover.Journal, error) {
-	dir := filepath.Join(w.dir, "switchovers")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the agent's directory: %w", err)
+// journalPath is where an attempt keeps its record: in the agent's own directory.
+func (w *Worker) journalPath(args step.SwitchOverArgs) (string, error) {
+	if err := os.MkdirAll(w.journalDir(), 0o700); err != nil {
+		return "", fmt.Errorf("make the agent's directory: %w", err)
 	}
-	return switchover.OpenJournal(filepath.Join(dir, fmt.Sprintf("%d-%d.journal", number, attempt)), w.now), nil
+	return filepath.Join(w.journalDir(), fmt.Sprintf("%s-%d.journal", taskName(args.Plan), args.Attempt)), nil
 }
 
-var journalName = regexp.MustCompile(`^\d+-\d+\.journal$`)
+func (w *Worker) journalDir() string { return filepath.Join(w.dir, "switchovers") }
+
+// journals lists the journals of an upgrade, or of all.
+func (w *Worker) journals(name string) ([]*switchover.Journal, error) {
+	paths, err := filepath.Glob(filepath.Join(w.journalDir(), name+"-*.journal"))
+	if err != nil {
+		return nil, fmt.Errorf("look for switchovers: %w", err)
+	}
+	journals := make([]*switchover.Journal, len(paths))
+	for i, path := range paths {
+		journals[i] = switchover.OpenJournal(path, w.now)
+	}
+	return journals, nil
+}
 
 // RecoverSwitchovers ends what switchovers a crash left in the middle. It is the first thing that
 // an agent does: clients may be waiting.
 func (w *Worker) RecoverSwitchovers(ctx context.Context) error {
-	entries, err := os.ReadDir(filepath.Join(w.dir, "switchovers"))
-	if os.IsNotExist(err) {
-		return nil
-	}
+	journals, err := w.journals("*")
 	if err != nil {
-		return fmt.Errorf("look for switchovers: %w", err)
+		return err
 	}
-	for _, entry := range entries {
-		if !journalName.MatchString(entry.Name()) {
-			continue
-		}
-		journal := switchover.OpenJournal(filepath.Join(w.dir, "switchovers", entry.Name()), w.now)
+	for _, journal := range journals {
 		state, err := journal.Read()
 		if err != nil {
 			return err
@@ -84,8 +89,9 @@ func (w *Worker) RecoverSwitchovers(ctx context.Context) error {
 		if state.Stage == switchover.StageNone || state.Stage.Ended() {
 			continue
 		}
-		w.log.WarnContext(ctx, "a switchover was left in the middle; it is ended now", "journal", entry.Name(), "stage", string(state.Stage))
-		if _, err := switchover.Recover(ctx, w.switchoverConfig(state.Intent.Plan, journal)); err != nil {
+		plan := state.Intent.Plan
+		w.log.WarnContext(ctx, "a switchover was left in the middle; it is ended now", "task", plan.Number, "stage", string(state.Stage))
+		if _, err := switchover.Recover(ctx, w.switchoverConfig(plan, journal)); err != nil {
 			return err
 		}
 	}
@@ -95,7 +101,7 @@ func (w *Worker) RecoverSwitchovers(ctx context.Context) error {
 // startGuard starts a process of our own program that outlives this one, and waits until it stands.
 // It holds the reading end of a pipe; the writing end, which no other process inherits, closes when
 // we die.
-func (w *Worker) startGuard(ctx context.Context, args step.SwitchOverArgs, deadline time.Time) (*endpoint.Guard, error) {
+func (w *Worker) startGuard(ctx context.Context, plan upgrade.Plan, journal string, deadline time.Time) (*endpoint.Guard, error) {
 	if w.guard.Path == "" {
 		return nil, nil
 	}
@@ -104,11 +110,10 @@ func (w *Worker) startGuard(ctx context.Context, args step.SwitchOverArgs, deadl
 		return nil, fmt.Errorf("make pipe: %w", err)
 	}
 	defer read.Close() //nolint:errcheck // the guard has its own descriptor
-	files, err := w.files(args.Plan)
+	files, err := w.files(plan)
 	if err != nil {
 		return nil, err
 	}
-	journal := filepath.Join(w.dir, "switchovers", fmt.Sprintf("%d-%d.journal", args.Plan.Number, args.Attempt))
 	_, err = w.runner.StartDetached(ctx, run.Command{
 		Path: w.guard.Path, Args: append(append([]string{}, w.guard.Args...), journal),
 		Stdin: read, Transcript: files.transcript("guard"),

@@ -51,6 +51,7 @@ func (w *Worker) Register(r Registry) {
 	register(r, step.ChooseTarget, "", w.host.ChooseTarget)
 	register(r, step.Fingerprint, "", w.Fingerprint)
 	register(r, step.MakeEndpoint, "", w.MakeEndpoint)
+	register(r, step.CheckEndpoint, "", w.CheckEndpoint)
 	register(r, step.RemoveEndpoint, "", w.RemoveEndpoint)
 
 	register(r, step.Precheck, upgrade.PhasePrecheck, w.Precheck)

@@ -68,7 +68,9 @@ var hostActivities = []string{
 // registry notes what is registered.
 type registry map[string]bool
 
-func (r registry) RegisterActivityWithOptions(_ any, options activity.RegisterOptions) { r[options.Name] = true }
+func (r registry) RegisterActivityWithOptions(_ any, options activity.RegisterOptions) {
+	r[options.Name] = true
+}
 
 func TestEveryHostActivityIsRegistered(t *testing.T) {
 	got := registry{}

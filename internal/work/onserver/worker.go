@@ -53,7 +53,7 @@ func (w *Worker) Record(ctx context.Context, args step.RecordArgs) error {
 		}
 	}
 	for _, event := range args.Events {
-		w.log.Log(ctx, levelOf(event.Level), event.Text, "task", args.Number, "phase", string(event.Phase))
+		w.log.Log(ctx, levelOf(event.Level), event.Text, "task", args.Number, "phase", string(event.Phase)) //nolint:sloglint // the message is the event
 	}
 	if args.Switchover != nil {
 		if err := w.catalog.SetSwitchover(ctx, args.Number, *args.Switchover); err != nil {
