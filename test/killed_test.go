@@ -49,7 +49,7 @@ func (s *scene) runs(program string) {
 	s.must(harness.Await(s.ctx, patience, program+" to run", func(context.Context) error {
 		for _, pid := range s.place.Processes(program) {
 			arguments, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-			if len(arguments) > 0 && !bytes.Contains(arguments, []byte("--check")) {
+			if len(arguments) > 0 && !bytes.Contains(arguments, []byte("--check\x00")) {
 				return nil
 			}
 		}

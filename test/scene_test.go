@@ -200,6 +200,11 @@ func (s *scene) succeeds(number int64) upgrade.Task {
 	pause := summary.PauseBetween(task.Switchover.StartedAt, task.Switchover.EndedAt)
 	s.t.Logf("%d transactions, pause %s as the clients saw it, %s from PAUSE to RESUME: %v",
 		len(summary.Samples), pause.Seen().Round(time.Millisecond/10), task.Switchover.Pause.Round(time.Millisecond/10), task.Switchover.Steps)
+	for _, span := range task.Phases {
+		if span.EndedAt != nil {
+			s.t.Logf("%-16s %s", span.Phase, span.EndedAt.Sub(span.StartedAt).Round(100*time.Millisecond))
+		}
+	}
 	target := s.target()
 	verdict := s.prove(target)
 	s.must(harness.VerifyService(s.ctx, verdict, s.instance.Endpoint.Listen.Port, s.source, target, s.to))

@@ -259,7 +259,7 @@ func (s *scene) write(t *testing.T, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := "{\"events\": [\n" + strings.ReplaceAll(strings.Join(lines, ",\n"), machine, "host") + "\n]}\n"
+	text := "{\"events\": [\n" + strings.ReplaceAll(strings.Join(lines, ",\n"), `"`+machine+":", `"host:`) + "\n]}\n"
 	path := filepath.Join("..", "upgrade", "flow", "testdata", name+".history.json")
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)

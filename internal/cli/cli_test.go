@@ -118,7 +118,12 @@ func TestExitCodes(t *testing.T) {
 	s := startServer(t)
 	s.add(t, "orders")
 	s.add(t, "billing")
+	s.add(t, "refused")
+	if err := s.record.EnterPhase(t.Context(), 2, upgrade.PhaseBaseBackup, time.Now()); err != nil {
+		t.Fatal(err)
+	}
 	s.end(t, 2, upgrade.Outcome{Status: upgrade.StatusFailed, Reason: "the disk is full"})
+	s.end(t, 3, upgrade.Outcome{Status: upgrade.StatusFailed, Reason: "a table has no key"})
 	for _, test := range []struct {
 		args   string
 		code   int
@@ -134,6 +139,7 @@ func TestExitCodes(t *testing.T) {
 		{"task show 1", ExitOK, ""},
 		{"task show 2", ExitOK, ""},
 		{"completion bash", ExitOK, ""},
+		{"task show 3 --follow", ExitRefused, "Error: upgrade 3 has ended (failed): a table has no key\nTry: pgleap task show 3\n"},
 		{"task show 2 --follow", ExitFailed, "Error: upgrade 2 has ended (failed): the disk is full\nTry: pgleap task show 2\n"},
 		{"nonsense", ExitRefused, "Error: unknown command \"nonsense\" for \"pgleap\"\n"},
 		{"instance nonsense", ExitRefused, "Error: \"nonsense\" is not a command of \"pgleap instance\"\nTry: pgleap instance --help\n"},
@@ -146,7 +152,7 @@ func TestExitCodes(t *testing.T) {
 		{"instance add --port 5432 --pgbouncer adopt --console x", ExitRefused, "Error: --console: \"x\" is not HOST:PORT or SOCKETDIR:PORT\nTry: pgleap instance add --help\n"},
 		{"instance remove orders", ExitRefused, "Error: upgrade 1 of instance orders is running\nTry: wait until it has ended, or abandon it: pgleap switchover orders cancel\n"},
 		{"precheck nosuch --to 17", ExitRefused, "Error: instance nosuch does not exist\nTry: list the instances with `pgleap instance list`\n"},
-		{"precheck orders", ExitRefused, "Error: required flag(s) \"to\" not set\n"},
+		{"precheck orders", ExitRefused, "Error: required flag(s) \"to\" not set\nTry: pgleap precheck --help\n"},
 		{"upgrade billing --to 15", ExitRefused, "Error: instance billing runs PostgreSQL 15.12: it cannot be upgraded to 15\nTry: choose a major version above 15\n"},
 		{"upgrade billing --to 17 --mode in-place", ExitRefused, "Error: mode \"in-place\" is not available yet\nTry: choose \"zero-downtime\"\n"},
 		{"upgrade billing --to 17 --switchover-timeout 1s", ExitRefused, "Error: switchoverTimeout 1s: choose between 10s and 1h0m0s\n"},

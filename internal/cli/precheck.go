@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -70,5 +71,15 @@ func failed(t upgrade.Task) error {
 		e.Reason += ": " + t.Reason
 	}
 	e.Remedy = fmt.Sprintf("pgleap task show %d", t.Number)
+	if t.Kind == upgrade.TaskUpgrade && t.Status == upgrade.StatusFailed && !begun(t) {
+		e.Code = ExitRefused
+	}
 	return e
+}
+
+// begun tells whether an upgrade came further than its precheck: one that did not changed nothing.
+func begun(t upgrade.Task) bool {
+	return len(t.Phases) == 0 || slices.ContainsFunc(t.Phases, func(p upgrade.PhaseSpan) bool {
+		return p.Phase != upgrade.PhasePrecheck && p.Phase != upgrade.PhaseCleanup
+	})
 }

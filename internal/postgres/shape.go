@@ -81,15 +81,15 @@ func (s Shape) Without(other Shape) []string {
 // readShapeMark sums up the row versions of the catalogs that a shape is read from. It is cheap,
 // and changes with every change of the shape (and with some that are none, such as TRUNCATE).
 const readShapeMark = `
+	WITH relations AS (
+		SELECT oid, xmin FROM pg_class WHERE oid >= 16384 AND relpersistence <> 't'
+	)
 	SELECT concat_ws(' ',
-		(SELECT concat(count(*), '/', sum(c.xmin::text::bigint)) FROM pg_class c
-			WHERE c.oid >= 16384 AND c.relpersistence <> 't'),
-		(SELECT concat(count(*), '/', sum(a.xmin::text::bigint)) FROM pg_attribute a
-			WHERE a.attrelid >= 16384
-				AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = a.attrelid AND c.relpersistence = 't')),
-		(SELECT concat(count(*), '/', sum(q.xmin::text::bigint)) FROM pg_sequence q WHERE q.seqrelid >= 16384),
-		(SELECT concat(count(*), '/', sum(k.xmin::text::bigint)) FROM pg_constraint k WHERE k.oid >= 16384),
-		(SELECT concat(count(*), '/', sum(t.xmin::text::bigint)) FROM pg_trigger t),
+		(SELECT concat(count(*), '/', sum(r.xmin::text::bigint)) FROM relations r),
+		(SELECT concat(count(*), '/', sum(a.xmin::text::bigint)) FROM pg_attribute a JOIN relations r ON r.oid = a.attrelid),
+		(SELECT concat(count(*), '/', sum(q.xmin::text::bigint)) FROM pg_sequence q JOIN relations r ON r.oid = q.seqrelid),
+		(SELECT concat(count(*), '/', sum(k.xmin::text::bigint)) FROM pg_constraint k JOIN relations r ON r.oid = k.conrelid),
+		(SELECT concat(count(*), '/', sum(t.xmin::text::bigint)) FROM pg_trigger t JOIN relations r ON r.oid = t.tgrelid),
 		(SELECT concat(count(*), '/', sum(p.xmin::text::bigint)) FROM pg_proc p WHERE p.oid >= 16384))`
 
 // ReadShapeMark reads the mark of a database's shape: as long as it is the same the shape is too.

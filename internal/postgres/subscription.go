@@ -81,13 +81,20 @@ func ServerMajor(conn *pgx.Conn) upgrade.Major {
 	return upgrade.Major(major)
 }
 
-// SetSubscription enables or disables the subscription of a database of the target.
+// SetSubscription enables or disables the subscription of a database of the target. It does not wait
+// for the disk: clients may be waiting, and a crash that takes it back does no harm, since there is
+// nothing left to replicate by then.
 func SetSubscription(ctx context.Context, conn *pgx.Conn, enabled bool) error {
 	verb := "DISABLE"
 	if enabled {
 		verb = "ENABLE"
 	}
-	_, err := conn.Exec(ctx, "ALTER SUBSCRIPTION "+quoteIdent(upgrade.Subscription)+" "+verb)
+	err := execAll(ctx, conn, []string{
+		"BEGIN",
+		"SET LOCAL synchronous_commit = off",
+		"ALTER SUBSCRIPTION " + quoteIdent(upgrade.Subscription) + " " + verb,
+		"COMMIT",
+	})
 	if err != nil && !IsCode(err, codeUndefinedObject) {
 		return fmt.Errorf("%s subscription in %s: %w", strings.ToLower(verb), conn.Config().Database, err)
 	}

@@ -293,17 +293,21 @@ func allSubscribed(ctx context.Context, db *database) error {
 
 // wait asks until nothing is in the way; when ctx ends it refuses with what was.
 func (s *section) wait(ctx context.Context, ask func(context.Context) (string, error)) error {
+	var last string
 	for {
 		obstacle, err := ask(ctx)
-		if err != nil {
+		switch {
+		case err != nil && ctx.Err() != nil && last != "":
+			return &upgrade.Refused{Reason: last}
+		case err != nil:
 			return err
-		}
-		if obstacle == "" {
+		case obstacle == "":
 			return nil
 		}
+		last = obstacle
 		s.step("ready: waiting: " + obstacle)
 		if sleep(ctx, retryReady) != nil {
-			return &upgrade.Refused{Reason: obstacle}
+			return &upgrade.Refused{Reason: last}
 		}
 	}
 }

@@ -92,10 +92,14 @@ func (s *section) prepare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.Plan.Options.SwitchoverTimeout)
 	defer cancel()
 	s.step("ready")
-	if err := s.open(ctx); err != nil {
-		return err
+	err := s.open(ctx)
+	if err == nil {
+		err = s.ready(ctx)
 	}
-	return s.ready(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("the preparations were not done within %s (switchoverTimeout): %w", s.Plan.Options.SwitchoverTimeout, err)
+	}
+	return err
 }
 
 // standStill is the part of the section before the commit point, under its deadline.

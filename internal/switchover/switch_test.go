@@ -216,7 +216,8 @@ func TestNobodyGetsRoundTheFence(t *testing.T) {
 	}
 }
 
-// storm is a number of clients that make a connection for every entry.
+// storm is a number of clients of which one half makes a connection for every entry, and the other
+// keeps it as long as it can.
 type storm struct {
 	mu    sync.Mutex
 	acked []string
@@ -233,8 +234,8 @@ func (b *bed) storm(t *testing.T, clients int) *storm {
 	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
 	for i := range clients {
 		done.Go(func() {
-			for n := 0; ctx.Err() == nil; n++ {
-				s.enter(ctx, config, fmt.Sprintf("%d-%d", i, n))
+			for n := 0; ctx.Err() == nil; {
+				n = s.enter(ctx, config, i, n)
 			}
 		})
 	}
@@ -245,16 +246,25 @@ func direct(c *pgtest.Cluster, database string) string {
 	return fmt.Sprintf("host=127.0.0.1 port=%d user=direct dbname=%s sslmode=disable", c.Port, database)
 }
 
-func (s *storm) enter(ctx context.Context, config *pgx.ConnConfig, ref string) {
+// enter connects and makes entries from number n on. It returns the next number.
+func (s *storm) enter(ctx context.Context, config *pgx.ConnConfig, client, n int) int {
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return // shut out by the fence, or terminated
+		return n // shut out by the fence, or terminated
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it may be terminated
-	if _, err := conn.Exec(ctx, "INSERT INTO entry (ref) VALUES ($1)", ref); err == nil {
+	for {
+		ref := fmt.Sprintf("%d-%d", client, n)
+		n++ // an outcome may remain unknown
+		if _, err := conn.Exec(ctx, "INSERT INTO entry (ref) VALUES ($1)", ref); err != nil {
+			return n
+		}
 		s.mu.Lock()
-		defer s.mu.Unlock()
 		s.acked = append(s.acked, ref)
+		s.mu.Unlock()
+		if client%2 == 0 || sleep(ctx, 5*time.Millisecond) != nil {
+			return n
+		}
 	}
 }
 

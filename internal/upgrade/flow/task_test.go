@@ -3,6 +3,7 @@ package flow
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -106,4 +107,39 @@ func TestPrecheckWorkflow(t *testing.T) {
 			t.Errorf("ended %+v, calls %v", w.ends, w.calls)
 		}
 	})
+}
+
+// What it records must not pass for a batch that the lost workflow has written.
+func TestCleanup(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		does  func(int) (any, error)
+		level upgrade.Level
+		text  string
+	}{
+		{"the host undoes it", func(int) (any, error) {
+			return step.Done{Events: []upgrade.Event{{Level: upgrade.LevelInfo, Phase: upgrade.PhaseCleanup, Text: "undone"}}}, nil
+		}, upgrade.LevelInfo, "cleaning up: undone"},
+		{"the host refuses", refuse("clients write to the target"), upgrade.LevelError, "cleaning up: clients write to the target"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.does[step.Discard] = c.does
+			w.env.ExecuteWorkflow(Cleanup, testPlan)
+			if err := w.env.GetWorkflowError(); err != nil {
+				t.Fatal(err)
+			}
+			if told := w.told(c.level); len(told) != 1 || told[0] != c.text {
+				t.Errorf("told: %v", told)
+			}
+			for _, key := range w.keys {
+				if _, err := strconv.Atoi(key); err == nil {
+					t.Errorf("key %s is one of the upgrade's own", key)
+				}
+			}
+			if len(w.calls) != 1 || len(w.ends) != 0 {
+				t.Errorf("calls: %v", w.calls)
+			}
+		})
+	}
 }

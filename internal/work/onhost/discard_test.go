@@ -58,3 +58,24 @@ func TestDiscardAfterEachStep(t *testing.T) {
 		b.unchanged(before)
 	}
 }
+
+// A slot that is still being made, by a session that outlived its agent, goes like the others.
+func TestDiscardWhileASlotIsMade(t *testing.T) {
+	b := newUpgradeBed(t)
+	before := b.sourceState()
+	b.do("PrepareSource", b.worker.PrepareSource)
+	open := b.session(b.plan.Source, "shop")
+	xid := b.begin(open)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := b.worker.CreateSlots(context.WithoutCancel(b.Context()), b.plan)
+		ended <- err
+	}()
+	b.waitedFor(xid)
+	b.do("Discard", b.worker.Discard)
+	if err := <-ended; err == nil {
+		t.Error("the slots were made, though they were discarded")
+	}
+	b.exec(open, `ROLLBACK`)
+	b.unchanged(before)
+}

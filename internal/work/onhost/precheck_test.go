@@ -87,7 +87,7 @@ func TestPrecheck(t *testing.T) {
 	if _, running := w.host.Running(upgrade.Cluster{Pgdata: left.pgdata()}); running {
 		t.Error("the scratch cluster still runs")
 	}
-	if _, err := os.Stat(filepath.Join(w.dir, "upgrades", "7", "transcripts", "pg_upgrade_check.log")); err != nil {
+	if _, err := os.Stat(filepath.Join(w.dir, "upgrades", taskName(plan), "transcripts", "pg_upgrade_check.log")); err != nil {
 		t.Errorf("the output of pg_upgrade --check is not kept: %v", err)
 	}
 }

@@ -38,7 +38,18 @@ func (w *Worker) UpdateExtensions(ctx context.Context, plan upgrade.Plan) (step.
 
 // CollectStatistics analyzes all databases of the target, in stages when clients are waiting for
 // them already, and then the partitioned tables, which vacuumdb leaves out before 19.
-func (w *Worker) CollectStatistics(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
+func (w *Worker) CollectStatistics(ctx context.Context, plan upgrade.Plan) (done step.Done, err error) {
+	if plan.Options.Statistics == upgrade.StatisticsAfter { // the source keeps no WAL for us any more
+		return w.collectStatistics(ctx, plan)
+	}
+	err = withinCap(ctx, plan, func(ctx context.Context) (err error) {
+		done, err = w.collectStatistics(ctx, plan)
+		return err
+	})
+	return done, err
+}
+
+func (w *Worker) collectStatistics(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
 	as, err := w.caller(plan, "vacuumdb")
 	if err != nil {
 		return step.Done{}, err
