@@ -9,6 +9,9 @@ import (
 	"github.com/pgleap/pgleap/internal/endpoint"
 )
 
+// maxPauses is how often a pause that has cut a login is undone and tried again.
+const maxPauses = 10
+
 // Pause implements endpoint.Session.
 func (s *session) Pause(ctx context.Context) error {
 	if s.held {
@@ -20,32 +23,58 @@ func (s *session) Pause(ctx context.Context) error {
 	if err := s.override(ctx); err != nil {
 		return err
 	}
-	s.awaitLogins(ctx)
+	for attempt := 1; ; attempt++ {
+		s.awaitLogins(ctx)
+		cut, err := s.pauseAll(ctx)
+		if err != nil {
+			return err
+		}
+		if cut == 0 {
+			s.held = true
+			return nil
+		}
+		if err := s.Resume(context.WithoutCancel(ctx)); err != nil {
+			return err
+		}
+		if attempt == maxPauses {
+			return fmt.Errorf("pause: PgBouncer was just logging in to the cluster each of %d times, and clients that come then would be turned away; "+
+				"clients continue, try again when fewer connections are being made", attempt)
+		}
+	}
+}
+
+// pauseAll pauses every database at once. It returns how many logins to the cluster it has cut.
+func (s *session) pauseAll(ctx context.Context) (cut int, err error) {
 	start := time.Now()
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel() // one that fails ends the others
-	results := make(chan error, len(s.pausers))
+	type result struct {
+		cut int
+		err error
+	}
+	results := make(chan result, len(s.pausers))
 	commands := s.pauses()
 	for i, c := range s.pausers {
 		go func() {
-			err := pause(waiting, c, commands[i])
+			cut, err := s.pause(waiting, c, commands[i])
 			if err != nil {
 				cancel()
 			}
-			results <- err
+			results <- result{cut, err}
 		}()
 	}
 	var failed error
 	for range s.pausers {
-		if err := <-results; err != nil && (failed == nil || errors.Is(failed, context.Canceled)) {
-			failed = err
+		r := <-results
+		cut += r.cut
+		if r.err != nil && (failed == nil || errors.Is(failed, context.Canceled)) {
+			failed = r.err
 		}
 	}
-	if failed == nil {
-		s.held = true
-		return nil
+	if failed != nil {
+		return cut, s.undoPause(ctx, failed, time.Since(start))
 	}
-	return s.undoPause(ctx, failed, time.Since(start))
+	return cut, nil
 }
 
 // awaitLogins waits, for a short time, until PgBouncer is not just logging in to the cluster. PAUSE
@@ -61,15 +90,9 @@ func (s *session) awaitLogins(ctx context.Context) {
 		if err != nil {
 			return
 		}
-		pools, err := readPools(replies[0])
+		logins, waiting, err := s.busy(replies[0])
 		if err != nil {
 			return
-		}
-		logins, waiting := 0, 0
-		for name, p := range pools {
-			if s.ours(name) {
-				logins, waiting = logins+p.logins, waiting+p.waiting
-			}
 		}
 		waited := time.Since(start)
 		if waited > patience || logins == 0 && (waiting == 0 || waited > patienceWithFullPools) {
@@ -83,16 +106,32 @@ func (s *session) awaitLogins(ctx context.Context) {
 	}
 }
 
-// pause sends one PAUSE and waits for its end.
-func pause(ctx context.Context, c *console, command string) error {
-	replies, err := c.run(ctx, command)
+// busy counts the logins under way and the clients that wait for a connection.
+func (s *session) busy(r reply) (logins, waiting int, err error) {
+	pools, err := readPools(r)
+	for name, p := range pools {
+		if s.ours(name) {
+			logins, waiting = logins+p.logins, waiting+p.waiting
+		}
+	}
+	return logins, waiting, err
+}
+
+// pause sends one PAUSE and waits for its end. What it cut is asked in the same write: PgBouncer
+// does nothing else in between.
+func (s *session) pause(ctx context.Context, c *console, command string) (cut int, err error) {
+	replies, err := c.run(ctx, "SHOW POOLS", command)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if alreadyPaused(replies[0].err) {
-		return released(ctx, c) // by a process that died: that PAUSE may not have ended yet
+	if alreadyPaused(replies[1].err) {
+		return 0, released(ctx, c) // by a process that died: that PAUSE may not have ended yet
 	}
-	return replies[0].err
+	if replies[1].err != nil {
+		return 0, replies[1].err
+	}
+	cut, _, err = s.busy(replies[0])
+	return cut, err
 }
 
 // released waits until PgBouncer has no server connection in use.

@@ -127,7 +127,7 @@ var overrides = map[string]string{
 	// Default 15 s: that long a pool makes no new connection after one has failed, and PAUSE counts
 	// those that it interrupts as failed (objects.c, disconnect_server). Not 0: if the
 	// target were down, PgBouncer would do nothing but try.
-	"server_login_retry": "0.001",
+	"server_login_retry": "0.01",
 }
 
 func (s *session) overriding() []string {

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
@@ -37,6 +38,7 @@ func TestChain(t *testing.T) {
 	twice(b, "Subscribe", func(ctx context.Context) (step.Done, error) {
 		return b.worker.Subscribe(ctx, step.HandoverArgs{Plan: b.plan, Handover: handover})
 	})
+	b.crashTarget()
 	b.step("UpdateExtensions", b.worker.UpdateExtensions)
 	b.step("CollectStatistics", b.worker.CollectStatistics)
 	entries, stock := clients.end()
@@ -46,6 +48,14 @@ func TestChain(t *testing.T) {
 	b.sameRows()
 	b.targetIsComplete()
 	b.finish()
+}
+
+// crashTarget ends the target while it applies. What it had not flushed, since the subscription does
+// not wait for that, is sent again.
+func (b *upgradeBed) crashTarget() {
+	b.Helper()
+	b.must(b.worker.host.Stop(b.Context(), b.plan.Target, pgbin.StopImmediate, targetStart))
+	b.do("StartTarget after a crash", b.worker.StartTarget)
 }
 
 // spanning are transactions that were open when the hand-over was decided.

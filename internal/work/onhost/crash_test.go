@@ -143,6 +143,9 @@ func TestPgUpgradeAfterCrash(t *testing.T) {
 	_, err = b.worker.Subscribe(b.Context(), args)
 	b.must(err)
 	b.caughtUp()
+	b.source.Restart(b) // a source that was away is waited for
+	b.source.Exec(b, "shop", `INSERT INTO keyless VALUES (1, 'after its restart')`)
+	b.caughtUp()
 	b.booksBalance(b.plan.Target, 100, 0)
 	b.sameRows()
 }

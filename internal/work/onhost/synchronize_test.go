@@ -1,10 +1,13 @@
 package onhost
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -104,6 +107,38 @@ func TestOverCap(t *testing.T) {
 				t.Errorf("it does not tell what to do: %v", err)
 			}
 		})
+	}
+}
+
+// A long step ends by itself when the source keeps too much WAL for it.
+func TestWithinCap(t *testing.T) {
+	b := newUpgradeBed(t)
+	b.do("PrepareSource", b.worker.PrepareSource)
+	b.must(with(t.Context(), login(b.plan, b.plan.Source), func(conn *pgx.Conn) error {
+		return postgres.EnsurePhysicalSlot(t.Context(), conn, upgrade.BaseBackupSlot)
+	}))
+	b.source.Exec(t, "shop", `INSERT INTO keyless SELECT i, 'WAL' FROM generate_series(1, 1000) i`)
+	untilEnded := func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	b.plan.Options.MaxRetainedWAL = 1
+	err := withinCap(t.Context(), b.plan, untilEnded)
+	if refused, ok := errors.AsType[*upgrade.Refused](err); !ok || !strings.Contains(refused.Reason, "more than the cap") {
+		t.Errorf("beyond the cap: %v", err)
+	}
+	b.plan.Options.MaxRetainedWAL = 1 << 40
+	if err := withinCap(t.Context(), b.plan, func(context.Context) error { return nil }); err != nil {
+		t.Errorf("within the cap: %v", err)
+	}
+	// A step that ends well as the cap is passed has ended well.
+	b.plan.Options.MaxRetainedWAL = 1
+	err = withinCap(t.Context(), b.plan, func(ctx context.Context) error {
+		<-ctx.Done()
+		return nil
+	})
+	if err != nil {
+		t.Errorf("a step that was done: %v", err)
 	}
 }
 
