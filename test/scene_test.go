@@ -40,8 +40,9 @@ func versions(t *testing.T) (from, to int) {
 	return all[0], all[len(all)-1]
 }
 
-// newScene sets a scene that is gone when its test ends.
-func newScene(t *testing.T, from, to int) *scene {
+// newScene sets a scene that is gone when its test ends. The endpoint is a PgBouncer of pgleap's own
+// unless further arguments of "instance add" say otherwise.
+func newScene(t *testing.T, from, to int, endpoint ...func(*scene) []string) *scene {
 	t.Helper()
 	pgtest.Bindir(t, from) // skips the test, by name and with the reason, if it is not there
 	pgtest.Bindir(t, to)
@@ -57,7 +58,11 @@ func newScene(t *testing.T, from, to int) *scene {
 	s.must(s.source.Fill(s.ctx, 1))
 	s.server, err = s.place.StartServer(s.ctx, pgleap)
 	s.must(err)
-	s.must(s.server.JSON(s.ctx, &s.instance, "instance", "add", id, "--pgdata", s.source.Pgdata))
+	add := []string{"instance", "add", id, "--pgdata", s.source.Pgdata}
+	for _, arguments := range endpoint {
+		add = append(add, arguments(s)...)
+	}
+	s.must(s.server.JSON(s.ctx, &s.instance, add...))
 	s.record, err = harness.NewRecord(filepath.Join(s.place.Dir, "acknowledged.log"))
 	s.must(err)
 	return s

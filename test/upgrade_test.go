@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/pgleap/pgleap/internal/pgtest"
@@ -29,7 +30,33 @@ func TestUpgradeUnderLoad(t *testing.T) {
 					t.Errorf("phase %q was not entered and left: %+v", phase, task.Phases)
 				}
 			}
+			s.told(number)
 		})
+	}
+}
+
+// told makes sure that the commands tell of an upgrade that has ended.
+func (s *scene) told(number int64) {
+	s.t.Helper()
+	for _, test := range []struct {
+		args []string
+		says []string
+	}{
+		{[]string{"tasks"}, []string{"upgrade", id, "succeeded"}},
+		{[]string{"tasks", id}, []string{"upgrade", id, "succeeded"}},
+		{[]string{"task", "show", fmt.Sprint(number)}, []string{id, "succeeded", "base backup", "drain", "hand-over decided"}},
+		{[]string{"task", "show", fmt.Sprint(number), "--follow"}, []string{"succeeded", "switched over"}},
+		{[]string{"task", "show", fmt.Sprint(number), "--output", "json"}, []string{`"status": "succeeded"`, `"switched": true`}},
+		{[]string{"instance", "show", id}, []string{s.target().Pgdata}},
+		{[]string{"instance", "list"}, []string{id, fmt.Sprint(s.target().Port)}},
+		{[]string{"instance", "discover"}, []string{s.source.Pgdata, s.target().Pgdata}},
+	} {
+		result := s.server.CLI(s.ctx, test.args...)
+		for _, text := range test.says {
+			if result.Code != 0 || !strings.Contains(result.Stdout, text) {
+				s.t.Errorf("pgleap %s: exit code %d, no word of %q:\n%s\n%s", strings.Join(test.args, " "), result.Code, text, result.Stdout, result.Stderr)
+			}
+		}
 	}
 }
 

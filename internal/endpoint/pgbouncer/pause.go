@@ -77,13 +77,14 @@ func (s *session) pauseAll(ctx context.Context) (cut int, err error) {
 	return cut, nil
 }
 
-// awaitLogins waits, for a short time, until PgBouncer is not just logging in to the cluster. PAUSE
+// awaitLogins waits until PgBouncer is not just logging in to the cluster. PAUSE
 // would interrupt that, and PgBouncer would tell clients that come during the pause that the login
 // "has been failing" (objects.c, check_fast_fail), where otherwise they wait.
 //
-// A pool that has clients waiting may begin a login at any moment, unless it is full.
+// Nobody is held meanwhile, so it can be patient. A pool that has clients waiting may begin a login
+// at any moment, unless it is full: that is not waited for long.
 func (s *session) awaitLogins(ctx context.Context) {
-	const patience, patienceWithFullPools = 250 * time.Millisecond, 50 * time.Millisecond
+	const patience, patienceWithFullPools = 5 * time.Second, 50 * time.Millisecond
 	start := time.Now()
 	for tick := time.NewTicker(time.Millisecond); ; {
 		replies, err := s.do(ctx, "SHOW POOLS")

@@ -72,7 +72,7 @@ func TestComparisonEvent(t *testing.T) {
 	}
 }
 
-// A step that is not heard of is given to whoever works next, since it goes on from what is true.
+// A precheck touches nothing, so whatever comes of it is only written down.
 func TestPrecheckWorkflow(t *testing.T) {
 	args := step.PrecheckArgs{Number: 9, ID: "x", Plan: testPlan}
 	run := func(t *testing.T, w *world) upgrade.Report {

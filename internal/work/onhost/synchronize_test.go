@@ -48,7 +48,7 @@ func TestETAForgets(t *testing.T) {
 	at := time.Unix(0, 0)
 	for range 100 { // falling behind for long
 		at = at.Add(time.Second)
-		samples.eta(at, int64(at.Unix())<<20)
+		samples.eta(at, at.Unix()<<20)
 	}
 	var got float64
 	for i := range trendWindow {
