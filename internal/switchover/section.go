@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -76,7 +77,10 @@ func Run(ctx context.Context, c Config) (upgrade.Switchover, error) {
 	}
 	deadline := c.Now().Add(c.Plan.Options.SwitchoverTimeout)
 	if err := c.Journal.Begin(s.intent); err != nil {
-		return upgrade.Switchover{Reason: err.Error()}, nil //nolint:nilerr // nothing has begun
+		if _, begun := errors.AsType[*WrongStage](err); begun {
+			return upgrade.Switchover{}, err // by another process: its attempt has to be ended first
+		}
+		return upgrade.Switchover{Reason: err.Error()}, nil
 	}
 	if err := s.startGuard(ctx, deadline); err != nil {
 		return s.undo(ctx, err)
@@ -154,10 +158,11 @@ func (s *section) commit(context.Context) error { return s.Journal.Commit(s.outc
 func (s *section) forward(ctx context.Context) (upgrade.Switchover, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
 	defer cancel()
-	err := s.turnAndMove(ctx)
+	turned, err := s.turnAndMove(ctx)
 	if err == nil {
 		err = s.timed(ctx, "resume", s.pauses.Resume)
 	}
+	err = errors.Join(err, turned) // the turn can wait, clients cannot
 	if err != nil {
 		s.Log.ErrorContext(ctx, "switchover is committed but not complete; it is carried on", "error", err)
 		return s.recover(ctx)
@@ -170,29 +175,31 @@ func (s *section) forward(ctx context.Context) (upgrade.Switchover, error) {
 		return upgrade.Switchover{}, err
 	}
 	s.dismissGuard(ctx)
+	s.closeEndpoint() // before the comparison, which takes long: its settings outlive this process
 	s.compare(ctx)
 	return s.outcome, nil
 }
 
-// turnAndMove does both at once: they have nothing to do with each other.
-func (s *section) turnAndMove(ctx context.Context) error {
+// turnAndMove does both at once: they have nothing to do with each other. A turn that failed is told
+// apart.
+func (s *section) turnAndMove(ctx context.Context) (turnErr, moveErr error) {
 	s.step("turn")
 	s.step("move")
 	var turned, moved time.Duration
-	var both errgroup.Group // without a context: one that fails must not stop the other
-	measure := func(took *time.Duration, do func() error) {
-		both.Go(func() error {
+	var both sync.WaitGroup
+	measure := func(took *time.Duration, failed *error, do func() error) {
+		both.Go(func() {
 			begun := s.Now()
-			defer func() { *took = s.Now().Sub(begun) }()
-			return do()
+			*failed = do()
+			*took = s.Now().Sub(begun)
 		})
 	}
-	measure(&turned, func() error { return s.turnRound(ctx) })
-	measure(&moved, func() error { return s.pauses.Move(ctx, s.to) })
-	err := both.Wait()
+	measure(&turned, &turnErr, func() error { return s.turnRound(ctx) })
+	measure(&moved, &moveErr, func() error { return s.pauses.Move(ctx, s.to) })
+	both.Wait()
 	s.outcome.Steps = append(s.outcome.Steps,
 		upgrade.StepDuration{Step: "turn", Duration: turned}, upgrade.StepDuration{Step: "move", Duration: moved})
-	return err
+	return turnErr, moveErr
 }
 
 // recover ends the switchover as anybody else would who found the journal.

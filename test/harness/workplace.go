@@ -77,19 +77,23 @@ func (w *Workplace) Clear(ctx context.Context) error {
 // Sweep ends every server whose pid file is in the workplace, whoever started it: pgleap first, since
 // it would start others again, then PgBouncer, then PostgreSQL.
 func (w *Workplace) Sweep(ctx context.Context) error {
+	failed := w.sweepPidFiles(ctx, serverPidFile, syscall.SIGTERM, syscall.SIGKILL)
+	for _, program := range []string{"pg_basebackup", "pg_upgrade"} { // what an upgrade is in the middle of
+		for _, pid := range w.Processes(program) {
+			failed = errors.Join(failed, endProcess(ctx, pid, syscall.SIGTERM, syscall.SIGKILL))
+		}
+	}
+	return errors.Join(failed,
+		w.sweepPidFiles(ctx, "pgbouncer.pid", syscall.SIGTERM, syscall.SIGKILL),
+		w.sweepPidFiles(ctx, "postmaster.pid", syscall.SIGINT, syscall.SIGQUIT)) // fast, immediate
+}
+
+// sweepPidFiles ends the processes whose pid files have a name.
+func (w *Workplace) sweepPidFiles(ctx context.Context, name string, signals ...syscall.Signal) error {
 	var failed error
-	for _, kind := range []struct {
-		file    string
-		signals []syscall.Signal
-	}{
-		{serverPidFile, []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL}},
-		{"pgbouncer.pid", []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL}},
-		{"postmaster.pid", []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT}}, // fast, immediate
-	} {
-		for _, file := range w.find(kind.file) {
-			if pid := w.runningPid(file); pid != 0 {
-				failed = errors.Join(failed, endProcess(ctx, pid, kind.signals...))
-			}
+	for _, file := range w.find(name) {
+		if pid := w.runningPid(file); pid != 0 {
+			failed = errors.Join(failed, endProcess(ctx, pid, signals...))
 		}
 	}
 	return failed

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -24,8 +23,12 @@ func (t *task) synchronizeAndSwitch(ctx workflow.Context) (*upgrade.Switchover, 
 	for attempt := 1; ; attempt++ {
 		forget(t.switchSignal) // before the phase is recorded: one that comes later counts
 		t.enter(ctx, upgrade.PhaseSynchronizing)
-		if err := t.synchronize(ctx, automatic); err != nil {
+		asked, err := t.synchronize(ctx, automatic)
+		if err != nil {
 			return nil, err
+		}
+		if !asked && !automatic {
+			continue // nothing is switched that nobody asked for
 		}
 		switched, err := t.switchOver(ctx, attempt)
 		if err != nil {
@@ -52,26 +55,24 @@ func (t *task) synchronizeAndSwitch(ctx workflow.Context) (*upgrade.Switchover, 
 
 // synchronize follows the lag until the user asks for the switchover or, when it is automatic,
 // until it can be expected to succeed.
-func (t *task) synchronize(ctx workflow.Context, automatic bool) error {
+func (t *task) synchronize(ctx workflow.Context, automatic bool) (asked bool, err error) {
 	following, stop := workflow.WithCancel(ctx)
 	defer stop()
 	future := workflow.ExecuteActivity(t.hostOptions(following, step.Synchronize), step.Synchronize,
 		step.SynchronizeArgs{Plan: t.plan, UntilReady: automatic})
-	var ended error
-	var asked bool
 	selector := workflow.NewSelector(ctx)
-	selector.AddFuture(future, func(f workflow.Future) { ended = f.Get(ctx, nil) })
+	selector.AddFuture(future, func(f workflow.Future) { err = f.Get(ctx, nil) })
 	selector.AddReceive(t.switchSignal, func(c workflow.ReceiveChannel, _ bool) {
 		c.Receive(ctx, nil)
 		asked = true
 	})
 	selector.Select(ctx)
 	if !asked {
-		return ended
+		return false, err
 	}
 	stop()
 	_ = future.Get(ctx, nil) // it ends because it was stopped
-	return ctx.Err()
+	return true, ctx.Err()
 }
 
 // switchOver is one attempt. Its activity is not given up on: it must end in one of two ways.
@@ -94,17 +95,22 @@ func (t *task) switchOver(ctx workflow.Context, attempt int) (upgrade.Switchover
 	err := workflow.ExecuteActivity(t.hostOptions(switching, step.SwitchOver), step.SwitchOver,
 		step.SwitchOverArgs{Plan: t.plan, Attempt: attempt}).Get(ctx, &result)
 	done = true
-	switch {
-	case err == nil:
-	case ctx.Err() != nil:
-		return result, err
-	case temporal.IsCanceledError(err):
-		result = upgrade.Switchover{Reason: "interrupted by the user before it began"}
-	default:
-		result = upgrade.Switchover{Reason: sentence(err)}
+	if err != nil {
+		if result, err = t.settle(ctx, attempt); err != nil {
+			return result, err
+		}
 	}
 	t.recordSwitchover(ctx, result)
 	return result, nil
+}
+
+// settle ends an attempt whose activity did not say how it ended: it was cancelled, or its agent
+// was not heard of. Nothing goes on before it is clear where clients are, whatever the user wants
+// meanwhile: a journal that is left in the middle would be ended by somebody later.
+func (t *task) settle(ctx workflow.Context, attempt int) (result upgrade.Switchover, err error) {
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	err = t.onHost(ctx, step.SwitchOver, step.SwitchOverArgs{Plan: t.plan, Attempt: attempt, SettleOnly: true}, &result)
+	return result, err
 }
 
 // forget empties a channel of signals.

@@ -28,7 +28,8 @@ func TestNotSwitchedLeadsBackToSynchronizing(t *testing.T) {
 		case 1:
 			return notSwitched("a transaction stayed open for 60 s")
 		case 2:
-			return nil, nonRetryable("the journal cannot be written")
+			w.settled = upgrade.Switchover{Reason: "the journal cannot be written"}
+			return nil, nonRetryable("it is not known how it ended")
 		}
 		return upgrade.Switchover{Switched: true, Pause: 21 * time.Millisecond}, nil
 	}
@@ -101,6 +102,7 @@ func TestInterrupt(t *testing.T) {
 	w.switchWhenSynchronizing()
 	w.does[step.SwitchOver] = func(n int) (any, error) {
 		if n == 1 {
+			w.settled = upgrade.Switchover{Reason: "interrupted before it began"}
 			w.signal(step.SignalInterrupt)
 			return nil, activity.ErrResultPending
 		}
@@ -110,7 +112,7 @@ func TestInterrupt(t *testing.T) {
 	if outcome.Status != upgrade.StatusSucceeded || len(w.attempts) != 2 {
 		t.Errorf("outcome %+v after %d attempts", outcome, len(w.attempts))
 	}
-	if told := w.told(upgrade.LevelWarning); len(told) != 1 || !strings.Contains(told[0], "interrupted by the user") {
+	if told := w.told(upgrade.LevelWarning); len(told) != 1 || !strings.Contains(told[0], "interrupted before it began") {
 		t.Errorf("warnings: %v", told)
 	}
 }
@@ -131,17 +133,21 @@ func TestInterruptBeforeSwitchover(t *testing.T) {
 }
 
 func TestCancelDuringSwitchover(t *testing.T) {
+	pending := func() (any, error) { return nil, activity.ErrResultPending }
 	for _, c := range []struct {
-		name   string
-		result func() (any, error)
-		want   upgrade.Status
+		name    string
+		result  func() (any, error)
+		settled upgrade.Switchover
+		want    upgrade.Status
 	}{
-		{"before its commit point", func() (any, error) { return nil, activity.ErrResultPending }, upgrade.StatusCancelled},
-		{"it did not switch", func() (any, error) { return notSwitched("cancelled") }, upgrade.StatusCancelled},
-		{"it had switched", func() (any, error) { return upgrade.Switchover{Switched: true}, nil }, upgrade.StatusSucceeded},
+		{"before its commit point", pending, upgrade.Switchover{Reason: "undone"}, upgrade.StatusCancelled},
+		{"after its commit point", pending, upgrade.Switchover{Switched: true}, upgrade.StatusSucceeded},
+		{"it did not switch", func() (any, error) { return notSwitched("cancelled") }, upgrade.Switchover{}, upgrade.StatusCancelled},
+		{"it had switched", func() (any, error) { return upgrade.Switchover{Switched: true}, nil }, upgrade.Switchover{Switched: true}, upgrade.StatusSucceeded},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
+			w.settled = c.settled
 			w.switchWhenSynchronizing()
 			w.does[step.SwitchOver] = func(int) (any, error) {
 				result, err := c.result()

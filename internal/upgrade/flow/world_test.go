@@ -25,8 +25,9 @@ type world struct {
 	events   []upgrade.Event
 	keys     []string
 	ends     []upgrade.Outcome
-	attempts []int  // of SwitchOver
-	until    []bool // UntilReady of each Synchronize
+	attempts []int              // of SwitchOver
+	settled  upgrade.Switchover // how an attempt ended that did not tell
+	until    []bool             // UntilReady of each Synchronize
 	counts   map[string]int
 	// does overrides what an activity does at its nth call, from 1 on. A nil function does nothing.
 	does map[string]func(n int) (any, error)
@@ -72,6 +73,9 @@ func newWorld(t *testing.T) *world {
 		return done, err
 	})
 	register(step.SwitchOver, func(_ context.Context, args step.SwitchOverArgs) (upgrade.Switchover, error) {
+		if args.SettleOnly {
+			return w.settled, nil
+		}
 		w.note(func() { w.attempts = append(w.attempts, args.Attempt) })
 		return answer[upgrade.Switchover](w, step.SwitchOver)
 	})

@@ -132,6 +132,8 @@ type SynchronizeArgs struct {
 type SwitchOverArgs struct {
 	Plan    upgrade.Plan `json:"plan"`
 	Attempt int          `json:"attempt"`
+	// SettleOnly ends the attempt, if it had begun, instead of beginning it.
+	SettleOnly bool `json:"settleOnly,omitempty"`
 }
 
 // FinishResult tells how the target stands when the upgrade is over.

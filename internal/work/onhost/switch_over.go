@@ -2,10 +2,12 @@ package onhost
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/endpoint"
@@ -26,12 +28,21 @@ func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgr
 		return upgrade.Switchover{}, err
 	}
 	journal := switchover.OpenJournal(path, w.now)
-	config := w.switchoverConfig(args.Plan, journal)
-	config.OnStep = func(name string) { progressOf(ctx).text(name) }
 	state, err := journal.Read()
 	if err != nil {
 		return upgrade.Switchover{}, err
 	}
+	if args.SettleOnly && state.Stage == switchover.StageNone {
+		return upgrade.Switchover{Reason: "interrupted before it began"}, nil
+	}
+	if state.Stage == switchover.StageNone {
+		// An earlier attempt that was not ended would be ended by somebody later: now is the time.
+		if earlier, err := w.settleAll(ctx, args.Plan); err != nil || earlier.Switched {
+			return earlier, err
+		}
+	}
+	config := w.switchoverConfig(args.Plan, journal)
+	config.OnStep = func(name string) { progressOf(ctx).text(name) }
 	if state.Stage != switchover.StageNone {
 		return switchover.Recover(context.WithoutCancel(ctx), config)
 	}
@@ -44,9 +55,25 @@ func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgr
 	return switchover.Run(ctx, config)
 }
 
+// settleAll ends every attempt of an upgrade that is not ended. It returns the one that has switched
+// over, if there is one.
+func (w *Worker) settleAll(ctx context.Context, plan upgrade.Plan) (upgrade.Switchover, error) {
+	journals, err := w.journals(taskName(plan))
+	if err != nil {
+		return upgrade.Switchover{}, err
+	}
+	for _, journal := range journals {
+		outcome, err := switchover.Recover(ctx, w.switchoverConfig(plan, journal))
+		if err != nil || outcome.Switched {
+			return outcome, err
+		}
+	}
+	return upgrade.Switchover{}, nil
+}
+
 func (w *Worker) switchoverConfig(plan upgrade.Plan, journal *switchover.Journal) switchover.Config {
 	return switchover.Config{
-		Plan: plan, Source: login(plan, plan.Source), Target: login(plan, plan.Target),
+		Plan: plan, Source: quiet(login(plan, plan.Source)), Target: quiet(login(plan, plan.Target)),
 		Endpoint: driver(plan.Endpoint, plan.Source, plan.Target), Journal: journal, Log: w.log, Now: w.now,
 	}
 }
@@ -75,27 +102,31 @@ func (w *Worker) journals(name string) ([]*switchover.Journal, error) {
 }
 
 // RecoverSwitchovers ends what switchovers a crash left in the middle. It is the first thing that
-// an agent does: clients may be waiting.
+// an agent does: clients may be waiting. One that cannot be ended, since its source is gone for
+// example, does not keep the others waiting.
 func (w *Worker) RecoverSwitchovers(ctx context.Context) error {
 	journals, err := w.journals("*")
 	if err != nil {
 		return err
 	}
-	for _, journal := range journals {
-		state, err := journal.Read()
-		if err != nil {
-			return err
-		}
-		if state.Stage == switchover.StageNone || state.Stage.Ended() {
-			continue
-		}
-		plan := state.Intent.Plan
-		w.log.WarnContext(ctx, "a switchover was left in the middle; it is ended now", "task", plan.Number, "stage", string(state.Stage))
-		if _, err := switchover.Recover(ctx, w.switchoverConfig(plan, journal)); err != nil {
-			return err
-		}
+	errs := make([]error, len(journals))
+	var all sync.WaitGroup
+	for i, journal := range journals {
+		all.Go(func() { errs[i] = w.recoverSwitchover(ctx, journal) })
 	}
-	return nil
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+func (w *Worker) recoverSwitchover(ctx context.Context, journal *switchover.Journal) error {
+	state, err := journal.Read()
+	if err != nil || state.Stage == switchover.StageNone || state.Stage.Ended() {
+		return err
+	}
+	plan := state.Intent.Plan
+	w.log.WarnContext(ctx, "a switchover was left in the middle; it is ended now", "task", plan.Number, "stage", string(state.Stage))
+	_, err = switchover.Recover(ctx, w.switchoverConfig(plan, journal))
+	return err
 }
 
 // startGuard starts a process of our own program that outlives this one, and waits until it stands.
