@@ -25,6 +25,9 @@ type Backend struct {
 
 // String names the backend in messages.
 func (b Backend) String() string {
+	if b.User == "" {
+		return fmt.Sprintf("pid %d (%s, database %s)", b.PID, b.Type, b.Database)
+	}
 	return fmt.Sprintf("pid %d (user %s, database %s, application %q, from %s)", b.PID, b.User, b.Database, b.Application, b.Client)
 }
 
@@ -38,7 +41,11 @@ const readBackends = `
 
 // Backends lists the server processes but for our own session.
 func Backends(ctx context.Context, conn *pgx.Conn) ([]Backend, error) {
-	rows, err := conn.Query(ctx, readBackends)
+	return queryBackends(ctx, conn, readBackends)
+}
+
+func queryBackends(ctx context.Context, conn *pgx.Conn, query string) ([]Backend, error) {
+	rows, err := conn.Query(ctx, query)
 	if err != nil {
 		return nil, fmt.Errorf("list backends: %w", err)
 	}
@@ -53,6 +60,21 @@ func Backends(ctx context.Context, conn *pgx.Conn) ([]Backend, error) {
 		return nil, fmt.Errorf("list backends: %w", err)
 	}
 	return backends, nil
+}
+
+// Writing lists the backends that have a transaction with an xid, but for our own session: all that
+// have written, or will with what they have begun. A background worker counts as any other.
+func Writing(ctx context.Context, conn *pgx.Conn) ([]Backend, error) {
+	return queryBackends(ctx, conn, readBackends+` AND backend_xid IS NOT NULL`)
+}
+
+// EndAutovacuum terminates the workers of autovacuum. Those that the launcher starts later run.
+func EndAutovacuum(ctx context.Context, conn *pgx.Conn) error {
+	const terminate = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'`
+	if _, err := conn.Exec(ctx, terminate); err != nil {
+		return fmt.Errorf("end autovacuum: %w", err)
+	}
+	return nil
 }
 
 // EndSessions terminates the other sessions of our own role that have an application_name, and returns

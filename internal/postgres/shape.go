@@ -3,14 +3,17 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
 
 // Shape is what must be alike on source and target: one line for each relation, column,
-// constraint, trigger and function, with what tells it from another. Members of extensions are
-// left out, since the target's extensions are updated; so are temporary objects and our own.
-// Everything is said by name, never by oid, and in words that all versions share.
+// constraint, trigger, function, policy, enum, column default and privilege, with what tells it from
+// another, and one for all large objects. Members of extensions are left out, since the target's
+// extensions are updated; so are temporary objects and our own. Everything is said by name, never by
+// oid, and in words that all versions share: MAINTAIN, which 17 added, is left out.
 type Shape map[string]struct{}
 
 const readShape = `
@@ -21,10 +24,28 @@ const readShape = `
 	), members AS (
 		SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
 	), relations AS (
-		SELECT c.oid, format('%I.%I', s.nspname, c.relname) AS name, c.relkind, c.relpersistence, c.relreplident
+		SELECT c.oid, format('%I.%I', s.nspname, c.relname) AS name, c.relkind, c.relpersistence, c.relreplident,
+			c.relrowsecurity, c.relforcerowsecurity, c.relowner, c.relacl
 		FROM pg_class c JOIN schemas s ON s.oid = c.relnamespace
 		WHERE c.relpersistence <> 't'
 			AND NOT EXISTS (SELECT FROM members m WHERE m.classid = 'pg_class'::regclass AND m.objid = c.oid)
+	), functions AS (
+		SELECT p.oid, format('%I.%I(%s)', s.nspname, p.proname, oidvectortypes(p.proargtypes)) AS name, p.prosrc, p.proowner, p.proacl
+		FROM pg_proc p JOIN schemas s ON s.oid = p.pronamespace
+		WHERE NOT EXISTS (SELECT FROM members m WHERE m.classid = 'pg_proc'::regclass AND m.objid = p.oid)
+	), granted AS (
+		SELECT format('%s %s', CASE relkind WHEN 'S' THEN 'sequence' ELSE 'table' END, name) AS object,
+			coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, relowner)) AS acl
+		FROM relations WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+		UNION ALL
+		SELECT format('column %s.%I', r.name, a.attname), a.attacl
+		FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid
+		WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attacl IS NOT NULL
+		UNION ALL
+		SELECT format('function %s', name), coalesce(proacl, acldefault('f', proowner)) FROM functions
+		UNION ALL
+		SELECT format('schema %I', s.nspname), coalesce(n.nspacl, acldefault('n', n.nspowner))
+		FROM schemas s JOIN pg_namespace n USING (oid)
 	)
 	-- A sequence of an unlogged table is unlogged itself only since 15.
 	SELECT format('relation %s (%s%s%s)', name, relkind, CASE WHEN relkind <> 'S' THEN relpersistence END, relreplident) FROM relations
@@ -46,9 +67,42 @@ const readShape = `
 	FROM relations r JOIN pg_trigger t ON t.tgrelid = r.oid
 	WHERE NOT t.tgisinternal
 	UNION ALL
-	SELECT format('function %I.%I(%s) %s', s.nspname, p.proname, oidvectortypes(p.proargtypes), md5(p.prosrc))
-	FROM pg_proc p JOIN schemas s ON s.oid = p.pronamespace
-	WHERE NOT EXISTS (SELECT FROM members m WHERE m.classid = 'pg_proc'::regclass AND m.objid = p.oid)`
+	SELECT format('function %s %s', name, md5(prosrc)) FROM functions
+	UNION ALL
+	SELECT format('default of %s.%I: %s', r.name, a.attname, pg_get_expr(d.adbin, d.adrelid))
+	FROM relations r JOIN pg_attrdef d ON d.adrelid = r.oid JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+	UNION ALL
+	SELECT format('row security of %s%s', name, CASE WHEN relforcerowsecurity THEN ', forced' END)
+	FROM relations WHERE relrowsecurity OR relforcerowsecurity
+	UNION ALL
+	SELECT format('policy %I on %s: %s %s to %s using (%s) check (%s)', p.polname, r.name,
+		CASE WHEN p.polpermissive THEN 'permissive' ELSE 'restrictive' END, p.polcmd,
+		(SELECT string_agg(CASE role WHEN 0 THEN 'public' ELSE pg_get_userbyid(role)::text END, ',' ORDER BY pg_get_userbyid(role))
+			FROM unnest(p.polroles) AS role),
+		pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
+	FROM relations r JOIN pg_policy p ON p.polrelid = r.oid
+	UNION ALL
+	SELECT format('enum %I.%I (%s)', s.nspname, t.typname, string_agg(quote_literal(e.enumlabel), ', ' ORDER BY e.enumsortorder))
+	FROM pg_type t JOIN schemas s ON s.oid = t.typnamespace JOIN pg_enum e ON e.enumtypid = t.oid
+	WHERE NOT EXISTS (SELECT FROM members m WHERE m.classid = 'pg_type'::regclass AND m.objid = t.oid)
+	GROUP BY s.nspname, t.typname
+	UNION ALL
+	SELECT format('privilege on %s: %s%s to %s by %I', g.object, x.privilege_type, CASE WHEN x.is_grantable THEN ' with grant option' END,
+		CASE x.grantee WHEN 0 THEN 'public' ELSE quote_ident(pg_get_userbyid(x.grantee)) END, pg_get_userbyid(x.grantor))
+	FROM granted g CROSS JOIN aclexplode(g.acl) AS x
+	WHERE x.privilege_type <> 'MAINTAIN'
+	UNION ALL
+	SELECT format('%s%s, sum of oids %s', '` + largeObjects + `', count(*), coalesce(sum(oid::bigint), 0)) FROM pg_largeobject_metadata`
+
+// largeObjects begins the line of the large objects.
+const largeObjects = "large objects: "
+
+// WithoutLargeObjects is s but for the line of the large objects.
+func (s Shape) WithoutLargeObjects() Shape {
+	kept := maps.Clone(s)
+	maps.DeleteFunc(kept, func(line string, _ struct{}) bool { return strings.HasPrefix(line, largeObjects) })
+	return kept
+}
 
 // ReadShape reads the shape of a database.
 func ReadShape(ctx context.Context, conn *pgx.Conn) (Shape, error) {
@@ -90,7 +144,13 @@ const readShapeMark = `
 		(SELECT concat(count(*), '/', sum(q.xmin::text::bigint)) FROM pg_sequence q JOIN relations r ON r.oid = q.seqrelid),
 		(SELECT concat(count(*), '/', sum(k.xmin::text::bigint)) FROM pg_constraint k JOIN relations r ON r.oid = k.conrelid),
 		(SELECT concat(count(*), '/', sum(t.xmin::text::bigint)) FROM pg_trigger t JOIN relations r ON r.oid = t.tgrelid),
-		(SELECT concat(count(*), '/', sum(p.xmin::text::bigint)) FROM pg_proc p WHERE p.oid >= 16384))`
+		(SELECT concat(count(*), '/', sum(p.xmin::text::bigint)) FROM pg_proc p WHERE p.oid >= 16384),
+		(SELECT concat(count(*), '/', sum(d.xmin::text::bigint)) FROM pg_attrdef d JOIN relations r ON r.oid = d.adrelid),
+		(SELECT concat(count(*), '/', sum(p.xmin::text::bigint)) FROM pg_policy p JOIN relations r ON r.oid = p.polrelid),
+		(SELECT concat(count(*), '/', sum(e.xmin::text::bigint)) FROM pg_enum e),
+		-- A schema for temporary objects comes with the first session that needs it.
+		(SELECT concat(count(*), '/', sum(n.xmin::text::bigint)) FROM pg_namespace n WHERE n.nspname !~ '^pg_(toast_)?temp_'),
+		(SELECT concat(count(*), '/', sum(l.xmin::text::bigint)) FROM pg_largeobject_metadata l))`
 
 // ReadShapeMark reads the mark of a database's shape: as long as it is the same the shape is too.
 func ReadShapeMark(ctx context.Context, conn *pgx.Conn) (string, error) {

@@ -1,7 +1,12 @@
 package postgres_test
 
 import (
+	"bytes"
+	"context"
+	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -9,6 +14,7 @@ import (
 
 	"github.com/pgleap/pgleap/internal/pgtest"
 	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
 // TestShape: every change of the schema is seen by the shape and by its mark; work on rows by neither.
@@ -17,6 +23,7 @@ func TestShape(t *testing.T) {
 	for _, major := range pgtest.Versions(t) {
 		c := pgtest.Start(t, major)
 		c.Exec(t, "postgres", `
+			CREATE ROLE reader;
 			CREATE TABLE t (id serial PRIMARY KEY, a int, b text);
 			CREATE TABLE u (id int PRIMARY KEY);
 			CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';
@@ -35,6 +42,17 @@ func TestShape(t *testing.T) {
 			{"ALTER SEQUENCE t_id_seq INCREMENT 5", "by 5"},
 			{"CREATE SEQUENCE free", "relation public.free"},
 			{"CREATE VIEW v AS SELECT a FROM t", "column public.v.a"},
+			{"ALTER TABLE t ALTER b SET DEFAULT 'x'", "default of public.t.b: 'x'::text"},
+			{"ALTER TABLE t ENABLE ROW LEVEL SECURITY", "row security of public.t"},
+			{"CREATE POLICY p ON t FOR SELECT TO reader USING (a > 0)", "policy p on public.t: permissive r to reader using ((a > 0)) check ()"},
+			{"CREATE TYPE mood AS ENUM ('sad', 'happy')", "enum public.mood ('sad', 'happy')"},
+			{"ALTER TYPE mood ADD VALUE 'so so' BEFORE 'happy'", "enum public.mood ('sad', 'so so', 'happy')"},
+			{"GRANT SELECT ON t TO reader", "privilege on table public.t: SELECT to reader by postgres"},
+			{"GRANT UPDATE (b) ON t TO reader", "privilege on column public.t.b: UPDATE to reader"},
+			{"GRANT USAGE ON SEQUENCE t_id_seq TO reader WITH GRANT OPTION", "privilege on sequence public.t_id_seq: USAGE with grant option to reader"},
+			{"GRANT EXECUTE ON FUNCTION f TO reader", "privilege on function public.f(): EXECUTE to reader"},
+			{"GRANT CREATE ON SCHEMA public TO reader", "privilege on schema public: CREATE to reader"},
+			{"SELECT lo_create(4711)", "large objects: 1, sum of oids 4711"},
 		} {
 			before, mark := shape(t, conn)
 			_, err := conn.Exec(t.Context(), change.sql)
@@ -59,6 +77,87 @@ func TestShape(t *testing.T) {
 				t.Errorf("%d, %s: it changed the shape (%q) or its mark", major, sql, seen)
 			}
 		}
+	}
+}
+
+// TestShapeOfVersions: definitions that pg_dump has brought to a newer version, as pg_upgrade does, have
+// the same shape there.
+func TestShapeOfVersions(t *testing.T) {
+	t.Parallel()
+	const roles, definitions = `CREATE ROLE owner; CREATE ROLE reader; CREATE ROLE "Odd, role"; SELECT lo_create(4711)`, `
+		CREATE TYPE mood AS ENUM ('sad', 'happy');
+		CREATE FUNCTION twice(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 2 * $1';
+		CREATE TABLE t (
+			id bigserial PRIMARY KEY, always int GENERATED ALWAYS AS IDENTITY, at timestamptz DEFAULT now(),
+			day date DEFAULT CURRENT_DATE + 7, who text DEFAULT current_user, mood mood DEFAULT 'happy'::mood,
+			price numeric(10,2) DEFAULT 1.5, tags text[] DEFAULT '{}', doc jsonb DEFAULT '{"a": 1}', span interval DEFAULT '1 day',
+			uid uuid DEFAULT gen_random_uuid(), soon timestamptz DEFAULT (now() AT TIME ZONE 'utc' + interval '1 hour'),
+			sum int GENERATED ALWAYS AS (1 + 2) STORED, f int DEFAULT twice(21), c text DEFAULT upper(substring('abc' FROM 2)),
+			x text DEFAULT coalesce(nullif('a', 'b'), concat('x', 1)), n int DEFAULT extract(year FROM now()), b bit(3) DEFAULT B'101');
+		CREATE TABLE parted (id int, at date) PARTITION BY RANGE (at);
+		CREATE TABLE part PARTITION OF parted FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
+		CREATE VIEW v AS SELECT id, mood FROM t; CREATE MATERIALIZED VIEW m AS SELECT 1 AS one;
+		CREATE SEQUENCE free; CREATE SCHEMA s AUTHORIZATION owner;
+		CREATE PROCEDURE work() LANGUAGE sql AS 'SELECT 1';
+		ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t FORCE ROW LEVEL SECURITY;
+		CREATE POLICY p ON t TO reader, "Odd, role" USING (who = CURRENT_USER AND id IN (SELECT one FROM m)) WITH CHECK (price > 0);
+		CREATE POLICY q ON t AS RESTRICTIVE FOR INSERT WITH CHECK (pg_has_role(who, 'member') OR mood <> ALL ('{sad}'));
+		GRANT ALL ON t TO reader; GRANT SELECT (id), UPDATE (doc) ON t TO "Odd, role" WITH GRANT OPTION;
+		GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC; REVOKE ALL ON v FROM postgres;
+		GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO reader; REVOKE EXECUTE ON FUNCTION twice FROM PUBLIC;
+		GRANT ALL ON SCHEMA s TO reader; ALTER TABLE part OWNER TO owner`
+	versions := pgtest.Versions(t)
+	old := pgtest.Start(t, versions[0])
+	old.Exec(t, "postgres", roles, definitions, `ALTER TYPE mood ADD VALUE 'so so' BEFORE 'happy'`)
+	want, _ := shape(t, session(t, old))
+	for _, major := range versions {
+		c := pgtest.Start(t, major)
+		c.Exec(t, "postgres", roles)
+		carry(t, pgtest.Bindir(t, major), old, c)
+		got, _ := shape(t, session(t, c))
+		if only, missing := got.Without(want), want.Without(got); len(only)+len(missing) > 0 {
+			t.Errorf("only in %d: %q, only in %d: %q", major, only, versions[0], missing)
+		}
+	}
+}
+
+// session opens a session with the settings of ours, by which expressions are shown.
+func session(t *testing.T, c *pgtest.Cluster) *pgx.Conn {
+	t.Helper()
+	conn, err := postgres.Connect(t.Context(), postgres.Login{
+		Address: upgrade.Address{Host: "127.0.0.1", Port: c.Port}, User: "postgres", Database: "postgres",
+	})
+	must(t, "connect", err)
+	t.Cleanup(func() { conn.Close(context.WithoutCancel(t.Context())) })
+	return conn
+}
+
+// carry brings the definitions of one cluster to another.
+func carry(t *testing.T, bindir string, from, to *pgtest.Cluster) {
+	t.Helper()
+	at := func(c *pgtest.Cluster) []string {
+		return []string{"-X", "-h", "127.0.0.1", "-U", "postgres", "-p", strconv.Itoa(c.Port), "postgres"}
+	}
+	dump := exec.CommandContext(t.Context(), filepath.Join(bindir, "pg_dump"), append([]string{"-s"}, at(from)[1:]...)...)
+	script, err := dump.Output()
+	must(t, "dump", err)
+	load := exec.CommandContext(t.Context(), filepath.Join(bindir, "psql"), append([]string{"-qv", "ON_ERROR_STOP=1"}, at(to)...)...)
+	load.Stdin = bytes.NewReader(script)
+	said, err := load.CombinedOutput()
+	must(t, "load: "+string(said), err)
+}
+
+// TestDefaultPrivileges: a privilege that is said is the same as one that goes without saying.
+func TestDefaultPrivileges(t *testing.T) {
+	t.Parallel()
+	c := pgtest.Start(t, pgtest.Versions(t)[0])
+	c.Exec(t, "postgres", `CREATE TABLE t (id int)`, `CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'`)
+	conn := c.Connect(t, "postgres")
+	before, _ := shape(t, conn)
+	c.Exec(t, "postgres", `GRANT ALL ON t TO postgres`, `GRANT EXECUTE ON FUNCTION f TO PUBLIC`, `SELECT lo_create(1)`)
+	after, _ := shape(t, conn)
+	if len(before.Without(after.WithoutLargeObjects())) != 1 || len(after.WithoutLargeObjects().Without(before)) > 0 {
+		t.Errorf("only before: %q, only after: %q", before.Without(after), after.Without(before))
 	}
 }
 

@@ -25,8 +25,8 @@ func WriteRestorePoint(ctx context.Context, conn *pgx.Conn, name string) error {
 	return nil
 }
 
-// Snapshot is pg_current_snapshot() as text. It changes when a transaction with an xid starts or
-// ends, and for nothing else: equal snapshots prove that nothing was written in between.
+// Snapshot is pg_current_snapshot() as text. Equal snapshots prove that no transaction with an xid
+// ended in between; whether one is still running is seen by Writing.
 func Snapshot(ctx context.Context, conn *pgx.Conn) (string, error) {
 	var snapshot string
 	if err := conn.QueryRow(ctx, `SELECT pg_current_snapshot()::text`).Scan(&snapshot); err != nil {

@@ -168,11 +168,17 @@ func (b *bed) back(t *testing.T) {
 		must(t, "follow again", postgres.SetSubscription(t.Context(), target, true))
 		target.Close(t.Context())
 	}
+	b.lead(t, b.source)
+	b.synchronize(t)
+}
+
+// lead makes the endpoint lead to a cluster.
+func (b *bed) lead(t *testing.T, to *pgtest.Cluster) {
+	t.Helper()
 	session, err := b.config(t).Endpoint.Open(t.Context())
 	must(t, "open endpoint", err)
-	must(t, "move back", session.Recover(t.Context(), b.address(b.source)))
+	must(t, "move", session.Recover(t.Context(), b.address(to)))
 	session.Close()
-	b.synchronize(t)
 }
 
 // wantServing wants clients to be served by a cluster, and by no other, and to be able to write there.

@@ -68,11 +68,22 @@ func parentOf(pid int) int {
 // are called: it has the client's address behind them.
 var unlisted = regexp.MustCompile(`: ((sys)?logger|stats collector|archiver( (archiving|last was|failed on) [0-9A-Za-z.]+)?)\s*$`)
 
-// isUnlistedAuxiliary tells by its process title whether a child is one of them.
-func isUnlistedAuxiliary(pid int) bool {
+// clientForm is in the title of every session from its first moment on (backend_startup.c, before 17
+// postmaster.c, BackendInitialize): the client's name and port, or [local].
+var clientForm = regexp.MustCompile(`\[local\]|\(\d+\)`)
+
+// noSession tells by the title of a child that is not in pg_stat_activity that it is no session and
+// will never be: an auxiliary process, or a background worker without a database, such as
+// autoprewarm's. A child that was just forked has the command line of the postmaster still.
+func noSession(title string) bool {
+	return unlisted.MatchString(title) || strings.HasPrefix(title, "postgres: ") && !clientForm.MatchString(title)
+}
+
+// isNoSession looks at a child's title.
+func isNoSession(pid int) bool {
 	title, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil {
 		return false
 	}
-	return unlisted.MatchString(strings.TrimRight(string(title), "\x00 "))
+	return noSession(strings.TrimRight(string(title), "\x00 "))
 }

@@ -46,32 +46,38 @@ func TestChildrenOfPostmaster(t *testing.T) {
 			pids, err := children(postmaster)
 			must(t, "list children", err)
 			unknown = slices.DeleteFunc(slices.Clone(pids), func(pid int) bool {
-				return slices.Contains(listed, pid) || isUnlistedAuxiliary(pid)
+				return slices.Contains(listed, pid) || isNoSession(pid)
 			})
 			return len(unknown) == 0 && slices.Contains(pids, int(conn.PgConn().PID())) && len(pids) > 5
 		})
 	}
 }
 
-func TestUnlistedTitles(t *testing.T) {
+func TestTitles(t *testing.T) {
 	for title, want := range map[string]bool{
-		"postgres: logger":                                         true,
-		"postgres: prod: logger ":                                  true,
-		"postgres: prod: syslogger ":                               true,
-		"postgres: stats collector ":                               true,
-		"postgres: 13/main: archiver":                              true,
-		"postgres: archiver last was 000000010000000000000003":     true,
-		"postgres: archiver archiving 00000002.history":            true,
-		"postgres: walsender pgleap 127.0.0.1(5) streaming 0/1":    false,
-		"postgres: logger app 10.0.0.1(4711) authentication":       false,
-		"postgres: archiver last was 10.0.0.1(4711)":               false,
-		"postgres: archiver last was [local]":                      false,
-		"postgres: archiver last was 10.0.0.1(4711) initializing":  false,
-		"/usr/lib/postgresql/15/bin/postgres -D /var/lib/data":     false,
-		"postgres: x logger 127.0.0.1(1) idle":                     false,
+		"postgres: logger":                                        true,
+		"postgres: prod: logger ":                                 true,
+		"postgres: prod: syslogger ":                              true,
+		"postgres: stats collector ":                              true,
+		"postgres: 13/main: archiver":                             true,
+		"postgres: archiver last was 000000010000000000000003":    true,
+		"postgres: archiver archiving 00000002.history":           true,
+		"postgres: walsender pgleap 127.0.0.1(5) streaming 0/1":   false,
+		"postgres: logger app 10.0.0.1(4711) authentication":      false,
+		"postgres: archiver last was 10.0.0.1(4711)":              false,
+		"postgres: archiver last was [local]":                     false,
+		"postgres: archiver last was 10.0.0.1(4711) initializing": false,
+		"/usr/lib/postgresql/15/bin/postgres -D /var/lib/data":    false,
+		"postgres: autoprewarm leader":                            true,
+		"postgres: prod: pg_cron scheduler ":                      true,
+		"postgres: app app [local] authentication":                false,
+		"postgres: prod: app app db.example.com(4711) startup":    false,
+		"":                                     false,
+		"postgres -D /var/lib/data":            false,
+		"postgres: x logger 127.0.0.1(1) idle": false,
 		"postgres: app logger: logger 127.0.0.1(1) authentication": false,
 	} {
-		if got := unlisted.MatchString(title); got != want {
+		if got := noSession(title); got != want {
 			t.Errorf("%q: %v, want %v", title, got, want)
 		}
 	}

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/verify"
 )
 
@@ -97,36 +100,96 @@ func awaitMarker(ctx context.Context, db *database, deadline time.Time) (bool, e
 	}
 }
 
-// prove makes sure that nothing was written to the source since the marker: a transaction with an
-// xid, even one of a background worker, changes pg_current_snapshot(). If one ran, everything is
-// drained again. So what was read of the source since the marker still holds, and it tells whether
-// the catalogs are those that were compared.
+// provingRounds is how often everything is drained again before the proof is given up.
+const provingRounds = 20
+
+// prove makes sure that nothing was written to the source since the marker, and that nobody is about
+// to: no backend has an xid, and pg_current_snapshot() is what it was. Who has an xid is asked first:
+// a transaction that takes one after the question ends after it, which changes the snapshot, or has
+// done nothing yet. If one ran, even one of a background worker, everything is drained again. So what
+// was read of the source since the marker still holds, and it tells whether the catalogs are those
+// that were compared.
 func (s *section) prove(ctx context.Context) error {
-	for {
+	for round := 1; ; round++ {
+		if err := s.awaitNobodyWriting(ctx); err != nil {
+			return err
+		}
 		now, err := postgres.Snapshot(ctx, s.control)
 		if err != nil {
 			return err
 		}
-		if now == s.still {
+		if now == s.still && standsStill(now) {
 			break
 		}
-		s.Log.InfoContext(ctx, "something was written on the source after the marker; draining again", "before", s.still, "after", now)
-		if err := s.drain(ctx); err != nil {
-			return err
+		if round > provingRounds {
+			return &upgrade.Refused{
+				Reason: fmt.Sprintf("something kept writing to the source: it did not stand still in %d attempts", provingRounds),
+				Remedy: "stop what writes without a client, such as a scheduler among shared_preload_libraries, and try again",
+			}
 		}
-		if err := s.sequences(ctx); err != nil {
+		s.Log.InfoContext(ctx, "something was written on the source after the marker; draining again", "before", s.still, "after", now)
+		if err := s.drainAgain(ctx); err != nil {
 			return err
 		}
 	}
 	return s.inEach(ctx, s.shapeUnchanged)
 }
 
-// shapeUnchanged compares the catalogs' mark, and the shapes themselves only if it moved.
+// drainAgain drains once more, without autovacuum, whose ANALYZE takes an xid for every table.
+func (s *section) drainAgain(ctx context.Context) error {
+	if err := postgres.EndAutovacuum(ctx, s.control); err != nil {
+		return err
+	}
+	if err := s.drain(ctx); err != nil {
+		return err
+	}
+	return s.sequences(ctx)
+}
+
+// awaitNobodyWriting waits until no backend has an xid. Autovacuum is made to give way.
+func (s *section) awaitNobodyWriting(ctx context.Context) error {
+	var holder string
+	for {
+		writing, err := postgres.Writing(ctx, s.control)
+		if err == nil && len(writing) == 0 {
+			return nil
+		}
+		if err == nil {
+			holder = writing[0].String()
+			err = postgres.EndAutovacuum(ctx, s.control)
+		}
+		if err == nil {
+			err = sleep(ctx, lookAgain)
+		}
+		if err != nil && ctx.Err() != nil && holder != "" {
+			return fmt.Errorf("a transaction that writes stays open on the source: %s: %w", holder, ctx.Err())
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// standsStill tells whether a snapshot, xmin:xmax:xip, shows no transaction in progress.
+func standsStill(snapshot string) bool { return strings.HasSuffix(snapshot, ":") }
+
+// shapeUnchanged compares the catalogs' mark, and the shapes themselves only if it moved. Then there
+// may also be sequences, alike on both sides, that nobody has read.
 func (s *section) shapeUnchanged(ctx context.Context, db *database) error {
 	if db.shapeNow == db.shapeMark {
 		return nil
 	}
-	return s.shapesAlike(ctx, db)
+	if err := s.shapesAlike(ctx, db); err != nil {
+		return err
+	}
+	names, err := postgres.Sequences(ctx, db.source)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(names, db.sequences) {
+		return errors.New("sequences were created meanwhile; try again")
+	}
+	return nil
 }
 
 // readSequences reads where the source's sequences stand.

@@ -84,7 +84,7 @@ func (s *section) sort(suspects []int, backends []postgres.Backend) writers {
 		b, isListed := listed[pid]
 		switch {
 		case pid == own || b.User == upgrade.Role:
-		case !isListed && isUnlistedAuxiliary(pid):
+		case !isListed && isNoSession(pid):
 		case !isListed || b.State == stateStarting:
 			w.starting = append(w.starting, pid)
 		case !isSession(b):

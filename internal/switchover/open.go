@@ -40,7 +40,8 @@ func session(l postgres.Login, name string) postgres.Login {
 		settings = map[string]string{}
 	}
 	settings["application_name"], settings["synchronous_commit"] = name, "local"
-	settings["max_parallel_workers_per_gather"] = "0" // the comparison takes one core at most from the clients
+	settings["max_parallel_workers_per_gather"] = "0"                          // the comparison takes one core at most from the clients
+	settings["quote_all_identifiers"], settings["bytea_output"] = "off", "hex" // pg_get_expr() goes by them
 	l.Settings = settings
 	return l
 }
@@ -90,12 +91,18 @@ func (s *section) openDatabase(ctx context.Context, db *database) error {
 	return nil
 }
 
+// closeEndpoint lets go of the endpoint, which puts its settings back.
+func (s *section) closeEndpoint() {
+	if s.pauses != nil {
+		s.pauses.Close()
+		s.pauses = nil
+	}
+}
+
 // close ends every session. The endpoint's settings are put back by its own Close.
 func (s *section) close() {
 	ctx := context.Background()
-	if s.pauses != nil {
-		s.pauses.Close()
-	}
+	s.closeEndpoint()
 	for i := range s.databases {
 		db := &s.databases[i]
 		for _, conn := range []*pgx.Conn{db.source, db.target, db.snapshot} {

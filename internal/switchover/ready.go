@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pgleap/pgleap/internal/endpoint"
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -73,6 +75,12 @@ func (s *section) endpointReady(ctx context.Context) error {
 		return &upgrade.Refused{
 			Reason: "the endpoint's databases lead to different addresses",
 			Remedy: "write the same host and port for each of them in PgBouncer's configuration",
+		}
+	}
+	if s.from.Port != s.Plan.Source.Port {
+		return &upgrade.Refused{
+			Reason: fmt.Sprintf("the endpoint leads to %s, not to the source (port %d)", s.from, s.Plan.Source.Port),
+			Remedy: "let PgBouncer's databases lead to the source",
 		}
 	}
 	s.to = endpoint.Address{Host: s.from.Host, Port: s.Plan.Target.Port}
@@ -258,11 +266,22 @@ func (s *section) shapesAlike(ctx context.Context, db *database) error {
 	if err != nil {
 		return err
 	}
+	if s.largeObjectsAccepted(db.name) {
+		source, target = source.WithoutLargeObjects(), target.WithoutLargeObjects()
+	}
 	if err := unlike("schema", source, target); err != nil {
 		return err
 	}
 	db.shapeMark = mark
 	return allSubscribed(ctx, db)
+}
+
+// largeObjectsAccepted tells whether the user takes it upon himself that what happens to the large
+// objects of a database is not replicated. The precheck names the database as SQL wants it.
+func (s *section) largeObjectsAccepted(database string) bool {
+	return slices.ContainsFunc([]string{database, pgx.Identifier{database}.Sanitize()}, func(name string) bool {
+		return slices.Contains(s.Plan.Options.Accepted, "large-objects:"+name)
+	})
 }
 
 // allSubscribed wants every table that the source publishes to be one that the target applies. A

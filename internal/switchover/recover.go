@@ -103,16 +103,17 @@ func Unfence(ctx context.Context, c Config, intent Intent) error {
 	return postgres.PermitLogins(ctx, conn, intent.LoginRoles)
 }
 
-// rollForward ends the forward replication, moves the endpoint and says so in the journal.
+// rollForward moves the endpoint, ends the forward replication and says so in the journal. Clients
+// come first: the source is fenced, so the replication that is still on has nothing to bring.
 func rollForward(ctx context.Context, c Config, state State) (upgrade.Switchover, error) {
+	at := endpoint.Address{Host: state.Intent.TargetHost, Port: c.Plan.Target.Port}
+	if err := recoverEndpoint(ctx, c, at); err != nil {
+		return upgrade.Switchover{}, err
+	}
 	for _, name := range state.Intent.Databases {
 		if err := turnDatabase(ctx, c, name); err != nil {
 			return upgrade.Switchover{}, fmt.Errorf("database %s: %w", name, err)
 		}
-	}
-	at := endpoint.Address{Host: state.Intent.TargetHost, Port: c.Plan.Target.Port}
-	if err := recoverEndpoint(ctx, c, at); err != nil {
-		return upgrade.Switchover{}, err
 	}
 	outcome := state.Outcome
 	outcome.Switched, outcome.TargetPort, outcome.EndedAt = true, at.Port, c.Now()

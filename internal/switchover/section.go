@@ -162,12 +162,14 @@ func (s *section) forward(ctx context.Context) (upgrade.Switchover, error) {
 	if err == nil {
 		err = s.timed(ctx, "resume", s.pauses.Resume)
 	}
+	if err == nil {
+		s.outcome.EndedAt = s.Now()
+	}
 	err = errors.Join(err, turned) // the turn can wait, clients cannot
 	if err != nil {
 		s.Log.ErrorContext(ctx, "switchover is committed but not complete; it is carried on", "error", err)
 		return s.recover(ctx)
 	}
-	s.outcome.EndedAt = s.Now()
 	s.outcome.Pause = s.outcome.EndedAt.Sub(s.outcome.StartedAt)
 	s.outcome.Switched = true
 	s.outcome.TargetPort = s.to.Port
@@ -179,6 +181,9 @@ func (s *section) forward(ctx context.Context) (upgrade.Switchover, error) {
 	s.compare(ctx)
 	return s.outcome, nil
 }
+
+// turnPatience is how long clients wait for the replication to be turned round.
+const turnPatience = 3 * time.Second
 
 // turnAndMove does both at once: they have nothing to do with each other. A turn that failed is told
 // apart.
@@ -194,7 +199,11 @@ func (s *section) turnAndMove(ctx context.Context) (turnErr, moveErr error) {
 			*took = s.Now().Sub(begun)
 		})
 	}
-	measure(&turned, &turnErr, func() error { return s.turnRound(ctx) })
+	measure(&turned, &turnErr, func() error {
+		ctx, cancel := context.WithTimeout(ctx, turnPatience)
+		defer cancel()
+		return s.turnRound(ctx)
+	})
 	measure(&moved, &moveErr, func() error { return s.pauses.Move(ctx, s.to) })
 	both.Wait()
 	s.outcome.Steps = append(s.outcome.Steps,
@@ -209,6 +218,9 @@ func (s *section) recover(ctx context.Context) (upgrade.Switchover, error) {
 		return outcome, err
 	}
 	outcome.Steps, outcome.StartedAt = s.outcome.Steps, s.outcome.StartedAt
+	if outcome.Switched && !s.outcome.EndedAt.IsZero() {
+		outcome.EndedAt = s.outcome.EndedAt // only the turn was left to do
+	}
 	if !outcome.StartedAt.IsZero() {
 		outcome.Pause = outcome.EndedAt.Sub(outcome.StartedAt)
 	}

@@ -137,7 +137,7 @@ func refs(t *testing.T, conn *pgx.Conn) []string {
 }
 
 // TestSequencesAreExact sets every kind of sequence to where it stands on the source, also one that
-// moves when the pause has begun.
+// moves when the pause has begun. What a background worker has in hand meanwhile comes along.
 func TestSequencesAreExact(t *testing.T) {
 	t.Parallel()
 	b := lay(t,
@@ -156,18 +156,34 @@ func TestSequencesAreExact(t *testing.T) {
 		`SELECT setval('set_back', 100, false)`,
 		`SELECT nextval('scratch_id_seq')`,
 		`SELECT setval('"Odd ""schema"""."it''s \ odd"', 9223372036854775807)`)
-	client := b.bouncer.Connect(t, "app", "app")
+	client, worker := b.bouncer.Connect(t, "app", "app"), b.ours(t, b.source, "app")
+	b.source.Exec(t, "app", `SELECT lo_create(4711)`)
 	config := b.config(t)
+	config.Plan.Options.Accepted = []string{"large-objects:app"}
+	var committed sync.WaitGroup
 	config.OnStep = func(step string) {
-		if step == "pause" {
+		switch step {
+		case "pause":
 			_, err := client.Exec(t.Context(), `SELECT nextval('descending'), nextval('entry_id_seq')`)
 			must(t, "move sequences", err)
+		case "drain":
+			_, err := worker.Exec(t.Context(), `BEGIN; INSERT INTO public.entry (ref) VALUES ('of a worker')`)
+			must(t, "write past the fence", err)
+		case "proof":
+			committed.Go(func() {
+				_, err := worker.Exec(t.Context(), `SELECT pg_sleep(0.05); COMMIT`)
+				must(t, "commit past the fence", err)
+			})
 		}
 	}
 	outcome, err := Run(t.Context(), config)
+	committed.Wait()
 	must(t, "switch over", err)
 	if !outcome.Switched {
 		t.Fatalf("it did not switch: %s", outcome.Reason)
+	}
+	if got := refs(t, b.ours(t, b.target, "app")); !slices.Equal(got, []string{"of a worker"}) {
+		t.Errorf("entries on the target: %q, want the one that was open during the drain", got)
 	}
 	source, target := b.ours(t, b.source, "app"), b.ours(t, b.target, "app")
 	names, err := postgres.Sequences(t.Context(), source)

@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgleap/pgleap/internal/pgtest"
 )
 
 // TestNotSwitching covers everything after which clients go on at the source, on one instance: each
@@ -19,17 +22,12 @@ func TestNotSwitching(t *testing.T) {
 	b := lay(t)
 	t.Run("refused", func(t *testing.T) { refusals(t, b) })
 	t.Run("deadline", func(t *testing.T) { deadline(t, b) })
+	t.Run("somebody still writes", func(t *testing.T) { stillWriting(t, b) })
+	t.Run("sequences appear", func(t *testing.T) { sequencesAppear(t, b) })
 	t.Run("interrupted", func(t *testing.T) { interrupts(t, b) })
 	t.Run("fence is still under way", func(t *testing.T) { fenceUnderWay(t, b) })
 	t.Run("journal is out of reach", func(t *testing.T) { noJournal(t, b) })
-	t.Run("and then it switches", func(t *testing.T) {
-		outcome, err := Run(t.Context(), b.config(t))
-		must(t, "switch over", err)
-		if !outcome.Switched {
-			t.Fatalf("it did not switch: %s", outcome.Reason)
-		}
-		b.wantServing(t, b.target)
-	})
+	t.Run("and then it switches", func(t *testing.T) { turnFails(t, b) })
 }
 
 // refusals are told while nobody waits.
@@ -128,6 +126,39 @@ func refusals(t *testing.T, b *bed) {
 			},
 			[]string{"the subscription of database shop is not working"},
 		},
+		{
+			"a privilege was granted",
+			func(t *testing.T) func() {
+				b.source.Exec(t, "app", "GRANT SELECT ON entry TO PUBLIC")
+				return func() { b.source.Exec(t, "app", "REVOKE SELECT ON entry FROM PUBLIC") }
+			},
+			[]string{"(schema) changed", "only on the source: privilege on table public.entry: SELECT to public"},
+		},
+		{
+			"a large object was created",
+			func(t *testing.T) func() {
+				b.source.Exec(t, "app", "SELECT lo_create(4711)")
+				return func() { b.source.Exec(t, "app", "SELECT lo_unlink(4711)") }
+			},
+			[]string{"(schema) changed", "only on the source: large objects: 1, sum of oids 4711"},
+		},
+		{
+			"the endpoint leads elsewhere",
+			func(t *testing.T) func() {
+				b.source.Exec(t, "app", "SELECT setval('entry_id_seq', 4711)")
+				b.lead(t, b.target)
+				return func() {
+					b.lead(t, b.source)
+					var value int
+					target := b.ours(t, b.target, "app")
+					must(t, "read sequence", target.QueryRow(t.Context(), "SELECT last_value FROM public.entry_id_seq").Scan(&value))
+					if value == 4711 {
+						t.Error("a sequence was set on the target")
+					}
+				}
+			},
+			[]string{fmt.Sprintf("the endpoint leads to 127.0.0.1:%d, not to the source", b.target.Port)},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			mend := c.violate(t)
@@ -185,6 +216,99 @@ func deadline(t *testing.T, b *bed) {
 	must(t, "commit what was open", tx.Commit(t.Context()))
 	b.wantStage(t, config.Journal, StageUndone)
 	b.wantServing(t, b.source)
+}
+
+// turnFails: the replication cannot be turned round until a client has gone on at the target.
+func turnFails(t *testing.T, b *bed) {
+	client, holder := b.bouncer.Connect(t, "app", "app"), b.ours(t, b.target, "app")
+	config := b.config(t)
+	var served sync.WaitGroup
+	config.OnStep = func(step string) {
+		switch step {
+		case "turn":
+			_, err := holder.Exec(t.Context(), "BEGIN; COMMENT ON SUBSCRIPTION pgleap_forward IS 'locked'")
+			must(t, "lock subscription", err)
+		case "resume":
+			served.Go(func() {
+				_, err := client.Exec(t.Context(), "INSERT INTO entry (ref) VALUES ('before the turn')")
+				must(t, "write as a client", err)
+				_, err = holder.Exec(t.Context(), "ROLLBACK")
+				must(t, "unlock subscription", err)
+			})
+		}
+	}
+	outcome, err := Run(t.Context(), config)
+	served.Wait()
+	must(t, "switch over", err)
+	if !outcome.Switched {
+		t.Fatalf("it did not switch: %s", outcome.Reason)
+	}
+	if outcome.Pause < turnPatience {
+		t.Errorf("the pause was %s: the turn did not fail", outcome.Pause)
+	}
+	b.wantStage(t, config.Journal, StageDone)
+	b.wantServing(t, b.target)
+	var enabled bool
+	must(t, "look at the subscription", b.ours(t, b.target, "app").QueryRow(t.Context(),
+		"SELECT bool_or(subenabled) FROM pg_subscription").Scan(&enabled))
+	if enabled {
+		t.Error("a subscription is still enabled")
+	}
+}
+
+// stillWriting: a transaction that no fence ends, as that of a background worker, stays open. Nobody
+// else takes an xid meanwhile, so the snapshot is always the same.
+func stillWriting(t *testing.T, b *bed) {
+	worker := b.ours(t, b.source, "app")
+	config := b.config(t)
+	config.Plan.Options.SwitchoverTimeout = time.Second
+	config.OnStep = func(step string) {
+		if step == "proof" { // after the marker: its xid is in no snapshot
+			_, err := worker.Exec(t.Context(), "BEGIN; INSERT INTO public.entry (ref) VALUES ('of a worker')")
+			must(t, "write", err)
+		}
+	}
+	outcome, err := Run(t.Context(), config)
+	must(t, "switch over", err)
+	_, err = worker.Exec(t.Context(), "ROLLBACK")
+	must(t, "roll back", err)
+	for _, want := range []string{"not done within 1s", "a transaction that writes stays open on the source", fmt.Sprint("pid ", worker.PgConn().PID())} {
+		if !strings.Contains(outcome.Reason, want) {
+			t.Errorf("reason is %q, want %q in it", outcome.Reason, want)
+		}
+	}
+	if outcome.Switched {
+		t.Error("it switched")
+	}
+	b.wantStage(t, config.Journal, StageUndone)
+	b.wantServing(t, b.source)
+}
+
+// sequencesAppear: a sequence is created on both sides when the schemas have been compared.
+func sequencesAppear(t *testing.T, b *bed) {
+	config := b.config(t)
+	config.OnStep = func(step string) {
+		if step == "pause" {
+			ours(t, b, b.source, "CREATE SEQUENCE public.late")
+			ours(t, b, b.target, "CREATE SEQUENCE public.late")
+		}
+	}
+	outcome, err := Run(t.Context(), config)
+	must(t, "switch over", err)
+	ours(t, b, b.source, "DROP SEQUENCE public.late")
+	ours(t, b, b.target, "DROP SEQUENCE public.late")
+	if want := "sequences were created meanwhile; try again"; outcome.Switched || !strings.Contains(outcome.Reason, want) {
+		t.Errorf("switched: %v, reason: %q, want %q in it", outcome.Switched, outcome.Reason, want)
+	}
+	b.wantServing(t, b.source)
+}
+
+func ours(t *testing.T, b *bed, c *pgtest.Cluster, sql string) {
+	t.Helper()
+	conn := b.ours(t, c, "app")
+	_, err := conn.Exec(t.Context(), sql)
+	must(t, sql, err)
+	must(t, "disconnect", conn.Close(t.Context()))
 }
 
 // interrupts: a cancel at any step before the commit point undoes everything.

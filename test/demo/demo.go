@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -28,6 +29,10 @@ var (
 	clients = map[harness.Kind]int{harness.TPCB: 6, harness.Entry: 6, harness.Order: 4}
 	rate    = 20.0
 )
+
+// poolSize is how many connections to a database PgBouncer makes for a role: two for each of this
+// machine's cores, as pools are commonly sized. More of them would only wait for each other.
+var poolSize = strconv.Itoa(max(4, 2*runtime.NumCPU()))
 
 // before and after are how long clients write while nothing else happens, around the switchover.
 const (
@@ -116,7 +121,7 @@ func (d *demo) setUp(ctx context.Context) error {
 		return err
 	}
 	var added upgrade.Instance
-	if err := d.pgleap(ctx, &added, "instance", "add", instance, "--pgdata", source.Pgdata); err != nil {
+	if err := d.pgleap(ctx, &added, "instance", "add", instance, "--pgdata", source.Pgdata, "--pool-size", poolSize); err != nil {
 		return err
 	}
 	d.report.Source = added.Cluster.Version.String()
