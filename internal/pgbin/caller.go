@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/pgleap/pgleap/internal/run"
+	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
 // Caller is how a program is run: by which runner, as which operating system user, and where
@@ -37,6 +38,19 @@ func (c Caller) run(ctx context.Context, bindir, program string, args ...string)
 // untimed takes the user's time limits off a program's own sessions: a statement_timeout set for
 // a role or a database would otherwise end pg_dump or vacuumdb half-way.
 const untimed = "PGOPTIONS=-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off"
+
+// untimedFor is the same for programs that talk to one version only: older servers refuse to start a
+// session with settings that they do not know.
+func untimedFor(major upgrade.Major) string {
+	options := untimed
+	if major >= 14 {
+		options += " -c idle_session_timeout=0"
+	}
+	if major >= 17 {
+		options += " -c transaction_timeout=0"
+	}
+	return options
+}
 
 // passfile is the environment that names a .pgpass file. One that cannot exist keeps the owner's
 // ~/.pgpass out; libpq would warn of /dev/null itself, which is no plain file, at each connection.

@@ -42,7 +42,7 @@ func (v Vacuumdb) Run(ctx context.Context, as Caller, onDatabase func(database, 
 		return err
 	}
 	command := as.call(v.Bindir, "vacuumdb", args...)
-	command.Env = []string{passfile(v.Passfile), untimed, "PGSSLMODE=disable"}
+	command.Env = []string{passfile(v.Passfile), untimedFor(v.Version.Major()), "PGSSLMODE=disable"}
 	command.OnLine = func(line string) {
 		if found := vacuumProgress.FindStringSubmatch(line); found != nil && onDatabase != nil {
 			onDatabase(found[1], found[2])

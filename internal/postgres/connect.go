@@ -48,7 +48,23 @@ func Connect(ctx context.Context, l Login) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s, database %q, as %q: %w", l.Address, l.Database, l.User, err)
 	}
+	if err := liftNewerTimeouts(ctx, conn); err != nil {
+		_ = conn.Close(context.WithoutCancel(ctx))
+		return nil, fmt.Errorf("set up the session on %s, database %q: %w", l.Address, l.Database, err)
+	}
 	return conn, nil
+}
+
+// liftNewerTimeouts switches off the timeouts that came with 14 and 17: as startup parameters older
+// servers would refuse them.
+func liftNewerTimeouts(ctx context.Context, conn *pgx.Conn) error {
+	if strings.HasPrefix(conn.PgConn().ParameterStatus("server_version"), "13") {
+		return nil
+	}
+	_, err := conn.Exec(ctx, `
+		SELECT set_config(name, '0', false) FROM pg_settings
+		WHERE name IN ('idle_session_timeout', 'transaction_timeout')`)
+	return err
 }
 
 // sessionSettings hold for every session of ours: nothing that the user set for his roles or

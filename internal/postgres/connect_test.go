@@ -54,8 +54,10 @@ func TestConnectOverridesWhatTheUserSet(t *testing.T) {
 	cluster.Exec(t, "postgres", `
 		alter role postgres set search_path = 'evil';
 		alter role postgres set lock_timeout = '1s';
+		alter role postgres set idle_session_timeout = '1h';
+		alter role postgres set transaction_timeout = '1h';
 		alter database postgres set default_transaction_read_only = on`)
-	for setting, want := range map[string]string{"search_path": "pg_catalog", "lock_timeout": "0", "default_transaction_read_only": "off", "TimeZone": "UTC"} {
+	for setting, want := range map[string]string{"search_path": "pg_catalog", "lock_timeout": "0", "idle_session_timeout": "0", "transaction_timeout": "0", "default_transaction_read_only": "off", "TimeZone": "UTC"} {
 		if got := show(t, overSocket(cluster), setting); got != want {
 			t.Errorf("%s is %q, want %q", setting, got, want)
 		}

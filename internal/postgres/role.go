@@ -14,7 +14,8 @@ import (
 const roleComment = "pgleap: for the running upgrade, removed when it has finished"
 
 // EnsureRole makes pgleap's own role or gives the existing one a new password.
-// It is a superuser: FOR ALL TABLES, the fence and subscriptions need one.
+// It is a superuser: FOR ALL TABLES, the fence and subscriptions need one. The session of conn is
+// silenced by this, and should be closed after it.
 func EnsureRole(ctx context.Context, conn *pgx.Conn, verifier string) error {
 	var exists bool
 	err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)`, upgrade.Role).Scan(&exists)
@@ -25,17 +26,44 @@ func EnsureRole(ctx context.Context, conn *pgx.Conn, verifier string) error {
 	if exists {
 		verb = "ALTER"
 	}
-	// Settings that log statements would write the verifier into the server's log.
-	statements := []string{
-		"BEGIN",
-		"SET LOCAL log_statement = 'none'",
-		"SET LOCAL log_min_duration_statement = -1",
-		verb + " ROLE " + quoteIdent(upgrade.Role) + " LOGIN SUPERUSER REPLICATION CONNECTION LIMIT -1 PASSWORD " + quoteLiteral(verifier),
-		"COMMENT ON ROLE " + quoteIdent(upgrade.Role) + " IS " + quoteLiteral(roleComment),
-		"COMMIT",
+	if err := silence(ctx, conn); err != nil {
+		return err
 	}
-	if err := execAll(ctx, conn, statements); err != nil {
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		// A statement each: statements that are sent together are logged together.
+		for _, statement := range []string{
+			verb + " ROLE " + quoteIdent(upgrade.Role) + " LOGIN SUPERUSER REPLICATION CONNECTION LIMIT -1 PASSWORD " + quoteLiteral(verifier),
+			"COMMENT ON ROLE " + quoteIdent(upgrade.Role) + " IS " + quoteLiteral(roleComment),
+		} {
+			if _, err := tx.Exec(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
 		return fmt.Errorf("create role %s: %w", upgrade.Role, err)
+	}
+	return nil
+}
+
+// silence keeps the statements of a session, for the rest of its life, from the server's log, from
+// pg_stat_activity and from pg_stat_statements: the verifier is in one of them.
+func silence(ctx context.Context, conn *pgx.Conn) error {
+	const quiet = `
+		SELECT set_config(name, value, false)
+		FROM pg_settings JOIN (VALUES
+			('log_statement', 'none'),
+			('log_duration', 'off'),
+			('log_min_duration_statement', '-1'),
+			('log_min_duration_sample', '-1'),
+			('log_transaction_sample_rate', '0'),
+			('log_min_error_statement', 'panic'),
+			('track_activities', 'off'),
+			('pg_stat_statements.track_utility', 'off')
+		) AS quiet (name, value) USING (name)`
+	if _, err := conn.Exec(ctx, quiet); err != nil {
+		return fmt.Errorf("keep the password out of the server's log: %w", err)
 	}
 	return nil
 }

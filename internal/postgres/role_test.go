@@ -1,6 +1,9 @@
 package postgres_test
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -68,5 +71,24 @@ func TestEndSessions(t *testing.T) {
 	}
 	if err := victim.Ping(t.Context()); err == nil {
 		t.Error("the session lives")
+	}
+}
+
+// TestPasswordIsNotLogged: whatever the server logs, the verifier is not in it.
+func TestPasswordIsNotLogged(t *testing.T) {
+	t.Parallel()
+	for _, major := range pgtest.Versions(t) {
+		c := pgtest.Start(t, major, pgtest.Config(map[string]string{
+			"log_statement": "all", "log_duration": "on", "log_min_duration_statement": "0", "log_min_error_statement": "info",
+		}))
+		for range 2 { // created, then altered
+			must(t, "make role", postgres.EnsureRole(t.Context(), c.Connect(t, "postgres"), verifier(t, "x")))
+		}
+		c.Exec(t, "postgres", "SELECT 'this is logged'")
+		log, err := os.ReadFile(filepath.Join(filepath.Dir(c.Pgdata), "server.log"))
+		must(t, "read log", err)
+		if !strings.Contains(string(log), "this is logged") || strings.Contains(string(log), "SCRAM-SHA-256$") {
+			t.Errorf("PostgreSQL %d logged:\n%s", major, log)
+		}
 	}
 }

@@ -138,12 +138,15 @@ func (h *Host) logIn(ctx context.Context, c upgrade.Cluster, superuser string) (
 	return nil, loginRefused(c, roles[0], refused)
 }
 
-// connect tries the databases that a cluster has from its birth.
+// connect wants the database postgres, which every later session uses too.
 func (h *Host) connect(ctx context.Context, c upgrade.Cluster) (*pgx.Conn, error) {
 	conn, err := postgres.Connect(ctx, h.Login(c, "postgres"))
 	const noSuchDatabase = "3D000"
-	if failed, ok := errors.AsType[*pgconn.PgError](err); ok && failed.Code == noSuchDatabase {
-		conn, err = postgres.Connect(ctx, h.Login(c, "template1"))
+	if postgres.IsCode(err, noSuchDatabase) {
+		return nil, &upgrade.Refused{
+			Reason: fmt.Sprintf("the database postgres is missing in the cluster in %s", c.Pgdata),
+			Remedy: "make it: CREATE DATABASE postgres",
+		}
 	}
 	return conn, err
 }

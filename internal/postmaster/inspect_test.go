@@ -119,6 +119,11 @@ func TestInspectRefusesAStandbyAndAnyRole(t *testing.T) {
 	_, err := h.Inspect(t.Context(), step.InspectArgs{Pgdata: cluster.Pgdata, Superuser: "app"})
 	wantRefusal(t, err, "app is no superuser", "postgres")
 
+	cluster.Exec(t, "template1", "drop database postgres")
+	_, err = h.Inspect(t.Context(), step.InspectArgs{Pgdata: cluster.Pgdata})
+	wantRefusal(t, err, "the database postgres is missing", "CREATE DATABASE postgres")
+	cluster.Exec(t, "template1", "create database postgres")
+
 	cluster.Stop(t)
 	if err := os.WriteFile(filepath.Join(cluster.Pgdata, "standby.signal"), nil, 0o644); err != nil {
 		t.Fatal(err)

@@ -55,12 +55,16 @@ const shopSchema = `
 const depotSchema = `CREATE TABLE stock (id bigserial PRIMARY KEY, item text NOT NULL)`
 
 // newUpgradeBed makes the source of the oldest version under test and plans its upgrade to the newest.
-func newUpgradeBed(t *testing.T) *upgradeBed {
+func newUpgradeBed(t *testing.T, settings ...map[string]string) *upgradeBed {
 	t.Helper()
 	versions := pgtest.Versions(t)
 	from, to := versions[0], versions[len(versions)-1]
 	bindir := pgtest.Bindir(t, to)
-	source := pgtest.Start(t, from, pgtest.Config(map[string]string{"max_prepared_transactions": "4", "max_wal_size": "64MB"}))
+	config := map[string]string{"max_prepared_transactions": "4", "max_wal_size": "64MB"}
+	for _, s := range settings {
+		maps.Copy(config, s)
+	}
+	source := pgtest.Start(t, from, pgtest.Config(config))
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	runner := run.New(log)
 	host := postmaster.New("h1", runner, []string{filepath.Dir(bindir)}, log)

@@ -3,6 +3,7 @@ package onhost
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -95,11 +96,15 @@ func (w *Worker) startClone(ctx context.Context, plan upgrade.Plan, target map[s
 	if err := w.stopClone(ctx, plan); err != nil {
 		return err
 	}
-	port, err := freePort(plan.Source.SocketDir)
+	sockets, err := w.makeCloneSockets(plan)
 	if err != nil {
 		return err
 	}
-	if err := w.configureClone(ctx, plan, port, target); err != nil {
+	port, err := freePort(sockets)
+	if err != nil {
+		return err
+	}
+	if err := w.configureClone(ctx, plan, upgrade.Address{Host: sockets, Port: port}, target); err != nil {
 		return err
 	}
 	as, err := w.caller(plan, "clone")
@@ -112,34 +117,68 @@ func (w *Worker) startClone(ctx context.Context, plan upgrade.Plan, target map[s
 }
 
 func (w *Worker) stopClone(ctx context.Context, plan upgrade.Plan) error {
+	files, err := w.files(plan)
+	if err != nil {
+		return err
+	}
 	if _, running := w.host.Running(w.cloneCluster(plan)); !running {
-		return nil
+		return removeCloneSockets(files)
 	}
 	as, err := w.caller(plan, "clone")
 	if err != nil {
 		return err
 	}
-	return pgbin.PgCtl{Bindir: plan.Source.Bindir, Pgdata: plan.ClonePgdata()}.
+	err = pgbin.PgCtl{Bindir: plan.Source.Bindir, Pgdata: plan.ClonePgdata()}.
 		Stop(context.WithoutCancel(ctx), as, pgbin.StopFast, cloneStart)
+	if err != nil {
+		return err
+	}
+	return removeCloneSockets(files)
+}
+
+// makeCloneSockets makes the directory of the clone's socket: the source may have none, and in one of
+// the source's somebody could take the clone for it.
+func (w *Worker) makeCloneSockets(plan upgrade.Plan) (string, error) {
+	user, err := owner(plan)
+	if err != nil {
+		return "", err
+	}
+	files, err := w.files(plan)
+	if err != nil {
+		return "", err
+	}
+	dir, err := privateSocketDir(user)
+	if err != nil {
+		return "", err
+	}
+	return dir, files.write(noteCloneSockets, dir)
+}
+
+func removeCloneSockets(files files) error {
+	var dir string
+	if found, err := files.read(noteCloneSockets, &dir); !found || err != nil {
+		return err
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove the directory of the clone's socket: %w", err)
+	}
+	return files.remove(noteCloneSockets)
 }
 
 // configureClone gives the clone a configuration of its own: nobody but its owner reaches it, it
 // archives nothing, runs no background worker of an extension and no subscription of the source's.
-func (w *Worker) configureClone(ctx context.Context, plan upgrade.Plan, port int, target map[string]string) error {
+func (w *Worker) configureClone(ctx context.Context, plan upgrade.Plan, at upgrade.Address, target map[string]string) error {
 	user, err := owner(plan)
 	if err != nil {
 		return err
 	}
 	settings := map[string]string{
-		"port": strconv.Itoa(port), "listen_addresses": "", "unix_socket_permissions": "0700",
-		"unix_socket_directories": plan.Source.SocketDir, "hot_standby": "off", "archive_mode": "off",
+		"port": strconv.Itoa(at.Port), "listen_addresses": "", "unix_socket_permissions": "0700",
+		"unix_socket_directories": at.Host, "hot_standby": "off", "archive_mode": "off",
 		"max_worker_processes": "0", "max_logical_replication_workers": "0", "autovacuum": "off",
 		"wal_level": "replica", "logging_collector": "off", "log_min_messages": "log", "max_wal_senders": "5",
 		"primary_conninfo":  login(plan, plan.Source).ConnInfo(cloneApplication),
 		"primary_slot_name": upgrade.BaseBackupSlot, "recovery_target_timeline": "latest",
-	}
-	if plan.Source.SocketDir == "" {
-		settings["listen_addresses"] = "127.0.0.1"
 	}
 	err = with(ctx, login(plan, plan.Source), func(conn *pgx.Conn) error {
 		source, err := postgres.ReadSettings(ctx, conn)

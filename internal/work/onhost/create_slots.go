@@ -33,7 +33,8 @@ func (w *Worker) CreateSlots(ctx context.Context, plan upgrade.Plan) (step.Hando
 	if err := w.stopClone(ctx, plan); err != nil {
 		return handover, err
 	}
-	if handover.Slots, err = w.createSlots(ctx, plan); err != nil {
+	handover.Slots, err = whole(ctx, plan, func(ctx context.Context) ([]step.Slot, error) { return w.createSlots(ctx, plan) })
+	if err != nil {
 		return handover, err
 	}
 	err = with(ctx, login(plan, plan.Source), func(conn *pgx.Conn) error {

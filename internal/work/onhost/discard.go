@@ -2,7 +2,6 @@ package onhost
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -12,7 +11,6 @@ import (
 	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/run"
-	"github.com/pgleap/pgleap/internal/switchover"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
@@ -32,25 +30,22 @@ func (w *Worker) Discard(ctx context.Context, plan upgrade.Plan) (step.Done, err
 			return step.Done{}, err
 		}
 	}
-	if _, err := os.Lstat(plan.Workdir()); errors.Is(err, os.ErrNotExist) {
-		return step.Done{}, nil // not even the source was prepared
+	if !files.has(noteSourcePrepared) {
+		return step.Done{}, nil // nothing was made, or all is undone
 	}
-	// The target first: its subscriptions would take up the slots again.
-	if err := w.discardTarget(ctx, plan, files); err != nil {
+	// The servers first: their subscriptions would take up the slots again. Then the source, whose disk
+	// the slots fill. Files that cannot be removed only lie around.
+	if err := w.stopServers(ctx, plan, files); err != nil {
 		return step.Done{}, err
 	}
 	if err := w.restoreSource(ctx, plan); err != nil {
 		return step.Done{}, err
 	}
-	if err := os.RemoveAll(plan.Workdir()); err != nil {
-		return step.Done{}, fmt.Errorf("remove the upgrade's directory: %w", err)
-	}
-	var made []string
-	if _, err := files.read(noteParents, &made); err != nil {
+	if err := w.removeFiles(plan, files); err != nil {
 		return step.Done{}, err
 	}
-	for _, dir := range slices.Backward(made) {
-		_ = os.Remove(dir) // unless somebody uses it by now
+	if err := files.remove(noteSourcePrepared); err != nil {
+		return step.Done{}, fmt.Errorf("remove note: %w", err)
 	}
 	return w.info(ctx, "the target is removed and the source is as it was before the upgrade"), nil
 }
@@ -58,41 +53,37 @@ func (w *Worker) Discard(ctx context.Context, plan upgrade.Plan) (step.Done, err
 // endSwitchovers ends what an attempt to switch over may have left in the middle, and refuses to
 // discard a target that clients write to.
 func (w *Worker) endSwitchovers(ctx context.Context, plan upgrade.Plan) error {
-	journals, err := w.journals(taskName(plan))
-	if err != nil {
+	outcome, err := w.settleAll(ctx, plan)
+	if err != nil || !outcome.Switched {
 		return err
 	}
-	for _, journal := range journals {
-		state, err := journal.Read()
-		if err != nil {
-			return err
-		}
-		if state.Stage == switchover.StageNone {
-			continue
-		}
-		outcome, err := switchover.Recover(ctx, w.switchoverConfig(plan, journal))
-		if err != nil {
-			return err
-		}
-		if outcome.Switched {
-			return &upgrade.Refused{
-				Reason: fmt.Sprintf("upgrade %d has switched over: clients write to %s", plan.Number, plan.Target),
-				Remedy: "nothing is removed; what the upgrade left behind is told in docs/operations.md",
-			}
-		}
+	return &upgrade.Refused{
+		Reason: fmt.Sprintf("upgrade %d has switched over: clients write to %s", plan.Number, plan.Target),
+		Remedy: "nothing is removed; what the upgrade left behind is told in docs/operations.md",
 	}
-	return nil
 }
 
-func (w *Worker) discardTarget(ctx context.Context, plan upgrade.Plan, files files) error {
+// stopServers stops the clone and the target.
+func (w *Worker) stopServers(ctx context.Context, plan upgrade.Plan, files files) error {
 	if err := w.stopLeftover(ctx, plan, plan.Source.Bindir, plan.ClonePgdata(), pgbin.StopImmediate); err != nil {
 		return err
 	}
+	if err := removeCloneSockets(files); err != nil {
+		return err
+	}
+	if !files.has(noteTargetBegun) {
+		return nil
+	}
+	if err := w.host.Stop(ctx, plan.Target, pgbin.StopFast, targetStart); err != nil {
+		return err
+	}
+	return w.stopLeftover(ctx, plan, plan.Target.Bindir, plan.Target.Pgdata, pgbin.StopImmediate)
+}
+
+// removeFiles removes the target, the clone, and the directories that were made for them.
+func (w *Worker) removeFiles(plan upgrade.Plan, files files) error {
 	if files.has(noteTargetBegun) {
-		if err := w.host.Stop(ctx, plan.Target, pgbin.StopFast, targetStart); err != nil {
-			return err
-		}
-		if err := w.removeTarget(ctx, plan); err != nil {
+		if err := removeTarget(plan, files); err != nil {
 			return err
 		}
 		if plan.Target.Manager == upgrade.ManagerPgCtlcluster {
@@ -103,6 +94,16 @@ func (w *Worker) discardTarget(ctx context.Context, plan upgrade.Plan, files fil
 	}
 	if err := os.RemoveAll(tablespacesDir(plan)); err != nil {
 		return fmt.Errorf("remove the target's tablespaces: %w", err)
+	}
+	if err := os.RemoveAll(plan.Workdir()); err != nil {
+		return fmt.Errorf("remove the upgrade's directory: %w", err)
+	}
+	var made []string
+	if _, err := files.read(noteParents, &made); err != nil {
+		return err
+	}
+	for _, dir := range slices.Backward(made) {
+		_ = os.Remove(dir) // unless somebody uses it by now
 	}
 	return nil
 }

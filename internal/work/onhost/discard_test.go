@@ -2,6 +2,7 @@ package onhost
 
 import (
 	"context"
+	"os"
 	"testing"
 
 	"github.com/pgleap/pgleap/internal/upgrade/step"
@@ -77,5 +78,37 @@ func TestDiscardWhileASlotIsMade(t *testing.T) {
 		t.Error("the slots were made, though they were discarded")
 	}
 	b.exec(open, `ROLLBACK`)
+	b.unchanged(before)
+}
+
+// The source has no sockets: the clone has one of its own. The target's directory was there before,
+// and the upgrade's own one was removed by hand: the source is restored nevertheless.
+func TestDiscardOfWhatOthersTouched(t *testing.T) {
+	b := newUpgradeBed(t, map[string]string{"unix_socket_directories": ""})
+	user, err := owner(b.plan)
+	b.must(err)
+	b.must(makeDir(b.plan.Target.Pgdata, user))
+	before := b.sourceState()
+	b.do("PrepareSource", b.worker.PrepareSource)
+	b.do("BaseBackup", b.worker.BaseBackup)
+	b.do("StreamClone", b.worker.StreamClone)
+	handover, err := b.worker.CreateSlots(t.Context(), b.plan)
+	b.must(err)
+	_, err = b.worker.PromoteClone(t.Context(), step.HandoverArgs{Plan: b.plan, Handover: handover})
+	b.must(err)
+	b.do("InitTarget", b.worker.InitTarget)
+	if names := list(t, b.plan.Target.Pgdata); len(names) == 0 {
+		t.Error("there is no target")
+	}
+	files, err := b.worker.files(b.plan)
+	b.must(err)
+	if files.has(noteCloneSockets) {
+		t.Error("the directory of the clone's socket is left behind")
+	}
+	b.must(os.RemoveAll(b.plan.Workdir()))
+	b.do("Discard", b.worker.Discard)
+	if names := list(t, b.plan.Target.Pgdata); len(names) > 0 {
+		t.Errorf("left in the target's directory: %v", names)
+	}
 	b.unchanged(before)
 }

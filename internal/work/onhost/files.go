@@ -44,14 +44,18 @@ type note string
 
 // The notes.
 const (
-	noteParents       note = "parents.json" // directories that were made above the target's
-	noteBackedUp      note = "base-backup.done"
-	noteHandover      note = "handover.json"
-	notePromoted      note = "promoted.json"
-	noteTargetBegun   note = "target.begun"
-	noteUpgradeBegun  note = "pg_upgrade.begun"
-	noteUpgraded      note = "pg_upgrade.done"
-	noteTargetStarted note = "target.started"
+	noteParents        note = "parents.json"       // directories that were made above the target's
+	noteSourcePrepared note = "source.prepared"    // or about to be: there is something to restore
+	noteTargetDir      note = "target-dir.made"    // the target's data directory was not there before
+	noteCloneSockets   note = "clone-sockets.json" // the directory of the clone's socket
+	noteAccessFiles    note = "access-files.json"  // what the source's pg_hba.conf and pg_ident.conf were when they were carried over
+	noteBackedUp       note = "base-backup.done"
+	noteHandover       note = "handover.json"
+	notePromoted       note = "promoted.json"
+	noteTargetBegun    note = "target.begun"
+	noteUpgradeBegun   note = "pg_upgrade.begun"
+	noteUpgraded       note = "pg_upgrade.done"
+	noteTargetStarted  note = "target.started"
 )
 
 // read reads a note; without one it leaves to as it is.
@@ -155,6 +159,37 @@ func writeOwned(path string, content []byte, user run.User, mode fs.FileMode) er
 	defer root.Close() //nolint:errcheck // nothing is lost with it
 	if err := pgconf.WriteFile(root, filepath.Base(path), content, pgconf.Owner{UID: user.UID, GID: user.GID}, mode); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// emptyDir removes what is in a directory, unless somebody has put a link in its place.
+func emptyDir(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	above, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer above.Close()                              //nolint:errcheck // nothing is lost with it
+	root, err := above.OpenRoot(filepath.Base(path)) // a link that leads out is not followed
+	if err != nil {
+		return err
+	}
+	defer root.Close() //nolint:errcheck // nothing is lost with it
+	entries, err := fs.ReadDir(root.FS(), ".")
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if err := root.RemoveAll(entry.Name()); err != nil {
+			return err
+		}
 	}
 	return nil
 }

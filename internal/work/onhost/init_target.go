@@ -31,6 +31,11 @@ func (w *Worker) InitTarget(ctx context.Context, plan upgrade.Plan) (step.Done, 
 	if err != nil {
 		return step.Done{}, err
 	}
+	if _, err := os.Lstat(plan.Target.Pgdata); errors.Is(err, fs.ErrNotExist) {
+		if err := files.write(noteTargetDir, w.now()); err != nil {
+			return step.Done{}, err
+		}
+	}
 	if err := makeDir(plan.Target.Pgdata, user); err != nil {
 		return step.Done{}, err
 	}
@@ -53,7 +58,10 @@ func (w *Worker) InitTarget(ctx context.Context, plan upgrade.Plan) (step.Done, 
 // upgrade is never removed: then the step is refused.
 func (w *Worker) clearTarget(ctx context.Context, plan upgrade.Plan, files files) error {
 	if files.has(noteTargetBegun) {
-		return w.removeTarget(ctx, plan)
+		if err := w.stopLeftover(ctx, plan, plan.Target.Bindir, plan.Target.Pgdata, pgbin.StopImmediate); err != nil {
+			return err
+		}
+		return removeTarget(plan, files)
 	}
 	entries, err := os.ReadDir(plan.Target.Pgdata)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -68,13 +76,16 @@ func (w *Worker) clearTarget(ctx context.Context, plan upgrade.Plan, files files
 	return files.write(noteTargetBegun, w.now())
 }
 
-// removeTarget stops and removes a target that this upgrade made.
-func (w *Worker) removeTarget(ctx context.Context, plan upgrade.Plan) error {
-	if err := w.stopLeftover(ctx, plan, plan.Target.Bindir, plan.Target.Pgdata, pgbin.StopImmediate); err != nil {
-		return err
+// removeTarget removes a target that this upgrade made. A data directory that was there before, such
+// as a mount point, is emptied and stays.
+func removeTarget(plan upgrade.Plan, files files) error {
+	if err := emptyDir(plan.Target.Pgdata); err != nil {
+		return fmt.Errorf("remove the target's files: %w", err)
 	}
-	if err := os.RemoveAll(plan.Target.Pgdata); err != nil {
-		return fmt.Errorf("remove the target's data directory: %w", err)
+	if files.has(noteTargetDir) {
+		if err := os.RemoveAll(plan.Target.Pgdata); err != nil {
+			return fmt.Errorf("remove the target's data directory: %w", err)
+		}
 	}
 	// pg_upgrade puts the target's part of each tablespace beside the clone's.
 	parts, err := filepath.Glob(filepath.Join(tablespacesDir(plan), "*", fmt.Sprintf("PG_%d_*", plan.Target.Version.Major())))

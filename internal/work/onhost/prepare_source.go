@@ -20,6 +20,13 @@ func (w *Worker) PrepareSource(ctx context.Context, plan upgrade.Plan) (step.Don
 	if err != nil {
 		return step.Done{}, err
 	}
+	files, err := w.files(plan)
+	if err != nil {
+		return step.Done{}, err
+	}
+	if err := files.write(noteSourcePrepared, w.now()); err != nil { // first: Discard goes by it
+		return step.Done{}, err
+	}
 	if err := w.makeWorkdir(plan, user); err != nil {
 		return step.Done{}, err
 	}

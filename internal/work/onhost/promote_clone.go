@@ -2,6 +2,7 @@ package onhost
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/postgres"
@@ -93,8 +95,12 @@ func (w *Worker) awaitPrimary(ctx context.Context, plan upgrade.Plan) error {
 	progressOf(ctx).text("the clone recovers to the hand-over LSN")
 	for {
 		// hot_standby is off: it takes connections when it is a primary, not before.
-		if err := with(ctx, w.cloneLogin(plan), func(*pgx.Conn) error { return nil }); err == nil {
+		err := with(ctx, w.cloneLogin(plan), func(*pgx.Conn) error { return nil })
+		if err == nil {
 			return nil
+		}
+		if refused, ok := errors.AsType[*pgconn.PgError](err); ok && strings.HasPrefix(refused.Code, "28") {
+			return fmt.Errorf("log in to the clone: %w", err) // waiting does not help
 		}
 		if _, running := w.host.Running(w.cloneCluster(plan)); !running {
 			return fmt.Errorf("the clone stopped by itself: %s", pgbin.ServerLog(plan.ClonePgdata(), cloneLog(plan), 0))
@@ -109,7 +115,7 @@ func (w *Worker) awaitPrimary(ctx context.Context, plan upgrade.Plan) error {
 func (w *Worker) cloneLogin(plan upgrade.Plan) postgres.Login {
 	clone := w.cloneCluster(plan)
 	if pid, err := pgbin.ReadPostmasterPid(plan.ClonePgdata()); err == nil {
-		clone.Port = pid.Port
+		clone.Port, clone.SocketDir = pid.Port, pid.SocketDir
 	}
 	return quiet(w.host.Login(clone, "postgres"))
 }

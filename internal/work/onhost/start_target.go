@@ -20,6 +20,10 @@ const targetStart = 5 * time.Minute
 // StartTarget gives the target the source's configuration, translated, and starts it. From then on
 // the clone cannot be used any more, and is removed.
 func (w *Worker) StartTarget(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
+	return whole(ctx, plan, func(ctx context.Context) (step.Done, error) { return w.startTarget(ctx, plan) })
+}
+
+func (w *Worker) startTarget(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
 	files, err := w.files(plan)
 	if err != nil {
 		return step.Done{}, err
@@ -34,6 +38,9 @@ func (w *Worker) StartTarget(ctx context.Context, plan upgrade.Plan) (step.Done,
 		return done, err
 	}
 	if !found {
+		if err := noteConfiguration(plan, user, files); err != nil {
+			return done, err
+		}
 		if done.Events, err = w.carryConfiguration(ctx, plan, user); err != nil {
 			return done, err
 		}
@@ -71,6 +78,10 @@ func (w *Worker) explainStart(ctx context.Context, plan upgrade.Plan, err error)
 
 // Subscribe makes the target follow the source from the hand-over LSN on.
 func (w *Worker) Subscribe(ctx context.Context, args step.HandoverArgs) (step.Done, error) {
+	return whole(ctx, args.Plan, func(ctx context.Context) (step.Done, error) { return w.subscribe(ctx, args) })
+}
+
+func (w *Worker) subscribe(ctx context.Context, args step.HandoverArgs) (step.Done, error) {
 	plan := args.Plan
 	x, err := postgres.ParseLSN(args.Handover.LSN)
 	if err != nil {

@@ -15,6 +15,10 @@ import (
 // UpdateExtensions brings the extensions of every database of the target to the version that it
 // has. One that cannot be updated works on as it did: that is told, and changes nothing.
 func (w *Worker) UpdateExtensions(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
+	return whole(ctx, plan, func(ctx context.Context) (step.Done, error) { return w.updateExtensions(ctx, plan) })
+}
+
+func (w *Worker) updateExtensions(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
 	var done step.Done
 	// As the superuser, since what an update adds belongs to who runs it, and pgleap's own role goes.
 	superuser := quiet(w.host.Login(plan.Target, "postgres"))
@@ -38,15 +42,11 @@ func (w *Worker) UpdateExtensions(ctx context.Context, plan upgrade.Plan) (step.
 
 // CollectStatistics analyzes all databases of the target, in stages when clients are waiting for
 // them already, and then the partitioned tables, which vacuumdb leaves out before 19.
-func (w *Worker) CollectStatistics(ctx context.Context, plan upgrade.Plan) (done step.Done, err error) {
+func (w *Worker) CollectStatistics(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
 	if plan.Options.Statistics == upgrade.StatisticsAfter { // the source keeps no WAL for us any more
 		return w.collectStatistics(ctx, plan)
 	}
-	err = withinCap(ctx, plan, func(ctx context.Context) (err error) {
-		done, err = w.collectStatistics(ctx, plan)
-		return err
-	})
-	return done, err
+	return whole(ctx, plan, func(ctx context.Context) (step.Done, error) { return w.collectStatistics(ctx, plan) })
 }
 
 func (w *Worker) collectStatistics(ctx context.Context, plan upgrade.Plan) (step.Done, error) {

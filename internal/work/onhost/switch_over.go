@@ -40,6 +40,9 @@ func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgr
 		if earlier, err := w.settleAll(ctx, args.Plan); err != nil || earlier.Switched {
 			return earlier, err
 		}
+		if err := w.configurationUnchanged(args.Plan); err != nil {
+			return upgrade.Switchover{Reason: err.Error()}, nil //nolint:nilerr // not switching is a result
+		}
 	}
 	config := w.switchoverConfig(args.Plan, journal)
 	config.OnStep = func(name string) { progressOf(ctx).text(name) }

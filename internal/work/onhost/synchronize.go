@@ -87,17 +87,27 @@ type followed struct {
 	source, target *pgx.Conn
 }
 
+// slots reads our slots, and ends the upgrade when they keep too much WAL. It takes one session, and
+// nothing of the target: a server that lets no more in must not put the cap out of action.
+func (f *follower) slots(ctx context.Context) (slots postgres.SlotState, err error) {
+	if f.control == nil {
+		f.control, err = postgres.Connect(ctx, login(f.plan, f.plan.Source).In("postgres"))
+		if err != nil {
+			return slots, err
+		}
+	}
+	if slots, err = postgres.ReadSlots(ctx, f.control); err != nil {
+		return slots, err
+	}
+	return slots, overCap(f.plan, slots)
+}
+
 func (f *follower) open(ctx context.Context) error {
-	if f.control != nil {
+	if f.databases != nil {
 		return nil
 	}
 	source, target := login(f.plan, f.plan.Source), login(f.plan, f.plan.Target)
-	control, err := postgres.Connect(ctx, source.In("postgres"))
-	if err != nil {
-		return err
-	}
-	f.control = control
-	found, err := postgres.ReplicatedDatabases(ctx, control)
+	found, err := postgres.ReplicatedDatabases(ctx, f.control)
 	if err != nil {
 		return err
 	}
@@ -131,14 +141,11 @@ func (f *follower) close() {
 
 // sample measures once. A marker is written in every database, and what the target shows tells the lag.
 func (f *follower) sample(ctx context.Context) (upgrade.Lag, error) {
-	if err := f.open(ctx); err != nil {
-		return upgrade.Lag{}, err
-	}
-	slots, err := postgres.ReadSlots(ctx, f.control)
+	slots, err := f.slots(ctx)
 	if err != nil {
 		return upgrade.Lag{}, err
 	}
-	if err := overCap(f.plan, slots); err != nil {
+	if err := f.open(ctx); err != nil {
 		return upgrade.Lag{}, err
 	}
 	lag := upgrade.Lag{Bytes: max(0, slots.InsertLSN.Minus(slots.FlushedLSN)), RetainedWAL: slots.RetainedWAL}

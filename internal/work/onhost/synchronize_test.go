@@ -110,6 +110,26 @@ func TestOverCap(t *testing.T) {
 	}
 }
 
+func TestOverDisk(t *testing.T) {
+	const gib = 1 << 30
+	for _, c := range []struct {
+		name                  string
+		retained, free, total int64
+		full                  bool
+	}{
+		{"room enough", 10 * gib, 50 * gib, 100 * gib, false},
+		{"5 % of a large disk", 10 * gib, 5*gib - 1, 100 * gib, true},
+		{"just 5 %", 10 * gib, 5 * gib, 100 * gib, false},
+		{"1 GiB of a small disk", gib, gib - 1, 10 * gib, true},
+		{"full, but not of ours", ourShare, 0, 100 * gib, false},
+	} {
+		err := overDisk(postgres.SlotState{RetainedWAL: c.retained}, c.free, c.total)
+		if refused, ok := errors.AsType[*upgrade.Refused](err); ok != c.full || ok && refused.Remedy == "" {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
 // A long step ends by itself when the source keeps too much WAL for it.
 func TestWithinCap(t *testing.T) {
 	b := newUpgradeBed(t)
@@ -126,6 +146,13 @@ func TestWithinCap(t *testing.T) {
 	err := withinCap(t.Context(), b.plan, untilEnded)
 	if refused, ok := errors.AsType[*upgrade.Refused](err); !ok || !strings.Contains(refused.Reason, "more than the cap") {
 		t.Errorf("beyond the cap: %v", err)
+	}
+	// It is seen while the databases, here those of a target that is not there, cannot be opened.
+	f := &follower{plan: b.plan}
+	defer f.close()
+	_, err = f.sample(t.Context())
+	if _, ok := errors.AsType[*upgrade.Refused](err); !ok {
+		t.Errorf("beyond the cap without a target: %v", err)
 	}
 	b.plan.Options.MaxRetainedWAL = 1 << 40
 	if err := withinCap(t.Context(), b.plan, func(context.Context) error { return nil }); err != nil {

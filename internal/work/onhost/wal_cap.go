@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -41,7 +43,16 @@ func withinCap(ctx context.Context, plan upgrade.Plan, do func(context.Context) 
 	return err
 }
 
-// overCap is a refusal when the slots keep more than the plan allows, or were lost.
+// whole is withinCap for a whole step.
+func whole[R any](ctx context.Context, plan upgrade.Plan, do func(context.Context) (R, error)) (result R, err error) {
+	err = withinCap(ctx, plan, func(ctx context.Context) (err error) {
+		result, err = do(ctx)
+		return err
+	})
+	return result, err
+}
+
+// overCap is a refusal when the slots keep more than the plan allows or than the disk bears, or were lost.
 func overCap(plan upgrade.Plan, slots postgres.SlotState) error {
 	if len(slots.Lost) > 0 {
 		return &upgrade.Refused{
@@ -49,12 +60,42 @@ func overCap(plan upgrade.Plan, slots postgres.SlotState) error {
 			Remedy: "raise max_slot_wal_keep_size on the source and start the upgrade again",
 		}
 	}
-	if slots.RetainedWAL <= plan.Options.MaxRetainedWAL {
+	if slots.RetainedWAL > plan.Options.MaxRetainedWAL {
+		return &upgrade.Refused{
+			Reason: fmt.Sprintf("the source keeps %d MiB of WAL for the upgrade, more than the cap of %d MiB",
+				slots.RetainedWAL>>20, plan.Options.MaxRetainedWAL>>20),
+			Remedy: "start the upgrade again at a quieter time, or with a higher --max-retained-wal if the disk has room",
+		}
+	}
+	free, total, err := walDisk(plan.Source)
+	if err != nil {
+		return nil //nolint:nilerr // what cannot be measured now will be the next time
+	}
+	return overDisk(slots, free, total)
+}
+
+// ourShare is how much WAL the slots must keep before a full disk is put down to the upgrade.
+const ourShare = 256 << 20
+
+// overDisk is a refusal when the disk of the source's WAL is nearly full and the upgrade has its
+// share in that. PostgreSQL stops when it cannot write WAL.
+func overDisk(slots postgres.SlotState, free, total int64) error {
+	if least := max(1<<30, total/20); free >= least || slots.RetainedWAL <= ourShare {
 		return nil
 	}
 	return &upgrade.Refused{
-		Reason: fmt.Sprintf("the source keeps %d MiB of WAL for the upgrade, more than the cap of %d MiB",
-			slots.RetainedWAL>>20, plan.Options.MaxRetainedWAL>>20),
-		Remedy: "start the upgrade again at a quieter time, or with a higher --max-retained-wal if the disk has room",
+		Reason: fmt.Sprintf("the file system of the source's WAL has %d MiB left of %d MiB, and the source keeps %d MiB of WAL for the upgrade",
+			free>>20, total>>20, slots.RetainedWAL>>20),
+		Remedy: "make room there (1 GiB and 5 % must stay free), and start the upgrade again",
 	}
+}
+
+// walDisk measures the file system of a cluster's WAL.
+func walDisk(cluster upgrade.Cluster) (free, total int64, err error) {
+	dir := filepath.Join(cluster.Pgdata, "pg_wal") // may be a link to another file system
+	var stat syscall.Statfs_t
+	if err := syscall.Statfs(dir, &stat); err != nil {
+		return 0, 0, fmt.Errorf("measure the file system of %s: %w", dir, err)
+	}
+	return int64(stat.Bavail) * stat.Bsize, int64(stat.Blocks) * stat.Bsize, nil //nolint:gosec // no disk has 2^63 bytes
 }

@@ -1,0 +1,104 @@
+package onhost
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/pgleap/pgleap/internal/pgconf"
+	"github.com/pgleap/pgleap/internal/run"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// accessFiles pairs the files of source and target that say who may log in.
+func accessFiles(plan upgrade.Plan) map[string][2]string {
+	return map[string][2]string{
+		"pg_hba.conf":   {plan.Source.HBAFile, plan.Target.HBAFile},
+		"pg_ident.conf": {plan.Source.IdentFile, plan.Target.IdentFile},
+	}
+}
+
+// noteConfiguration notes what the source's files are before they are carried over.
+func noteConfiguration(plan upgrade.Plan, user run.User, files files) error {
+	hashes := map[string]string{}
+	for name, paths := range accessFiles(plan) {
+		text, err := withoutOurs(paths[0], user)
+		if err != nil {
+			return err
+		}
+		hashes[name] = hash(text)
+	}
+	return files.write(noteAccessFiles, hashes)
+}
+
+// configurationUnchanged refuses when the source's pg_hba.conf or pg_ident.conf was changed since it
+// was carried over, unless the same change was made on the target: who was let in since would be
+// shut out by the switchover, and who was shut out let in.
+func (w *Worker) configurationUnchanged(plan upgrade.Plan) error {
+	files, err := w.files(plan)
+	if err != nil {
+		return err
+	}
+	var hashes map[string]string
+	if found, err := files.read(noteAccessFiles, &hashes); !found || err != nil {
+		return err
+	}
+	user, err := owner(plan)
+	if err != nil {
+		return err
+	}
+	for name, paths := range accessFiles(plan) {
+		source, err := withoutOurs(paths[0], user)
+		if err != nil {
+			return err
+		}
+		if hash(source) == hashes[name] {
+			continue
+		}
+		target, err := withoutOurs(paths[1], user)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(source, target) && !bytes.Equal(translated(plan, name, source), target) {
+			return &upgrade.Refused{
+				Reason: fmt.Sprintf("%s was changed since it was carried over to the target", paths[0]),
+				Remedy: fmt.Sprintf("make %s the same, but for the block of pgleap, and reload the target; or undo the change", paths[1]),
+			}
+		}
+	}
+	return nil
+}
+
+// translated is a file of the source's in the words of the target.
+func translated(plan upgrade.Plan, name string, text []byte) []byte {
+	if name != "pg_hba.conf" {
+		return text
+	}
+	versions := pgconf.Versions{Source: int(plan.Source.Version.Major()), Target: int(plan.Target.Version.Major())}
+	words, _, err := pgconf.TranslateHBA(text, versions)
+	if err != nil {
+		return text
+	}
+	return words
+}
+
+// withoutOurs reads a file without our block; one that is missing is empty.
+func withoutOurs(path string, user run.User) ([]byte, error) {
+	text, err := user.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	text, err = pgconf.RemoveBlock(text, hbaBlock)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return text, nil
+}
+
+func hash(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
