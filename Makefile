@@ -41,15 +41,19 @@ build: ## build bin/pgleap
 	go build -ldflags '-s -w' -o bin/pgleap ./cmd/pgleap
 
 .PHONY: test
-test: test-unit test-e2e ## run all tests
+test: test-unit test-slow test-e2e ## run all tests
 
 .PHONY: test-unit
 test-unit: setup ## run the tests beside the code (they use real PostgreSQL clusters)
 	go test ./internal/... ./cmd/...
 
+.PHONY: test-slow
+test-slow: setup ## run the tests beside the code that take long: whole upgrades, crashes at every step, the fence
+	PGLEAP_SLOW_TESTS=1 go test -count=1 -timeout 20m ./internal/work/onhost ./internal/switchover
+
 .PHONY: test-e2e
 test-e2e: setup build ## run the end-to-end tests against the built binary
-	go test -count=1 -timeout 25m ./test/...
+	PGLEAP_SLOW_TESTS=1 go test -count=1 -timeout 25m ./test/...
 
 .PHONY: lint
 lint: ## check formatting, go vet, golangci-lint, and that workflows are deterministic

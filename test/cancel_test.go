@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/test/harness"
 )
 
 // An upgrade that is cancelled leaves no trace on the source, and clients notice nothing.
@@ -47,4 +48,30 @@ func (s *scene) unchanged(before []string) {
 	if diff := cmp.Diff(slices.Sorted(slices.Values(before)), slices.Sorted(slices.Values(after))); diff != "" {
 		s.t.Errorf("the source has changed (-before +after):\n%s", diff)
 	}
+}
+
+// A target that does not follow must not fill the source's disk: beyond the cap on the WAL that the
+// source keeps for it, the upgrade is undone.
+func TestRetainedWALIsCapped(t *testing.T) {
+	from, to := versions(t)
+	s := newScene(t, from, to)
+	before, err := s.source.State(s.ctx)
+	s.must(err)
+	s.write()
+	number := s.upgrade("--max-retained-wal", "64MB")
+	task := s.synchronized(number)
+	plan := task.Plan
+	target := s.source.Upgraded(plan.Target.Bindir, plan.Target.Pgdata, plan.Target.Port)
+	s.must(target.Exec(s.ctx, harness.Bank, "ALTER SUBSCRIPTION "+upgrade.Subscription+" DISABLE"))
+	s.must(s.source.Exec(s.ctx, harness.Bank, `
+		SELECT count(pg_logical_emit_message(false, 'test', repeat('x', 1000000))) FROM generate_series(1, 100)`))
+	task, err = s.server.AwaitEnd(s.ctx, number, patience)
+	s.must(err)
+	if task.Status == upgrade.StatusSucceeded || !strings.Contains(task.Reason, "WAL") {
+		t.Errorf("the upgrade is %s (%s), want it undone because of the WAL", task.Status, task.Reason)
+	}
+	s.unchanged(before)
+	s.goesOn(patience)
+	s.load.Stop()
+	s.accept(s.prove(s.source))
 }

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/pgleap/pgleap/internal/pgtest"
 )
 
 // pgleap is the path of the built program.
@@ -20,6 +22,10 @@ func TestMain(m *testing.M) {
 }
 
 func runTests(m *testing.M) int {
+	if os.Getenv(pgtest.SlowTests) == "" {
+		fmt.Println("the end-to-end tests are skipped: they are run by make test-e2e (" + pgtest.SlowTests + "=1)")
+		return 0
+	}
 	pgleap = os.Getenv("PGLEAP_BINARY")
 	if pgleap == "" && flag.Lookup("test.list").Value.String() == "" {
 		dir, err := os.MkdirTemp("", "pgleap-e2e-")

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pgleap/pgleap/internal/pgtest"
 	"github.com/pgleap/pgleap/internal/run"
 )
 
@@ -60,6 +61,7 @@ func die(text string) {
 // the journal knows what to do: before the commit point clients go on at the source, from it on at
 // the target.
 func TestCrash(t *testing.T) {
+	pgtest.Slow(t)
 	t.Parallel()
 	b := lay(t)
 	deaths := []death{}

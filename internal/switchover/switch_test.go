@@ -201,6 +201,7 @@ func TestSequencesAreExact(t *testing.T) {
 // can, while the switchover is carried out again and again. Whatever the source has acknowledged
 // to one of them is on the target.
 func TestNobodyGetsRoundTheFence(t *testing.T) {
+	pgtest.Slow(t)
 	t.Parallel()
 	b := lay(t)
 	s := b.storm(t, 16)

@@ -24,10 +24,10 @@ type options struct {
 // instance is the id of what is upgraded.
 const instance = "demo"
 
-// The load: 16 clients of two roles, 20 transactions a second each.
+// The load: 16 clients of two roles, 14 transactions a second each.
 var (
 	clients = map[harness.Kind]int{harness.TPCB: 6, harness.Entry: 6, harness.Order: 4}
-	rate    = 20.0
+	rate    = 14.0
 )
 
 // poolSize is how many connections to a database PgBouncer makes for a role: two for each of this
@@ -155,7 +155,22 @@ func (d *demo) upgrade(ctx context.Context) (int64, error) {
 	if _, err := d.server.AwaitSynchronized(ctx, task.Number, 5*time.Minute); err != nil {
 		return 0, err
 	}
+	if err := d.findings(ctx, task.Number); err != nil {
+		return 0, err
+	}
 	return task.Number, d.load.AwaitProgress(ctx, transactions(before), time.Minute)
+}
+
+// findings tells what the precheck of the upgrade found.
+func (d *demo) findings(ctx context.Context, number int64) error {
+	var found upgrade.Report
+	if err := d.server.Get(ctx, fmt.Sprintf("/tasks/%d/report", number), &found); err != nil {
+		return err
+	}
+	for _, f := range found.Findings {
+		d.say("the precheck's %s: %s", f.Severity, f.Title)
+	}
+	return nil
 }
 
 // switchOver switches while the clients write, and waits for the upgrade's end.

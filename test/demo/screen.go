@@ -35,7 +35,7 @@ func (s *screen) command(args ...string) { s.print("   ", "$ pgleap %s", strings
 func (s *screen) print(indent, format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	text := fmt.Sprintf(format, args...)
+	text := strings.TrimRight(fmt.Sprintf(format, args...), " ")
 	if blank, rest, found := strings.Cut(text, "\n"); found && blank == "" {
 		fmt.Fprintln(s.out)
 		text = rest

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/pgtest"
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
@@ -21,6 +22,7 @@ import (
 // The whole story but for the switchover, each step called twice, while clients write to the source:
 // what they were told is written is on the target, once.
 func TestChain(t *testing.T) {
+	pgtest.Slow(t)
 	b := newUpgradeBed(t)
 	clients := startLoad(b)
 	b.step("PrepareSource", b.worker.PrepareSource)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/pgtest"
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
@@ -35,6 +36,7 @@ func (b *upgradeBed) toHandover() step.Handover {
 // An agent that is killed while a slot waits leaves a session behind that goes on making it. Until it
 // is made the slot has no position: a hand-over that did not wait for it would lose transactions.
 func TestCreateSlotsAfterCrash(t *testing.T) {
+	pgtest.Slow(t)
 	b := newUpgradeBed(t)
 	b.do("PrepareSource", b.worker.PrepareSource)
 	open, leftover := b.session(b.plan.Source, "shop"), b.session(b.plan.Source, "shop")
@@ -79,6 +81,7 @@ func (b *upgradeBed) slotOf(database string) string {
 // The clone is stopped after its promotion has removed standby.signal and begun a timeline, and
 // before its checkpoint. It has WAL beyond the hand-over LSN, which it must not replay.
 func TestPromotionCutShort(t *testing.T) {
+	pgtest.Slow(t)
 	b := newUpgradeBed(t)
 	handover := b.toHandover()
 	b.source.Exec(b, "shop", `INSERT INTO keyless VALUES (1, 'after the hand-over')`)
@@ -123,6 +126,7 @@ func (b *upgradeBed) recoverWithoutPromotion(handover step.Handover) {
 // pg_upgrade is ended while it restores the schema, while it links files, and at its end. It is done once
 // more, and the target holds everything.
 func TestPgUpgradeAfterCrash(t *testing.T) {
+	pgtest.Slow(t)
 	b := newUpgradeBed(t)
 	b.source.Exec(b, "shop", `INSERT INTO ledger (account, delta, tags) SELECT 51, 1, 'a=>1' FROM generate_series(1, 100)`,
 		`UPDATE account SET balance = 100 WHERE id = 51`)

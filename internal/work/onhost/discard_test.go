@@ -5,12 +5,14 @@ import (
 	"os"
 	"testing"
 
+	"github.com/pgleap/pgleap/internal/pgtest"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
 
 // An upgrade can be given up after any of its steps: the source is as it was, byte by byte, and
 // nothing lies beside it. What was discarded can be begun anew.
 func TestDiscardAfterEachStep(t *testing.T) {
+	pgtest.Slow(t)
 	b := newUpgradeBed(t)
 	before := b.sourceState()
 	var handover step.Handover
@@ -62,6 +64,7 @@ func TestDiscardAfterEachStep(t *testing.T) {
 
 // A slot that is still being made, by a session that outlived its agent, goes like the others.
 func TestDiscardWhileASlotIsMade(t *testing.T) {
+	pgtest.Slow(t)
 	b := newUpgradeBed(t)
 	before := b.sourceState()
 	b.do("PrepareSource", b.worker.PrepareSource)
