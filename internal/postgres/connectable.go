@@ -15,7 +15,7 @@ type ReplicatedDatabase struct {
 
 // ReplicatedDatabases lists the databases that an upgrade replicates: all that allow connections
 // but template0 and template1. A session in template1 would keep everybody from creating
-// databases; that nothing changes in it is seen by its shape.
+// databases, so what changes in it during an upgrade is neither carried over nor looked at.
 func ReplicatedDatabases(ctx context.Context, conn *pgx.Conn) ([]ReplicatedDatabase, error) {
 	rows, err := conn.Query(ctx, `
 		SELECT datname, oid FROM pg_database
