@@ -8,6 +8,8 @@ import (
 	"log/slog"
 
 	"go.temporal.io/sdk/client"
+
+	"github.com/pgleap/pgleap/internal/secret"
 )
 
 // Options say which engine to talk to, and how.
@@ -21,7 +23,7 @@ type Options struct {
 	TLS *tls.Config
 	// Key encrypts every payload and every failure before it leaves this process. The server
 	// and all agents must have the same.
-	Key *PayloadKey
+	Key *secret.Key
 	// Logger gets what the SDK has to say from warn on. Code in workflows and activities that
 	// logs through the SDK's own loggers is subject to the same filter.
 	Logger *slog.Logger

@@ -16,6 +16,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/pgleap/pgleap/internal/secret"
 )
 
 // The certificates never leave the machine and name no public thing, so nothing is gained by
@@ -123,7 +125,7 @@ func clientTemplate() x509.Certificate {
 // loadOrIssue returns the certificate in path if it will do, else a new one, which it leaves
 // there. A nil authority means that the certificate signs itself.
 func loadOrIssue(path string, template x509.Certificate, authority *tls.Certificate, now time.Time) (tls.Certificate, error) {
-	text, err := readPrivate(path)
+	text, err := secret.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return tls.Certificate{}, err
 	}
@@ -138,7 +140,7 @@ func loadOrIssue(path string, template x509.Certificate, authority *tls.Certific
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("make %s: %w", path, err)
 	}
-	if err := writePrivate(path, text, os.Rename); err != nil {
+	if err := secret.WriteFile(path, text, os.Rename); err != nil {
 		return tls.Certificate{}, fmt.Errorf("write %s: %w", path, err)
 	}
 	return tls.X509KeyPair(text, text)

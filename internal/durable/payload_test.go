@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,13 +11,15 @@ import (
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/pgleap/pgleap/internal/secret"
 )
 
-const secret = "correct horse battery staple"
+const phrase = "correct horse battery staple"
 
-func newTestKey(t *testing.T, fill byte) *PayloadKey {
+func newTestKey(t *testing.T, fill byte) *secret.Key {
 	t.Helper()
-	key, err := newPayloadKey(bytes.Repeat([]byte{fill}, keyBytes))
+	key, err := secret.NewKey(bytes.Repeat([]byte{fill}, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +30,7 @@ func TestDataConverterEncryptsAndReadsBack(t *testing.T) {
 	dc := NewDataConverter(newTestKey(t, 1))
 	type plan struct{ Password string }
 	for name, value := range map[string]any{
-		"struct": plan{secret}, "string": secret, "bytes": []byte(secret), "nil": nil,
+		"struct": plan{phrase}, "string": phrase, "bytes": []byte(phrase), "nil": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
 			payload, err := dc.ToPayload(value)
@@ -40,7 +41,7 @@ func TestDataConverterEncryptsAndReadsBack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, clear := range []string{secret, "json/plain", "Password"} {
+			for _, clear := range []string{phrase, "json/plain", "Password"} {
 				if bytes.Contains(wire, []byte(clear)) {
 					t.Errorf("%q stands in the encrypted payload", clear)
 				}
@@ -53,7 +54,7 @@ func TestDataConverterEncryptsAndReadsBack(t *testing.T) {
 				got = p
 			case []byte:
 				var b []byte
-				if err := dc.FromPayload(payload, &b); err != nil || !bytes.Equal(b, []byte(secret)) {
+				if err := dc.FromPayload(payload, &b); err != nil || !bytes.Equal(b, []byte(phrase)) {
 					t.Errorf("read back %q", b)
 				}
 				return
@@ -72,8 +73,8 @@ func TestDataConverterEncryptsAndReadsBack(t *testing.T) {
 
 func TestOnePayloadEncryptedTwiceDiffers(t *testing.T) {
 	dc := NewDataConverter(newTestKey(t, 1))
-	a, errA := dc.ToPayload(secret)
-	b, errB := dc.ToPayload(secret)
+	a, errA := dc.ToPayload(phrase)
+	b, errB := dc.ToPayload(phrase)
 	if err := errors.Join(errA, errB); err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +85,7 @@ func TestOnePayloadEncryptedTwiceDiffers(t *testing.T) {
 
 func TestDecodeRefusesWhatWasTamperedWith(t *testing.T) {
 	ours, other := newTestKey(t, 1), newTestKey(t, 2)
-	clear, err := converter.GetDefaultDataConverter().ToPayload(secret)
+	clear, err := converter.GetDefaultDataConverter().ToPayload(phrase)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,11 +141,11 @@ func flip(i int) func(*commonpb.Payload) *commonpb.Payload {
 }
 
 func FuzzDecodeNeverPanics(f *testing.F) {
-	key, err := newPayloadKey(bytes.Repeat([]byte{1}, keyBytes))
+	key, err := secret.NewKey(bytes.Repeat([]byte{1}, 32))
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add([]byte(secret))
+	f.Add([]byte(phrase))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p := &commonpb.Payload{Data: data, Metadata: map[string][]byte{
 			converter.MetadataEncoding: []byte(encodingEncrypted), metadataKeyID: []byte(key.ID()),
@@ -157,91 +158,17 @@ func FuzzDecodeNeverPanics(f *testing.F) {
 
 func TestFailuresAreEncrypted(t *testing.T) {
 	fc := NewFailureConverter(NewDataConverter(newTestKey(t, 1)))
-	failure := fc.ErrorToFailure(temporal.NewApplicationError("cannot reach "+secret, "unreachable", secret))
+	failure := fc.ErrorToFailure(temporal.NewApplicationError("cannot reach "+phrase, "unreachable", phrase))
 	wire, err := proto.Marshal(failure)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bytes.Contains(wire, []byte(secret)) {
+	if bytes.Contains(wire, []byte(phrase)) {
 		t.Error("the message stands in the failure in clear")
 	}
 	var app *temporal.ApplicationError
-	if err := fc.FailureToError(failure); !errors.As(err, &app) || !strings.Contains(app.Message(), secret) {
+	if err := fc.FailureToError(failure); !errors.As(err, &app) || !strings.Contains(app.Message(), phrase) {
 		t.Errorf("read back %v", err)
-	}
-}
-
-func TestKeyFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "payload.key")
-	first, err := LoadOrCreateKey(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wantMode(t, path, 0o600)
-	again, err := LoadOrCreateKey(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if first.ID() != again.ID() {
-		t.Errorf("key %s after reading, %s when made", again.ID(), first.ID())
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if bytes.Contains(text, []byte(first.ID())) {
-		t.Error("the key's public id is part of the key")
-	}
-}
-
-func TestKeyFileRefused(t *testing.T) {
-	good := strings.Repeat("ab", keyBytes)
-	tests := map[string]struct {
-		text string
-		mode os.FileMode
-		want string
-	}{
-		"too short":           {good[2:], 0o600, "64 hexadecimal digits"},
-		"not hexadecimal":     {"z" + good[1:], 0o600, "64 hexadecimal digits"},
-		"empty":               {"", 0o600, "64 hexadecimal digits"},
-		"readable by a group": {good, 0o640, "chmod 600"},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "payload.key")
-			if err := os.WriteFile(path, []byte(test.text), test.mode); err != nil {
-				t.Fatal(err)
-			}
-			_, err := LoadOrCreateKey(path)
-			if err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Fatalf("got error %v, want one with %q", err, test.want)
-			}
-			if strings.Contains(err.Error(), "abab") {
-				t.Errorf("the error tells of the key: %v", err)
-			}
-		})
-	}
-}
-
-func TestTwoProcessesMakeOneKey(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "payload.key")
-	ids := make(chan string)
-	const makers = 8
-	for range makers {
-		go func() {
-			key, err := LoadOrCreateKey(path)
-			if err != nil {
-				ids <- err.Error()
-				return
-			}
-			ids <- key.ID()
-		}()
-	}
-	first := <-ids
-	for range makers - 1 {
-		if id := <-ids; id != first {
-			t.Errorf("got %s and %s", id, first)
-		}
 	}
 }
 

@@ -27,6 +27,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/pgleap/pgleap/internal/durable"
+	"github.com/pgleap/pgleap/internal/secret"
 )
 
 // startLimit is the promise of the design; some 0.1 s is what it takes.
@@ -36,11 +37,11 @@ const startLimit = 2 * time.Second
 type engine struct {
 	*Server
 	cfg Config
-	key *durable.PayloadKey
+	key *secret.Key
 }
 
 // configIn is a configuration with keys below dir, as the app makes it.
-func configIn(dir string) (Config, *durable.PayloadKey, error) {
+func configIn(dir string) (Config, *secret.Key, error) {
 	keys, err := durable.LoadOrCreateKeys(filepath.Join(dir, "tls"))
 	if err != nil {
 		return Config{}, nil, err

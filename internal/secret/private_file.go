@@ -1,4 +1,4 @@
-package durable
+package secret
 
 import (
 	"fmt"
@@ -6,9 +6,9 @@ import (
 	"path/filepath"
 )
 
-// readPrivate reads a file with a secret in it, and refuses one that others may read: then the
+// ReadFile reads a file with a secret in it, and refuses one that others may read: then the
 // secret must be taken for known.
-func readPrivate(path string) ([]byte, error) {
+func ReadFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -25,10 +25,10 @@ func readPrivate(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// writePrivate writes data to a file that only this user can read. Whoever opens path sees all
+// WriteFile writes data to a file that only this user can read. Whoever opens path sees all
 // of it or what was there before, also after a power failure. publish is os.Rename to replace
 // what is there, os.Link to fail if something is.
-func writePrivate(path string, data []byte, publish func(from, to string) error) error {
+func WriteFile(path string, data []byte, publish func(from, to string) error) error {
 	// CreateTemp makes files of mode 0600.
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
