@@ -147,6 +147,11 @@ var rules = []rule{
 		because:  "facades do not know each other",
 	},
 	{
+		packages: []string{"internal/authz/...", "internal/secret/..."}, may: []string{},
+		never:   []string{"os/exec", "net/http", "database/sql"},
+		because: "what may be done, and how secrets are kept, is decided without asking anybody",
+	},
+	{
 		packages: []string{"internal/web/..."},
 		never:    []string{"internal/api/..."},
 		because:  "facades do not know each other",
@@ -267,6 +272,8 @@ func TestRulesAreNoticedWhenBroken(t *testing.T) {
 		{path: "internal/endpoint/pgbouncer", direct: ours + "internal/endpoint/haproxy", broken: true},
 		{path: "internal/control", direct: ours + "internal/api/native", broken: true},
 		{path: "internal/api/aliyun", direct: ours + "internal/catalog", broken: true},
+		{path: "internal/api/aliyun", direct: ours + "internal/api/huawei", broken: true},
+		{path: "internal/authz", direct: ours + "internal/control", broken: true},
 		{path: "internal/agent", deep: "go.temporal.io/server/common/log", broken: true},
 		{path: "internal/agent", deep: ours + "internal/work/onhost"},
 		{path: "cmd/pgleap", direct: ours + "internal/app"},
