@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 type Catalog struct {
 	write *sql.DB
 	read  *sql.DB // the same as write on PostgreSQL
+	loose looseness
 }
 
 // Open opens the record and brings its schema up to date. url is sqlite:///path/file.db, whose file
@@ -48,13 +50,13 @@ func connect(url string) (*Catalog, goose.Dialect, error) {
 	}
 	if location.postgres != nil {
 		db := openPostgres(location.postgres)
-		return &Catalog{write: db, read: db}, goose.DialectPostgres, nil
+		return &Catalog{write: db, read: db, loose: postgresLoose}, goose.DialectPostgres, nil
 	}
 	write, read, err := openSQLite(location.file)
 	if err != nil {
 		return nil, "", err
 	}
-	return &Catalog{write: write, read: read}, goose.DialectSQLite3, nil
+	return &Catalog{write: write, read: read, loose: sqliteLoose}, goose.DialectSQLite3, nil
 }
 
 // change runs f in one transaction, which is undone if f fails.
@@ -71,6 +73,66 @@ func (c *Catalog) change(ctx context.Context, f func(tx *sql.Tx) error) error {
 		return fmt.Errorf("commit transaction: %w", err)
 	}
 	return nil
+}
+
+// looseness are the statements that let a commit not wait for the disk, and let it again. Of
+// SQLite's they stand outside of the transaction (pragma synchronous), of PostgreSQL's in it.
+type looseness struct{ before, within, after string }
+
+// The engines' words.
+const (
+	sqliteNormal    = "PRAGMA synchronous = normal"
+	sqliteFull      = "PRAGMA synchronous = full"
+	postgresNoFlush = "SET LOCAL synchronous_commit TO off"
+)
+
+var (
+	sqliteLoose   = looseness{before: sqliteNormal, after: sqliteFull}
+	postgresLoose = looseness{within: postgresNoFlush}
+)
+
+// changeLoosely is change for what may be lost in a power failure, but not in a crash of ours.
+func (c *Catalog) changeLoosely(ctx context.Context, f func(tx *sql.Tx) error) error {
+	conn, err := c.write.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("take connection: %w", err)
+	}
+	defer conn.Close() //nolint:errcheck // it goes back to the pool
+	defer c.tighten(context.WithoutCancel(ctx), conn)
+	if c.loose.before != "" {
+		if _, err := conn.ExecContext(ctx, c.loose.before); err != nil {
+			return fmt.Errorf("loosen commits: %w", err)
+		}
+	}
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin transaction: %w", err)
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to undo, else f's error counts
+	if c.loose.within != "" {
+		if _, err := tx.ExecContext(ctx, c.loose.within); err != nil {
+			return fmt.Errorf("loosen commit: %w", err)
+		}
+	}
+	if err := f(tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit transaction: %w", err)
+	}
+	return nil
+}
+
+// tighten lets commits wait for the disk again, whatever has happened: those who come next rely on
+// it. A connection that cannot be told so is closed, such as one whose transaction database/sql is
+// just undoing because of a cancel.
+func (c *Catalog) tighten(ctx context.Context, conn *sql.Conn) {
+	if c.loose.after == "" {
+		return
+	}
+	if _, err := conn.ExecContext(ctx, c.loose.after); err != nil {
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // what makes the pool close it
+	}
 }
 
 // asker is what queries need: *sql.DB and *sql.Tx have it.

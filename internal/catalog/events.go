@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
@@ -59,14 +60,29 @@ func insertEvents(ctx context.Context, tx *sql.Tx, number int64, key string, eve
 	if err := tx.QueryRowContext(ctx, selectLastEvent, number).Scan(&seq); err != nil {
 		return err
 	}
+	var lines strings.Builder
 	for _, e := range events {
 		seq++
+		lines.WriteString(logLine(e.At, e.Text))
 		_, err := tx.ExecContext(ctx, insertEvent, number, seq, key, instant{&e.At}, e.Level, e.Phase, legible(e.Text))
 		if err != nil {
 			return err
 		}
 	}
-	return nil
+	return appendLog(ctx, tx, number, lines.String())
+}
+
+const updateLog = `
+UPDATE task
+   SET log = log || $2
+ WHERE number = $1`
+
+// appendLog adds lines to the log of a task as people read it.
+func appendLog(ctx context.Context, tx *sql.Tx, number int64, lines string) error {
+	if _, err := tx.ExecContext(ctx, updateLog, number, lines); err != nil {
+		return err
+	}
+	return touch(ctx, tx, number)
 }
 
 const selectEvents = `

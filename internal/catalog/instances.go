@@ -8,21 +8,25 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
 const insertInstance = `
-INSERT INTO instance (id, host, pgdata, cluster, endpoint, created_at)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO instance (id, host, pgdata, cluster, endpoint, created_at, uuid, maintenance, revision)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT DO NOTHING`
 
-// AddInstance records a new instance. It refuses an id, and a data directory of a host, that
-// another instance has.
+// AddInstance records a new instance, and gives it a UUID unless it has one. It refuses an id, and a
+// data directory of a host, that another instance has.
 func (c *Catalog) AddInstance(ctx context.Context, in upgrade.Instance) error {
+	if in.UUID == "" {
+		in.UUID = newUUID()
+	}
 	err := c.change(ctx, func(tx *sql.Tx) error {
 		n, err := changed(tx.ExecContext(ctx, insertInstance, in.ID, in.Cluster.Host, pgdata(in),
-			document{in.Cluster}, document{in.Endpoint}, instant{&in.CreatedAt}))
+			document{in.Cluster}, document{in.Endpoint}, instant{&in.CreatedAt}, in.UUID, document{in.Window}, firstRevision()))
 		if err != nil || n == 1 {
 			return err
 		}
@@ -33,6 +37,10 @@ func (c *Catalog) AddInstance(ctx context.Context, in upgrade.Instance) error {
 	}
 	return nil
 }
+
+// firstRevision is greater than every revision of a former instance with the same id: what somebody
+// remembers of that one must not pass for this one's. A change takes more than a microsecond.
+func firstRevision() int64 { return time.Now().UnixMicro() }
 
 // pgdata is the data directory as it is compared: one directory, one spelling.
 func pgdata(in upgrade.Instance) string { return filepath.Clean(in.Cluster.Pgdata) }
@@ -68,7 +76,7 @@ func refuseCluster(in upgrade.Instance, id string) error {
 
 const updateInstance = `
 UPDATE instance
-   SET host = $2, pgdata = $3, cluster = $4, endpoint = $5
+   SET host = $2, pgdata = $3, cluster = $4, endpoint = $5, revision = revision + 1
  WHERE id = $1`
 
 const selectOtherOfCluster = `
@@ -119,8 +127,10 @@ func lockInstance(ctx context.Context, tx *sql.Tx, id string) error {
 	return nil
 }
 
+const instanceColumns = `id, cluster, endpoint, created_at, uuid, maintenance`
+
 const selectInstance = `
-SELECT id, cluster, endpoint, created_at
+SELECT ` + instanceColumns + `
   FROM instance
  WHERE id = $1`
 
@@ -130,8 +140,49 @@ func (c *Catalog) Instance(ctx context.Context, id string) (upgrade.Instance, er
 	return found(in, err, "instance", id)
 }
 
+const selectInstanceByUUID = `
+SELECT ` + instanceColumns + `
+  FROM instance
+ WHERE uuid = $1`
+
+// InstanceByUUID returns the instance with a UUID, or upgrade.NotFound.
+func (c *Catalog) InstanceByUUID(ctx context.Context, uuid string) (upgrade.Instance, error) {
+	in, err := scanInstance(c.read.QueryRowContext(ctx, selectInstanceByUUID, legible(uuid)))
+	return found(in, err, "instance", uuid)
+}
+
+const selectRevision = `
+SELECT revision
+  FROM instance
+ WHERE id = $1`
+
+// Revision returns a number that grows with everything that is recorded of an instance: its tasks,
+// their logs and its reports, too.
+func (c *Catalog) Revision(ctx context.Context, id string) (int64, error) {
+	var revision int64
+	err := c.read.QueryRowContext(ctx, selectRevision, legible(id)).Scan(&revision)
+	return found(revision, err, "instance", id)
+}
+
+const updateWindow = `
+UPDATE instance
+   SET maintenance = $2, revision = revision + 1
+ WHERE id = $1`
+
+// SetWindow records the maintenance window of an instance; nil: it has none.
+func (c *Catalog) SetWindow(ctx context.Context, id string, window *upgrade.Window) error {
+	n, err := changed(c.write.ExecContext(ctx, updateWindow, legible(id), document{window}))
+	if err == nil && n == 0 {
+		err = &upgrade.NotFound{Kind: "instance", Name: id}
+	}
+	if err != nil {
+		return fmt.Errorf("set window of instance %q: %w", id, err)
+	}
+	return nil
+}
+
 const selectInstances = `
-SELECT id, cluster, endpoint, created_at
+SELECT ` + instanceColumns + `
   FROM instance`
 
 // Instances returns all instances by id.
@@ -147,7 +198,7 @@ func (c *Catalog) Instances(ctx context.Context) ([]upgrade.Instance, error) {
 
 func scanInstance(r row) (upgrade.Instance, error) {
 	var in upgrade.Instance
-	err := r.Scan(&in.ID, document{&in.Cluster}, document{&in.Endpoint}, instant{&in.CreatedAt})
+	err := r.Scan(&in.ID, document{&in.Cluster}, document{&in.Endpoint}, instant{&in.CreatedAt}, &in.UUID, document{&in.Window})
 	return in, err
 }
 

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -10,8 +11,8 @@ import (
 )
 
 const insertReport = `
-INSERT INTO report (number, instance, mode, target, checked_at, body, retired)
-VALUES ($1, $2, $3, $4, $5, $6, 0)
+INSERT INTO report (number, instance, mode, target, checked_at, body, retired, passed, valid_until)
+VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8)
 ON CONFLICT (number) DO NOTHING`
 
 // SaveReport records the report of a precheck. A precheck has one: a second one is ignored.
@@ -21,8 +22,11 @@ func (c *Catalog) SaveReport(ctx context.Context, r upgrade.Report) error {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, insertReport, r.Number, r.Instance, r.Mode, r.Target.Major(),
-			instant{&r.CheckedAt}, document{r})
-		return err
+			instant{&r.CheckedAt}, document{r}, flag(r.Passed()), instant{&r.ValidUntil})
+		if err != nil {
+			return err
+		}
+		return touch(ctx, tx, r.Number)
 	})
 	return inTask(err, "save report of", r.Number)
 }
@@ -50,6 +54,22 @@ ORDER BY checked_at DESC, number DESC
 func (c *Catalog) LatestReport(ctx context.Context, instance string, mode upgrade.Mode, target upgrade.Major) (upgrade.Report, error) {
 	r, err := scanReport(c.read.QueryRowContext(ctx, selectLatestReport, instance, mode, target))
 	return found(r, err, "report", fmt.Sprintf("of instance %q for %s to %d", instance, mode, target))
+}
+
+// Reports returns the reports of prechecks, by number. Those that have none are missing.
+func (c *Catalog) Reports(ctx context.Context, numbers []int64) (map[int64]upgrade.Report, error) {
+	reports := make(map[int64]upgrade.Report, len(numbers))
+	for _, number := range numbers {
+		r, err := scanReport(c.read.QueryRowContext(ctx, selectReport, number))
+		if errors.Is(err, sql.ErrNoRows) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read report %d: %w", number, err)
+		}
+		reports[number] = r
+	}
+	return reports, nil
 }
 
 func scanReport(r row) (upgrade.Report, error) {

@@ -26,8 +26,10 @@ func (c *Catalog) EnterPhase(ctx context.Context, number int64, phase upgrade.Ph
 		if err != nil || t.Status.Ended() || t.Phase == phase {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, updatePhase, number, phase, document{enter(t.Phases, phase, rounded(at))})
-		return err
+		if _, err := tx.ExecContext(ctx, updatePhase, number, phase, document{enter(t.Phases, phase, rounded(at))}); err != nil {
+			return err
+		}
+		return appendLog(ctx, tx, number, logLine(at, fmt.Sprintf("phase %q begins", phase)))
 	})
 	return inTask(err, "enter phase of", number)
 }
@@ -44,27 +46,30 @@ func (c *Catalog) SetProgress(ctx context.Context, number int64, p upgrade.Progr
 
 const updateSwitchover = `
 UPDATE task
-   SET switchover = $2
+   SET switchover = $2, switched = $3, switch_started_at = $4, switch_ended_at = $5
  WHERE number = $1 AND status = 'running'`
 
 // SetSwitchover records what the last switchover of a task did.
 func (c *Catalog) SetSwitchover(ctx context.Context, number int64, s upgrade.Switchover) error {
-	return inTask(c.updateRunning(ctx, number, updateSwitchover, document{s}), "set switchover of", number)
+	columns := switchoverColumns(&s)
+	err := c.updateRunning(ctx, number, updateSwitchover, document{s}, columns.switched, columns.startedAt, columns.endedAt)
+	return inTask(err, "set switchover of", number)
 }
 
 const updatePlan = `
 UPDATE task
-   SET plan = $2
+   SET plan = $2, statistics = $3
  WHERE number = $1 AND status = 'running'`
 
 // SetPlan records the plan of an upgrade.
 func (c *Catalog) SetPlan(ctx context.Context, number int64, p upgrade.Plan) error {
-	return inTask(c.updateRunning(ctx, number, updatePlan, document{p}), "set plan of", number)
+	return inTask(c.updateRunning(ctx, number, updatePlan, document{p}, p.Options.Statistics), "set plan of", number)
 }
 
 const updateEnd = `
 UPDATE task
-   SET status = $2, reason = $3, switchover = $4, phases = $5, ended_at = $6, progress = 'null'
+   SET status = $2, reason = $3, switchover = $4, phases = $5, ended_at = $6, progress = 'null',
+       switched = $7, switch_started_at = $8, switch_ended_at = $9
  WHERE number = $1`
 
 // EndTask records how a task ended. The first end counts: a later one is ignored.
@@ -80,12 +85,35 @@ func (c *Catalog) EndTask(ctx context.Context, number int64, outcome upgrade.Out
 		if outcome.Switchover == nil {
 			outcome.Switchover = t.Switchover
 		}
+		at = latest(at, lastOf(outcome.Switchover))
 		phases, ended := leave(t.Phases, latest(t.StartedAt, rounded(at)))
+		columns := switchoverColumns(outcome.Switchover)
 		_, err = tx.ExecContext(ctx, updateEnd, number, outcome.Status, legible(outcome.Reason),
-			document{outcome.Switchover}, document{phases}, instant{&ended})
-		return err
+			document{outcome.Switchover}, document{phases}, instant{&ended},
+			columns.switched, columns.startedAt, columns.endedAt)
+		if err != nil {
+			return err
+		}
+		return appendLog(ctx, tx, number, logLine(ended, endSentence(t.Kind, outcome)))
 	})
 	return inTask(err, "end", number)
+}
+
+// lastOf is the last time of a switchover, which no end of its task comes before.
+func lastOf(s *upgrade.Switchover) time.Time {
+	if s == nil {
+		return time.Time{}
+	}
+	return latest(s.StartedAt, s.EndedAt)
+}
+
+// endSentence is the last line of a log.
+func endSentence(kind upgrade.TaskKind, outcome upgrade.Outcome) string {
+	text := fmt.Sprintf("the %s has ended: %s", kind, outcome.Status)
+	if outcome.Reason != "" {
+		text += ", " + outcome.Reason
+	}
+	return text
 }
 
 const lockOfTask = `
@@ -101,12 +129,30 @@ func lockTask(ctx context.Context, tx *sql.Tx, number int64) (upgrade.Task, erro
 }
 
 // updateRunning changes a task, unless it has ended.
-func (c *Catalog) updateRunning(ctx context.Context, number int64, query string, value any) error {
-	n, err := changed(c.write.ExecContext(ctx, query, number, value))
-	if err != nil || n == 1 {
-		return err
+func (c *Catalog) updateRunning(ctx context.Context, number int64, query string, values ...any) error {
+	return c.change(ctx, func(tx *sql.Tx) error {
+		n, err := changed(tx.ExecContext(ctx, query, append([]any{number}, values...)...))
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return taskExists(ctx, tx, number)
+		}
+		return touch(ctx, tx, number)
+	})
+}
+
+const updateRevision = `
+UPDATE instance
+   SET revision = revision + 1
+ WHERE id = (SELECT instance FROM task WHERE number = $1)`
+
+// touch tells whoever remembers what the record said of the task's instance that it is news.
+func touch(ctx context.Context, tx *sql.Tx, number int64) error {
+	if _, err := tx.ExecContext(ctx, updateRevision, number); err != nil {
+		return fmt.Errorf("raise revision of the instance: %w", err)
 	}
-	return taskExists(ctx, c.read, number)
+	return nil
 }
 
 const selectTaskExists = `

@@ -19,8 +19,8 @@ const taskColumns = `number, id, kind, instance, mode, source, target, status, p
        progress, switchover, plan, phases, started_at, ended_at, requested_by`
 
 const insertTask = `
-INSERT INTO task (` + taskColumns + `)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', $10, 'null', $11, $12, $13, NULL, $14)`
+INSERT INTO task (` + taskColumns + `, statistics, log)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', $10, 'null', $11, $12, $13, NULL, $14, $15, $16)`
 
 // CreateTask records that a task of an instance has begun, and returns it with its number and its
 // id, which its plan gets too. An instance has one running upgrade at most: a second one is refused.
@@ -41,8 +41,11 @@ func (c *Catalog) CreateTask(ctx context.Context, t upgrade.Task) (upgrade.Task,
 		t = begun(t)
 		_, err = tx.ExecContext(ctx, insertTask, t.Number, t.ID, t.Kind, t.Instance, t.Mode, t.Source, t.Target,
 			t.Status, t.Phase, document{t.Progress}, document{t.Plan}, document{t.Phases}, instant{&t.StartedAt},
-			legible(t.RequestedBy))
-		return err
+			legible(t.RequestedBy), statisticsOf(t.Plan), logLine(t.StartedAt, fmt.Sprintf("the %s begins", t.Kind)))
+		if err != nil {
+			return err
+		}
+		return touch(ctx, tx, t.Number)
 	})
 	if err != nil {
 		return upgrade.Task{}, fmt.Errorf("create %s of instance %q: %w", t.Kind, t.Instance, err)
@@ -106,6 +109,7 @@ func refuseWhileRunning(ctx context.Context, tx *sql.Tx, instance string, kind u
 	return &upgrade.Refused{
 		Reason: fmt.Sprintf("%s %d of instance %q is running", running, number, instance),
 		Remedy: remedy,
+		Cause:  upgrade.CauseRunning,
 	}
 }
 
@@ -153,24 +157,33 @@ type TaskFilter struct {
 	BeforeNumber int64 // only with smaller numbers: the next page
 }
 
-const selectTasks = `
-  SELECT ` + taskColumns + `
-    FROM task
-   WHERE ($1 = '' OR instance = $1)
-     AND ($2 = '' OR kind = $2)
-     AND ($3 = '' OR status = $3)
-     AND number < $4
-ORDER BY number DESC
-   LIMIT $5`
+// query puts the conditions together that count: only so is the index of an instance found.
+func (f TaskFilter) query() (query string, args []any) {
+	query = "SELECT " + taskColumns + " FROM task WHERE true"
+	add := func(condition string, value any) {
+		args = append(args, value)
+		query += fmt.Sprintf(condition, len(args))
+	}
+	if f.Instance != "" {
+		add(" AND instance = $%d", legible(f.Instance))
+	}
+	if f.Kind != "" {
+		add(" AND kind = $%d", f.Kind)
+	}
+	if f.Status != "" {
+		add(" AND status = $%d", f.Status)
+	}
+	if f.BeforeNumber > 0 {
+		add(" AND number < $%d", f.BeforeNumber)
+	}
+	add(" ORDER BY number DESC LIMIT $%d", limit(f.Limit))
+	return query, args
+}
 
 // Tasks returns the tasks that a filter chooses, the newest first.
 func (c *Catalog) Tasks(ctx context.Context, filter TaskFilter) ([]upgrade.Task, error) {
-	before := filter.BeforeNumber
-	if before <= 0 {
-		before = math.MaxInt64
-	}
-	tasks, err := collect(ctx, c.read, scanTask, selectTasks,
-		legible(filter.Instance), filter.Kind, filter.Status, before, limit(filter.Limit))
+	query, args := filter.query()
+	tasks, err := collect(ctx, c.read, scanTask, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read tasks: %w", err)
 	}
@@ -180,8 +193,20 @@ func (c *Catalog) Tasks(ctx context.Context, filter TaskFilter) ([]upgrade.Task,
 // RunningTasks returns the tasks of a kind that have not ended, the newest first. The empty kind
 // stands for all.
 func (c *Catalog) RunningTasks(ctx context.Context, kind upgrade.TaskKind) ([]upgrade.Task, error) {
-	return c.Tasks(ctx, TaskFilter{Kind: kind, Status: upgrade.StatusRunning})
+	tasks, err := collect(ctx, c.read, scanTask, selectRunningTasks, kind)
+	if err != nil {
+		return nil, fmt.Errorf("read running tasks: %w", err)
+	}
+	return tasks, nil
 }
+
+// The status is a word of the statement, and no parameter: only so is the partial index found, and
+// this is asked every second.
+const selectRunningTasks = `
+  SELECT ` + taskColumns + `
+    FROM task
+   WHERE status = 'running' AND ($1 = '' OR kind = $1)
+ORDER BY number DESC`
 
 // limit is the LIMIT of a query: none when n is not positive.
 func limit(n int) int64 {

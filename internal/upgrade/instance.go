@@ -8,6 +8,10 @@ type Instance struct {
 	Cluster   Cluster   `json:"cluster"`
 	Endpoint  Endpoint  `json:"endpoint"`
 	CreatedAt time.Time `json:"createdAt"`
+	// UUID names the instance where an id of a fixed shape is wanted: 32 hexadecimal digits.
+	UUID string `json:"uuid"`
+	// Window is the maintenance window; nil when none is set.
+	Window *Window `json:"window,omitempty"`
 }
 
 // EndpointDriver says what moves an endpoint.

@@ -21,11 +21,17 @@ func Run(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 		run func(t *testing.T, open func(t *testing.T) *catalog.Catalog)
 	}{
 		{"instances", instances},
+		{"revisions", revisions},
 		{"tasks", tasks},
 		{"phases", phases},
 		{"events", events},
 		{"lag", lag},
 		{"reports", reports},
+		{"history", history},
+		{"former clusters", formerClusters},
+		{"access keys", accessKeys},
+		{"API calls", apiCalls},
+		{"client tokens", clientTokens},
 		{"audit", audit},
 		{"settings", settings},
 		{"at once", atOnce},
@@ -55,13 +61,14 @@ func orders() upgrade.Instance {
 			Driver: upgrade.PgBouncer, Owned: true, Listen: upgrade.Address{Host: "127.0.0.1", Port: 6432},
 		},
 		CreatedAt: kept,
+		UUID:      "0123456789abcdef0123456789abcdef",
 	}
 }
 
-// another is an instance beside orders.
+// another is an instance beside orders. It gets its UUID when it is added.
 func another(id string) upgrade.Instance {
 	in := orders()
-	in.ID, in.Cluster.Pgdata = id, "/data/"+id
+	in.ID, in.UUID, in.Cluster.Pgdata = id, "", "/data/"+id
 	return in
 }
 

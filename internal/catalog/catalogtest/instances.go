@@ -1,6 +1,7 @@
 package catalogtest
 
 import (
+	"regexp"
 	"testing"
 
 	"github.com/pgleap/pgleap/internal/catalog"
@@ -14,6 +15,9 @@ func instances(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 		must(t, err)
 		same(t, "instance", got, orders())
 	})
+
+	t.Run("have a UUID, given or made", func(t *testing.T) { instanceUUIDs(t, open(t)) })
+	t.Run("have a maintenance window, or none", func(t *testing.T) { windows(t, open(t)) })
 
 	t.Run("are listed by id", func(t *testing.T) {
 		c := withInstances(t, open(t), another("b"), another("a-1"), another("Z"), another("a_1"))
@@ -73,6 +77,9 @@ func instances(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 		for _, id := range []string{"none", "", "a\x00b", "\xff"} {
 			_, err := c.Instance(t.Context(), id)
 			missing(t, err, "instance")
+			_, err = c.InstanceByUUID(t.Context(), id)
+			missing(t, err, "instance")
+			missing(t, c.SetWindow(t.Context(), id, nil), "instance")
 		}
 		missing(t, c.UpdateInstance(t.Context(), orders()), "instance")
 		missing(t, c.RemoveInstance(t.Context(), "orders"), "instance")
@@ -80,4 +87,54 @@ func instances(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 		must(t, err)
 		same(t, "instances", all, nil)
 	})
+}
+
+func instanceUUIDs(t *testing.T, c *catalog.Catalog) {
+	withInstances(t, c, orders(), another("a"), another("b"))
+	all, err := c.Instances(t.Context())
+	must(t, err)
+	shape := regexp.MustCompile(`^[0-9a-f]{32}$`)
+	seen := map[string]bool{}
+	for _, in := range all {
+		if !shape.MatchString(in.UUID) || seen[in.UUID] {
+			t.Errorf("instance %q has UUID %q", in.ID, in.UUID)
+		}
+		seen[in.UUID] = true
+		got, err := c.InstanceByUUID(t.Context(), in.UUID)
+		must(t, err)
+		same(t, "by UUID", got, in)
+	}
+	same(t, "the one that was given", seen[orders().UUID], true)
+
+	moved := all[0]
+	moved.UUID, moved.Cluster.Port = "", 6000
+	must(t, c.UpdateInstance(t.Context(), moved))
+	got, err := c.Instance(t.Context(), moved.ID)
+	must(t, err)
+	same(t, "UUID after an update", got.UUID, all[0].UUID)
+}
+
+func windows(t *testing.T, c *catalog.Catalog) {
+	window := func() *upgrade.Window {
+		t.Helper()
+		in, err := c.Instance(t.Context(), "orders")
+		must(t, err)
+		return in.Window
+	}
+	withInstances(t, c, orders())
+	same(t, "none", window(), nil)
+	night := &upgrade.Window{Start: 22 * 60, End: 2 * 60}
+	must(t, c.SetWindow(t.Context(), "orders", night))
+	same(t, "set", window(), night)
+	must(t, c.UpdateInstance(t.Context(), orders()))
+	same(t, "kept over an update", window(), night)
+	must(t, c.SetWindow(t.Context(), "orders", nil))
+	same(t, "none again", window(), nil)
+
+	with := another("billing")
+	with.Window = night
+	withInstances(t, c, with)
+	in, err := c.Instance(t.Context(), "billing")
+	must(t, err)
+	same(t, "set from the beginning", in.Window, night)
 }

@@ -1,0 +1,189 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// Summary is a line of the history: a task without its plan. Its times are in order, whatever the
+// clocks of the hosts said: StartedAt, SwitchStartedAt, SwitchEndedAt, EndedAt.
+type Summary struct {
+	Number     int64
+	ID         string // UUID
+	Kind       upgrade.TaskKind
+	Instance   string
+	Mode       upgrade.Mode
+	Source     upgrade.VersionNum
+	Target     upgrade.Major
+	Status     upgrade.Status
+	Phase      upgrade.Phase
+	Reason     string
+	Statistics upgrade.Statistics
+	StartedAt  time.Time
+	EndedAt    *time.Time
+	// SwitchStartedAt and SwitchEndedAt are when clients waited in the last switchover; Switched
+	// tells whether they went on at the target.
+	SwitchStartedAt *time.Time
+	SwitchEndedAt   *time.Time
+	Switched        bool
+	// Log has a line for each event: "2026-03-01 12:00:00 --- What happened.\n", in UTC.
+	Log string
+}
+
+// HistoryFilter chooses a page of the history of an instance: of its tasks of one kind. What else is
+// empty does not matter.
+type HistoryFilter struct {
+	Instance string
+	Kind     upgrade.TaskKind
+	Target   upgrade.Major
+	Number   int64
+	// PassedAt keeps only prechecks whose report passed and is valid at that moment.
+	PassedAt    time.Time
+	ByEnd       bool // sorted by the end, what runs being newest; otherwise by the start
+	OldestFirst bool
+	Limit       int // 0: all
+	Offset      int
+}
+
+const summaryColumns = `number, id, kind, instance, mode, source, target, status, phase, reason, statistics,
+       started_at, ended_at, switch_started_at, switch_ended_at, switched, log`
+
+// Conditions are put together, and not switched off by a parameter: only so is an index found.
+const (
+	ofHistory = ` FROM task WHERE instance = $1 AND kind = $2`
+
+	passedReport = ` AND EXISTS (SELECT 1 FROM report WHERE report.number = task.number AND passed = 1 AND retired = 0 AND valid_until > `
+)
+
+func (f HistoryFilter) conditions() (where string, args []any) {
+	where, args = ofHistory, []any{legible(f.Instance), f.Kind}
+	add := func(condition string, value any) {
+		args = append(args, value)
+		where += fmt.Sprintf(condition, len(args))
+	}
+	if f.Target != 0 {
+		add(" AND target = $%d", f.Target)
+	}
+	if f.Number != 0 {
+		add(" AND number = $%d", f.Number)
+	}
+	if !f.PassedAt.IsZero() {
+		add(passedReport+"$%d)", instant{&f.PassedAt})
+	}
+	return where, args
+}
+
+func (f HistoryFilter) order() string {
+	order := "number DESC"
+	if f.ByEnd {
+		order = fmt.Sprintf("coalesce(ended_at, %d) DESC, number DESC", int64(math.MaxInt64))
+	}
+	if f.OldestFirst {
+		order = strings.ReplaceAll(order, "DESC", "ASC")
+	}
+	return " ORDER BY " + order
+}
+
+// History returns a page of the history of an instance, and how long the whole is.
+func (c *Catalog) History(ctx context.Context, f HistoryFilter) (page []Summary, total int, err error) {
+	where, args := f.conditions()
+	if err := c.read.QueryRowContext(ctx, "SELECT count(*)"+where, args...).Scan(&total); err != nil {
+		return nil, 0, fmt.Errorf("count history of instance %q: %w", f.Instance, err)
+	}
+	if total <= f.Offset {
+		return []Summary{}, total, nil
+	}
+	query := "SELECT " + summaryColumns + where + f.order() + fmt.Sprintf(" LIMIT $%d OFFSET $%d", len(args)+1, len(args)+2)
+	page, err = collect(ctx, c.read, scanSummary, query, append(args, limit(f.Limit), f.Offset)...)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read history of instance %q: %w", f.Instance, err)
+	}
+	return page, total, nil
+}
+
+func scanSummary(r row) (Summary, error) {
+	var s Summary
+	var started, switched int64
+	var ended, switchStarted, switchEnded sql.Null[int64]
+	err := r.Scan(&s.Number, &s.ID, &s.Kind, &s.Instance, &s.Mode, &s.Source, &s.Target, &s.Status, &s.Phase, &s.Reason,
+		&s.Statistics, &started, &ended, &switchStarted, &switchEnded, &switched, &s.Log)
+	s.StartedAt, s.Switched = time.UnixMicro(started).UTC(), switched != 0
+	s.SwitchStartedAt, s.SwitchEndedAt, s.EndedAt = inOrder(started, switchStarted, switchEnded, ended)
+	return s, err
+}
+
+// inOrder lets no time come before the one that it must follow.
+func inOrder(since int64, switchStarted, switchEnded, ended sql.Null[int64]) (_, _, _ *time.Time) {
+	follow := func(at sql.Null[int64]) *time.Time {
+		if !at.Valid {
+			return nil
+		}
+		since = max(since, at.V)
+		t := time.UnixMicro(since).UTC()
+		return &t
+	}
+	a := follow(switchStarted)
+	b := follow(switchEnded)
+	return a, b, follow(ended)
+}
+
+// switchover is what the history tells of a task's last switchover.
+type switchover struct {
+	switched           int64
+	startedAt, endedAt any
+}
+
+func switchoverColumns(s *upgrade.Switchover) switchover {
+	if s == nil {
+		return switchover{}
+	}
+	columns := switchover{switched: flag(s.Switched)}
+	if !s.StartedAt.IsZero() {
+		columns.startedAt = instant{&s.StartedAt}
+	}
+	if !s.EndedAt.IsZero() {
+		columns.endedAt = instant{&s.EndedAt}
+	}
+	return columns
+}
+
+func statisticsOf(p *upgrade.Plan) upgrade.Statistics {
+	if p == nil {
+		return ""
+	}
+	return p.Options.Statistics
+}
+
+func flag(set bool) int64 {
+	if set {
+		return 1
+	}
+	return 0
+}
+
+// logLine is an event as a line: the time to the second in UTC, and a sentence.
+func logLine(at time.Time, text string) string {
+	return at.UTC().Format(time.DateTime) + " --- " + asSentence(text) + "\n"
+}
+
+// asSentence puts a text on one line, with a capital letter and a full stop.
+func asSentence(text string) string {
+	text = strings.Join(strings.Fields(legible(text)), " ")
+	first, size := utf8.DecodeRuneInString(text)
+	if size == 0 {
+		return text
+	}
+	text = string(unicode.ToUpper(first)) + text[size:]
+	if !strings.ContainsAny(text[len(text)-1:], ".!?") {
+		text += "."
+	}
+	return text
+}
