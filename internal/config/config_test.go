@@ -19,7 +19,11 @@ func write(t *testing.T, text string) string {
 }
 
 func TestLoad(t *testing.T) {
-	defaults := Server{StateDir: "/state", Listen: "127.0.0.1:8432", LogLevel: "info", LogFormat: "text"}
+	defaults := Server{
+		StateDir: "/state", Listen: "127.0.0.1:8432", LogLevel: "info", LogFormat: "text",
+		Region: "local", RequestsPerSecond: 200,
+		Aliyun: Aliyun{WireTypes: "sample", DetailNewline: "\n", SignatureV1: true},
+	}
 	with := func(change func(*Server)) Server {
 		c := defaults
 		change(&c)
@@ -41,6 +45,10 @@ func TestLoad(t *testing.T) {
 		}, with(func(c *Server) {
 			c.Listen, c.Catalog, c.LogLevel = "127.0.0.1:9001", "postgres://c", "debug"
 			c.PostgresPrefixes = []string{"/a", "/b"}
+		})},
+		{"the vendors' APIs", "region: cn-hangzhou\nallow_plain_http: true\nrequests_per_second: 5\naliyun: {wire_types: documented, detail_newline: '\\n', signature_v1: false, hosts: [a.example]}\ntls: {certificate: c, key: k}\n", nil, with(func(c *Server) {
+			c.Region, c.AllowPlainHTTP, c.RequestsPerSecond, c.TLS = "cn-hangzhou", true, 5, TLS{"c", "k"}
+			c.Aliyun = Aliyun{WireTypes: "documented", DetailNewline: `\n`, Hosts: []string{"a.example"}}
 		})},
 		{"an empty variable is a value", "catalog: postgres://c\n", map[string]string{"PGLEAP_CATALOG": ""}, defaults},
 	} {
@@ -107,6 +115,18 @@ func TestValidate(t *testing.T) {
 		{"every interface, spelt out", func(c *Server) { c.Listen = "0.0.0.0:8432" }, "not a loopback address"},
 		{"the network", func(c *Server) { c.Listen = "192.0.2.1:8432" }, "not a loopback address"},
 		{"a name", func(c *Server) { c.Listen = "db1:8432" }, "not a loopback address"},
+		{"the network, with TLS", func(c *Server) { c.Listen, c.TLS = "192.0.2.1:8432", TLS{"cert.pem", "key.pem"} }, ""},
+		{"the network, plain on purpose", func(c *Server) { c.Listen, c.AllowPlainHTTP = "192.0.2.1:8432", true }, ""},
+		{"a certificate without its key", func(c *Server) { c.TLS.Certificate = "cert.pem" }, "give both"},
+		{"a key without its certificate", func(c *Server) { c.TLS.Key = "key.pem" }, "give both"},
+		{"a region", func(c *Server) { c.Region = "cn-hangzhou" }, ""},
+		{"a region that would not fit into a resource name", func(c *Server) { c.Region = "a:b" }, `region "a:b"`},
+		{"no limit of requests", func(c *Server) { c.RequestsPerSecond = 0 }, ""},
+		{"a negative limit of requests", func(c *Server) { c.RequestsPerSecond = -1 }, "choose 0"},
+		{"strings for numbers", func(c *Server) { c.Aliyun.WireTypes = "documented" }, ""},
+		{"types of another kind", func(c *Server) { c.Aliyun.WireTypes = "loose" }, `choose "sample" or "documented"`},
+		{"a newline of two characters", func(c *Server) { c.Aliyun.DetailNewline = `\n` }, ""},
+		{"a newline of another kind", func(c *Server) { c.Aliyun.DetailNewline = "\r\n" }, "detail_newline"},
 		{"no port", func(c *Server) { c.Listen = "127.0.0.1" }, "give HOST:PORT"},
 		{"a state directory that is a file", func(c *Server) { c.StateDir = file }, "is a file"},
 		{"a state directory below a file", func(c *Server) { c.StateDir = filepath.Join(file, "state") }, "state directory"},
@@ -114,9 +134,12 @@ func TestValidate(t *testing.T) {
 		{"a format of the log", func(c *Server) { c.LogFormat = "xml" }, "choose text or json"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			config := Server{StateDir: t.TempDir(), Listen: DefaultListen, LogLevel: "info", LogFormat: "text"}
+			config, err := Load("", t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
 			c.change(&config)
-			err := config.Validate()
+			err = config.Validate()
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
@@ -126,7 +149,10 @@ func TestValidate(t *testing.T) {
 
 func TestValidateMakesTheStateDirectoryAbsolute(t *testing.T) {
 	t.Chdir(t.TempDir())
-	config := Server{StateDir: "state", Listen: DefaultListen, LogLevel: "info", LogFormat: "json"}
+	config, err := Load("", "state")
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := config.Validate(); err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func (c *Control) AddInstance(ctx context.Context, who Actor, req AddRequest) (_
 	if err := c.catalog.AddInstance(ctx, instance); err != nil {
 		return upgrade.Instance{}, c.undoEndpoint(ctx, endpoint, err)
 	}
-	return instance, nil
+	return c.catalog.Instance(ctx, instance.ID)
 }
 
 // freeID returns the id for a new instance, and refuses an id or a cluster that is in use.

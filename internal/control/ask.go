@@ -33,7 +33,7 @@ func (c *Control) ask(ctx context.Context, host, activity string, argument, answ
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
 	}, step.WorkflowAsk, step.Question{Host: host, Activity: activity, Argument: argument})
 	if err != nil {
-		return fmt.Errorf("ask host %s for %s: %w", host, activity, err)
+		return noEngine(fmt.Errorf("ask host %s for %s: %w", host, activity, err))
 	}
 	if answer == nil {
 		return answered(host, activity, run.Get(ctx, nil))
@@ -54,7 +54,8 @@ func answered(host, activity string, err error) error {
 		return &Unavailable{
 			Reason: fmt.Sprintf("the agent of host %s does not answer (%s)", host, activity),
 			Remedy: "see whether pgleap runs there and what its log says, then try again",
-			Cause:  err,
+			Cause:  upgrade.CauseAgent,
+			Err:    err,
 		}
 	}
 	return fmt.Errorf("ask host %s for %s: %w", host, activity, err)

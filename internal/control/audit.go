@@ -12,10 +12,18 @@ type Actor struct {
 	RequestID string
 }
 
+// AuditEntry tells who asked for what, and what came of it.
+type AuditEntry = catalog.AuditEntry
+
+// Audit returns the last entries of the record, the newest first, at most so many (0: all).
+func (c *Control) Audit(ctx context.Context, atMost int) ([]AuditEntry, error) {
+	return c.catalog.AuditEntries(ctx, atMost)
+}
+
 // audit writes down who asked for what, and what came of it. A use case that was carried out is
 // not undone because this fails: then the server's log is the record.
 func (c *Control) audit(ctx context.Context, who Actor, what, object string, err error) {
-	entry := catalog.AuditEntry{
+	entry := AuditEntry{
 		At: c.now(), Who: who.Name, What: what, Object: object, Result: "ok", RequestID: who.RequestID,
 	}
 	if err != nil {

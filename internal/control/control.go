@@ -9,8 +9,10 @@ import (
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
+	"golang.org/x/time/rate"
 
 	"github.com/pgleap/pgleap/internal/catalog"
+	"github.com/pgleap/pgleap/internal/secret"
 )
 
 // Deps are what the use cases stand on.
@@ -19,6 +21,10 @@ type Deps struct {
 	Temporal client.Client
 	// Converter reads the details of heart-beats; it must be the client's.
 	Converter converter.DataConverter
+	// Sealer keeps the secrets of access keys.
+	Sealer *secret.Key
+	// RequestsPerSecond is how many requests an access key may send; 0: any number.
+	RequestsPerSecond float64
 	// Host is the id of the one host there is, whose agent is asked.
 	Host string
 	Log  *slog.Logger
@@ -34,13 +40,19 @@ type Control struct {
 	host      string
 	log       *slog.Logger
 	now       func() time.Time
+	sealer    *secret.Key
+	callers   *callers
+	requests  *requests
+	throttle  *throttle
+	strangers *rate.Limiter
 }
 
 // New returns the use cases.
 func New(d Deps) *Control {
 	c := &Control{
 		catalog: d.Catalog, temporal: d.Temporal, converter: d.Converter,
-		host: d.Host, log: d.Log, now: d.Now,
+		host: d.Host, log: d.Log, now: d.Now, sealer: d.Sealer, callers: &callers{},
+		throttle: &throttle{perSecond: d.RequestsPerSecond, limits: map[string]*rate.Limiter{}},
 	}
 	if c.converter == nil {
 		c.converter = converter.GetDefaultDataConverter()
@@ -51,5 +63,7 @@ func New(d Deps) *Control {
 	if c.now == nil {
 		c.now = time.Now
 	}
+	c.requests = newRequests(c.catalog, c.log)
+	c.strangers = rate.NewLimiter(strangersPerSecond, strangersAtOnce)
 	return c
 }

@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"github.com/pgleap/pgleap/internal/catalog"
+	"github.com/pgleap/pgleap/internal/secret"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -26,7 +27,13 @@ func newControl(t *testing.T) *Control {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	return New(Deps{Catalog: c, Host: "db1", Now: func() time.Time { return now }})
+	sealer, err := secret.NewKey(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	control := New(Deps{Catalog: c, Host: "db1", Sealer: sealer, Now: func() time.Time { return now }})
+	t.Cleanup(control.Close)
+	return control
 }
 
 func addInstance(t *testing.T, c *Control, id string) {
@@ -67,6 +74,10 @@ func TestWhatCannotBeIsRefusedBeforeAnythingIsAsked(t *testing.T) {
 		_, err := c.Upgrade(t.Context(), who, UpgradeRequest{Instance: instance, Target: target})
 		return err
 	}
+	upgradeIn := func(mode upgrade.Mode) error {
+		_, err := c.Upgrade(t.Context(), who, UpgradeRequest{Instance: "orders", Target: 17, Mode: mode})
+		return err
+	}
 	switchOver := func(instance string, verb Verb) error {
 		_, err := c.Switchover(t.Context(), who, instance, verb)
 		return err
@@ -82,6 +93,7 @@ func TestWhatCannotBeIsRefusedBeforeAnythingIsAsked(t *testing.T) {
 	}{
 		{"upgrade of an unknown instance", start("nosuch", 17), "notfound"},
 		{"upgrade to the same version", start("orders", 15), "refused"},
+		{"upgrade in a mode that only has prechecks", upgradeIn(upgrade.BlueGreen), "refused"},
 		{"upgrade beside another", start("busy", 17), "conflict"},
 		{"switch of an unknown instance", switchOver("nosuch", VerbSwitch), "notfound"},
 		{"switch without an upgrade", switchOver("orders", VerbSwitch), "conflict"},

@@ -18,6 +18,8 @@ type UpgradeRequest struct {
 	Options      upgrade.Options
 	TargetPgdata string // empty: chosen by the agent
 	TargetPort   int    // 0: a free one
+	// RequireReport refuses an upgrade without a report that passed and is valid.
+	RequireReport bool
 }
 
 // plan decides: it makes a plan of a request, without a number, or says why it cannot be done.
@@ -27,13 +29,13 @@ func (c *Control) plan(ctx context.Context, req UpgradeRequest) (upgrade.Plan, e
 	}
 	instance, err := c.catalog.Instance(ctx, req.Instance)
 	if err != nil {
-		return upgrade.Plan{}, err
+		return upgrade.Plan{}, ofRecord(err)
 	}
 	if err := newer(req.Target, instance); err != nil {
 		return upgrade.Plan{}, err
 	}
 	if err := c.refuseWhileRunning(ctx, req.Instance, upgrade.TaskUpgrade); err != nil {
-		return upgrade.Plan{}, err
+		return upgrade.Plan{}, ofRecord(err)
 	}
 	source, err := c.inspect(ctx, instance)
 	if err != nil {
@@ -69,6 +71,7 @@ func (c *Control) inspect(ctx context.Context, instance upgrade.Instance) (upgra
 		return now, &upgrade.Refused{
 			Reason: fmt.Sprintf("the cluster in %s is not the one that was added as instance %s: its system identifier differs", known.Pgdata, instance.ID),
 			Remedy: "remove the instance and add it again, if that is the cluster you mean",
+			Cause:  upgrade.CauseNotPostgres,
 		}
 	}
 	return now, nil
@@ -81,27 +84,33 @@ func (r *UpgradeRequest) validate() error {
 	}
 	modes := []upgrade.Mode{upgrade.InPlace, upgrade.BlueGreen, upgrade.ZeroDowntime, upgrade.Logical}
 	if !slices.Contains(modes, r.Mode) {
-		return &Invalid{Reason: fmt.Sprintf("mode %q is unknown", r.Mode), Remedy: fmt.Sprintf("choose %q", upgrade.ZeroDowntime)}
+		return &Invalid{Reason: fmt.Sprintf("mode %q is unknown", r.Mode), Remedy: fmt.Sprintf("choose %q", upgrade.ZeroDowntime), Cause: upgrade.CauseMode}
 	}
-	if r.Mode != upgrade.ZeroDowntime {
-		return &upgrade.Refused{
-			Reason: fmt.Sprintf("mode %q is not available yet", r.Mode),
-			Remedy: fmt.Sprintf("choose %q", upgrade.ZeroDowntime),
-		}
+	if r.Mode == upgrade.Logical {
+		return unavailable(r.Mode)
 	}
 	r.Options = r.Options.WithDefaults()
 	if err := r.Options.Validate(); err != nil {
-		return &Invalid{Reason: err.Error()}
+		return &Invalid{Reason: err.Error(), Cause: upgrade.CauseOption}
 	}
 	switch {
 	case r.Target <= 0:
-		return &Invalid{Reason: "the target version is missing", Remedy: "give a major version, such as 17"}
+		return &Invalid{Reason: "the target version is missing", Remedy: "give a major version, such as 17", Cause: upgrade.CauseTarget}
 	case r.TargetPgdata != "" && !filepath.IsAbs(r.TargetPgdata):
 		return &Invalid{Reason: fmt.Sprintf("the data directory %q is not an absolute path", r.TargetPgdata), Remedy: "begin it with a slash"}
 	case !isPort(r.TargetPort):
 		return &Invalid{Reason: fmt.Sprintf("%d is no port", r.TargetPort), Remedy: "choose 1 to 65535, or 0 for a free one"}
 	}
 	return nil
+}
+
+// unavailable refuses a mode that is not built yet.
+func unavailable(mode upgrade.Mode) error {
+	return &upgrade.Refused{
+		Reason: fmt.Sprintf("mode %q is not available yet", mode),
+		Remedy: fmt.Sprintf("choose %q", upgrade.ZeroDowntime),
+		Cause:  upgrade.CauseModeUnavailable,
+	}
 }
 
 // newer refuses a target that is not above the source.
@@ -113,5 +122,6 @@ func newer(target upgrade.Major, instance upgrade.Instance) error {
 	return &upgrade.Refused{
 		Reason: fmt.Sprintf("instance %s runs PostgreSQL %s: it cannot be upgraded to %d", instance.ID, source, target),
 		Remedy: fmt.Sprintf("choose a major version above %d", source.Major()),
+		Cause:  upgrade.CauseTarget,
 	}
 }

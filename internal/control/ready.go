@@ -15,18 +15,18 @@ import (
 // who carries out workflows, and the host's agent. If not, the error is an *Unavailable.
 func (c *Control) Ready(ctx context.Context) error {
 	if _, err := c.catalog.RunningTasks(ctx, upgrade.TaskUpgrade); err != nil {
-		return &Unavailable{Reason: "the catalogue cannot be read", Remedy: "see the server's log", Cause: err}
+		return &Unavailable{Reason: "the catalogue cannot be read", Remedy: "see the server's log", Cause: upgrade.CauseCatalogue, Err: err}
 	}
 	if _, err := c.temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
-		return &Unavailable{Reason: "the engine does not answer", Remedy: "see the server's log", Cause: err}
+		return &Unavailable{Reason: "the engine does not answer", Remedy: "see the server's log", Cause: upgrade.CauseEngine, Err: err}
 	}
 	if err := c.polled(ctx, durable.ServerQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW); err != nil {
-		return &Unavailable{Reason: "nobody carries out workflows yet", Remedy: "wait a moment", Cause: err}
+		return &Unavailable{Reason: "nobody carries out workflows yet", Remedy: "wait a moment", Cause: upgrade.CauseEngine, Err: err}
 	}
 	if err := c.polled(ctx, durable.HostQueue(c.host), enumspb.TASK_QUEUE_TYPE_ACTIVITY); err != nil {
 		return &Unavailable{
 			Reason: fmt.Sprintf("the agent of host %s is not there", c.host),
-			Remedy: "wait a moment, then see whether pgleap runs there", Cause: err,
+			Remedy: "wait a moment, then see whether pgleap runs there", Cause: upgrade.CauseAgent, Err: err,
 		}
 	}
 	return nil

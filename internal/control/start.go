@@ -24,7 +24,7 @@ func (c *Control) start(ctx context.Context, who Actor, kind upgrade.TaskKind, p
 		Plan: &plan, StartedAt: c.now(), RequestedBy: who.Name,
 	})
 	if err != nil {
-		return upgrade.Task{}, conflicting(err)
+		return upgrade.Task{}, ofRecord(conflicting(err))
 	}
 	// From here on the task must not be left behind half made because the caller went away.
 	ctx = context.WithoutCancel(ctx)
@@ -110,6 +110,7 @@ func (c *Control) notStarted(ctx context.Context, task upgrade.Task, cause error
 	return &Unavailable{
 		Reason: fmt.Sprintf("the engine did not take task %d", task.Number),
 		Remedy: "see the server's log, then try again",
-		Cause:  cause,
+		Cause:  upgrade.CauseEngine,
+		Err:    cause,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"go.temporal.io/api/serviceerror"
 
@@ -24,13 +25,25 @@ const (
 
 // Switchover passes a verb on to the running upgrade of an instance, or to the upgrade of that
 // number, and returns its task. The outcome shows in the task later.
-func (c *Control) Switchover(ctx context.Context, who Actor, instanceOrNumber string, verb Verb) (_ upgrade.Task, err error) {
+func (c *Control) Switchover(ctx context.Context, who Actor, instanceOrNumber string, verb Verb) (upgrade.Task, error) {
+	return c.SwitchoverWithin(ctx, who, instanceOrNumber, verb, 0)
+}
+
+// SwitchoverWithin is Switchover with a switchoverTimeout for this attempt; 0: as planned.
+func (c *Control) SwitchoverWithin(ctx context.Context, who Actor, instanceOrNumber string, verb Verb, timeout time.Duration) (_ upgrade.Task, err error) {
 	defer func() { c.audit(ctx, who, "switchover "+string(verb), instanceOrNumber, err) }()
 	signal, ok := signals[verb]
 	if !ok {
 		return upgrade.Task{}, &Invalid{
 			Reason: fmt.Sprintf("verb %q is unknown", verb),
 			Remedy: fmt.Sprintf("say %q, %q or %q", VerbSwitch, VerbInterrupt, VerbCancel),
+		}
+	}
+	if timeout != 0 && (timeout < upgrade.MinSwitchoverTimeout || timeout > upgrade.MaxSwitchoverTimeout) {
+		return upgrade.Task{}, &Invalid{
+			Reason: fmt.Sprintf("switchoverTimeout %s is out of range", timeout),
+			Remedy: fmt.Sprintf("choose between %s and %s", upgrade.MinSwitchoverTimeout, upgrade.MaxSwitchoverTimeout),
+			Cause:  upgrade.CauseOption,
 		}
 	}
 	task, err := c.upgradeOf(ctx, instanceOrNumber)
@@ -40,12 +53,12 @@ func (c *Control) Switchover(ctx context.Context, who Actor, instanceOrNumber st
 	if err := verb.allowed(task); err != nil {
 		return upgrade.Task{}, err
 	}
-	err = c.temporal.SignalWorkflow(ctx, step.UpgradeWorkflowID(task.Number), "", signal, nil)
+	err = c.temporal.SignalWorkflow(ctx, step.UpgradeWorkflowID(task.Number), "", signal, step.SwitchRequest{Timeout: timeout})
 	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
-		return upgrade.Task{}, &Conflict{Reason: fmt.Sprintf("task %d has just ended", task.Number)}
+		return upgrade.Task{}, &Conflict{Reason: fmt.Sprintf("task %d has just ended", task.Number), Cause: upgrade.CausePhase}
 	}
 	if err != nil {
-		return upgrade.Task{}, fmt.Errorf("signal %s to upgrade %d: %w", signal, task.Number, err)
+		return upgrade.Task{}, noEngine(fmt.Errorf("signal %s to upgrade %d: %w", signal, task.Number, err))
 	}
 	return task, nil
 }
@@ -76,6 +89,7 @@ func (c *Control) upgradeOf(ctx context.Context, instanceOrNumber string) (upgra
 		return running[0], nil
 	}
 	return upgrade.Task{}, &Conflict{
+		Cause:  upgrade.CausePhase,
 		Reason: fmt.Sprintf("no upgrade of instance %s is running", instanceOrNumber),
 		Remedy: fmt.Sprintf("start one with `pgleap upgrade %s`", instanceOrNumber),
 	}
@@ -85,7 +99,7 @@ func (c *Control) upgradeOf(ctx context.Context, instanceOrNumber string) (upgra
 // verb without effect; the workflow decides itself, for the phase may change at any time.
 func (v Verb) allowed(task upgrade.Task) error {
 	refuse := func(why, remedy string) error {
-		return &Conflict{Reason: fmt.Sprintf("task %d %s", task.Number, why), Remedy: remedy}
+		return &Conflict{Reason: fmt.Sprintf("task %d %s", task.Number, why), Remedy: remedy, Cause: upgrade.CausePhase}
 	}
 	in := fmt.Sprintf("is in phase %q", task.Phase)
 	switched := task.Switchover != nil && task.Switchover.Switched

@@ -84,5 +84,5 @@ func (c *Control) refuseWhileRunning(ctx context.Context, instance string, kind 
 	if t.Kind == upgrade.TaskUpgrade {
 		remedy += ", or abandon it: pgleap switchover " + instance + " cancel"
 	}
-	return &Conflict{Reason: fmt.Sprintf("%s %d of instance %s is running", t.Kind, t.Number, instance), Remedy: remedy}
+	return &Conflict{Reason: fmt.Sprintf("%s %d of instance %s is running", t.Kind, t.Number, instance), Remedy: remedy, Cause: upgrade.CauseRunning}
 }

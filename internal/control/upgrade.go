@@ -13,6 +13,12 @@ import (
 // light, and what a report saw days ago may have changed unseen.
 func (c *Control) Upgrade(ctx context.Context, who Actor, req UpgradeRequest) (_ upgrade.Task, err error) {
 	defer func() { c.audit(ctx, who, "upgrade", req.Instance, err) }()
+	if err := req.validate(); err != nil {
+		return upgrade.Task{}, err
+	}
+	if req.Mode != upgrade.ZeroDowntime {
+		return upgrade.Task{}, unavailable(req.Mode)
+	}
 	plan, err := c.plan(ctx, req)
 	if err != nil {
 		return upgrade.Task{}, err
@@ -21,36 +27,47 @@ func (c *Control) Upgrade(ctx context.Context, who Actor, req UpgradeRequest) (_
 		return upgrade.Task{}, &upgrade.Refused{
 			Reason: fmt.Sprintf("instance %s has no endpoint: nothing could move its clients", plan.Instance),
 			Remedy: "remove it and add it again with --pgbouncer own or --pgbouncer adopt",
+			Cause:  upgrade.CauseNoEndpoint,
 		}
 	}
-	note, err := c.reportNote(ctx, plan)
+	note, valid, err := c.reportNote(ctx, plan)
 	if err != nil {
 		return upgrade.Task{}, err
+	}
+	if req.RequireReport && !valid {
+		return upgrade.Task{}, &Conflict{
+			Reason: fmt.Sprintf("no valid report allows the upgrade of instance %s to %d in mode %s. %s",
+				plan.Instance, plan.Target.Version.Major(), plan.Mode, note),
+			Remedy: "run a precheck for that version and mode: its report is valid for 7 days, unless what it saw changes",
+			Cause:  upgrade.CauseNoReport,
+		}
 	}
 	return c.start(ctx, who, upgrade.TaskUpgrade, plan, note)
 }
 
 // reportNote says for the task's log what the last report is worth now.
-func (c *Control) reportNote(ctx context.Context, plan upgrade.Plan) (string, error) {
+func (c *Control) reportNote(ctx context.Context, plan upgrade.Plan) (note string, valid bool, err error) {
 	report, err := c.catalog.LatestReport(ctx, plan.Instance, plan.Mode, plan.Target.Version.Major())
 	if _, none := errors.AsType[*upgrade.NotFound](err); none {
-		return "There is no report yet: the precheck will tell.", nil
+		return "There is no report yet: the precheck will tell.", false, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("find the latest report of instance %s: %w", plan.Instance, err)
+		return "", false, ofRecord(fmt.Errorf("find the latest report of instance %s: %w", plan.Instance, err))
 	}
 	switch {
 	case !report.Passed():
-		return fmt.Sprintf("Report %d had blockers: the precheck will tell whether they are gone.", report.Number), nil
+		return fmt.Sprintf("Report %d had blockers: the precheck will tell whether they are gone.", report.Number), false, nil
 	case c.now().After(report.ValidUntil):
-		return fmt.Sprintf("Report %d has expired: the precheck will tell anew.", report.Number), nil
+		return fmt.Sprintf("Report %d has expired: the precheck will tell anew.", report.Number), false, nil
+	case report.Source.Major() != plan.Source.Version.Major():
+		return fmt.Sprintf("Report %d is of another source version: the precheck will tell anew.", report.Number), false, nil
 	}
 	var fingerprint string
 	if err := c.ask(ctx, plan.Source.Host, step.Fingerprint, plan, &fingerprint); err != nil {
-		return fmt.Sprintf("Whether what report %d saw has changed is unknown (%v): the precheck will tell.", report.Number, err), nil
+		return fmt.Sprintf("Whether what report %d saw has changed is unknown (%v): the precheck will tell.", report.Number, err), false, nil
 	}
 	if fingerprint != report.Fingerprint {
-		return fmt.Sprintf("What report %d saw has changed since: the precheck will tell anew.", report.Number), nil
+		return fmt.Sprintf("What report %d saw has changed since: the precheck will tell anew.", report.Number), false, nil
 	}
-	return fmt.Sprintf("Report %d passed, and what it saw is unchanged.", report.Number), nil
+	return fmt.Sprintf("Report %d passed, and what it saw is unchanged.", report.Number), true, nil
 }

@@ -27,12 +27,35 @@ func (c *Control) Watch(ctx context.Context) {
 	w := &watch{Control: c, tasks: map[int64]*watched{}}
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
+	go c.forgetExpired(ctx)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 			w.round(ctx)
+		}
+	}
+}
+
+// forgetInterval is how often it is looked for what requests have left behind.
+const forgetInterval = time.Minute
+
+// forgetExpired deletes nonces, client tokens and calls that nobody asks for any more.
+func (c *Control) forgetExpired(ctx context.Context) {
+	ticker := time.NewTicker(forgetInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		for more := true; more && ctx.Err() == nil; {
+			var err error
+			if more, err = c.catalog.ForgetExpired(ctx, c.now()); err != nil && ctx.Err() == nil {
+				c.log.WarnContext(ctx, "expired nonces and calls not deleted", "error", err)
+			}
 		}
 	}
 }

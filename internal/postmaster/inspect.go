@@ -73,7 +73,7 @@ func find(args step.InspectArgs) (process, error) {
 	}
 	p, running := postmasterOf(pgdata)
 	if !running {
-		return process{}, &upgrade.Refused{Reason: "the cluster in " + pgdata + " is not running", Remedy: "start it"}
+		return process{}, &upgrade.Refused{Reason: "the cluster in " + pgdata + " is not running", Remedy: "start it", Cause: upgrade.CauseDown}
 	}
 	if args.Port != 0 && args.Port != p.lock.Port {
 		return process{}, &upgrade.Refused{
@@ -98,7 +98,7 @@ func isDataDirectory(pgdata string) error {
 	case exists(filepath.Join(pgdata, "postgresql.conf")):
 		return &upgrade.Refused{Reason: pgdata + " holds a configuration, not data", Remedy: "give the directory that data_directory names"}
 	default:
-		return &upgrade.Refused{Reason: pgdata + " is not a PostgreSQL data directory", Remedy: "pgleap instance discover lists those of this host"}
+		return &upgrade.Refused{Reason: pgdata + " is not a PostgreSQL data directory", Remedy: "pgleap instance discover lists those of this host", Cause: upgrade.CauseNotPostgres}
 	}
 }
 
@@ -159,7 +159,7 @@ func isLoginRefused(err error) bool {
 
 func notReachable(c upgrade.Cluster, err error) error {
 	if failed, ok := errors.AsType[*pgconn.PgError](err); ok && failed.Code == "57P03" { // cannot_connect_now
-		return &upgrade.Refused{Reason: fmt.Sprintf("%s does not take connections: %s", c, failed.Message), Remedy: "wait until it has started"}
+		return &upgrade.Refused{Reason: fmt.Sprintf("%s does not take connections: %s", c, failed.Message), Remedy: "wait until it has started", Cause: upgrade.CauseDown}
 	}
 	return err
 }
@@ -182,6 +182,7 @@ func loginRefused(c upgrade.Cluster, role string, err error) error {
 	return &upgrade.Refused{
 		Reason: fmt.Sprintf("cannot log in to the cluster in %s as its superuser %s over the socket: %s", c.Pgdata, role, reason),
 		Remedy: remedy,
+		Cause:  upgrade.CauseSuperuser,
 	}
 }
 
@@ -201,6 +202,7 @@ func bootstrapSuperuser(ctx context.Context, conn *pgx.Conn) (string, error) {
 		return "", &upgrade.Refused{
 			Reason: fmt.Sprintf("role %s is no superuser", conn.Config().User),
 			Remedy: fmt.Sprintf("name the bootstrap superuser, %s", name),
+			Cause:  upgrade.CauseSuperuser,
 		}
 	}
 	return name, nil
@@ -228,7 +230,7 @@ func describe(ctx context.Context, conn *pgx.Conn, c *upgrade.Cluster) error {
 	}
 	c.SocketDir = socketDir(sockets, c.Pgdata)
 	if standby {
-		return &upgrade.Refused{Reason: fmt.Sprintf("%s is a standby", c), Remedy: "name its primary: standbys are made anew from the upgraded primary"}
+		return &upgrade.Refused{Reason: fmt.Sprintf("%s is a standby", c), Remedy: "name its primary: standbys are made anew from the upgraded primary", Cause: upgrade.CauseNotPostgres}
 	}
 	return nil
 }

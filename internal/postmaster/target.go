@@ -26,6 +26,7 @@ func (h *Host) ChooseTarget(ctx context.Context, args step.ChooseTargetArgs) (up
 		return upgrade.Cluster{}, &upgrade.Refused{
 			Reason: fmt.Sprintf("the target version %d is not newer than the source's, %s", args.Major, source.Version),
 			Remedy: fmt.Sprintf("choose %d or later", source.Version.Major()+1),
+			Cause:  upgrade.CauseTarget,
 		}
 	}
 	installation, err := h.installation(ctx, args.Major)
@@ -34,7 +35,7 @@ func (h *Host) ChooseTarget(ctx context.Context, args step.ChooseTargetArgs) (up
 	}
 	owner, err := run.LookupUser(source.Owner)
 	if err != nil {
-		return upgrade.Cluster{}, &upgrade.Refused{Reason: "the target would have to belong to " + source.Owner, Remedy: err.Error()}
+		return upgrade.Cluster{}, &upgrade.Refused{Reason: "the target would have to belong to " + source.Owner, Remedy: err.Error(), Cause: upgrade.CausePlace}
 	}
 	target := upgrade.Cluster{
 		Host: h.id, Version: installation.Version, Bindir: installation.Bindir, SocketDir: source.SocketDir,
@@ -61,6 +62,21 @@ func (h *Host) configFiles(c upgrade.Cluster) (config, hba, ident string) {
 	return filepath.Join(c.Pgdata, "postgresql.conf"), filepath.Join(c.Pgdata, "pg_hba.conf"), filepath.Join(c.Pgdata, "pg_ident.conf")
 }
 
+// Installations lists the versions that are installed with every program that an upgrade needs.
+func (h *Host) Installations(ctx context.Context) ([]upgrade.VersionNum, error) {
+	found, err := pgbin.Installations(ctx, h.runner, h.prefixes)
+	if err != nil {
+		return nil, err
+	}
+	versions := []upgrade.VersionNum{}
+	for _, installation := range found {
+		if len(pgbin.Missing(installation.Bindir)) == 0 {
+			versions = append(versions, installation.Version)
+		}
+	}
+	return versions, nil
+}
+
 // installation finds the newest complete installation of a major version.
 func (h *Host) installation(ctx context.Context, major upgrade.Major) (pgbin.Installation, error) {
 	installations, err := pgbin.Installations(ctx, h.runner, h.prefixes)
@@ -80,6 +96,7 @@ func (h *Host) installation(ctx context.Context, major upgrade.Major) (pgbin.Ins
 			incomplete = &upgrade.Refused{
 				Reason: fmt.Sprintf("%s lacks %s", found.Bindir, strings.Join(missing, ", ")),
 				Remedy: fmt.Sprintf("install the server and the client packages of PostgreSQL %d", major),
+				Cause:  upgrade.CauseTarget,
 			}
 		}
 	}
@@ -90,6 +107,7 @@ func (h *Host) installation(ctx context.Context, major upgrade.Major) (pgbin.Ins
 		Reason: fmt.Sprintf("PostgreSQL %d is not installed on this host", major),
 		Remedy: fmt.Sprintf("install it (Debian: apt-get install postgresql-%d; Red Hat: dnf install postgresql%d-server postgresql%d-contrib), or give pgleap the prefix that it is installed in",
 			major, major, major),
+		Cause: upgrade.CauseTarget,
 	}
 }
 
@@ -127,7 +145,7 @@ func (h *Host) choosePgdata(ctx context.Context, target *upgrade.Cluster, source
 		}
 	}
 	if refused == nil {
-		refused = &upgrade.Refused{Reason: "every customary data directory for the target is in use", Remedy: "choose one yourself"}
+		refused = &upgrade.Refused{Reason: "every customary data directory for the target is in use", Remedy: "choose one yourself", Cause: upgrade.CausePlace}
 	}
 	return refused
 }
@@ -181,7 +199,7 @@ func isFree(pgdata string) (bool, error) {
 		case errors.Is(err, syscall.ENOTDIR):
 			return false, nil
 		case err != nil:
-			return false, &upgrade.Refused{Reason: fmt.Sprintf("cannot look into %s: %v", dir, err), Remedy: "choose another data directory"}
+			return false, &upgrade.Refused{Reason: fmt.Sprintf("cannot look into %s: %v", dir, err), Remedy: "choose another data directory", Cause: upgrade.CausePlace}
 		case len(entries) > 0:
 			return false, nil
 		}
@@ -192,10 +210,10 @@ func isFree(pgdata string) (bool, error) {
 // checkPgdata refuses a directory, given by the user, that initdb would refuse later.
 func (h *Host) checkPgdata(ctx context.Context, pgdata string, source upgrade.Cluster, owner run.User) error {
 	if !filepath.IsAbs(pgdata) {
-		return &upgrade.Refused{Reason: fmt.Sprintf("the data directory %q is no absolute path", pgdata), Remedy: "give the whole path"}
+		return &upgrade.Refused{Reason: fmt.Sprintf("the data directory %q is no absolute path", pgdata), Remedy: "give the whole path", Cause: upgrade.CausePlace}
 	}
 	if strings.HasPrefix(realPath(filepath.Dir(pgdata))+"/", realPath(source.Pgdata)+"/") {
-		return &upgrade.Refused{Reason: pgdata + " lies within the source's data directory", Remedy: "choose one outside it"}
+		return &upgrade.Refused{Reason: pgdata + " lies within the source's data directory", Remedy: "choose one outside it", Cause: upgrade.CausePlace}
 	}
 	free, err := isFree(pgdata)
 	if err != nil {
@@ -255,7 +273,7 @@ func (h *Host) choosePort(ctx context.Context, source upgrade.Cluster, given int
 			return port, nil
 		}
 	}
-	return 0, &upgrade.Refused{Reason: fmt.Sprintf("no port above %d is free", source.Port), Remedy: "choose one yourself"}
+	return 0, &upgrade.Refused{Reason: fmt.Sprintf("no port above %d is free", source.Port), Remedy: "choose one yourself", Cause: upgrade.CausePlace}
 }
 
 const (
@@ -266,10 +284,10 @@ const (
 // checkPort refuses a port on which the target could not listen: on TCP or by its socket.
 func checkPort(source upgrade.Cluster, port int) error {
 	if port < firstPort || port > lastPort {
-		return &upgrade.Refused{Reason: fmt.Sprintf("the target cannot listen on port %d", port), Remedy: fmt.Sprintf("choose one between %d and %d", firstPort, lastPort)}
+		return &upgrade.Refused{Reason: fmt.Sprintf("the target cannot listen on port %d", port), Remedy: fmt.Sprintf("choose one between %d and %d", firstPort, lastPort), Cause: upgrade.CausePlace}
 	}
 	taken := func(by string) error {
-		return &upgrade.Refused{Reason: fmt.Sprintf("port %d is taken: %s", port, by), Remedy: "choose another port, or none to have a free one chosen"}
+		return &upgrade.Refused{Reason: fmt.Sprintf("port %d is taken: %s", port, by), Remedy: "choose another port, or none to have a free one chosen", Cause: upgrade.CausePlace}
 	}
 	if socket := (upgrade.Address{Host: source.SocketDir, Port: port}); source.SocketDir != "" && (exists(socket.String()) || exists(socket.String()+".lock")) {
 		return taken(socket.String() + " exists")

@@ -23,14 +23,14 @@ func (t *task) synchronizeAndSwitch(ctx workflow.Context) (*upgrade.Switchover, 
 	for attempt := 1; ; attempt++ {
 		forget(t.switchSignal) // before the phase is recorded: one that comes later counts
 		t.enter(ctx, upgrade.PhaseSynchronizing)
-		asked, err := t.synchronize(ctx, automatic)
+		request, err := t.synchronize(ctx, automatic)
 		if err != nil {
 			return nil, err
 		}
-		if !asked && !automatic {
+		if request == nil && !automatic {
 			continue // nothing is switched that nobody asked for
 		}
-		switched, err := t.switchOver(ctx, attempt)
+		switched, err := t.switchOver(ctx, t.switchoverArgs(attempt, request))
 		if err != nil {
 			return nil, err
 		}
@@ -53,9 +53,18 @@ func (t *task) synchronizeAndSwitch(ctx workflow.Context) (*upgrade.Switchover, 
 	}
 }
 
-// synchronize follows the lag until the user asks for the switchover or, when it is automatic,
-// until it can be expected to succeed.
-func (t *task) synchronize(ctx workflow.Context, automatic bool) (asked bool, err error) {
+// switchoverArgs is the plan of one attempt.
+func (t *task) switchoverArgs(attempt int, request *step.SwitchRequest) step.SwitchOverArgs {
+	plan := t.plan
+	if request != nil && request.Timeout > 0 {
+		plan.Options.SwitchoverTimeout = request.Timeout
+	}
+	return step.SwitchOverArgs{Plan: plan, Attempt: attempt}
+}
+
+// synchronize follows the lag until the user asks for the switchover, which it returns, or, when it
+// is automatic, until it can be expected to succeed.
+func (t *task) synchronize(ctx workflow.Context, automatic bool) (request *step.SwitchRequest, err error) {
 	following, stop := workflow.WithCancel(ctx)
 	defer stop()
 	future := workflow.ExecuteActivity(t.hostOptions(following, step.Synchronize), step.Synchronize,
@@ -63,20 +72,20 @@ func (t *task) synchronize(ctx workflow.Context, automatic bool) (asked bool, er
 	selector := workflow.NewSelector(ctx)
 	selector.AddFuture(future, func(f workflow.Future) { err = f.Get(ctx, nil) })
 	selector.AddReceive(t.switchSignal, func(c workflow.ReceiveChannel, _ bool) {
-		c.Receive(ctx, nil)
-		asked = true
+		request = &step.SwitchRequest{}
+		c.Receive(ctx, request)
 	})
 	selector.Select(ctx)
-	if !asked {
-		return false, err
+	if request == nil {
+		return nil, err
 	}
 	stop()
 	_ = future.Get(ctx, nil) // it ends because it was stopped
-	return true, ctx.Err()
+	return request, ctx.Err()
 }
 
 // switchOver is one attempt. Its activity is not given up on: it must end in one of two ways.
-func (t *task) switchOver(ctx workflow.Context, attempt int) (upgrade.Switchover, error) {
+func (t *task) switchOver(ctx workflow.Context, args step.SwitchOverArgs) (upgrade.Switchover, error) {
 	forget(t.interruptSignal)
 	t.enter(ctx, upgrade.PhaseSwitchover)
 	switching, interrupt := workflow.WithCancel(ctx)
@@ -92,11 +101,10 @@ func (t *task) switchOver(ctx workflow.Context, attempt int) (upgrade.Switchover
 		}
 	})
 	var result upgrade.Switchover
-	err := workflow.ExecuteActivity(t.hostOptions(switching, step.SwitchOver), step.SwitchOver,
-		step.SwitchOverArgs{Plan: t.plan, Attempt: attempt}).Get(ctx, &result)
+	err := workflow.ExecuteActivity(t.hostOptions(switching, step.SwitchOver), step.SwitchOver, args).Get(ctx, &result)
 	done = true
 	if err != nil {
-		if result, err = t.settle(ctx, attempt); err != nil {
+		if result, err = t.settle(ctx, args); err != nil {
 			return result, err
 		}
 	}
@@ -107,9 +115,10 @@ func (t *task) switchOver(ctx workflow.Context, attempt int) (upgrade.Switchover
 // settle ends an attempt whose activity did not say how it ended: it was cancelled, or its agent
 // was not heard of. Nothing goes on before it is clear where clients are, whatever the user wants
 // meanwhile: a journal that is left in the middle would be ended by somebody later.
-func (t *task) settle(ctx workflow.Context, attempt int) (result upgrade.Switchover, err error) {
+func (t *task) settle(ctx workflow.Context, args step.SwitchOverArgs) (result upgrade.Switchover, err error) {
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
-	err = t.onHost(ctx, step.SwitchOver, step.SwitchOverArgs{Plan: t.plan, Attempt: attempt, SettleOnly: true}, &result)
+	args.SettleOnly = true
+	err = t.onHost(ctx, step.SwitchOver, args, &result)
 	return result, err
 }
 

@@ -59,6 +59,32 @@ func TestNotSwitchedLeadsBackToSynchronizing(t *testing.T) {
 	}
 }
 
+// Whoever asks for a switchover may give it another timeout, which holds for that attempt only.
+func TestTimeoutOfOneSwitchover(t *testing.T) {
+	w := newWorld(t)
+	asked := 0
+	w.entered = func(phase upgrade.Phase) {
+		if phase != upgrade.PhaseSynchronizing {
+			return
+		}
+		if asked++; asked == 1 {
+			w.env.SignalWorkflow(step.SignalSwitch, step.SwitchRequest{Timeout: 10 * time.Second})
+		} else {
+			w.signal(step.SignalSwitch) // without a payload, as an older program sends it
+		}
+	}
+	w.does[step.SwitchOver] = func(n int) (any, error) {
+		if n == 1 {
+			return notSwitched("10 s were not enough")
+		}
+		return upgrade.Switchover{Switched: true}, nil
+	}
+	w.run(t, testPlan)
+	if diff := cmp.Diff([]time.Duration{10 * time.Second, testPlan.Options.SwitchoverTimeout}, w.timeouts); diff != "" {
+		t.Errorf("timeouts (-want +got):\n%s", diff)
+	}
+}
+
 // A switchover may be tried again by the engine, but it is one attempt with one journal.
 func TestSwitchOverIsNotGivenUp(t *testing.T) {
 	w := newWorld(t)

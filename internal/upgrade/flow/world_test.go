@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
@@ -26,6 +27,7 @@ type world struct {
 	keys     []string
 	ends     []upgrade.Outcome
 	attempts []int              // of SwitchOver
+	timeouts []time.Duration    // of SwitchOver
 	settled  upgrade.Switchover // how an attempt ended that did not tell
 	until    []bool             // UntilReady of each Synchronize
 	counts   map[string]int
@@ -76,7 +78,10 @@ func newWorld(t *testing.T) *world {
 		if args.SettleOnly {
 			return w.settled, nil
 		}
-		w.note(func() { w.attempts = append(w.attempts, args.Attempt) })
+		w.note(func() {
+			w.attempts = append(w.attempts, args.Attempt)
+			w.timeouts = append(w.timeouts, args.Plan.Options.SwitchoverTimeout)
+		})
 		return answer[upgrade.Switchover](w, step.SwitchOver)
 	})
 	register(step.Finish, func(context.Context, upgrade.Plan) (step.FinishResult, error) {

@@ -94,6 +94,7 @@ func (t *task) complete(ctx workflow.Context, switched upgrade.Switchover) (upgr
 	t.enter(ctx, upgrade.PhaseFinishing)
 	t.orTell(ctx, t.onServer(ctx, step.MoveInstance, step.MoveInstanceArgs{
 		Instance: t.plan.Instance, Cluster: t.plan.Target, Endpoint: t.plan.Endpoint,
+		Number: t.plan.Number, Former: &t.plan.Source,
 	}))
 	t.orTell(ctx, t.do(ctx, step.FenceForGood, t.plan))
 	if t.plan.Options.Statistics == upgrade.StatisticsAfter {

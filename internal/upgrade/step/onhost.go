@@ -6,6 +6,11 @@ import "github.com/pgleap/pgleap/internal/upgrade"
 const (
 	// Discover lists the clusters of the host. Argument: none (nil); result: []Discovered.
 	Discover = "Discover"
+	// Installations lists the versions of PostgreSQL that are installed completely.
+	// Argument: none (nil); result: []upgrade.VersionNum.
+	Installations = "Installations"
+	// RetireCluster stops a former cluster. Argument: upgrade.Cluster; result: Done.
+	RetireCluster = "RetireCluster"
 	// Inspect asks a running cluster who it is. Argument: InspectArgs; result: upgrade.Cluster.
 	Inspect = "Inspect"
 	// ChooseTarget decides on the target of an upgrade, and refuses what cannot be.

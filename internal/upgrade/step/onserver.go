@@ -35,4 +35,7 @@ type MoveInstanceArgs struct {
 	Instance string           `json:"instance"`
 	Cluster  upgrade.Cluster  `json:"cluster"`
 	Endpoint upgrade.Endpoint `json:"endpoint"`
+	// Former is what the instance was made of before upgrade Number; nil: that is recorded already.
+	Number int64            `json:"number,omitempty"`
+	Former *upgrade.Cluster `json:"former,omitempty"`
 }

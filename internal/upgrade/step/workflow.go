@@ -2,6 +2,7 @@ package step
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
@@ -14,12 +15,19 @@ const (
 	WorkflowAsk          = "Ask"          // argument: Question; result: that of the activity
 )
 
-// The signals that a running ZeroDowntime workflow takes. None has a payload.
+// The signals that a running ZeroDowntime workflow takes. SignalSwitch has a SwitchRequest for a
+// payload, which may be missing; the others ignore theirs.
 const (
 	SignalSwitch    = "switch"    // start the switchover, when synchronizing
 	SignalInterrupt = "interrupt" // abort this switchover, back to synchronizing
 	SignalCancel    = "cancel"    // abandon the upgrade
 )
+
+// SwitchRequest is what the user wants of one switchover.
+type SwitchRequest struct {
+	// Timeout replaces Options.SwitchoverTimeout; 0: as planned.
+	Timeout time.Duration `json:"timeout,omitempty"`
+}
 
 // UpgradeWorkflowID is the id of the workflow of an upgrade.
 func UpgradeWorkflowID(number int64) string { return "upgrade-" + strconv.FormatInt(number, 10) }

@@ -209,15 +209,16 @@ func (w *Worker) adoptEndpoint(ctx context.Context, args step.MakeEndpointArgs) 
 func (w *Worker) CheckEndpoint(ctx context.Context, args step.CheckEndpointArgs) (step.Done, error) {
 	d := driver(args.Endpoint, args.Cluster)
 	if err := d.Check(ctx); err != nil {
-		return step.Done{}, &upgrade.Refused{Reason: err.Error()}
+		return step.Done{}, &upgrade.Refused{Reason: err.Error(), Cause: upgrade.CauseNoEndpoint}
 	}
 	state, err := d.Describe(ctx)
 	if err != nil {
-		return step.Done{}, &upgrade.Refused{Reason: err.Error()}
+		return step.Done{}, &upgrade.Refused{Reason: err.Error(), Cause: upgrade.CauseNoEndpoint}
 	}
 	if len(state.Databases) == 0 {
 		return step.Done{}, &upgrade.Refused{
 			Reason: "no database of this PgBouncer leads to " + args.Cluster.String(),
+			Cause:  upgrade.CauseNoEndpoint,
 			Remedy: "add the databases to its configuration, or let pgleap run a PgBouncer of its own (--pgbouncer own)",
 		}
 	}

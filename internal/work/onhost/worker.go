@@ -47,6 +47,8 @@ type Registry interface {
 // Register registers every activity of the host.
 func (w *Worker) Register(r Registry) {
 	register(r, step.Discover, "", func(ctx context.Context, _ any) ([]step.Discovered, error) { return w.host.Discover(ctx) })
+	register(r, step.Installations, "", func(ctx context.Context, _ any) ([]upgrade.VersionNum, error) { return w.host.Installations(ctx) })
+	register(r, step.RetireCluster, "", w.RetireCluster)
 	register(r, step.Inspect, "", w.host.Inspect)
 	register(r, step.ChooseTarget, "", w.host.ChooseTarget)
 	register(r, step.Fingerprint, "", w.Fingerprint)

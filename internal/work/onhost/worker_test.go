@@ -58,7 +58,7 @@ func TestAtBorder(t *testing.T) {
 
 // hostActivities are those of the contract, see step/onhost.go.
 var hostActivities = []string{
-	step.Discover, step.Inspect, step.ChooseTarget, step.Fingerprint, step.CheckEndpoint, step.MakeEndpoint,
+	step.Discover, step.Installations, step.RetireCluster, step.Inspect, step.ChooseTarget, step.Fingerprint, step.CheckEndpoint, step.MakeEndpoint,
 	step.RemoveEndpoint, step.Precheck, step.PrepareSource, step.BaseBackup, step.StreamClone,
 	step.CreateSlots, step.PromoteClone, step.InitTarget, step.PgUpgrade, step.StartTarget,
 	step.Subscribe, step.UpdateExtensions, step.CollectStatistics, step.Synchronize, step.SwitchOver,

@@ -97,6 +97,12 @@ func (w *Worker) MoveInstance(ctx context.Context, args step.MoveInstanceArgs) e
 	if err != nil {
 		return fmt.Errorf("move instance %s: %w", args.Instance, err)
 	}
+	if args.Former != nil {
+		former := catalog.FormerCluster{Number: args.Number, Instance: args.Instance, Cluster: *args.Former, Since: w.now()}
+		if err := w.catalog.AddFormerCluster(ctx, former); err != nil {
+			return fmt.Errorf("move instance %s: %w", args.Instance, err)
+		}
+	}
 	instance.Cluster, instance.Endpoint = args.Cluster, args.Endpoint
 	if err := w.catalog.UpdateInstance(ctx, instance); err != nil {
 		return fmt.Errorf("move instance %s: %w", args.Instance, err)

@@ -1,0 +1,80 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/pgleap/pgleap/internal/catalog"
+)
+
+// Once names a request that a client may send again when it does not know what became of it.
+type Once struct {
+	Account string
+	Action  string
+	Token   string
+	Digest  string // of the parameters that matter
+}
+
+// TokenMismatch tells that a client token was used for another request before.
+type TokenMismatch struct{}
+
+// Error says so.
+func (*TokenMismatch) Error() string {
+	return "this client token was used with other parameters before"
+}
+
+// TokenBusy tells that the request with a client token is still being carried out.
+type TokenBusy struct{}
+
+// Error says so.
+func (*TokenBusy) Error() string {
+	return "the request with this client token is still being carried out"
+}
+
+// abandonedAfter is when a request without an answer is taken for one whose server has died. Then
+// it is carried out again: what it had begun stands in the record and stops a second time.
+const abandonedAfter = 2 * time.Minute
+
+// Once carries out a request unless it was carried out within the last day: then it returns what do
+// returned at that time. A request that failed is not remembered.
+func (c *Control) Once(ctx context.Context, o Once, do func(context.Context) ([]byte, error)) ([]byte, error) {
+	token := catalog.ClientToken{Account: o.Account, Action: o.Action, Token: o.Token}
+	for {
+		at := c.now()
+		before, err := c.catalog.TakeClientToken(ctx, token, o.Digest, at)
+		if err != nil {
+			return nil, err
+		}
+		if before == nil {
+			return c.answerOnce(ctx, token, at, do)
+		}
+		switch {
+		case before.Digest != o.Digest:
+			return nil, &TokenMismatch{}
+		case before.Answer != nil:
+			return []byte(*before.Answer), nil
+		case c.now().Sub(before.CreatedAt) < abandonedAfter:
+			return nil, &TokenBusy{}
+		}
+		if err := c.catalog.ReturnClientToken(ctx, token, before.CreatedAt); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (c *Control) answerOnce(ctx context.Context, token catalog.ClientToken, at time.Time, do func(context.Context) ([]byte, error)) ([]byte, error) {
+	answer, err := do(ctx)
+	// What was done is done, whether the client still waits or not.
+	ctx = context.WithoutCancel(ctx)
+	if err != nil {
+		if returned := c.catalog.ReturnClientToken(ctx, token, at); returned != nil {
+			c.log.WarnContext(ctx, "client token of a failed request not returned", "error", returned)
+		}
+		return nil, err
+	}
+	if err := c.catalog.AnswerClientToken(ctx, token, string(answer)); err != nil {
+		return nil, fmt.Errorf("keep the answer: %w", err)
+	}
+	return answer, nil
+}

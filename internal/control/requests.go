@@ -1,0 +1,193 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/pgleap/pgleap/internal/catalog"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// Call is a call of a vendor's API, for the record.
+type Call = catalog.AuditEntry
+
+// Replayed tells that a request was sent before.
+type Replayed struct{}
+
+// Error says so.
+func (*Replayed) Error() string { return "this request was sent before" }
+
+// UseNonce remembers what a client says once in its life, until a request that repeats it would be
+// too old anyway. It returns *Replayed for one that was used before.
+func (c *Control) UseNonce(ctx context.Context, keyID, nonce string, until time.Time) error {
+	return c.requests.useNonce(ctx, catalog.Nonce{AccessKey: keyID, Nonce: nonce, ExpiresAt: until}, c.now())
+}
+
+// RecordCall writes down a call of a vendor's API, a moment later.
+func (c *Control) RecordCall(call Call) { c.requests.recordCall(call) }
+
+// RecordStranger is RecordCall for a request whose sender has not proven who he is. Of these only a
+// few a second are written down, so that nobody can fill the record without a key.
+func (c *Control) RecordStranger(call Call) {
+	if c.strangers.AllowN(c.now(), 1) {
+		c.requests.recordCall(call)
+		return
+	}
+	c.log.Debug("call of a stranger not recorded: there are too many", "what", call.What, "request", call.RequestID)
+}
+
+// strangersPerSecond is how many calls of strangers are recorded; a hundred at once.
+const strangersPerSecond, strangersAtOnce = 5, 100
+
+// Calls returns the last calls of the vendors' APIs, the newest first.
+func (c *Control) Calls(ctx context.Context, atMost int) ([]Call, error) {
+	c.requests.flush()
+	return c.catalog.Calls(ctx, atMost)
+}
+
+// Close writes down what has not been written yet.
+func (c *Control) Close() { c.requests.flush() }
+
+// requests writes what every request leaves in the record: many at a time, since a transaction of
+// its own for each would cost more than the request. Whoever comes while one is being written is
+// part of the next.
+type requests struct {
+	catalog *catalog.Catalog
+	log     *slog.Logger
+
+	mu      sync.Mutex
+	pending catalog.APIBatch
+	waiting []chan<- nonceAnswer // for pending.Nonces
+	used    map[string]time.Time // access keys, and when they were recorded as used last
+	writing chan struct{}        // closed when the writer is done; nil: there is none
+	flushAt *time.Timer
+}
+
+type nonceAnswer struct {
+	fresh bool
+	err   error
+}
+
+const (
+	// callDelay is how long a call waits to be written together with others.
+	callDelay = 200 * time.Millisecond
+	// maxPendingCalls bounds what is kept while the record cannot be written.
+	maxPendingCalls = 20_000
+	// batchTimeout bounds one transaction.
+	batchTimeout = 10 * time.Second
+	// usedEvery is how exactly it is known when an access key was used last.
+	usedEvery = time.Minute
+)
+
+func newRequests(c *catalog.Catalog, log *slog.Logger) *requests {
+	return &requests{catalog: c, log: log, used: map[string]time.Time{}}
+}
+
+func (r *requests) useNonce(ctx context.Context, n catalog.Nonce, now time.Time) error {
+	answer := make(chan nonceAnswer, 1)
+	r.mu.Lock()
+	r.pending.Nonces = append(r.pending.Nonces, n)
+	r.waiting = append(r.waiting, answer)
+	if now.Sub(r.used[n.AccessKey]) >= usedEvery {
+		r.used[n.AccessKey] = now
+		if r.pending.Used == nil {
+			r.pending.Used = map[string]time.Time{}
+		}
+		r.pending.Used[n.AccessKey] = now
+	}
+	r.write()
+	r.mu.Unlock()
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("remember the request: %w", ctx.Err())
+	case a := <-answer:
+		switch {
+		case a.err != nil:
+			return &Unavailable{
+				Reason: "the record cannot be written", Remedy: "see the server's log", Cause: upgrade.CauseCatalogue, Err: a.err,
+			}
+		case !a.fresh:
+			return &Replayed{}
+		}
+		return nil
+	}
+}
+
+func (r *requests) recordCall(call Call) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.pending.Calls) >= maxPendingCalls {
+		r.log.Error("call not recorded: the record cannot be written", "who", call.Who, "what", call.What,
+			"object", call.Object, "result", call.Result, "request", call.RequestID)
+		return
+	}
+	r.pending.Calls = append(r.pending.Calls, call)
+	if r.flushAt == nil {
+		r.flushAt = time.AfterFunc(callDelay, func() {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.write()
+		})
+	}
+}
+
+// write lets a writer go to work, unless one is at it. The lock is held.
+func (r *requests) write() {
+	if r.writing == nil {
+		r.writing = make(chan struct{})
+		go r.writeAll()
+	}
+}
+
+// flush returns when everything is written that is pending now.
+func (r *requests) flush() {
+	r.mu.Lock()
+	if len(r.pending.Calls) > 0 {
+		r.write()
+	}
+	writing := r.writing
+	r.mu.Unlock()
+	if writing != nil {
+		<-writing
+	}
+}
+
+// writeAll writes batches until nothing is pending.
+func (r *requests) writeAll() {
+	for {
+		r.mu.Lock()
+		batch, waiting := r.pending, r.waiting
+		r.pending, r.waiting = catalog.APIBatch{}, nil
+		if r.flushAt != nil {
+			r.flushAt.Stop()
+			r.flushAt = nil
+		}
+		if len(batch.Nonces) == 0 && len(batch.Calls) == 0 {
+			close(r.writing)
+			r.writing = nil
+			r.mu.Unlock()
+			return
+		}
+		r.mu.Unlock()
+		r.writeBatch(batch, waiting)
+	}
+}
+
+func (r *requests) writeBatch(batch catalog.APIBatch, waiting []chan<- nonceAnswer) {
+	ctx, cancel := context.WithTimeout(context.Background(), batchTimeout)
+	defer cancel()
+	fresh, err := r.catalog.WriteAPIBatch(ctx, batch)
+	if err != nil && len(batch.Calls) > 0 {
+		r.log.Error("calls not recorded", "calls", len(batch.Calls), "error", err)
+	}
+	for i, answer := range waiting {
+		a := nonceAnswer{err: err}
+		if err == nil {
+			a.fresh = fresh[i]
+		}
+		answer <- a
+	}
+}

@@ -1,0 +1,49 @@
+package onhost
+
+import (
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/pgleap/pgleap/internal/pgtest"
+	"github.com/pgleap/pgleap/internal/postmaster"
+	"github.com/pgleap/pgleap/internal/run"
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// A former cluster is stopped, once or twice, and its data stay. A directory that another cluster
+// has moved into is left alone, and one that is gone has nothing to stop.
+func TestRetireCluster(t *testing.T) {
+	source := pgtest.Start(t, pgtest.Versions(t)[0])
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	runner := run.New(log)
+	host := postmaster.New("h1", runner, nil, log)
+	worker := New(host, runner, filepath.Join(t.TempDir(), "agent"), GuardCommand{}, log, time.Now)
+	cluster, err := host.Inspect(t.Context(), step.InspectArgs{Pgdata: source.Pgdata})
+	if err != nil {
+		t.Fatal(err)
+	}
+	running := func() bool {
+		_, is := host.Running(cluster)
+		return is
+	}
+
+	stranger := cluster
+	stranger.SystemIdentifier = "1"
+	if _, err := worker.RetireCluster(t.Context(), stranger); upgrade.CauseOf(err) != upgrade.CauseServing || !running() {
+		t.Errorf("another cluster's directory: %v, running %t", err, running())
+	}
+	gone := cluster
+	gone.Pgdata = filepath.Join(t.TempDir(), "gone")
+	if _, err := worker.RetireCluster(t.Context(), gone); err != nil || !running() {
+		t.Errorf("a directory that is gone: %v, running %t", err, running())
+	}
+	for range 2 {
+		if _, err := worker.RetireCluster(t.Context(), cluster); err != nil || running() {
+			t.Errorf("retired: %v, running %t", err, running())
+		}
+	}
+	source.Restart(t) // its data are as they were
+}
