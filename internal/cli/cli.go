@@ -45,7 +45,7 @@ milliseconds. These commands talk to a running "pgleap server".` + exitStatus(),
 	})
 	root.AddCommand(
 		newInstanceCommand(o), newPrecheckCommand(o), newUpgradeCommand(o), newSwitchoverCommand(o),
-		newTasksCommand(o), newTaskCommand(o), newVersionCommand(o),
+		newTasksCommand(o), newTaskCommand(o), newAccessKeyCommand(o), newAuditCommand(o), newVersionCommand(o),
 	)
 	root.AddCommand(extra...)
 	return root

@@ -19,6 +19,7 @@ import (
 	"github.com/pgleap/pgleap/internal/api/native"
 	"github.com/pgleap/pgleap/internal/catalog"
 	"github.com/pgleap/pgleap/internal/control"
+	"github.com/pgleap/pgleap/internal/secret"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -42,6 +43,7 @@ func run(t *testing.T, args ...string) result {
 // workflows would.
 type server struct {
 	record   *catalog.Catalog
+	use      *control.Control
 	http     *httptest.Server
 	stateDir string
 }
@@ -53,8 +55,12 @@ func startServer(t *testing.T) server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { record.Close() })
-	use := control.New(control.Deps{Catalog: record, Host: "db1"})
-	s := server{record, httptest.NewServer(native.New(use, "secret", slog.New(slog.DiscardHandler))), t.TempDir()}
+	sealer, err := secret.NewKey(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	use := control.New(control.Deps{Catalog: record, Host: "db1", Sealer: sealer})
+	s := server{record, use, httptest.NewServer(native.New(use, "secret", slog.New(slog.DiscardHandler))), t.TempDir()}
 	t.Cleanup(s.http.Close)
 	s.write(t, addressFile, s.http.Listener.Addr().String()+"\n")
 	s.write(t, tokenFile, "secret\n")
@@ -94,6 +100,18 @@ func (s server) end(t *testing.T, number int64, outcome upgrade.Outcome) {
 	}
 }
 
+// keep records what an instance was made of before an upgrade.
+func (s server) keep(t *testing.T, instance string, number int64) {
+	t.Helper()
+	err := s.record.AddFormerCluster(t.Context(), catalog.FormerCluster{
+		Number: number, Instance: instance, Since: local(10, 3, 0),
+		Cluster: upgrade.Cluster{Host: "db1", Version: 150012, Pgdata: "/srv/15", Port: 5432},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Every help text is golden, and says what the exit codes mean.
 func TestHelp(t *testing.T) {
 	var visit func(cmd *cobra.Command)
@@ -124,6 +142,11 @@ func TestExitCodes(t *testing.T) {
 	}
 	s.end(t, 2, upgrade.Outcome{Status: upgrade.StatusFailed, Reason: "the disk is full"})
 	s.end(t, 3, upgrade.Outcome{Status: upgrade.StatusFailed, Reason: "a table has no key"})
+	s.keep(t, "orders", 1)
+	s.keep(t, "billing", 2)
+	if err := s.record.RetireFormerCluster(t.Context(), 2, time.Now()); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		args   string
 		code   int
@@ -160,6 +183,28 @@ func TestExitCodes(t *testing.T) {
 		{"upgrade orders --to 17", ExitRefused, "Error: upgrade 1 of instance orders is running\nTry: wait until it has ended, or abandon it: pgleap switchover orders cancel\n"},
 		{"switchover orders", ExitRefused, "Error: the verb (switch, interrupt or cancel) is missing\nTry: pgleap switchover --help\n"},
 		{"switchover orders jump", ExitRefused, "Error: \"jump\" is not switch, interrupt or cancel\nTry: pgleap switchover --help\n"},
+		{"switchover orders switch --timeout 30s", ExitRefused, "Error: task 1 is in phase \"precheck\"\nTry: wait until it is \"synchronizing\"\n"},
+		{"switchover orders switch --timeout 9s", ExitRefused, "Error: --timeout 9s: give whole seconds between 10s and 1h0m0s\nTry: pgleap switchover --help\n"},
+		{"switchover orders cancel --timeout 30s", ExitRefused, "Error: --timeout goes with switch only\nTry: pgleap switchover --help\n"},
+		{"instance set orders --window 22:00Z-02:00Z", ExitOK, ""},
+		{"instance set orders", ExitRefused, "Error: required flag(s) \"window\" not set\nTry: pgleap instance set --help\n"},
+		{"instance set orders --window 22:00-02:00", ExitRefused, "Error: window \"22:00-02:00\": write it in UTC, as 22:00Z-02:00Z\nTry: pgleap instance set --help\n"},
+		{"instance set nosuch --window 22:00Z-02:00Z", ExitRefused, "Error: instance nosuch does not exist\nTry: list the instances with `pgleap instance list`\n"},
+		{"instance retire orders-old-1", ExitRefused, "Error: this would stop PostgreSQL 15.12 at /srv/15 (port 5432) for good\nTry: pgleap instance retire orders-old-1 --yes\n"},
+		{"instance retire orders-old-1 --yes", ExitRefused, "Error: upgrade 1, whose source orders-old-1 is, has not ended\nTry: wait until it has\n"},
+		{"instance retire billing-old-2", ExitRefused, "Error: billing-old-2 was retired already\n"},
+		{"instance retire billing-old-2 --yes", ExitRefused, "Error: billing-old-2 was retired already\n"},
+		{"instance retire orders", ExitRefused, "Error: former cluster orders does not exist\nTry: list them with `pgleap instance list`\n"},
+		{"access-key list", ExitOK, ""},
+		{"access-key create --account a/b", ExitRefused, "Error: \"a/b\" cannot be an account's name\nTry: choose 1 to 64 letters, digits, hyphens and underscores\n"},
+		{"access-key create --policy nosuch", ExitRefused, "Error: --policy is not full or read-only, and no file: open nosuch: no such file or directory\nTry: pgleap access-key create --help\n"},
+		{"access-key create --policy cli.go", ExitRefused, "Error: --policy: the file cli.go is not JSON\nTry: pgleap access-key create --help\n"},
+		{"access-key disable nosuch", ExitRefused, "Error: access key nosuch does not exist\nTry: list the access keys with `pgleap access-key list`\n"},
+		{"access-key enable nosuch", ExitRefused, "Error: access key nosuch does not exist\nTry: list the access keys with `pgleap access-key list`\n"},
+		{"access-key rotate nosuch", ExitRefused, "Error: access key nosuch does not exist\nTry: list the access keys with `pgleap access-key list`\n"},
+		{"audit", ExitOK, ""},
+		{"audit --calls --limit 5", ExitOK, ""},
+		{"audit --limit 1001", ExitRefused, "Error: the limit is out of range\nTry: choose 1 to 1000\n"},
 		{"switchover orders switch", ExitRefused, "Error: task 1 is in phase \"precheck\"\nTry: wait until it is \"synchronizing\"\n"},
 		{"switchover billing cancel", ExitRefused, "Error: no upgrade of instance billing is running\nTry: start one with `pgleap upgrade billing`\n"},
 		{"tasks nosuch", ExitRefused, "Error: instance nosuch does not exist\nTry: list the instances with `pgleap instance list`\n"},

@@ -47,7 +47,7 @@ func (o *options) connect(cmd *cobra.Command) (*client.Client, error) {
 		server = "http://" + server
 	}
 	return client.NewClient(strings.TrimSuffix(server, "/")+"/api/v1/",
-		client.WithHTTPClient(&http.Client{Transport: transport()}),
+		client.WithHTTPClient(&http.Client{Transport: transport(dir)}),
 		client.WithRequestEditorFn(func(_ context.Context, r *http.Request) error {
 			r.Header.Set("Authorization", "Bearer "+token)
 			if u, err := user.Current(); err == nil {
@@ -59,8 +59,8 @@ func (o *options) connect(cmd *cobra.Command) (*client.Client, error) {
 
 // transport bounds the wait for an answer to begin, which may take several questions to the host;
 // streams go on as long as they like. It asks no proxy: the token is for the server alone.
-func transport() *http.Transport {
-	return &http.Transport{ResponseHeaderTimeout: 5 * time.Minute}
+func transport(stateDir string) *http.Transport {
+	return &http.Transport{ResponseHeaderTimeout: 5 * time.Minute, TLSClientConfig: trust(stateDir)}
 }
 
 // readState reads what the server left in its state directory.

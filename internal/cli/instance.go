@@ -10,13 +10,25 @@ import (
 )
 
 func newInstanceCommand(o *options) *cobra.Command {
-	return group("instance", "Find, add, list and remove instances",
+	return group("instance", "Find, add, list and remove instances, and retire what upgrades have left",
 		newInstanceDiscoverCommand(o), newInstanceAddCommand(o), newInstanceListCommand(o),
-		newInstanceShowCommand(o), newInstanceRemoveCommand(o))
+		newInstanceShowCommand(o), newInstanceSetCommand(o), newInstanceRemoveCommand(o), newInstanceRetireCommand(o))
 }
 
 // completeInstance completes the first argument with the ids of instances.
 func (o *options) completeInstance(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return o.completeFirst(cmd, args, func(ctx context.Context, api *client.Client) []string {
+		instances, _ := listInstances(ctx, api)
+		ids := make([]string, 0, len(instances))
+		for _, i := range instances {
+			ids = append(ids, i.ID)
+		}
+		return ids
+	})
+}
+
+// completeFirst completes the first argument with ids that the server knows, if it can be asked.
+func (o *options) completeFirst(cmd *cobra.Command, args []string, ids func(context.Context, *client.Client) []string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -24,12 +36,7 @@ func (o *options) completeInstance(cmd *cobra.Command, args []string, _ string) 
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	instances, _ := listInstances(cmd.Context(), api)
-	ids := make([]string, 0, len(instances))
-	for _, i := range instances {
-		ids = append(ids, i.ID)
-	}
-	return ids, cobra.ShellCompDirectiveNoFileComp
+	return ids(cmd.Context(), api), cobra.ShellCompDirectiveNoFileComp
 }
 
 func listInstances(ctx context.Context, api *client.Client) ([]upgrade.Instance, error) {

@@ -11,7 +11,7 @@ func newInstanceListCommand(o *options) *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List the instances",
-		Long:    "List the instances." + exitStatus(),
+		Long:    "List the instances, and the former clusters that upgrades have left." + exitStatus(),
 		Args:    arguments(),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runInstanceList(cmd, o) },
 	}
@@ -29,11 +29,18 @@ func runInstanceList(cmd *cobra.Command, o *options) error {
 	if o.json() {
 		return printJSON(cmd.OutOrStdout(), instances)
 	}
+	formers, err := listFormers(cmd.Context(), api)
+	if err != nil {
+		return err
+	}
 	rows := [][]string{{"ID", "VERSION", "PORT", "PGDATA", "ENDPOINT"}}
 	for _, i := range instances {
 		rows = append(rows, []string{
 			i.ID, version(i.Cluster.Version), strconv.Itoa(i.Cluster.Port), i.Cluster.Pgdata, endpoint(i.Endpoint),
 		})
 	}
-	return table(cmd.OutOrStdout(), rows)
+	if err := table(cmd.OutOrStdout(), rows); err != nil {
+		return err
+	}
+	return printFormers(cmd.OutOrStdout(), formers)
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pgleap/pgleap/internal/api/native/client"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -12,7 +13,7 @@ func newInstanceShowCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:               "show ID",
 		Short:             "Show an instance",
-		Long:              "Show an instance: its cluster and its endpoint." + exitStatus(),
+		Long:              "Show an instance: its cluster, its endpoint, and the former clusters that its upgrades have left." + exitStatus(),
 		Args:              arguments("ID"),
 		ValidArgsFunction: o.completeInstance,
 		RunE:              func(cmd *cobra.Command, args []string) error { return runInstanceShow(cmd, o, args[0]) },
@@ -28,16 +29,32 @@ func runInstanceShow(cmd *cobra.Command, o *options, id string) error {
 	if err != nil {
 		return err
 	}
-	if o.json() {
-		return printJSON(cmd.OutOrStdout(), instance)
+	all, err := listFormers(cmd.Context(), api)
+	if err != nil {
+		return err
 	}
-	return table(cmd.OutOrStdout(), describeInstance(instance))
+	formers := formersOf(id, all)
+	if o.json() {
+		return printJSON(cmd.OutOrStdout(), shownInstance{instance, formers})
+	}
+	if err := table(cmd.OutOrStdout(), describeInstance(instance)); err != nil {
+		return err
+	}
+	return printFormers(cmd.OutOrStdout(), formers)
+}
+
+// shownInstance is what is shown as JSON.
+type shownInstance struct {
+	upgrade.Instance
+
+	Formers []client.Former `json:"formers,omitempty"`
 }
 
 func describeInstance(i upgrade.Instance) [][]string {
 	c, e := i.Cluster, i.Endpoint
 	rows := [][]string{
 		{"Instance:", i.ID},
+		{"UUID:", orDash(i.UUID)},
 		{"Added:", timestamp(i.CreatedAt)},
 		{"Host:", c.Host},
 		{"Version:", version(c.Version)},
@@ -48,6 +65,9 @@ func describeInstance(i upgrade.Instance) [][]string {
 		{"Runs as:", c.Owner},
 		{"Started by:", string(c.Manager)},
 		{"Endpoint:", endpoint(e)},
+	}
+	if i.Window != nil {
+		rows = append(rows, []string{"Maintenance window:", i.Window.String()})
 	}
 	if e.Driver != "" {
 		rows = append(rows, []string{"Console:", e.Console.String()}, []string{"PgBouncer's configuration:", e.Ini})

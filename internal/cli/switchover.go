@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +18,8 @@ const (
 )
 
 func newSwitchoverCommand(o *options) *cobra.Command {
-	return &cobra.Command{
+	var timeout time.Duration
+	cmd := &cobra.Command{
 		Use:   "switchover ID switch|interrupt|cancel",
 		Short: "Switch over, interrupt the switchover, or cancel the upgrade",
 		Long: `Tell the running upgrade of an instance (ID may be the upgrade's number, too) to
@@ -34,21 +36,41 @@ and wait for the outcome.` + exitStatus(ExitFailed, ExitInterrupted),
 			}
 			return o.completeInstance(cmd, args, word)
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return runSwitchover(cmd, o, args[0], args[1]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			request, err := switchoverRequest(args[1], timeout, cmd.Flags().Changed("timeout"))
+			if err != nil {
+				return usage(cmd, err)
+			}
+			return runSwitchover(cmd, o, args[0], request)
+		},
 	}
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "switch: how long clients may wait this time, 10s to 1h; then it is undone\n(default: the upgrade's --switchover-timeout)")
+	return cmd
 }
 
-func runSwitchover(cmd *cobra.Command, o *options, id, verb string) error {
-	switch verb {
-	case verbSwitch, verbInterrupt, verbCancel:
-	default:
-		return usage(cmd, fmt.Errorf("%q is not %s, %s or %s", verb, verbSwitch, verbInterrupt, verbCancel))
+// switchoverRequest makes sense of the command line.
+func switchoverRequest(verb string, timeout time.Duration, given bool) (client.SwitchoverRequest, error) {
+	request := client.SwitchoverRequest{Verb: client.SwitchoverRequestVerb(verb)}
+	switch {
+	case verb != verbSwitch && verb != verbInterrupt && verb != verbCancel:
+		return request, fmt.Errorf("%q is not %s, %s or %s", verb, verbSwitch, verbInterrupt, verbCancel)
+	case !given:
+		return request, nil
+	case verb != verbSwitch:
+		return request, fmt.Errorf("--timeout goes with %s only", verbSwitch)
+	case timeout < upgrade.MinSwitchoverTimeout || timeout > upgrade.MaxSwitchoverTimeout || timeout%time.Second != 0:
+		return request, fmt.Errorf("--timeout %s: give whole seconds between %s and %s", timeout, upgrade.MinSwitchoverTimeout, upgrade.MaxSwitchoverTimeout)
 	}
+	request.TimeoutSeconds = int32(timeout / time.Second)
+	return request, nil
+}
+
+func runSwitchover(cmd *cobra.Command, o *options, id string, request client.SwitchoverRequest) error {
+	verb := string(request.Verb)
 	api, err := o.connect(cmd)
 	if err != nil {
 		return err
 	}
-	request := client.SwitchoverRequest{Verb: client.SwitchoverRequestVerb(verb)}
 	before, err := decode[upgrade.Task](api.SwitchOver(cmd.Context(), id, request))
 	if err != nil {
 		return err

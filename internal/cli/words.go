@@ -3,7 +3,9 @@ package cli
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
@@ -42,6 +44,23 @@ func orDash(text string) string {
 }
 
 func timestamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
+
+func timestampOr(t *time.Time, none string) string {
+	if t == nil {
+		return none
+	}
+	return timestamp(*t)
+}
+
+// printable replaces what a terminal would take for a command, in texts that others have written.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
+}
 
 // pause writes a short duration exactly enough.
 func pause(d time.Duration) string {

@@ -30,9 +30,9 @@ func guard(next http.Handler, token string, log *slog.Logger) http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		defer recovered(w, r, log)
 		switch {
-		case !local(r.Host):
+		case !meant(r):
 			writeProblem(w, r, http.StatusMisdirectedRequest,
-				fmt.Sprintf("the request is for host %q", r.Host), "address the server as 127.0.0.1 or localhost")
+				fmt.Sprintf("the request is for host %q", r.Host), "address the server as 127.0.0.1 or localhost, or by its IP address")
 			return
 		case r.URL.Path != BaseURL+"/health" && !knowsToken(r, token):
 			w.Header().Set("WWW-Authenticate", `Bearer realm="pgleap"`)
@@ -45,15 +45,26 @@ func guard(next http.Handler, token string, log *slog.Logger) http.Handler {
 	})
 }
 
-// local tells whether a Host header names this machine from within. A page whose name was made to
-// resolve to 127.0.0.1 (DNS rebinding) sends its own name.
-func local(host string) bool {
-	name, _, err := net.SplitHostPort(host)
+// meant tells whether the caller knows whom it is talking to. A page whose name was made to resolve to
+// the server's address (DNS rebinding) sends its own name. Over TLS the certificate has settled that.
+func meant(r *http.Request) bool {
+	if r.TLS != nil {
+		return true
+	}
+	name, _, err := net.SplitHostPort(r.Host)
 	if err != nil {
-		name = strings.Trim(host, "[]")
+		name = strings.Trim(r.Host, "[]")
 	}
 	ip := net.ParseIP(name)
-	return strings.EqualFold(name, "localhost") || ip != nil && ip.IsLoopback()
+	return strings.EqualFold(name, "localhost") || ip != nil && (ip.IsLoopback() || ip.IsUnspecified() || ip.Equal(reached(r)))
+}
+
+// reached returns the address of the server that the connection was made to.
+func reached(r *http.Request) net.IP {
+	if address, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
+		return address.IP
+	}
+	return nil
 }
 
 // knowsToken compares in constant time, whatever the lengths are.

@@ -24,12 +24,22 @@ type Control interface {
 	RemoveInstance(ctx context.Context, who control.Actor, id string, stopEndpoint bool) (control.Removal, error)
 	Precheck(ctx context.Context, who control.Actor, req control.UpgradeRequest) (upgrade.Task, error)
 	Upgrade(ctx context.Context, who control.Actor, req control.UpgradeRequest) (upgrade.Task, error)
-	Switchover(ctx context.Context, who control.Actor, instanceOrNumber string, verb control.Verb) (upgrade.Task, error)
+	SetWindow(ctx context.Context, who control.Actor, instance string, w upgrade.Window) error
+	SwitchoverWithin(ctx context.Context, who control.Actor, instanceOrNumber string, verb control.Verb, timeout time.Duration) (upgrade.Task, error)
 	Tasks(ctx context.Context, filter control.TaskFilter) ([]upgrade.Task, error)
 	Task(ctx context.Context, number int64) (upgrade.Task, error)
 	Events(ctx context.Context, number, after int64, limit int) ([]control.Event, error)
 	Lag(ctx context.Context, number int64, since time.Time) ([]control.LagSample, error)
 	Report(ctx context.Context, number int64) (upgrade.Report, error)
+	Formers(ctx context.Context) ([]control.Former, error)
+	Former(ctx context.Context, id string) (control.Former, error)
+	Retire(ctx context.Context, who control.Actor, id string) error
+	CreateAccessKey(ctx context.Context, who control.Actor, wanted control.NewAccessKey) (control.AccessKey, string, error)
+	AccessKeys(ctx context.Context) ([]control.AccessKey, error)
+	DisableAccessKey(ctx context.Context, who control.Actor, id string, disabled bool) (control.AccessKey, error)
+	RotateAccessKey(ctx context.Context, who control.Actor, id string) (control.AccessKey, string, error)
+	Audit(ctx context.Context, atMost int) ([]control.AuditEntry, error)
+	Calls(ctx context.Context, atMost int) ([]control.Call, error)
 }
 
 //go:embed openapi.yaml

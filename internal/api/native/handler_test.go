@@ -3,9 +3,11 @@ package native
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/pgleap/pgleap/internal/catalog"
 	"github.com/pgleap/pgleap/internal/control"
+	"github.com/pgleap/pgleap/internal/secret"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -26,6 +29,7 @@ type testAPI struct {
 	*httptest.Server
 
 	record *catalog.Catalog
+	use    *control.Control
 	log    *bytes.Buffer
 }
 
@@ -37,10 +41,14 @@ func start(t *testing.T) testAPI {
 	}
 	t.Cleanup(func() { record.Close() })
 	var log bytes.Buffer
-	use := control.New(control.Deps{Catalog: record, Host: "db1"})
+	sealer, err := secret.NewKey(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	use := control.New(control.Deps{Catalog: record, Host: "db1", Sealer: sealer})
 	server := httptest.NewServer(New(use, token, slog.New(slog.NewTextHandler(&log, nil))))
 	t.Cleanup(server.Close)
-	return testAPI{server, record, &log}
+	return testAPI{server, record, use, &log}
 }
 
 // call makes a request as somebody who knows the token and returns status and body.
@@ -117,6 +125,32 @@ func TestWhoMayComeIn(t *testing.T) {
 	}
 }
 
+func TestWhomTheCallerMeans(t *testing.T) {
+	for name, test := range map[string]struct {
+		host, reached string
+		encrypted     bool
+		want          bool
+	}{
+		"address of the network":            {"192.0.2.1:8432", "192.0.2.1", false, true},
+		"another address of the network":    {"192.0.2.2:8432", "192.0.2.1", false, false},
+		"IPv6 address of the network":       {"[2001:db8::1]:8432", "2001:db8::1", false, true},
+		"the address that all listen on":    {"0.0.0.0:8432", "127.0.0.1", false, true},
+		"name":                              {"db1.example:8432", "192.0.2.1", false, false},
+		"name, vouched for by certificate":  {"db1.example:8432", "192.0.2.1", true, true},
+		"loopback in front of a forwarding": {"127.0.0.1:1234", "192.0.2.1", false, true},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
+		r.Host = test.host
+		if test.encrypted {
+			r.TLS = &tls.ConnectionState{}
+		}
+		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.ParseIP(test.reached), Port: 8432}))
+		if got := meant(r); got != test.want {
+			t.Errorf("%s: got %t", name, got)
+		}
+	}
+}
+
 func TestAnEmptyTokenOpensNothing(t *testing.T) {
 	r := httptest.NewRequestWithContext(t.Context(), "GET", "http://localhost/api/v1/instances", nil)
 	r.Header.Set("Authorization", "Bearer ")
@@ -164,6 +198,31 @@ func TestAnswers(t *testing.T) {
 		{"POST", "/api/v1/instances/orders/prechecks", `{"target":17,"options":{"jobs":-1}}`, 400, "jobs"},
 		{"POST", "/api/v1/instances/orders/switchover", `{"verb":"switch"}`, 409, `is in phase \"precheck\"`},
 		{"POST", "/api/v1/instances/orders/switchover", `{"verb":"jump"}`, 400, "is unknown"},
+		{"POST", "/api/v1/instances/orders/switchover", `{"verb":"switch","timeoutSeconds":9}`, 400, "switchoverTimeout 9s is out of range"},
+		{"POST", "/api/v1/instances/orders/switchover", `{"verb":"switch","timeoutSeconds":30}`, 409, `is in phase \"precheck\"`},
+		{"POST", "/api/v1/instances/orders/switchover", `{"verb":"switch","timeoutSeconds":18446744103}`, 400, "timeoutSeconds"},
+		{"PUT", "/api/v1/instances/orders/window", `{"start":1320,"end":120}`, 200, `"window":{"start":1320,"end":120}`},
+		{"PUT", "/api/v1/instances/orders/window", `{"start":1320,"end":1440}`, 400, "minutes after midnight"},
+		{"PUT", "/api/v1/instances/orders/window", `{"start":-1,"end":0}`, 400, "minutes after midnight"},
+		{"PUT", "/api/v1/instances/orders/window", `{}`, 400, "is empty"},
+		{"PUT", "/api/v1/instances/nosuch/window", `{"start":1320,"end":120}`, 404, "instance nosuch does not exist"},
+		{"GET", "/api/v1/instances/orders", "", 200, `"window":{"start":1320,"end":120}`},
+		{"GET", "/api/v1/audit?limit=1", "", 200, `"what":"set window 22:00Z-02:00Z"`},
+		{"GET", "/api/v1/audit?limit=1001", "", 400, "out of range"},
+		{"GET", "/api/v1/calls", "", 200, `[]`},
+		{"GET", "/api/v1/calls?limit=-1", "", 400, "out of range"},
+		{"GET", "/api/v1/formers", "", 200, `[]`},
+		{"GET", "/api/v1/formers/orders-old-1", "", 404, "former cluster of upgrade 1 does not exist"},
+		{"GET", "/api/v1/formers/orders", "", 404, "former cluster orders does not exist"},
+		{"POST", "/api/v1/formers/orders-old-1/retire", "", 404, "does not exist"},
+		{"GET", "/api/v1/access-keys", "", 200, `[]`},
+		{"POST", "/api/v1/access-keys", `{"account":"a b"}`, 400, "cannot be an account's name"},
+		{"POST", "/api/v1/access-keys", `{"policy":{"Version":"2"}}`, 400, "the policy cannot be read"},
+		{"POST", "/api/v1/access-keys", `{"policy":null}`, 400, "the policy cannot be read"},
+		{"POST", "/api/v1/access-keys", `{"policy":"full"}`, 400, "the policy cannot be read"},
+		{"POST", "/api/v1/access-keys/nosuch/disable", "", 404, "access key nosuch does not exist"},
+		{"POST", "/api/v1/access-keys/nosuch/enable", "", 404, "access key nosuch does not exist"},
+		{"POST", "/api/v1/access-keys/nosuch/rotate", "", 404, "access key nosuch does not exist"},
 		{"DELETE", "/api/v1/instances/orders", "", 409, "is running"},
 		{"GET", "/api/v1/nothing", "", 404, "there is no GET /api/v1/nothing"},
 		{"POST", "/api/v1/tasks", "", 404, "there is no POST /api/v1/tasks"},

@@ -78,6 +78,25 @@ func (a *api) RemoveInstance(ctx context.Context, r RemoveInstanceRequestObject)
 	return RemoveInstance200JSONResponse{EndpointLeft: removal.EndpointLeft, Endpoint: removal.Endpoint}, nil
 }
 
+// SetWindow implements StrictServerInterface.
+func (a *api) SetWindow(ctx context.Context, r SetWindowRequestObject) (SetWindowResponseObject, error) {
+	// Written as text, a time of day that is none cannot be read.
+	window, err := upgrade.ParseWindow(r.Body.String())
+	if err != nil {
+		return nil, &control.Invalid{
+			Reason: err.Error(), Remedy: "give start and end as different minutes after midnight UTC, 0 to 1439",
+		}
+	}
+	if err := a.control.SetWindow(ctx, actor(ctx), r.Id, window); err != nil {
+		return nil, err
+	}
+	instance, err := a.control.Instance(ctx, r.Id)
+	if err != nil {
+		return nil, err
+	}
+	return SetWindow200JSONResponse(instance), nil
+}
+
 // list makes JSON's empty array of an empty list.
 func list[T any](all []T) []T {
 	if all == nil {

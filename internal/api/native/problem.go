@@ -30,8 +30,8 @@ func writeError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 
 // withCause returns the error that hides behind what the caller is told.
 func withCause(err error) error {
-	if u, ok := errors.AsType[*control.Unavailable](err); ok && u.Cause != nil {
-		return fmt.Errorf("%w: %w", err, u.Cause)
+	if u, ok := errors.AsType[*control.Unavailable](err); ok && u.Err != nil {
+		return fmt.Errorf("%w: %w", err, u.Err)
 	}
 	return err
 }
@@ -66,6 +66,10 @@ func whereToLook(e *upgrade.NotFound) string {
 		return "list the instances with `pgleap instance list`"
 	case "task":
 		return "list the tasks with `pgleap tasks`"
+	case "former cluster", "former cluster of upgrade":
+		return "list them with `pgleap instance list`"
+	case "access key":
+		return "list the access keys with `pgleap access-key list`"
 	case "report":
 		return "a task has a report as soon as its precheck has ended"
 	}

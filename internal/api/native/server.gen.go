@@ -100,6 +100,38 @@ func (e ListTasksParamsStatus) Valid() bool {
 	}
 }
 
+// AccessKey defines model for AccessKey.
+type AccessKey struct {
+	Account     string    `json:"account"`
+	CreatedAt   time.Time `json:"createdAt"`
+	Description string    `json:"description,omitempty"`
+	Disabled    bool      `json:"disabled"`
+	Id          string    `json:"id"`
+
+	// LastUsedAt When it was used last, within a minute.
+	LastUsedAt *time.Time `json:"lastUsedAt,omitempty"`
+
+	// Policy A policy document in the language of RAM, see docs/policies.md. A key that is made without one
+	// may do everything.
+	Policy Policy `json:"policy"`
+
+	// RotatedAt When the key got its present secret, unless with its creation.
+	RotatedAt *time.Time `json:"rotatedAt,omitempty"`
+
+	// Secret Told once
+	Secret string `json:"secret,omitempty"`
+}
+
+// AccessKeyRequest defines model for AccessKeyRequest.
+type AccessKeyRequest struct {
+	Account     string `json:"account,omitempty"`
+	Description string `json:"description,omitempty"`
+
+	// Policy A policy document in the language of RAM, see docs/policies.md. A key that is made without one
+	// may do everything.
+	Policy Policy `json:"policy,omitempty"`
+}
+
 // AddInstanceRequest The cluster is found by `pgdata`, or else by `port`.
 type AddInstanceRequest struct {
 	// Adopt A PgBouncer that exists.
@@ -136,6 +168,18 @@ type AdoptEndpoint struct {
 	Ini string `json:"ini"`
 }
 
+// AuditEntry defines model for AuditEntry.
+type AuditEntry struct {
+	At        time.Time `json:"at"`
+	Object    string    `json:"object"`
+	RequestId string    `json:"requestId"`
+
+	// Result `ok`, or why it could not be done.
+	Result string `json:"result"`
+	What   string `json:"what"`
+	Who    string `json:"who"`
+}
+
 // Cluster defines model for Cluster.
 type Cluster = upgrade.Cluster
 
@@ -168,6 +212,18 @@ type Event struct {
 
 // Finding defines model for Finding.
 type Finding = upgrade.Finding
+
+// Former What an instance was made of before an upgrade.
+type Former struct {
+	Cluster  Cluster `json:"cluster"`
+	Id       string  `json:"id"`
+	Instance string  `json:"instance"`
+
+	// Number The upgrade's.
+	Number    int64      `json:"number"`
+	RetiredAt *time.Time `json:"retiredAt,omitempty"`
+	Since     time.Time  `json:"since"`
+}
 
 // Health defines model for Health.
 type Health struct {
@@ -230,6 +286,10 @@ type PhaseSpan = upgrade.PhaseSpan
 // Plan defines model for Plan.
 type Plan = upgrade.Plan
 
+// Policy A policy document in the language of RAM, see docs/policies.md. A key that is made without one
+// may do everything.
+type Policy = json.RawMessage
+
 // Problem defines model for Problem.
 type Problem struct {
 	// Detail What happened.
@@ -280,7 +340,9 @@ type Switchover = upgrade.Switchover
 
 // SwitchoverRequest defines model for SwitchoverRequest.
 type SwitchoverRequest struct {
-	Verb SwitchoverRequestVerb `json:"verb"`
+	// TimeoutSeconds The switchover timeout of this attempt, of 10 seconds or more; 0 means the upgrade's own.
+	TimeoutSeconds int32                 `json:"timeoutSeconds,omitempty"`
+	Verb           SwitchoverRequestVerb `json:"verb"`
 }
 
 // SwitchoverRequestVerb defines model for SwitchoverRequest.Verb.
@@ -309,11 +371,30 @@ type UpgradeRequest struct {
 // VersionNum PostgreSQL's server_version_num, such as 170011.
 type VersionNum = upgrade.VersionNum
 
+// Window A maintenance window. One whose end is before its start ends on the next day.
+type Window = upgrade.Window
+
+// AccessKeyID defines model for AccessKeyID.
+type AccessKeyID = string
+
+// FormerID defines model for FormerID.
+type FormerID = string
+
 // InstanceID defines model for InstanceID.
 type InstanceID = string
 
 // TaskNumber defines model for TaskNumber.
 type TaskNumber = int64
+
+// ListAuditParams defines parameters for ListAudit.
+type ListAuditParams struct {
+	Limit int `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListCallsParams defines parameters for ListCalls.
+type ListCallsParams struct {
+	Limit int `form:"limit,omitempty" json:"limit,omitempty"`
+}
 
 // RemoveInstanceParams defines parameters for RemoveInstance.
 type RemoveInstanceParams struct {
@@ -351,6 +432,9 @@ type StreamTaskParams struct {
 	LastEventID int64 `json:"Last-Event-ID,omitempty"`
 }
 
+// CreateAccessKeyJSONRequestBody defines body for CreateAccessKey for application/json ContentType.
+type CreateAccessKeyJSONRequestBody = AccessKeyRequest
+
 // AddInstanceJSONRequestBody defines body for AddInstance for application/json ContentType.
 type AddInstanceJSONRequestBody = AddInstanceRequest
 
@@ -363,8 +447,41 @@ type SwitchOverJSONRequestBody = SwitchoverRequest
 // StartUpgradeJSONRequestBody defines body for StartUpgrade for application/json ContentType.
 type StartUpgradeJSONRequestBody = UpgradeRequest
 
+// SetWindowJSONRequestBody defines body for SetWindow for application/json ContentType.
+type SetWindowJSONRequestBody = Window
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// ListAccessKeys List the access keys, the oldest first.
+	// (GET /access-keys)
+	ListAccessKeys(w http.ResponseWriter, r *http.Request)
+	// CreateAccessKey Make an access key.
+	// (POST /access-keys)
+	CreateAccessKey(w http.ResponseWriter, r *http.Request)
+	// DisableAccessKey Close the door to an access key.
+	// (POST /access-keys/{id}/disable)
+	DisableAccessKey(w http.ResponseWriter, r *http.Request, id AccessKeyID)
+	// EnableAccessKey Open the door to a disabled access key again.
+	// (POST /access-keys/{id}/enable)
+	EnableAccessKey(w http.ResponseWriter, r *http.Request, id AccessKeyID)
+	// RotateAccessKey Give an access key another secret. The former one is void.
+	// (POST /access-keys/{id}/rotate)
+	RotateAccessKey(w http.ResponseWriter, r *http.Request, id AccessKeyID)
+	// ListAudit Read who asked for what, and what came of it, the newest first.
+	// (GET /audit)
+	ListAudit(w http.ResponseWriter, r *http.Request, params ListAuditParams)
+	// ListCalls Read the calls of the vendors' APIs, the newest first.
+	// (GET /calls)
+	ListCalls(w http.ResponseWriter, r *http.Request, params ListCallsParams)
+	// ListFormers List what instances were made of before their upgrades.
+	// (GET /formers)
+	ListFormers(w http.ResponseWriter, r *http.Request)
+	// GetFormer Show a former cluster.
+	// (GET /formers/{id})
+	GetFormer(w http.ResponseWriter, r *http.Request, id FormerID)
+	// RetireFormer Stop a former cluster for good.
+	// (POST /formers/{id}/retire)
+	RetireFormer(w http.ResponseWriter, r *http.Request, id FormerID)
 	// GetHealth Tell whether everything that an upgrade needs is up.
 	// (GET /health)
 	GetHealth(w http.ResponseWriter, r *http.Request)
@@ -392,6 +509,9 @@ type ServerInterface interface {
 	// StartUpgrade Start an upgrade.
 	// (POST /instances/{id}/upgrades)
 	StartUpgrade(w http.ResponseWriter, r *http.Request, id InstanceID)
+	// SetWindow Set the maintenance window of an instance.
+	// (PUT /instances/{id}/window)
+	SetWindow(w http.ResponseWriter, r *http.Request, id InstanceID)
 	// ListTasks List prechecks and upgrades, the newest first.
 	// (GET /tasks)
 	ListTasks(w http.ResponseWriter, r *http.Request, params ListTasksParams)
@@ -420,6 +540,244 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(http.Handler) http.Handler
+
+// ListAccessKeys operation middleware
+func (siw *ServerInterfaceWrapper) ListAccessKeys(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListAccessKeys(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateAccessKey operation middleware
+func (siw *ServerInterfaceWrapper) CreateAccessKey(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateAccessKey(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DisableAccessKey operation middleware
+func (siw *ServerInterfaceWrapper) DisableAccessKey(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id AccessKeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DisableAccessKey(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EnableAccessKey operation middleware
+func (siw *ServerInterfaceWrapper) EnableAccessKey(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id AccessKeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EnableAccessKey(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RotateAccessKey operation middleware
+func (siw *ServerInterfaceWrapper) RotateAccessKey(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id AccessKeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RotateAccessKey(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListAudit operation middleware
+func (siw *ServerInterfaceWrapper) ListAudit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAuditParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListAudit(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListCalls operation middleware
+func (siw *ServerInterfaceWrapper) ListCalls(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListCallsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListCalls(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListFormers operation middleware
+func (siw *ServerInterfaceWrapper) ListFormers(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListFormers(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetFormer operation middleware
+func (siw *ServerInterfaceWrapper) GetFormer(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id FormerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetFormer(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RetireFormer operation middleware
+func (siw *ServerInterfaceWrapper) RetireFormer(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id FormerID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RetireFormer(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
 
 // GetHealth operation middleware
 func (siw *ServerInterfaceWrapper) GetHealth(w http.ResponseWriter, r *http.Request) {
@@ -614,6 +972,32 @@ func (siw *ServerInterfaceWrapper) StartUpgrade(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.StartUpgrade(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetWindow operation middleware
+func (siw *ServerInterfaceWrapper) SetWindow(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id InstanceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetWindow(w, r, id)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1023,17 +1407,416 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/instances/{id}/prechecks", wrapper.StartPrecheck)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/instances/{id}/upgrades", wrapper.StartUpgrade)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/instances/{id}/switchover", wrapper.SwitchOver)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/instances/{id}/window", wrapper.SetWindow)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/tasks", wrapper.ListTasks)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/tasks/{number}", wrapper.GetTask)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/tasks/{number}/events", wrapper.ListEvents)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/tasks/{number}/lag", wrapper.ListLag)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/tasks/{number}/report", wrapper.GetReport)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/tasks/{number}/stream", wrapper.StreamTask)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/formers", wrapper.ListFormers)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/formers/{id}", wrapper.GetFormer)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/formers/{id}/retire", wrapper.RetireFormer)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/access-keys", wrapper.ListAccessKeys)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/access-keys", wrapper.CreateAccessKey)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/access-keys/{id}/disable", wrapper.DisableAccessKey)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/access-keys/{id}/enable", wrapper.EnableAccessKey)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/access-keys/{id}/rotate", wrapper.RotateAccessKey)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/audit", wrapper.ListAudit)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/calls", wrapper.ListCalls)
 
 	return m
 }
 
 type ProblemApplicationProblemPlusJSONResponse Problem
+
+type ListAccessKeysRequestObject struct {
+}
+
+type ListAccessKeysResponseObject interface {
+	VisitListAccessKeysResponse(w http.ResponseWriter) error
+}
+
+type ListAccessKeys200JSONResponse []AccessKey
+
+func (response ListAccessKeys200JSONResponse) VisitListAccessKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAccessKeysdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListAccessKeysdefaultApplicationProblemPlusJSONResponse) VisitListAccessKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAccessKeyRequestObject struct {
+	Body *CreateAccessKeyJSONRequestBody
+}
+
+type CreateAccessKeyResponseObject interface {
+	VisitCreateAccessKeyResponse(w http.ResponseWriter) error
+}
+
+type CreateAccessKey201JSONResponse AccessKey
+
+func (response CreateAccessKey201JSONResponse) VisitCreateAccessKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAccessKeydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateAccessKeydefaultApplicationProblemPlusJSONResponse) VisitCreateAccessKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DisableAccessKeyRequestObject struct {
+	Id AccessKeyID `json:"id"`
+}
+
+type DisableAccessKeyResponseObject interface {
+	VisitDisableAccessKeyResponse(w http.ResponseWriter) error
+}
+
+type DisableAccessKey200JSONResponse AccessKey
+
+func (response DisableAccessKey200JSONResponse) VisitDisableAccessKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DisableAccessKeydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DisableAccessKeydefaultApplicationProblemPlusJSONResponse) VisitDisableAccessKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnableAccessKeyRequestObject struct {
+	Id AccessKeyID `json:"id"`
+}
+
+type EnableAccessKeyResponseObject interface {
+	VisitEnableAccessKeyResponse(w http.ResponseWriter) error
+}
+
+type EnableAccessKey200JSONResponse AccessKey
+
+func (response EnableAccessKey200JSONResponse) VisitEnableAccessKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnableAccessKeydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response EnableAccessKeydefaultApplicationProblemPlusJSONResponse) VisitEnableAccessKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateAccessKeyRequestObject struct {
+	Id AccessKeyID `json:"id"`
+}
+
+type RotateAccessKeyResponseObject interface {
+	VisitRotateAccessKeyResponse(w http.ResponseWriter) error
+}
+
+type RotateAccessKey200JSONResponse AccessKey
+
+func (response RotateAccessKey200JSONResponse) VisitRotateAccessKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateAccessKeydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RotateAccessKeydefaultApplicationProblemPlusJSONResponse) VisitRotateAccessKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditRequestObject struct {
+	Params ListAuditParams
+}
+
+type ListAuditResponseObject interface {
+	VisitListAuditResponse(w http.ResponseWriter) error
+}
+
+type ListAudit200JSONResponse []AuditEntry
+
+func (response ListAudit200JSONResponse) VisitListAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListAuditdefaultApplicationProblemPlusJSONResponse) VisitListAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCallsRequestObject struct {
+	Params ListCallsParams
+}
+
+type ListCallsResponseObject interface {
+	VisitListCallsResponse(w http.ResponseWriter) error
+}
+
+type ListCalls200JSONResponse []AuditEntry
+
+func (response ListCalls200JSONResponse) VisitListCallsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCallsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListCallsdefaultApplicationProblemPlusJSONResponse) VisitListCallsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListFormersRequestObject struct {
+}
+
+type ListFormersResponseObject interface {
+	VisitListFormersResponse(w http.ResponseWriter) error
+}
+
+type ListFormers200JSONResponse []Former
+
+func (response ListFormers200JSONResponse) VisitListFormersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListFormersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListFormersdefaultApplicationProblemPlusJSONResponse) VisitListFormersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFormerRequestObject struct {
+	Id FormerID `json:"id"`
+}
+
+type GetFormerResponseObject interface {
+	VisitGetFormerResponse(w http.ResponseWriter) error
+}
+
+type GetFormer200JSONResponse Former
+
+func (response GetFormer200JSONResponse) VisitGetFormerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFormerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetFormerdefaultApplicationProblemPlusJSONResponse) VisitGetFormerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetireFormerRequestObject struct {
+	Id FormerID `json:"id"`
+}
+
+type RetireFormerResponseObject interface {
+	VisitRetireFormerResponse(w http.ResponseWriter) error
+}
+
+type RetireFormer200JSONResponse Former
+
+func (response RetireFormer200JSONResponse) VisitRetireFormerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetireFormerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RetireFormerdefaultApplicationProblemPlusJSONResponse) VisitRetireFormerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type GetHealthRequestObject struct {
 }
@@ -1387,6 +2170,46 @@ func (response StartUpgradedefaultApplicationProblemPlusJSONResponse) VisitStart
 	return err
 }
 
+type SetWindowRequestObject struct {
+	Id   InstanceID `json:"id"`
+	Body *SetWindowJSONRequestBody
+}
+
+type SetWindowResponseObject interface {
+	VisitSetWindowResponse(w http.ResponseWriter) error
+}
+
+type SetWindow200JSONResponse Instance
+
+func (response SetWindow200JSONResponse) VisitSetWindowResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetWindowdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetWindowdefaultApplicationProblemPlusJSONResponse) VisitSetWindowResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListTasksRequestObject struct {
 	Params ListTasksParams
 }
@@ -1655,6 +2478,36 @@ func (response StreamTaskdefaultApplicationProblemPlusJSONResponse) VisitStreamT
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// ListAccessKeys List the access keys, the oldest first.
+	// (GET /access-keys)
+	ListAccessKeys(ctx context.Context, request ListAccessKeysRequestObject) (ListAccessKeysResponseObject, error)
+	// CreateAccessKey Make an access key.
+	// (POST /access-keys)
+	CreateAccessKey(ctx context.Context, request CreateAccessKeyRequestObject) (CreateAccessKeyResponseObject, error)
+	// DisableAccessKey Close the door to an access key.
+	// (POST /access-keys/{id}/disable)
+	DisableAccessKey(ctx context.Context, request DisableAccessKeyRequestObject) (DisableAccessKeyResponseObject, error)
+	// EnableAccessKey Open the door to a disabled access key again.
+	// (POST /access-keys/{id}/enable)
+	EnableAccessKey(ctx context.Context, request EnableAccessKeyRequestObject) (EnableAccessKeyResponseObject, error)
+	// RotateAccessKey Give an access key another secret. The former one is void.
+	// (POST /access-keys/{id}/rotate)
+	RotateAccessKey(ctx context.Context, request RotateAccessKeyRequestObject) (RotateAccessKeyResponseObject, error)
+	// ListAudit Read who asked for what, and what came of it, the newest first.
+	// (GET /audit)
+	ListAudit(ctx context.Context, request ListAuditRequestObject) (ListAuditResponseObject, error)
+	// ListCalls Read the calls of the vendors' APIs, the newest first.
+	// (GET /calls)
+	ListCalls(ctx context.Context, request ListCallsRequestObject) (ListCallsResponseObject, error)
+	// ListFormers List what instances were made of before their upgrades.
+	// (GET /formers)
+	ListFormers(ctx context.Context, request ListFormersRequestObject) (ListFormersResponseObject, error)
+	// GetFormer Show a former cluster.
+	// (GET /formers/{id})
+	GetFormer(ctx context.Context, request GetFormerRequestObject) (GetFormerResponseObject, error)
+	// RetireFormer Stop a former cluster for good.
+	// (POST /formers/{id}/retire)
+	RetireFormer(ctx context.Context, request RetireFormerRequestObject) (RetireFormerResponseObject, error)
 	// GetHealth Tell whether everything that an upgrade needs is up.
 	// (GET /health)
 	GetHealth(ctx context.Context, request GetHealthRequestObject) (GetHealthResponseObject, error)
@@ -1682,6 +2535,9 @@ type StrictServerInterface interface {
 	// StartUpgrade Start an upgrade.
 	// (POST /instances/{id}/upgrades)
 	StartUpgrade(ctx context.Context, request StartUpgradeRequestObject) (StartUpgradeResponseObject, error)
+	// SetWindow Set the maintenance window of an instance.
+	// (PUT /instances/{id}/window)
+	SetWindow(ctx context.Context, request SetWindowRequestObject) (SetWindowResponseObject, error)
 	// ListTasks List prechecks and upgrades, the newest first.
 	// (GET /tasks)
 	ListTasks(ctx context.Context, request ListTasksRequestObject) (ListTasksResponseObject, error)
@@ -1739,6 +2595,267 @@ type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
 	options     StrictHTTPServerOptions
+}
+
+// ListAccessKeys operation middleware
+func (sh *strictHandler) ListAccessKeys(w http.ResponseWriter, r *http.Request) {
+	var request ListAccessKeysRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAccessKeys(ctx, request.(ListAccessKeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAccessKeys")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListAccessKeysResponseObject); ok {
+		if err := validResponse.VisitListAccessKeysResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateAccessKey operation middleware
+func (sh *strictHandler) CreateAccessKey(w http.ResponseWriter, r *http.Request) {
+	var request CreateAccessKeyRequestObject
+
+	var body CreateAccessKeyJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateAccessKey(ctx, request.(CreateAccessKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateAccessKey")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateAccessKeyResponseObject); ok {
+		if err := validResponse.VisitCreateAccessKeyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DisableAccessKey operation middleware
+func (sh *strictHandler) DisableAccessKey(w http.ResponseWriter, r *http.Request, id AccessKeyID) {
+	var request DisableAccessKeyRequestObject
+
+	request.Id = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DisableAccessKey(ctx, request.(DisableAccessKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DisableAccessKey")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DisableAccessKeyResponseObject); ok {
+		if err := validResponse.VisitDisableAccessKeyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EnableAccessKey operation middleware
+func (sh *strictHandler) EnableAccessKey(w http.ResponseWriter, r *http.Request, id AccessKeyID) {
+	var request EnableAccessKeyRequestObject
+
+	request.Id = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EnableAccessKey(ctx, request.(EnableAccessKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EnableAccessKey")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EnableAccessKeyResponseObject); ok {
+		if err := validResponse.VisitEnableAccessKeyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RotateAccessKey operation middleware
+func (sh *strictHandler) RotateAccessKey(w http.ResponseWriter, r *http.Request, id AccessKeyID) {
+	var request RotateAccessKeyRequestObject
+
+	request.Id = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateAccessKey(ctx, request.(RotateAccessKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateAccessKey")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RotateAccessKeyResponseObject); ok {
+		if err := validResponse.VisitRotateAccessKeyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListAudit operation middleware
+func (sh *strictHandler) ListAudit(w http.ResponseWriter, r *http.Request, params ListAuditParams) {
+	var request ListAuditRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAudit(ctx, request.(ListAuditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAudit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListAuditResponseObject); ok {
+		if err := validResponse.VisitListAuditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListCalls operation middleware
+func (sh *strictHandler) ListCalls(w http.ResponseWriter, r *http.Request, params ListCallsParams) {
+	var request ListCallsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCalls(ctx, request.(ListCallsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCalls")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListCallsResponseObject); ok {
+		if err := validResponse.VisitListCallsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListFormers operation middleware
+func (sh *strictHandler) ListFormers(w http.ResponseWriter, r *http.Request) {
+	var request ListFormersRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListFormers(ctx, request.(ListFormersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListFormers")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListFormersResponseObject); ok {
+		if err := validResponse.VisitListFormersResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetFormer operation middleware
+func (sh *strictHandler) GetFormer(w http.ResponseWriter, r *http.Request, id FormerID) {
+	var request GetFormerRequestObject
+
+	request.Id = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetFormer(ctx, request.(GetFormerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetFormer")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetFormerResponseObject); ok {
+		if err := validResponse.VisitGetFormerResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RetireFormer operation middleware
+func (sh *strictHandler) RetireFormer(w http.ResponseWriter, r *http.Request, id FormerID) {
+	var request RetireFormerRequestObject
+
+	request.Id = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RetireFormer(ctx, request.(RetireFormerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RetireFormer")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RetireFormerResponseObject); ok {
+		if err := validResponse.VisitRetireFormerResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
 }
 
 // GetHealth operation middleware
@@ -1989,6 +3106,39 @@ func (sh *strictHandler) StartUpgrade(w http.ResponseWriter, r *http.Request, id
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(StartUpgradeResponseObject); ok {
 		if err := validResponse.VisitStartUpgradeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetWindow operation middleware
+func (sh *strictHandler) SetWindow(w http.ResponseWriter, r *http.Request, id InstanceID) {
+	var request SetWindowRequestObject
+
+	request.Id = id
+
+	var body SetWindowJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetWindow(ctx, request.(SetWindowRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetWindow")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetWindowResponseObject); ok {
+		if err := validResponse.VisitSetWindowResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"time"
 
 	"github.com/pgleap/pgleap/internal/control"
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -48,7 +49,8 @@ func upgradeRequest(instance string, b *UpgradeRequest) control.UpgradeRequest {
 
 // SwitchOver implements StrictServerInterface.
 func (a *api) SwitchOver(ctx context.Context, r SwitchOverRequestObject) (SwitchOverResponseObject, error) {
-	task, err := a.control.Switchover(ctx, actor(ctx), r.Id, control.Verb(r.Body.Verb))
+	timeout := time.Duration(r.Body.TimeoutSeconds) * time.Second
+	task, err := a.control.SwitchoverWithin(ctx, actor(ctx), r.Id, control.Verb(r.Body.Verb), timeout)
 	if err != nil {
 		return nil, err
 	}

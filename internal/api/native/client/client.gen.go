@@ -99,6 +99,38 @@ func (e ListTasksParamsStatus) Valid() bool {
 	}
 }
 
+// AccessKey defines model for AccessKey.
+type AccessKey struct {
+	Account     string    `json:"account"`
+	CreatedAt   time.Time `json:"createdAt"`
+	Description string    `json:"description,omitempty"`
+	Disabled    bool      `json:"disabled"`
+	Id          string    `json:"id"`
+
+	// LastUsedAt When it was used last, within a minute.
+	LastUsedAt *time.Time `json:"lastUsedAt,omitempty"`
+
+	// Policy A policy document in the language of RAM, see docs/policies.md. A key that is made without one
+	// may do everything.
+	Policy Policy `json:"policy"`
+
+	// RotatedAt When the key got its present secret, unless with its creation.
+	RotatedAt *time.Time `json:"rotatedAt,omitempty"`
+
+	// Secret Told once
+	Secret string `json:"secret,omitempty"`
+}
+
+// AccessKeyRequest defines model for AccessKeyRequest.
+type AccessKeyRequest struct {
+	Account     string `json:"account,omitempty"`
+	Description string `json:"description,omitempty"`
+
+	// Policy A policy document in the language of RAM, see docs/policies.md. A key that is made without one
+	// may do everything.
+	Policy Policy `json:"policy,omitempty"`
+}
+
 // AddInstanceRequest The cluster is found by `pgdata`, or else by `port`.
 type AddInstanceRequest struct {
 	// Adopt A PgBouncer that exists.
@@ -135,6 +167,18 @@ type AdoptEndpoint struct {
 	Ini string `json:"ini"`
 }
 
+// AuditEntry defines model for AuditEntry.
+type AuditEntry struct {
+	At        time.Time `json:"at"`
+	Object    string    `json:"object"`
+	RequestId string    `json:"requestId"`
+
+	// Result `ok`, or why it could not be done.
+	Result string `json:"result"`
+	What   string `json:"what"`
+	Who    string `json:"who"`
+}
+
 // Cluster defines model for Cluster.
 type Cluster = upgrade.Cluster
 
@@ -167,6 +211,18 @@ type Event struct {
 
 // Finding defines model for Finding.
 type Finding = upgrade.Finding
+
+// Former What an instance was made of before an upgrade.
+type Former struct {
+	Cluster  Cluster `json:"cluster"`
+	Id       string  `json:"id"`
+	Instance string  `json:"instance"`
+
+	// Number The upgrade's.
+	Number    int64      `json:"number"`
+	RetiredAt *time.Time `json:"retiredAt,omitempty"`
+	Since     time.Time  `json:"since"`
+}
 
 // Health defines model for Health.
 type Health struct {
@@ -229,6 +285,10 @@ type PhaseSpan = upgrade.PhaseSpan
 // Plan defines model for Plan.
 type Plan = upgrade.Plan
 
+// Policy A policy document in the language of RAM, see docs/policies.md. A key that is made without one
+// may do everything.
+type Policy = json.RawMessage
+
 // Problem defines model for Problem.
 type Problem struct {
 	// Detail What happened.
@@ -279,7 +339,9 @@ type Switchover = upgrade.Switchover
 
 // SwitchoverRequest defines model for SwitchoverRequest.
 type SwitchoverRequest struct {
-	Verb SwitchoverRequestVerb `json:"verb"`
+	// TimeoutSeconds The switchover timeout of this attempt, of 10 seconds or more; 0 means the upgrade's own.
+	TimeoutSeconds int32                 `json:"timeoutSeconds,omitempty"`
+	Verb           SwitchoverRequestVerb `json:"verb"`
 }
 
 // SwitchoverRequestVerb defines model for SwitchoverRequest.Verb.
@@ -308,11 +370,30 @@ type UpgradeRequest struct {
 // VersionNum PostgreSQL's server_version_num, such as 170011.
 type VersionNum = upgrade.VersionNum
 
+// Window A maintenance window. One whose end is before its start ends on the next day.
+type Window = upgrade.Window
+
+// AccessKeyID defines model for AccessKeyID.
+type AccessKeyID = string
+
+// FormerID defines model for FormerID.
+type FormerID = string
+
 // InstanceID defines model for InstanceID.
 type InstanceID = string
 
 // TaskNumber defines model for TaskNumber.
 type TaskNumber = int64
+
+// ListAuditParams defines parameters for ListAudit.
+type ListAuditParams struct {
+	Limit int `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListCallsParams defines parameters for ListCalls.
+type ListCallsParams struct {
+	Limit int `form:"limit,omitempty" json:"limit,omitempty"`
+}
 
 // RemoveInstanceParams defines parameters for RemoveInstance.
 type RemoveInstanceParams struct {
@@ -350,6 +431,9 @@ type StreamTaskParams struct {
 	LastEventID int64 `json:"Last-Event-ID,omitempty"`
 }
 
+// CreateAccessKeyJSONRequestBody defines body for CreateAccessKey for application/json ContentType.
+type CreateAccessKeyJSONRequestBody = AccessKeyRequest
+
 // AddInstanceJSONRequestBody defines body for AddInstance for application/json ContentType.
 type AddInstanceJSONRequestBody = AddInstanceRequest
 
@@ -361,6 +445,9 @@ type SwitchOverJSONRequestBody = SwitchoverRequest
 
 // StartUpgradeJSONRequestBody defines body for StartUpgrade for application/json ContentType.
 type StartUpgradeJSONRequestBody = UpgradeRequest
+
+// SetWindowJSONRequestBody defines body for SetWindow for application/json ContentType.
+type SetWindowJSONRequestBody = Window
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -435,6 +522,76 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 
 // The interface specification for the client above.
 type ClientInterface interface {
+
+	// ListAccessKeys List the access keys, the oldest first.
+	//
+	// Access keys sign requests to the vendors' APIs. Nobody can ask for their secrets.
+	//
+	// Corresponds with GET /access-keys (the `ListAccessKeys` operationId).
+	ListAccessKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateAccessKeyWithBody Make an access key.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /access-keys (the `CreateAccessKey` operationId).
+	CreateAccessKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateAccessKey Make an access key.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /access-keys (the `CreateAccessKey` operationId).
+	CreateAccessKey(ctx context.Context, body CreateAccessKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DisableAccessKey Close the door to an access key.
+	//
+	// Corresponds with POST /access-keys/{id}/disable (the `DisableAccessKey` operationId).
+	DisableAccessKey(ctx context.Context, id AccessKeyID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EnableAccessKey Open the door to a disabled access key again.
+	//
+	// Corresponds with POST /access-keys/{id}/enable (the `EnableAccessKey` operationId).
+	EnableAccessKey(ctx context.Context, id AccessKeyID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RotateAccessKey Give an access key another secret. The former one is void.
+	//
+	// Corresponds with POST /access-keys/{id}/rotate (the `RotateAccessKey` operationId).
+	RotateAccessKey(ctx context.Context, id AccessKeyID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListAudit Read who asked for what, and what came of it, the newest first.
+	//
+	// Whatever changes something is here for good, through whichever API it was asked for.
+	//
+	// Corresponds with GET /audit (the `ListAudit` operationId).
+	ListAudit(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListCalls Read the calls of the vendors' APIs, the newest first.
+	//
+	// Questions and refused calls too. They are kept for 30 days.
+	//
+	// Corresponds with GET /calls (the `ListCalls` operationId).
+	ListCalls(ctx context.Context, params *ListCallsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListFormers List what instances were made of before their upgrades.
+	//
+	// After an upgrade that has switched over, the source is fenced and kept, running, until it is
+	// retired. Retired ones are listed too: their data are where they were.
+	//
+	// Corresponds with GET /formers (the `ListFormers` operationId).
+	ListFormers(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetFormer Show a former cluster.
+	//
+	// Corresponds with GET /formers/{id} (the `GetFormer` operationId).
+	GetFormer(ctx context.Context, id FormerID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RetireFormer Stop a former cluster for good.
+	//
+	// Its data stay where they are.
+	//
+	// Corresponds with POST /formers/{id}/retire (the `RetireFormer` operationId).
+	RetireFormer(ctx context.Context, id FormerID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetHealth Tell whether everything that an upgrade needs is up.
 	//
@@ -538,6 +695,20 @@ type ClientInterface interface {
 	// Corresponds with POST /instances/{id}/upgrades (the `StartUpgrade` operationId).
 	StartUpgrade(ctx context.Context, id InstanceID, body StartUpgradeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// SetWindowWithBody Set the maintenance window of an instance.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /instances/{id}/window (the `SetWindow` operationId).
+	SetWindowWithBody(ctx context.Context, id InstanceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetWindow Set the maintenance window of an instance.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /instances/{id}/window (the `SetWindow` operationId).
+	SetWindow(ctx context.Context, id InstanceID, body SetWindowJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListTasks List prechecks and upgrades, the newest first.
 	//
 	// Corresponds with GET /tasks (the `ListTasks` operationId).
@@ -570,6 +741,186 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /tasks/{number}/stream (the `StreamTask` operationId).
 	StreamTask(ctx context.Context, number TaskNumber, params *StreamTaskParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// ListAccessKeys List the access keys, the oldest first.
+//
+// Access keys sign requests to the vendors' APIs. Nobody can ask for their secrets.
+//
+// Corresponds with GET /access-keys (the `ListAccessKeys` operationId).
+func (c *Client) ListAccessKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAccessKeysRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateAccessKeyWithBody Make an access key.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /access-keys (the `CreateAccessKey` operationId).
+func (c *Client) CreateAccessKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateAccessKeyRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateAccessKey Make an access key.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /access-keys (the `CreateAccessKey` operationId).
+func (c *Client) CreateAccessKey(ctx context.Context, body CreateAccessKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateAccessKeyRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DisableAccessKey Close the door to an access key.
+//
+// Corresponds with POST /access-keys/{id}/disable (the `DisableAccessKey` operationId).
+func (c *Client) DisableAccessKey(ctx context.Context, id AccessKeyID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDisableAccessKeyRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EnableAccessKey Open the door to a disabled access key again.
+//
+// Corresponds with POST /access-keys/{id}/enable (the `EnableAccessKey` operationId).
+func (c *Client) EnableAccessKey(ctx context.Context, id AccessKeyID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEnableAccessKeyRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RotateAccessKey Give an access key another secret. The former one is void.
+//
+// Corresponds with POST /access-keys/{id}/rotate (the `RotateAccessKey` operationId).
+func (c *Client) RotateAccessKey(ctx context.Context, id AccessKeyID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateAccessKeyRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAudit Read who asked for what, and what came of it, the newest first.
+//
+// Whatever changes something is here for good, through whichever API it was asked for.
+//
+// Corresponds with GET /audit (the `ListAudit` operationId).
+func (c *Client) ListAudit(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAuditRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListCalls Read the calls of the vendors' APIs, the newest first.
+//
+// Questions and refused calls too. They are kept for 30 days.
+//
+// Corresponds with GET /calls (the `ListCalls` operationId).
+func (c *Client) ListCalls(ctx context.Context, params *ListCallsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListCallsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListFormers List what instances were made of before their upgrades.
+//
+// After an upgrade that has switched over, the source is fenced and kept, running, until it is
+// retired. Retired ones are listed too: their data are where they were.
+//
+// Corresponds with GET /formers (the `ListFormers` operationId).
+func (c *Client) ListFormers(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListFormersRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetFormer Show a former cluster.
+//
+// Corresponds with GET /formers/{id} (the `GetFormer` operationId).
+func (c *Client) GetFormer(ctx context.Context, id FormerID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetFormerRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RetireFormer Stop a former cluster for good.
+//
+// Its data stay where they are.
+//
+// Corresponds with POST /formers/{id}/retire (the `RetireFormer` operationId).
+func (c *Client) RetireFormer(ctx context.Context, id FormerID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRetireFormerRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // GetHealth Tell whether everything that an upgrade needs is up.
@@ -804,6 +1155,40 @@ func (c *Client) StartUpgrade(ctx context.Context, id InstanceID, body StartUpgr
 	return c.Client.Do(req)
 }
 
+// SetWindowWithBody Set the maintenance window of an instance.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /instances/{id}/window (the `SetWindow` operationId).
+func (c *Client) SetWindowWithBody(ctx context.Context, id InstanceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetWindowRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetWindow Set the maintenance window of an instance.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /instances/{id}/window (the `SetWindow` operationId).
+func (c *Client) SetWindow(ctx context.Context, id InstanceID, body SetWindowJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetWindowRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListTasks List prechecks and upgrades, the newest first.
 //
 // Corresponds with GET /tasks (the `ListTasks` operationId).
@@ -895,6 +1280,370 @@ func (c *Client) StreamTask(ctx context.Context, number TaskNumber, params *Stre
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// NewListAccessKeysRequest constructs an http.Request for the ListAccessKeys method
+func NewListAccessKeysRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/access-keys")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateAccessKeyRequest calls the generic CreateAccessKey builder with application/json body
+func NewCreateAccessKeyRequest(server string, body CreateAccessKeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateAccessKeyRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCreateAccessKeyRequestWithBody constructs an http.Request for the CreateAccessKey method, with any body, and a specified content type
+func NewCreateAccessKeyRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/access-keys")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewDisableAccessKeyRequest constructs an http.Request for the DisableAccessKey method
+func NewDisableAccessKeyRequest(server string, id AccessKeyID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/access-keys/%s/disable", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewEnableAccessKeyRequest constructs an http.Request for the EnableAccessKey method
+func NewEnableAccessKeyRequest(server string, id AccessKeyID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/access-keys/%s/enable", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRotateAccessKeyRequest constructs an http.Request for the RotateAccessKey method
+func NewRotateAccessKeyRequest(server string, id AccessKeyID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/access-keys/%s/rotate", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListAuditRequest constructs an http.Request for the ListAudit method
+func NewListAuditRequest(server string, params *ListAuditParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/audit")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListCallsRequest constructs an http.Request for the ListCalls method
+func NewListCallsRequest(server string, params *ListCallsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/calls")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListFormersRequest constructs an http.Request for the ListFormers method
+func NewListFormersRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/formers")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetFormerRequest constructs an http.Request for the GetFormer method
+func NewGetFormerRequest(server string, id FormerID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/formers/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRetireFormerRequest constructs an http.Request for the RetireFormer method
+func NewRetireFormerRequest(server string, id FormerID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/formers/%s/retire", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
 }
 
 // NewGetHealthRequest constructs an http.Request for the GetHealth method
@@ -1241,6 +1990,53 @@ func NewStartUpgradeRequestWithBody(server string, id InstanceID, contentType st
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewSetWindowRequest calls the generic SetWindow builder with application/json body
+func NewSetWindowRequest(server string, id InstanceID, body SetWindowJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSetWindowRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewSetWindowRequestWithBody constructs an http.Request for the SetWindow method, with any body, and a specified content type
+func NewSetWindowRequestWithBody(server string, id InstanceID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/instances/%s/window", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -1620,6 +2416,94 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// ListAccessKeysWithResponse List the access keys, the oldest first.
+	//
+	// Access keys sign requests to the vendors' APIs. Nobody can ask for their secrets.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /access-keys (the `ListAccessKeys` operationId).
+	ListAccessKeysWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListAccessKeysResponse, error)
+
+	// CreateAccessKeyWithBodyWithResponse Make an access key.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /access-keys (the `CreateAccessKey` operationId).
+	CreateAccessKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAccessKeyResponse, error)
+
+	// CreateAccessKeyWithResponse Make an access key.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /access-keys (the `CreateAccessKey` operationId).
+	CreateAccessKeyWithResponse(ctx context.Context, body CreateAccessKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAccessKeyResponse, error)
+
+	// DisableAccessKeyWithResponse Close the door to an access key.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /access-keys/{id}/disable (the `DisableAccessKey` operationId).
+	DisableAccessKeyWithResponse(ctx context.Context, id AccessKeyID, reqEditors ...RequestEditorFn) (*DisableAccessKeyResponse, error)
+
+	// EnableAccessKeyWithResponse Open the door to a disabled access key again.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /access-keys/{id}/enable (the `EnableAccessKey` operationId).
+	EnableAccessKeyWithResponse(ctx context.Context, id AccessKeyID, reqEditors ...RequestEditorFn) (*EnableAccessKeyResponse, error)
+
+	// RotateAccessKeyWithResponse Give an access key another secret. The former one is void.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /access-keys/{id}/rotate (the `RotateAccessKey` operationId).
+	RotateAccessKeyWithResponse(ctx context.Context, id AccessKeyID, reqEditors ...RequestEditorFn) (*RotateAccessKeyResponse, error)
+
+	// ListAuditWithResponse Read who asked for what, and what came of it, the newest first.
+	//
+	// Whatever changes something is here for good, through whichever API it was asked for.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /audit (the `ListAudit` operationId).
+	ListAuditWithResponse(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*ListAuditResponse, error)
+
+	// ListCallsWithResponse Read the calls of the vendors' APIs, the newest first.
+	//
+	// Questions and refused calls too. They are kept for 30 days.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /calls (the `ListCalls` operationId).
+	ListCallsWithResponse(ctx context.Context, params *ListCallsParams, reqEditors ...RequestEditorFn) (*ListCallsResponse, error)
+
+	// ListFormersWithResponse List what instances were made of before their upgrades.
+	//
+	// After an upgrade that has switched over, the source is fenced and kept, running, until it is
+	// retired. Retired ones are listed too: their data are where they were.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /formers (the `ListFormers` operationId).
+	ListFormersWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListFormersResponse, error)
+
+	// GetFormerWithResponse Show a former cluster.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /formers/{id} (the `GetFormer` operationId).
+	GetFormerWithResponse(ctx context.Context, id FormerID, reqEditors ...RequestEditorFn) (*GetFormerResponse, error)
+
+	// RetireFormerWithResponse Stop a former cluster for good.
+	//
+	// Its data stay where they are.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /formers/{id}/retire (the `RetireFormer` operationId).
+	RetireFormerWithResponse(ctx context.Context, id FormerID, reqEditors ...RequestEditorFn) (*RetireFormerResponse, error)
+
 	// GetHealthWithResponse Tell whether everything that an upgrade needs is up.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -1732,6 +2616,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /instances/{id}/upgrades (the `StartUpgrade` operationId).
 	StartUpgradeWithResponse(ctx context.Context, id InstanceID, body StartUpgradeJSONRequestBody, reqEditors ...RequestEditorFn) (*StartUpgradeResponse, error)
 
+	// SetWindowWithBodyWithResponse Set the maintenance window of an instance.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /instances/{id}/window (the `SetWindow` operationId).
+	SetWindowWithBodyWithResponse(ctx context.Context, id InstanceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetWindowResponse, error)
+
+	// SetWindowWithResponse Set the maintenance window of an instance.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /instances/{id}/window (the `SetWindow` operationId).
+	SetWindowWithResponse(ctx context.Context, id InstanceID, body SetWindowJSONRequestBody, reqEditors ...RequestEditorFn) (*SetWindowResponse, error)
+
 	// ListTasksWithResponse List prechecks and upgrades, the newest first.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -1776,6 +2674,486 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /tasks/{number}/stream (the `StreamTask` operationId).
 	StreamTaskWithResponse(ctx context.Context, number TaskNumber, params *StreamTaskParams, reqEditors ...RequestEditorFn) (*StreamTaskResponse, error)
+}
+
+type ListAccessKeysResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]AccessKey
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAccessKeysResponse) GetJSON200() *[]AccessKey {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListAccessKeysResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAccessKeysResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAccessKeysResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAccessKeysResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAccessKeysResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CreateAccessKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *AccessKey
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateAccessKeyResponse) GetJSON201() *AccessKey {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateAccessKeyResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateAccessKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateAccessKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateAccessKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateAccessKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DisableAccessKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AccessKey
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DisableAccessKeyResponse) GetJSON200() *AccessKey {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DisableAccessKeyResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DisableAccessKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DisableAccessKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DisableAccessKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DisableAccessKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type EnableAccessKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AccessKey
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r EnableAccessKeyResponse) GetJSON200() *AccessKey {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r EnableAccessKeyResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r EnableAccessKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EnableAccessKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EnableAccessKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EnableAccessKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RotateAccessKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AccessKey
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RotateAccessKeyResponse) GetJSON200() *AccessKey {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RotateAccessKeyResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RotateAccessKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RotateAccessKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RotateAccessKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RotateAccessKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListAuditResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]AuditEntry
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAuditResponse) GetJSON200() *[]AuditEntry {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListAuditResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAuditResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAuditResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAuditResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAuditResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListCallsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]AuditEntry
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListCallsResponse) GetJSON200() *[]AuditEntry {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListCallsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListCallsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListCallsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListCallsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListCallsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListFormersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]Former
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListFormersResponse) GetJSON200() *[]Former {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListFormersResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListFormersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListFormersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListFormersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListFormersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetFormerResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Former
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetFormerResponse) GetJSON200() *Former {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetFormerResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetFormerResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetFormerResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetFormerResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetFormerResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RetireFormerResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Former
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RetireFormerResponse) GetJSON200() *Former {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RetireFormerResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RetireFormerResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RetireFormerResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RetireFormerResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RetireFormerResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
 }
 
 type GetHealthResponse struct {
@@ -2210,6 +3588,54 @@ func (r StartUpgradeResponse) ContentType() string {
 	return ""
 }
 
+type SetWindowResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Instance
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SetWindowResponse) GetJSON200() *Instance {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SetWindowResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SetWindowResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SetWindowResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SetWindowResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SetWindowResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListTasksResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -2491,6 +3917,160 @@ func (r StreamTaskResponse) ContentType() string {
 	return ""
 }
 
+// ListAccessKeysWithResponse List the access keys, the oldest first.
+//
+// Access keys sign requests to the vendors' APIs. Nobody can ask for their secrets.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /access-keys (the `ListAccessKeys` operationId).
+func (c *ClientWithResponses) ListAccessKeysWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListAccessKeysResponse, error) {
+	rsp, err := c.ListAccessKeys(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAccessKeysResponse(rsp)
+}
+
+// CreateAccessKeyWithBodyWithResponse Make an access key.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /access-keys (the `CreateAccessKey` operationId).
+func (c *ClientWithResponses) CreateAccessKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAccessKeyResponse, error) {
+	rsp, err := c.CreateAccessKeyWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateAccessKeyResponse(rsp)
+}
+
+// CreateAccessKeyWithResponse Make an access key.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /access-keys (the `CreateAccessKey` operationId).
+func (c *ClientWithResponses) CreateAccessKeyWithResponse(ctx context.Context, body CreateAccessKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAccessKeyResponse, error) {
+	rsp, err := c.CreateAccessKey(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateAccessKeyResponse(rsp)
+}
+
+// DisableAccessKeyWithResponse Close the door to an access key.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /access-keys/{id}/disable (the `DisableAccessKey` operationId).
+func (c *ClientWithResponses) DisableAccessKeyWithResponse(ctx context.Context, id AccessKeyID, reqEditors ...RequestEditorFn) (*DisableAccessKeyResponse, error) {
+	rsp, err := c.DisableAccessKey(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDisableAccessKeyResponse(rsp)
+}
+
+// EnableAccessKeyWithResponse Open the door to a disabled access key again.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /access-keys/{id}/enable (the `EnableAccessKey` operationId).
+func (c *ClientWithResponses) EnableAccessKeyWithResponse(ctx context.Context, id AccessKeyID, reqEditors ...RequestEditorFn) (*EnableAccessKeyResponse, error) {
+	rsp, err := c.EnableAccessKey(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEnableAccessKeyResponse(rsp)
+}
+
+// RotateAccessKeyWithResponse Give an access key another secret. The former one is void.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /access-keys/{id}/rotate (the `RotateAccessKey` operationId).
+func (c *ClientWithResponses) RotateAccessKeyWithResponse(ctx context.Context, id AccessKeyID, reqEditors ...RequestEditorFn) (*RotateAccessKeyResponse, error) {
+	rsp, err := c.RotateAccessKey(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRotateAccessKeyResponse(rsp)
+}
+
+// ListAuditWithResponse Read who asked for what, and what came of it, the newest first.
+//
+// Whatever changes something is here for good, through whichever API it was asked for.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /audit (the `ListAudit` operationId).
+func (c *ClientWithResponses) ListAuditWithResponse(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*ListAuditResponse, error) {
+	rsp, err := c.ListAudit(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAuditResponse(rsp)
+}
+
+// ListCallsWithResponse Read the calls of the vendors' APIs, the newest first.
+//
+// Questions and refused calls too. They are kept for 30 days.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /calls (the `ListCalls` operationId).
+func (c *ClientWithResponses) ListCallsWithResponse(ctx context.Context, params *ListCallsParams, reqEditors ...RequestEditorFn) (*ListCallsResponse, error) {
+	rsp, err := c.ListCalls(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListCallsResponse(rsp)
+}
+
+// ListFormersWithResponse List what instances were made of before their upgrades.
+//
+// After an upgrade that has switched over, the source is fenced and kept, running, until it is
+// retired. Retired ones are listed too: their data are where they were.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /formers (the `ListFormers` operationId).
+func (c *ClientWithResponses) ListFormersWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListFormersResponse, error) {
+	rsp, err := c.ListFormers(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListFormersResponse(rsp)
+}
+
+// GetFormerWithResponse Show a former cluster.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /formers/{id} (the `GetFormer` operationId).
+func (c *ClientWithResponses) GetFormerWithResponse(ctx context.Context, id FormerID, reqEditors ...RequestEditorFn) (*GetFormerResponse, error) {
+	rsp, err := c.GetFormer(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetFormerResponse(rsp)
+}
+
+// RetireFormerWithResponse Stop a former cluster for good.
+//
+// Its data stay where they are.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /formers/{id}/retire (the `RetireFormer` operationId).
+func (c *ClientWithResponses) RetireFormerWithResponse(ctx context.Context, id FormerID, reqEditors ...RequestEditorFn) (*RetireFormerResponse, error) {
+	rsp, err := c.RetireFormer(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRetireFormerResponse(rsp)
+}
+
 // GetHealthWithResponse Tell whether everything that an upgrade needs is up.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -2681,6 +4261,32 @@ func (c *ClientWithResponses) StartUpgradeWithResponse(ctx context.Context, id I
 	return ParseStartUpgradeResponse(rsp)
 }
 
+// SetWindowWithBodyWithResponse Set the maintenance window of an instance.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /instances/{id}/window (the `SetWindow` operationId).
+func (c *ClientWithResponses) SetWindowWithBodyWithResponse(ctx context.Context, id InstanceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetWindowResponse, error) {
+	rsp, err := c.SetWindowWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetWindowResponse(rsp)
+}
+
+// SetWindowWithResponse Set the maintenance window of an instance.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /instances/{id}/window (the `SetWindow` operationId).
+func (c *ClientWithResponses) SetWindowWithResponse(ctx context.Context, id InstanceID, body SetWindowJSONRequestBody, reqEditors ...RequestEditorFn) (*SetWindowResponse, error) {
+	rsp, err := c.SetWindow(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetWindowResponse(rsp)
+}
+
 // ListTasksWithResponse List prechecks and upgrades, the newest first.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -2760,6 +4366,336 @@ func (c *ClientWithResponses) StreamTaskWithResponse(ctx context.Context, number
 		return nil, err
 	}
 	return ParseStreamTaskResponse(rsp)
+}
+
+// ParseListAccessKeysResponse parses an HTTP response from a ListAccessKeysWithResponse call
+func ParseListAccessKeysResponse(rsp *http.Response) (*ListAccessKeysResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAccessKeysResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []AccessKey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCreateAccessKeyResponse parses an HTTP response from a CreateAccessKeyWithResponse call
+func ParseCreateAccessKeyResponse(rsp *http.Response) (*CreateAccessKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateAccessKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest AccessKey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDisableAccessKeyResponse parses an HTTP response from a DisableAccessKeyWithResponse call
+func ParseDisableAccessKeyResponse(rsp *http.Response) (*DisableAccessKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DisableAccessKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AccessKey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseEnableAccessKeyResponse parses an HTTP response from a EnableAccessKeyWithResponse call
+func ParseEnableAccessKeyResponse(rsp *http.Response) (*EnableAccessKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EnableAccessKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AccessKey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRotateAccessKeyResponse parses an HTTP response from a RotateAccessKeyWithResponse call
+func ParseRotateAccessKeyResponse(rsp *http.Response) (*RotateAccessKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RotateAccessKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AccessKey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListAuditResponse parses an HTTP response from a ListAuditWithResponse call
+func ParseListAuditResponse(rsp *http.Response) (*ListAuditResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAuditResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []AuditEntry
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListCallsResponse parses an HTTP response from a ListCallsWithResponse call
+func ParseListCallsResponse(rsp *http.Response) (*ListCallsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListCallsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []AuditEntry
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListFormersResponse parses an HTTP response from a ListFormersWithResponse call
+func ParseListFormersResponse(rsp *http.Response) (*ListFormersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListFormersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []Former
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetFormerResponse parses an HTTP response from a GetFormerWithResponse call
+func ParseGetFormerResponse(rsp *http.Response) (*GetFormerResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetFormerResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Former
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRetireFormerResponse parses an HTTP response from a RetireFormerWithResponse call
+func ParseRetireFormerResponse(rsp *http.Response) (*RetireFormerResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RetireFormerResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Former
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
 }
 
 // ParseGetHealthResponse parses an HTTP response from a GetHealthWithResponse call
@@ -3046,6 +4982,39 @@ func ParseStartUpgradeResponse(rsp *http.Response) (*StartUpgradeResponse, error
 			return nil, err
 		}
 		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSetWindowResponse parses an HTTP response from a SetWindowWithResponse call
+func ParseSetWindowResponse(rsp *http.Response) (*SetWindowResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SetWindowResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Instance
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
