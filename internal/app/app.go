@@ -3,6 +3,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,12 +17,12 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/pgleap/pgleap/internal/agent"
-	"github.com/pgleap/pgleap/internal/api/native"
 	"github.com/pgleap/pgleap/internal/catalog"
 	"github.com/pgleap/pgleap/internal/config"
 	"github.com/pgleap/pgleap/internal/control"
 	"github.com/pgleap/pgleap/internal/durable"
 	"github.com/pgleap/pgleap/internal/durable/embedded"
+	"github.com/pgleap/pgleap/internal/secret"
 	"github.com/pgleap/pgleap/internal/upgrade/flow"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 	"github.com/pgleap/pgleap/internal/work/onserver"
@@ -34,6 +35,7 @@ type Server struct {
 	closers []func() // in the order of their making
 	control *control.Control
 	listen  net.Listener
+	scheme  string
 	http    *http.Server
 }
 
@@ -60,9 +62,15 @@ func Start(ctx context.Context, c config.Server, log *slog.Logger) (_ *Server, e
 	if err != nil {
 		return nil, err
 	}
+	sealer, err := secret.LoadOrCreate(filepath.Join(c.StateDir, "access.key"))
+	if err != nil {
+		return nil, fmt.Errorf("read the key that seals access keys: %w", err)
+	}
 	s.control = control.New(control.Deps{
 		Catalog: record, Temporal: temporal, Converter: durable.NewDataConverter(key), Host: hostID, Log: log,
+		Sealer: sealer, RequestsPerSecond: c.RequestsPerSecond,
 	})
+	s.closers = append(s.closers, s.control.Close)
 	if err := s.startWorkers(ctx, temporal, record, hostID); err != nil {
 		return nil, err
 	}
@@ -136,7 +144,7 @@ func (s *Server) openCatalog(ctx context.Context) (*catalog.Catalog, error) {
 
 // startEngine starts the embedded engine and connects to it. An engine's file is of one version and
 // disposable, but while upgrades run it must stay what it is.
-func (s *Server) startEngine(ctx context.Context, record *catalog.Catalog) (client.Client, *durable.PayloadKey, error) {
+func (s *Server) startEngine(ctx context.Context, record *catalog.Catalog) (client.Client, *secret.Key, error) {
 	dir := filepath.Join(s.config.StateDir, "engine")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, fmt.Errorf("make the engine's directory: %w", err)
@@ -215,6 +223,9 @@ func (s *Server) startWorkers(ctx context.Context, temporal client.Client, recor
 	return nil
 }
 
+// maxHeader is what the vendors' APIs allow for headers, and for the parameters in the first line.
+const maxHeader = 1<<20 + 64<<10
+
 func (s *Server) serve(ctx context.Context) error {
 	token, err := loadOrCreateToken(filepath.Join(s.config.StateDir, "token"))
 	if err != nil {
@@ -224,7 +235,18 @@ func (s *Server) serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s, choose another address with --listen: %w", s.config.Listen, err)
 	}
-	s.http = &http.Server{Handler: native.New(s.control, token, s.log), ReadHeaderTimeout: 10 * time.Second}
+	s.scheme = "http"
+	if s.config.TLS.Certificate != "" {
+		cert, err := newCertificate(s.config.TLS, s.announceCertificate, s.log)
+		if err != nil {
+			return err
+		}
+		s.listen, s.scheme = tls.NewListener(s.listen, cert.config()), "https"
+	}
+	s.http = &http.Server{
+		Handler: s.doors(token), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
 	s.closers = append(s.closers, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()

@@ -30,11 +30,28 @@ func loadOrCreateToken(path string) (string, error) {
 
 // announce tells the command line where the server listens.
 func (s *Server) announce() error {
+	address := s.Address()
+	if s.scheme == "https" {
+		address = "https://" + address
+	} else {
+		_ = os.Remove(filepath.Join(s.config.StateDir, certificateFile))
+	}
 	path := filepath.Join(s.config.StateDir, "address")
-	if err := writePrivate(path, s.Address()+"\n"); err != nil {
+	if err := writePrivate(path, address+"\n"); err != nil {
 		return fmt.Errorf("write the address: %w", err)
 	}
 	s.closers = append(s.closers, func() { _ = os.Remove(path) })
+	return nil
+}
+
+// certificateFile is where the command line finds the server's certificate, which it trusts however
+// its names read.
+const certificateFile = "certificate.pem"
+
+func (s *Server) announceCertificate(chain [][]byte) error {
+	if err := writePrivate(filepath.Join(s.config.StateDir, certificateFile), pemOf(chain)); err != nil {
+		return fmt.Errorf("write the certificate: %w", err)
+	}
 	return nil
 }
 

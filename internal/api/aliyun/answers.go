@@ -1,0 +1,82 @@
+package aliyun
+
+import (
+	"container/list"
+	"sync"
+)
+
+// Bounds of what is remembered.
+const (
+	maxAnswers = 32 << 20
+	maxAnswer  = 1 << 20
+
+	// answerOverhead is about what an entry weighs besides its key and its body.
+	answerOverhead = 200
+)
+
+// answers remembers answers that stay true until the revision of their instance changes. The
+// least recently used ones go first. Whether the caller may see an answer is decided before.
+type answers struct {
+	mu     sync.Mutex
+	byKey  map[string]*list.Element
+	recent list.List // of *answer, the most recently used one first
+	size   int
+	limit  int
+}
+
+type answer struct {
+	key      string
+	revision int64
+	body     []byte // rendered, without the request's id; never changed
+}
+
+func (s *answer) size() int { return len(s.key) + len(s.body) + answerOverhead }
+
+func newAnswers(limit int) *answers {
+	return &answers{byKey: map[string]*list.Element{}, limit: limit}
+}
+
+// get returns what was answered at a revision.
+func (s *answers) get(key []byte, revision int64) ([]byte, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	element := s.byKey[string(key)]
+	if element == nil {
+		return nil, false
+	}
+	found := element.Value.(*answer)
+	if found.revision != revision {
+		return nil, false
+	}
+	s.recent.MoveToFront(element)
+	return found.body, true
+}
+
+// put remembers an answer. The revision must have been read before what the answer tells: then a
+// change in between makes the answer look old, never new. An answer of an earlier revision, computed
+// slowly, does not replace a later one.
+func (s *answers) put(key []byte, revision int64, body []byte) {
+	if len(body) > maxAnswer {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if element := s.byKey[string(key)]; element != nil {
+		if element.Value.(*answer).revision > revision {
+			return
+		}
+		s.remove(element)
+	}
+	added := &answer{key: string(key), revision: revision, body: body}
+	s.byKey[added.key] = s.recent.PushFront(added)
+	s.size += added.size()
+	for s.size > s.limit {
+		s.remove(s.recent.Back())
+	}
+}
+
+func (s *answers) remove(element *list.Element) {
+	gone := s.recent.Remove(element).(*answer)
+	delete(s.byKey, gone.key)
+	s.size -= gone.size()
+}

@@ -1,0 +1,61 @@
+package aliyun
+
+import (
+	"strings"
+)
+
+// credentials are what a request says of who made it and when, and how to prove it.
+type credentials struct {
+	action    string
+	version   string
+	keyID     string
+	timestamp string
+	nonce     string
+	verify    func(secret string) error
+}
+
+// credentialsOf finds out which signature a request carries, and reads it. What this server has
+// no use for is refused by name: tokens of temporary keys and bearer tokens.
+func (a *api) credentialsOf(q *request) (credentials, error) {
+	h := q.http.Header
+	if q.params.text("SecurityToken") != "" || h.Get("X-Acs-Security-Token") != "" {
+		return credentials{}, fail("InvalidSecurityToken.Malformed", "")
+	}
+	if q.params.text("SignatureType") == "BEARERTOKEN" || q.params.text("BearerToken") != "" || h.Get("X-Acs-Bearer-Token") != "" {
+		return credentials{}, fail("IncompleteSignature", "Bearer tokens are not accepted here; sign with an access key.")
+	}
+	if authorization := h.Get("Authorization"); strings.HasPrefix(authorization, "ACS3-") {
+		return a.credentialsV3(q, authorization)
+	}
+	if q.params.text("Signature") == "" {
+		return credentials{}, fail("MissingSignature", "")
+	}
+	return a.credentialsV1(q)
+}
+
+// validNonce tells whether a nonce has the form that clients give it: 1 to 128 printable characters.
+func validNonce(nonce string) bool {
+	if len(nonce) == 0 || len(nonce) > 128 {
+		return false
+	}
+	for i := range len(nonce) {
+		if nonce[i] <= ' ' || nonce[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// mismatch is the refusal of a wrong signature. The vendor's clients look for this very text before
+// a string to sign (alibaba-cloud-sdk-go, errors.SignatureDostNotMatchWrapper), which tells a wrong
+// secret from a wrong computation.
+const mismatch = "Specified signature is not matched with our calculation."
+
+// mismatched refuses a wrong signature and, if that is wanted, says what was signed here.
+func (a *api) mismatched(echo string) error {
+	e := fail("SignatureDoesNotMatch", mismatch)
+	if a.options.EchoStringToSign {
+		e.echo = echo
+	}
+	return e
+}

@@ -1,0 +1,28 @@
+package aliyun
+
+import (
+	"github.com/pgleap/pgleap/internal/control"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// The vendor's words for the state of an instance.
+const (
+	statusRunning       = "Running"
+	statusMigrating     = "TRANSING"
+	statusSynchronizing = "TransingToOthers"
+	statusSwitching     = "SWITCHING"
+)
+
+// instanceStatus tells what is being done with an instance. A precheck touches nothing.
+func instanceStatus(s control.InstanceState) string {
+	if s.Upgrade == nil {
+		return statusRunning
+	}
+	switch s.Upgrade.Phase {
+	case upgrade.PhaseSynchronizing:
+		return statusSynchronizing
+	case upgrade.PhaseSwitchover, upgrade.PhaseFinishing:
+		return statusSwitching
+	}
+	return statusMigrating
+}

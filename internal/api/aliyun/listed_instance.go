@@ -1,0 +1,104 @@
+package aliyun
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/pgleap/pgleap/internal/control"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// listed is what the vendor calls an instance: one of pgleap's, or the former cluster of one,
+// which an upgrade has left behind.
+type listed struct {
+	id          string
+	version     upgrade.VersionNum
+	address     upgrade.Address // where clients connect
+	endpoint    bool            // the address is that of a PgBouncer
+	created     time.Time
+	window      *upgrade.Window
+	status      string
+	description string
+	lockReason  string // empty: it is not locked
+}
+
+func listedInstance(in upgrade.Instance, state control.InstanceState) listed {
+	l := listed{
+		id: in.ID, version: in.Cluster.Version, created: in.CreatedAt, window: in.Window,
+		status:  instanceStatus(state),
+		address: upgrade.Address{Host: loopback, Port: in.Cluster.Port},
+	}
+	if in.Endpoint.Driver != "" {
+		l.address, l.endpoint = reachable(in.Endpoint.Listen), true
+	}
+	return l
+}
+
+func listedFormer(f control.Former) listed {
+	return listed{
+		id: f.ID, version: f.Cluster.Version, created: f.Since, status: statusRunning,
+		address:     upgrade.Address{Host: loopback, Port: f.Cluster.Port},
+		description: fmt.Sprintf("Source of upgrade %d of instance %s", f.Number, f.Instance),
+		lockReason: fmt.Sprintf("Upgrade %d moved instance %s away from it: applications cannot log in, and it is kept until it is deleted",
+			f.Number, f.Instance),
+	}
+}
+
+// reachable is an address as one connects to it: not one that stands for all of a host's, and not
+// a socket.
+func reachable(a upgrade.Address) upgrade.Address {
+	switch {
+	case a.Host == "", a.Host == "*", a.Host == "0.0.0.0", a.Host[0] == '/':
+		a.Host = loopback
+	case a.Host == "::":
+		a.Host = "::1"
+	}
+	return a
+}
+
+// listedByID finds one instance or former cluster. One that was retired is gone.
+func (a *api) listedByID(ctx context.Context, id string) (listed, error) {
+	instance, err := a.control.Instance(ctx, id)
+	if err == nil {
+		state, err := a.control.InstanceState(ctx, id)
+		return listedInstance(instance, state), fromRecord(err)
+	}
+	if !isNotFound(err) {
+		return listed{}, fromRecord(err)
+	}
+	former, unknown := a.control.Former(ctx, id)
+	if isNotFound(unknown) {
+		return listed{}, err
+	}
+	if unknown != nil {
+		return listed{}, fromRecord(unknown)
+	}
+	if former.RetiredAt != nil {
+		return listed{}, fail("InvalidDBInstanceName.NotFound", fmt.Sprintf("Instance %s was released at %s.", id, second(*former.RetiredAt)))
+	}
+	return listedFormer(former), nil
+}
+
+// What is the same for all instances: they are on this host, on its disks, and nobody pays for them.
+const (
+	engine       = "PostgreSQL"
+	payType      = "Postpaid"
+	networkType  = "VPC"
+	localStorage = "local_ssd"
+)
+
+func (l listed) engineVersion() string { return majorText(l.version.Major()) }
+
+func (l listed) port() string { return strconv.Itoa(l.address.Port) }
+
+func (l listed) lockMode() string {
+	if l.lockReason != "" {
+		return "ManualLock"
+	}
+	return "Unlock"
+}
+
+// second writes a time as the vendor does where it is not in milliseconds.
+func second(at time.Time) string { return at.UTC().Format("2006-01-02T15:04:05Z") }

@@ -1,0 +1,88 @@
+package aliyun
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/pgleap/pgleap/internal/control"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// upgradeDBInstanceMajorVersion starts an upgrade. The vendor's metadata requires neither the
+// instance nor the version, which is why their absence has another code than elsewhere.
+var upgradeDBInstanceMajorVersion = action{
+	name: "UpgradeDBInstanceMajorVersion", level: "update", object: byID,
+	clientToken: true,
+	do:          startUpgrade,
+}
+
+// upgradeStarted is the answer. The instance keeps its id, so that it is the one to wait for.
+type upgradeStarted struct {
+	DBInstanceID string `json:"DBInstanceId"`
+	TaskID       int64  `json:"TaskId"`
+	OrderID      string `json:"OrderId"` // there are no orders here: the task's number once more
+}
+
+func startUpgrade(ctx context.Context, a *api, c *call) (any, error) {
+	request, err := requestedUpgrade(c.params)
+	if err != nil {
+		return nil, err
+	}
+	task, err := a.control.Upgrade(ctx, c.actor(), request)
+	switch upgrade.CauseOf(err) {
+	case upgrade.CauseModeUnavailable:
+		return nil, fail("InvalidUpgradeMode", fmt.Sprintf(
+			"UpgradeMode %s is not available in this release of pgleap; %s is.", modeText(request.Mode), zeroDownTimeUpgrade))
+	case upgrade.CauseRunning:
+		return nil, a.alreadyUpgrading(ctx, request.Instance, err)
+	}
+	if err != nil {
+		return nil, a.targetRefused(ctx, request.Instance, request.Target, err)
+	}
+	return upgradeStarted{
+		DBInstanceID: request.Instance, TaskID: task.Number, OrderID: strconv.FormatInt(task.Number, 10),
+	}, nil
+}
+
+// alreadyUpgrading tells whether the running upgrade has made a target yet: for the vendor that
+// makes a difference.
+func (a *api) alreadyUpgrading(ctx context.Context, instance string, err error) error {
+	state, unknown := a.control.InstanceState(ctx, instance)
+	if unknown != nil || state.Upgrade == nil {
+		return err
+	}
+	if phase := state.Upgrade.Phase; phase == upgrade.PhasePrecheck || phase == upgrade.PhasePrepare {
+		return err
+	}
+	return fail("MirrorInsExists", explained(err))
+}
+
+// requestedUpgrade reads the parameters of an upgrade. Those that choose hardware, networks and
+// payment are checked and then ignored: the target is made on the source's host.
+func requestedUpgrade(p params) (control.UpgradeRequest, error) {
+	request := control.UpgradeRequest{Instance: p.text(instanceID), RequireReport: true}
+	if err := needed(p, instanceID, "TargetMajorVersion"); err != nil {
+		return request, err
+	}
+	target, err := requestedTarget(p)
+	if err != nil {
+		return request, err
+	}
+	mode, err := requestedMode(p)
+	if err != nil {
+		return request, err
+	}
+	statistics, err := requestedStatistics(p)
+	if err != nil {
+		return request, err
+	}
+	for _, check := range []func(params) error{checkPayment, checkSwitch, checkDDL, checkStorage, checkNetwork} {
+		if err := check(p); err != nil {
+			return request, err
+		}
+	}
+	request.Target, request.Mode = target, mode
+	request.Options = upgrade.Options{Statistics: statistics, Switch: upgrade.SwitchManual}
+	return request, nil
+}

@@ -1,0 +1,62 @@
+package huawei
+
+import (
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/pgleap/pgleap/internal/authz"
+)
+
+// action is what policies allow or deny, under any of the names that the vendor has for it.
+type action []string
+
+// Reading, and the inspection, which changes nothing, are one action; the upgrade is another.
+// Answers name the first name.
+var (
+	actionList   = action{"rds:instance:listAll", "rds:instance:list"}
+	actionUpdate = action{"rds:instance:update", "rds:instance:modify"}
+)
+
+// everyInstance stands for all instances in a resource name.
+const everyInstance = "*"
+
+// allows tells whether the caller's policy allows an action on an instance. One name that is
+// allowed is enough; one that is denied explicitly is too much.
+func (a *api) allows(c *call, act action, instance string) bool {
+	request := authz.Request{
+		Resources: []string{"acs:rds:" + a.region + ":" + c.caller.Account + ":dbinstance/" + instance},
+		Context: map[string][]string{
+			"acs:SourceIp":        {sourceIP(c.request)},
+			"acs:CurrentTime":     {a.now().UTC().Format(time.RFC3339)},
+			"acs:SecureTransport": {strconv.FormatBool(c.request.TLS != nil)},
+		},
+	}
+	allowed := false
+	for _, name := range act {
+		request.Action = name
+		switch c.caller.Policy.Decide(request) {
+		case authz.ExplicitDeny:
+			return false
+		case authz.Allowed:
+			allowed = true
+		case authz.ImplicitDeny:
+		}
+	}
+	return allowed
+}
+
+// forbidden is the answer to who may not. It names the object as the caller did, so that it does
+// not tell what exists.
+func forbidden(act action, given string) *failure {
+	return refuse(codeForbidden, msgForbidden, "action", act[0], "object", printable(given))
+}
+
+func sourceIP(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}

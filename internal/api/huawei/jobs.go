@@ -1,0 +1,102 @@
+package huawei
+
+import (
+	"context"
+	"slices"
+	"strconv"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+type jobAnswer struct {
+	Job job `json:"job"`
+}
+
+type job struct {
+	ID         string      `json:"id"`
+	Name       string      `json:"name"`
+	Status     string      `json:"status"`
+	Created    string      `json:"created"`
+	Ended      string      `json:"ended,omitempty"`
+	Process    string      `json:"process"`
+	Instance   jobInstance `json:"instance"`
+	Entities   struct{}    `json:"entities"`
+	FailReason string      `json:"fail_reason,omitempty"`
+}
+
+type jobInstance struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+// job shows an inspection or an upgrade by its UUID. Who may not see all instances learns nothing
+// of what other jobs there are.
+func (a *api) job(ctx context.Context, c *call) (any, error) {
+	given := c.query.Get("id")
+	if given == "" {
+		return nil, refuse(codeParameter, msgRequired, "name", "id")
+	}
+	task, err := a.control.TaskByID(ctx, given)
+	absent := isAbsent(err)
+	if err != nil && !absent {
+		return nil, err
+	}
+	instance := everyInstance
+	if !absent {
+		instance, c.object = task.Instance, task.Instance
+	}
+	switch {
+	case !a.allows(c, actionList, instance):
+		return nil, forbidden(actionList, given)
+	case absent:
+		return nil, refuse(codeJobAbsent, msgJobAbsent, "id", printable(given))
+	}
+	return a.jobOf(ctx, task)
+}
+
+func (a *api) jobOf(ctx context.Context, t upgrade.Task) (any, error) {
+	j := job{
+		ID: t.ID, Name: "UpgradeDbMajorVersion", Created: a.clock.format(t.StartedAt), Ended: a.clock.formatSome(t.EndedAt),
+		Instance: jobInstance{Name: t.Instance},
+	}
+	if t.Kind == upgrade.TaskPrecheck {
+		j.Name = "UpgradeDbMajorVersionInspection"
+	}
+	switch t.Status {
+	case upgrade.StatusRunning:
+		j.Status, j.Process = "Running", percent(t)
+	case upgrade.StatusSucceeded:
+		j.Status = "Completed"
+	default:
+		j.Status, j.FailReason = "Failed", t.Reason
+	}
+	instance, err := a.control.Instance(ctx, t.Instance)
+	if err == nil {
+		j.Instance.ID = idOf(instance)
+	} else if !isAbsent(err) { // a job outlives its instance
+		return nil, err
+	}
+	return jobAnswer{j}, nil
+}
+
+// percent is how far a running task has come: each phase is an equal part of the whole, and the
+// present one counts as far as it is done. While it cleans up, what it had reached stands.
+func percent(t upgrade.Task) string {
+	phases := upgrade.Phases()
+	if t.Kind == upgrade.TaskPrecheck {
+		phases = []upgrade.Phase{upgrade.PhasePrecheck}
+	}
+	at := slices.Index(phases, t.Phase)
+	present := at >= 0
+	if !present {
+		for _, span := range t.Phases {
+			at = max(at, slices.Index(phases, span.Phase))
+		}
+		at = max(at, 0)
+	}
+	done := float64(at)
+	if p := t.Progress; present && p != nil && p.Phase == t.Phase && p.Total > 0 {
+		done += min(1, max(0, float64(p.Done)/float64(p.Total)))
+	}
+	return strconv.Itoa(min(99, int(100*done/float64(len(phases))))) + "%"
+}
