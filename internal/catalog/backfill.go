@@ -33,7 +33,7 @@ ORDER BY number`
 
 	updateTaskHistory = `
 UPDATE task
-   SET statistics = $2, switched = $3, switch_started_at = $4, switch_ended_at = $5, log = $6
+   SET statistics = $2, switched = $3, switch_started_at = $4, switch_ended_at = $5, log = $6, target_version = $7
  WHERE number = $1`
 
 	selectAllReports = `
@@ -87,6 +87,6 @@ func fillTask(ctx context.Context, tx *sql.Tx, t upgrade.Task) error {
 		log += logLine(e.At, e.Text)
 	}
 	switched := switchoverColumns(t.Switchover)
-	_, err = tx.ExecContext(ctx, updateTaskHistory, t.Number, statisticsOf(t.Plan), switched.switched, switched.startedAt, switched.endedAt, log)
+	_, err = tx.ExecContext(ctx, updateTaskHistory, t.Number, statisticsOf(t.Plan), switched.switched, switched.startedAt, switched.endedAt, log, targetVersionOf(t.Plan))
 	return err
 }

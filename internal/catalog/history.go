@@ -16,19 +16,21 @@ import (
 // Summary is a line of the history: a task without its plan. Its times are in order, whatever the
 // clocks of the hosts said: StartedAt, SwitchStartedAt, SwitchEndedAt, EndedAt.
 type Summary struct {
-	Number     int64
-	ID         string // UUID
-	Kind       upgrade.TaskKind
-	Instance   string
-	Mode       upgrade.Mode
-	Source     upgrade.VersionNum
-	Target     upgrade.Major
-	Status     upgrade.Status
-	Phase      upgrade.Phase
-	Reason     string
-	Statistics upgrade.Statistics
-	StartedAt  time.Time
-	EndedAt    *time.Time
+	Number   int64
+	ID       string // UUID
+	Kind     upgrade.TaskKind
+	Instance string
+	Mode     upgrade.Mode
+	Source   upgrade.VersionNum
+	Target   upgrade.Major
+	// TargetVersion is that of the target's programs.
+	TargetVersion upgrade.VersionNum
+	Status        upgrade.Status
+	Phase         upgrade.Phase
+	Reason        string
+	Statistics    upgrade.Statistics
+	StartedAt     time.Time
+	EndedAt       *time.Time
 	// SwitchStartedAt and SwitchEndedAt are when clients waited in the last switchover; Switched
 	// tells whether they went on at the target.
 	SwitchStartedAt *time.Time
@@ -53,8 +55,8 @@ type HistoryFilter struct {
 	Offset      int
 }
 
-const summaryColumns = `number, id, kind, instance, mode, source, target, status, phase, reason, statistics,
-       started_at, ended_at, switch_started_at, switch_ended_at, switched, log`
+const summaryColumns = `number, id, kind, instance, mode, source, target, target_version,
+       status, phase, reason, statistics, started_at, ended_at, switch_started_at, switch_ended_at, switched, log`
 
 // Conditions are put together, and not switched off by a parameter: only so is an index found.
 const (
@@ -113,7 +115,7 @@ func scanSummary(r row) (Summary, error) {
 	var s Summary
 	var started, switched int64
 	var ended, switchStarted, switchEnded sql.Null[int64]
-	err := r.Scan(&s.Number, &s.ID, &s.Kind, &s.Instance, &s.Mode, &s.Source, &s.Target, &s.Status, &s.Phase, &s.Reason,
+	err := r.Scan(&s.Number, &s.ID, &s.Kind, &s.Instance, &s.Mode, &s.Source, &s.Target, &s.TargetVersion, &s.Status, &s.Phase, &s.Reason,
 		&s.Statistics, &started, &ended, &switchStarted, &switchEnded, &switched, &s.Log)
 	s.StartedAt, s.Switched = time.UnixMicro(started).UTC(), switched != 0
 	s.SwitchStartedAt, s.SwitchEndedAt, s.EndedAt = inOrder(started, switchStarted, switchEnded, ended)
@@ -162,6 +164,13 @@ func statisticsOf(p *upgrade.Plan) upgrade.Statistics {
 	return p.Options.Statistics
 }
 
+func targetVersionOf(p *upgrade.Plan) upgrade.VersionNum {
+	if p == nil {
+		return 0
+	}
+	return p.Target.Version
+}
+
 func flag(set bool) int64 {
 	if set {
 		return 1
@@ -181,7 +190,10 @@ func asSentence(text string) string {
 	if size == 0 {
 		return text
 	}
-	text = string(unicode.ToUpper(first)) + text[size:]
+	// A program's name, such as pg_upgrade, is written as it is.
+	if word, _, _ := strings.Cut(text, " "); !strings.Contains(word, "_") {
+		text = string(unicode.ToUpper(first)) + text[size:]
+	}
 	if !strings.ContainsAny(text[len(text)-1:], ".!?") {
 		text += "."
 	}

@@ -112,7 +112,7 @@ INSERT INTO instance (id, host, pgdata, cluster, endpoint, created_at, uuid) ` +
 SELECT 'i' || n, 'db1', '/data/' || n, '{}', '{}', 0, 'u' || n FROM s WHERE n <= 500`, `
 INSERT INTO task (` + taskColumns + `) ` + numbers + `
 SELECT n, n, CASE WHEN n % 1000 < 500 THEN 'precheck' ELSE 'upgrade' END, 'i' || (n % 500), 'zero-downtime', 150018, 16 + n / 500 % 3,
-       CASE WHEN n > 19990 THEN 'running' ELSE 'succeeded' END, '', '', 'null', 'null', 'null', '[]', n, n, '' FROM s`, `
+       CASE WHEN n > 19990 THEN 'running' ELSE 'succeeded' END, '', '', 'null', 'null', 'null', '[]', n, n, '', 'null', 'null' FROM s`, `
 INSERT INTO report (number, instance, mode, target, checked_at, body, retired, passed, valid_until) ` + numbers + `
 SELECT n, 'i' || (n % 500), 'zero-downtime', 16 + n / 500 % 3, n, '{}', 0, n / 500 % 2, n FROM s WHERE n % 1000 < 500`,
 	} {

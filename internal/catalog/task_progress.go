@@ -56,14 +56,34 @@ func (c *Catalog) SetSwitchover(ctx context.Context, number int64, s upgrade.Swi
 	return inTask(err, "set switchover of", number)
 }
 
+const updateRehearsal = `
+UPDATE task
+   SET rehearsal = $2
+ WHERE number = $1 AND status = 'running'`
+
+// SetRehearsal records what the last rehearsal of a task came to.
+func (c *Catalog) SetRehearsal(ctx context.Context, number int64, r upgrade.Rehearsal) error {
+	return inTask(c.updateRunning(ctx, number, updateRehearsal, document{r}), "set rehearsal of", number)
+}
+
+const updateVerification = `
+UPDATE task
+   SET verification = $2
+ WHERE number = $1 AND status = 'running'`
+
+// SetVerification records what the verification of a task's switchover came to.
+func (c *Catalog) SetVerification(ctx context.Context, number int64, v upgrade.Verification) error {
+	return inTask(c.updateRunning(ctx, number, updateVerification, document{v}), "set verification of", number)
+}
+
 const updatePlan = `
 UPDATE task
-   SET plan = $2, statistics = $3
+   SET plan = $2, statistics = $3, target_version = $4
  WHERE number = $1 AND status = 'running'`
 
 // SetPlan records the plan of an upgrade.
 func (c *Catalog) SetPlan(ctx context.Context, number int64, p upgrade.Plan) error {
-	return inTask(c.updateRunning(ctx, number, updatePlan, document{p}, p.Options.Statistics), "set plan of", number)
+	return inTask(c.updateRunning(ctx, number, updatePlan, document{p}, p.Options.Statistics, p.Target.Version), "set plan of", number)
 }
 
 const updateEnd = `

@@ -16,11 +16,12 @@ import (
 )
 
 const taskColumns = `number, id, kind, instance, mode, source, target, status, phase, reason,
-       progress, switchover, plan, phases, started_at, ended_at, requested_by`
+       progress, switchover, plan, phases, started_at, ended_at, requested_by,
+       rehearsal, verification`
 
 const insertTask = `
-INSERT INTO task (` + taskColumns + `, statistics, log)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', $10, 'null', $11, $12, $13, NULL, $14, $15, $16)`
+INSERT INTO task (` + taskColumns + `, target_version, statistics, log)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', $10, 'null', $11, $12, $13, NULL, $14, 'null', 'null', $15, $16, $17)`
 
 // CreateTask records that a task of an instance has begun, and returns it with its number and its
 // id, which its plan gets too. An instance has one running upgrade at most: a second one is refused.
@@ -41,7 +42,7 @@ func (c *Catalog) CreateTask(ctx context.Context, t upgrade.Task) (upgrade.Task,
 		t = begun(t)
 		_, err = tx.ExecContext(ctx, insertTask, t.Number, t.ID, t.Kind, t.Instance, t.Mode, t.Source, t.Target,
 			t.Status, t.Phase, document{t.Progress}, document{t.Plan}, document{t.Phases}, instant{&t.StartedAt},
-			legible(t.RequestedBy), statisticsOf(t.Plan), logLine(t.StartedAt, fmt.Sprintf("the %s begins", t.Kind)))
+			legible(t.RequestedBy), targetVersionOf(t.Plan), statisticsOf(t.Plan), logLine(t.StartedAt, fmt.Sprintf("the %s begins", t.Kind)))
 		if err != nil {
 			return err
 		}
@@ -140,7 +141,8 @@ func scanTask(r row) (upgrade.Task, error) {
 	var ended sql.Null[int64]
 	err := r.Scan(&t.Number, &t.ID, &t.Kind, &t.Instance, &t.Mode, &t.Source, &t.Target, &t.Status, &t.Phase, &t.Reason,
 		document{&t.Progress}, document{&t.Switchover}, document{&t.Plan}, document{&t.Phases},
-		instant{&t.StartedAt}, &ended, &t.RequestedBy)
+		instant{&t.StartedAt}, &ended, &t.RequestedBy,
+		document{&t.Rehearsal}, document{&t.Verification})
 	if ended.Valid {
 		at := time.UnixMicro(ended.V).UTC()
 		t.EndedAt = &at

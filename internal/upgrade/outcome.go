@@ -12,6 +12,8 @@ type Outcome struct {
 // Switchover is what one switchover did.
 type Switchover struct {
 	Switched bool `json:"switched"` // false: everything is as it was on the source
+	// Rehearsed tells that all went well up to the commit point, where a rehearsal ends.
+	Rehearsed bool `json:"rehearsed,omitempty"`
 	// Reason tells why it did not switch.
 	Reason string `json:"reason,omitempty"`
 	// Steps are the parts of the critical section with their durations, in order.
@@ -22,8 +24,6 @@ type Switchover struct {
 	EndedAt    time.Time     `json:"endedAt"`    // clients went on
 	SourceLSN  string        `json:"sourceLSN"`  // the source's insert LSN when it stood still
 	TargetPort int           `json:"targetPort"` // where clients are now, when Switched
-	// Comparison is of both sides as they were when they stood still.
-	Comparison *Comparison `json:"comparison,omitempty"`
 }
 
 // Comparison is what a comparison of source and target came to.

@@ -14,6 +14,7 @@ const (
 	PhaseUpgrade       Phase = "pg_upgrade"
 	PhaseSubscribe     Phase = "subscribing"
 	PhaseSynchronizing Phase = "synchronizing"
+	PhaseRehearsal     Phase = "rehearsal" // any number of times, between two times of synchronizing
 	PhaseSwitchover    Phase = "switchover"
 	PhaseFinishing     Phase = "finishing"
 	PhaseCleanup       Phase = "cleaning up" // after a failure or a cancel

@@ -51,6 +51,8 @@ type Options struct {
 	Statistics        Statistics    `json:"statistics"`
 	Switch            Switch        `json:"switch"`
 	SwitchoverTimeout time.Duration `json:"switchoverTimeout"`
+	// SkipRehearsal lets SwitchAuto switch without a rehearsal.
+	SkipRehearsal bool `json:"skipRehearsal,omitempty"`
 	// TerminateDirectClients allows the switchover to terminate sessions that do not
 	// come through the endpoint. Without it such sessions make the switchover refuse.
 	TerminateDirectClients bool `json:"terminateDirectClients,omitempty"`

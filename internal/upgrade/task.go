@@ -13,23 +13,26 @@ const (
 
 // Task is a precheck or an upgrade, running or ended.
 type Task struct {
-	Number      int64       `json:"number"` // 1 to 2^31-1
-	ID          string      `json:"id"`     // UUID
-	Kind        TaskKind    `json:"kind"`
-	Instance    string      `json:"instance"`
-	Mode        Mode        `json:"mode"`
-	Source      VersionNum  `json:"source"`
-	Target      Major       `json:"target"`
-	Status      Status      `json:"status"`
-	Phase       Phase       `json:"phase"`
-	Reason      string      `json:"reason,omitempty"` // of a failure or a cancel
-	Progress    *Progress   `json:"progress,omitempty"`
-	Switchover  *Switchover `json:"switchover,omitempty"` // the last one
-	Plan        *Plan       `json:"plan,omitempty"`       // of an upgrade
-	StartedAt   time.Time   `json:"startedAt"`
-	EndedAt     *time.Time  `json:"endedAt,omitempty"`
-	Phases      []PhaseSpan `json:"phases,omitempty"` // every phase entered so far
-	RequestedBy string      `json:"requestedBy,omitempty"`
+	Number     int64       `json:"number"` // 1 to 2^31-1
+	ID         string      `json:"id"`     // UUID
+	Kind       TaskKind    `json:"kind"`
+	Instance   string      `json:"instance"`
+	Mode       Mode        `json:"mode"`
+	Source     VersionNum  `json:"source"`
+	Target     Major       `json:"target"`
+	Status     Status      `json:"status"`
+	Phase      Phase       `json:"phase"`
+	Reason     string      `json:"reason,omitempty"` // of a failure or a cancel
+	Progress   *Progress   `json:"progress,omitempty"`
+	Switchover *Switchover `json:"switchover,omitempty"` // the last one
+	// Rehearsal is the last one. Verification is that of the switchover.
+	Rehearsal    *Rehearsal    `json:"rehearsal,omitempty"`
+	Verification *Verification `json:"verification,omitempty"`
+	Plan         *Plan         `json:"plan,omitempty"` // of an upgrade
+	StartedAt    time.Time     `json:"startedAt"`
+	EndedAt      *time.Time    `json:"endedAt,omitempty"`
+	Phases       []PhaseSpan   `json:"phases,omitempty"` // every phase entered so far
+	RequestedBy  string        `json:"requestedBy,omitempty"`
 }
 
 // PhaseSpan is when a phase was entered and left.

@@ -8,6 +8,9 @@ ALTER TABLE instance ADD COLUMN revision    BIGINT NOT NULL DEFAULT 0;      -- g
 
 CREATE INDEX instance_by_uuid ON instance (uuid);
 
+ALTER TABLE task ADD COLUMN rehearsal         TEXT   NOT NULL DEFAULT 'null'; -- JSON
+ALTER TABLE task ADD COLUMN verification      TEXT   NOT NULL DEFAULT 'null'; -- JSON
+ALTER TABLE task ADD COLUMN target_version    BIGINT NOT NULL DEFAULT 0; -- server_version_num of the target's programs
 ALTER TABLE task ADD COLUMN statistics        TEXT   NOT NULL DEFAULT '';
 ALTER TABLE task ADD COLUMN switched          BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE task ADD COLUMN switch_started_at BIGINT;
@@ -93,6 +96,9 @@ ALTER TABLE task DROP COLUMN switch_ended_at;
 ALTER TABLE task DROP COLUMN switch_started_at;
 ALTER TABLE task DROP COLUMN switched;
 ALTER TABLE task DROP COLUMN statistics;
+ALTER TABLE task DROP COLUMN target_version;
+ALTER TABLE task DROP COLUMN verification;
+ALTER TABLE task DROP COLUMN rehearsal;
 DROP INDEX instance_by_uuid;
 ALTER TABLE instance DROP COLUMN revision;
 ALTER TABLE instance DROP COLUMN maintenance;

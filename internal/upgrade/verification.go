@@ -1,0 +1,81 @@
+package upgrade
+
+import (
+	"fmt"
+	"time"
+)
+
+// Verification is what a comparison of all that source and target held came to, in snapshots that
+// were taken while both stood still.
+type Verification struct {
+	// Identical tells that everything was compared that an upgrade carries, and nothing differs.
+	Identical bool  `json:"identical"`
+	Tables    int   `json:"tables"` // compared
+	Rows      int64 `json:"rows"`   // of the source
+	Bytes     int64 `json:"bytes"`  // of the source's tables
+	// Differences are at most MaxDifferences of Total.
+	Differences []Difference `json:"differences,omitempty"`
+	Total       int          `json:"total"`
+	// NotCompared names what was left out, with the reason.
+	NotCompared []string `json:"notCompared,omitempty"`
+	// Problem is why it could not be carried out to its end.
+	Problem   string    `json:"problem,omitempty"`
+	StartedAt time.Time `json:"startedAt"`
+	EndedAt   time.Time `json:"endedAt"`
+}
+
+// MaxDifferences caps Verification.Differences.
+const MaxDifferences = 100
+
+// Difference is an object that is not the same on both sides.
+type Difference struct {
+	Kind     string `json:"kind"` // "rows", "sequence", "large object", or what the catalogs call the object
+	Database string `json:"database"`
+	Object   string `json:"object"`
+	Detail   string `json:"detail"`         // a sentence
+	Keys     string `json:"keys,omitempty"` // of the first rows that differ, for people
+}
+
+// String is the difference in one line.
+func (d Difference) String() string {
+	text := fmt.Sprintf("%s, %s %s: %s", d.Database, d.Kind, d.Object, d.Detail)
+	if d.Keys != "" {
+		text += " (" + d.Keys + ")"
+	}
+	return text
+}
+
+// String tells in a sentence what the verification came to.
+func (v Verification) String() string {
+	took := v.EndedAt.Sub(v.StartedAt).Round(100 * time.Millisecond)
+	read := fmt.Sprintf("%d tables (%d rows, %d MiB) in %s", v.Tables, v.Rows, v.Bytes>>20, took)
+	switch {
+	case v.Identical:
+		return "both sides were identical when they stood still: " + read
+	case v.Total > 0:
+		text := fmt.Sprintf("both sides differed when they stood still, in %d objects of %s", v.Total, read)
+		if len(v.Differences) > 0 {
+			text += ": " + v.Differences[0].String()
+		}
+		return text
+	case v.Problem != "":
+		return "the verification could not be carried out: " + v.Problem
+	default:
+		return fmt.Sprintf("nothing differed in %s, but %d objects were not compared: %s", read, len(v.NotCompared), v.NotCompared[0])
+	}
+}
+
+// Rehearsal is a switchover that was carried out up to, but not including, the move, and what a
+// verification came to in the snapshots that it took.
+type Rehearsal struct {
+	Outcome      Switchover    `json:"outcome"`
+	Verification *Verification `json:"verification,omitempty"` // nil while it goes on
+}
+
+// Passed tells whether a switchover can be expected to succeed, with nothing lost.
+func (r Rehearsal) Passed() bool {
+	return r.Outcome.Rehearsed && r.Verification != nil && r.Verification.Identical
+}
+
+// Differs tells whether the rehearsal found that the target is not the same as the source.
+func (r Rehearsal) Differs() bool { return r.Verification != nil && r.Verification.Total > 0 }
