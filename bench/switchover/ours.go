@@ -11,7 +11,6 @@ import (
 	"github.com/pgleap/pgleap/internal/endpoint/pgbouncer"
 	"github.com/pgleap/pgleap/internal/switchover"
 	"github.com/pgleap/pgleap/internal/upgrade"
-	"github.com/pgleap/pgleap/internal/verify"
 )
 
 // ours is one round of the real critical section.
@@ -25,7 +24,7 @@ func (s *stage) ours(ctx context.Context, number int) (timed, error) {
 		},
 		Source: s.login, Target: s.targetLogin, Endpoint: staying,
 		Journal: switchover.OpenJournal(filepath.Join(s.place.Dir, fmt.Sprintf("%d.journal", number)), time.Now),
-		Compare: func(context.Context, []verify.Pair) upgrade.Comparison { return upgrade.Comparison{} },
+		Keep:    func(s switchover.Snapshots) { s.Close() },
 		Log:     s.log, Now: time.Now,
 	})
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade"
-	"github.com/pgleap/pgleap/internal/verify"
 )
 
 // drain brings everything that the source has committed to the target. A marker is written on the
@@ -232,13 +231,19 @@ func setChangedSequences(ctx context.Context, db *database) error {
 
 // openSnapshots starts a read-only transaction on both sides of every database while both stand still.
 func (s *section) openSnapshots(ctx context.Context) error {
-	if s.Compare == nil {
+	if s.Keep == nil {
 		return nil
 	}
+	s.snapshotsAt = s.Now()
 	return s.inEach(ctx, func(ctx context.Context, db *database) error {
 		both, ctx := errgroup.WithContext(ctx)
 		both.Go(func() error { return postgres.BeginSnapshot(ctx, db.source) })
-		both.Go(func() error { return postgres.BeginSnapshot(ctx, db.snapshot) })
+		both.Go(func() (err error) {
+			if err = postgres.BeginSnapshot(ctx, db.snapshot); err == nil {
+				db.targetSequences, err = postgres.ReadSequences(ctx, db.snapshot, db.sequences) // no snapshot holds them
+			}
+			return err
+		})
 		return both.Wait()
 	})
 }
@@ -250,23 +255,4 @@ func (s *section) turnRound(ctx context.Context) error {
 	return s.inEach(ctx, func(ctx context.Context, db *database) error {
 		return postgres.SetSubscription(ctx, db.target, false)
 	})
-}
-
-// leisure is how long the comparison leaves the machine to the clients that have waited.
-const leisure = time.Second
-
-// compare looks at both sides in the snapshots, and lets go of them.
-func (s *section) compare(ctx context.Context) {
-	if s.Compare == nil {
-		return
-	}
-	pairs := make([]verify.Pair, len(s.databases))
-	for i, db := range s.databases {
-		pairs[i] = verify.Pair{Database: db.name, Source: db.source, Target: db.snapshot}
-	}
-	if sleep(ctx, leisure) != nil {
-		return
-	}
-	comparison := s.Compare(ctx, pairs)
-	s.outcome.Comparison = &comparison
 }

@@ -12,18 +12,19 @@ import (
 
 // database is a database of the instance with the sessions that the section uses.
 type database struct {
-	name         string
-	source       *pgx.Conn           // marker, sequences, then the source's snapshot
-	target       *pgx.Conn           // reads the marker, sets sequences, turns the replication round
-	snapshot     *pgx.Conn           // the target's snapshot; nil when nobody compares
-	marker       int64               // the last one written on the source
-	obstacle     string              // what keeps it from being ready, for now
-	subscription uint32              // oid on the target
-	sequences    []string            // names, quoted
-	changed      []postgres.Sequence // since they were set on the target
-	known        map[string]postgres.Sequence
-	shapeMark    string // of the source when both shapes were found alike
-	shapeNow     string // the same when it stood still
+	name            string
+	source          *pgx.Conn           // marker, sequences, then the source's snapshot
+	target          *pgx.Conn           // reads the marker, sets sequences, turns the replication round
+	snapshot        *pgx.Conn           // the target's snapshot; nil when nobody keeps it
+	marker          int64               // the last one written on the source
+	obstacle        string              // what keeps it from being ready, for now
+	subscription    uint32              // oid on the target
+	sequences       []string            // names, quoted
+	changed         []postgres.Sequence // since they were set on the target
+	known           map[string]postgres.Sequence
+	targetSequences []postgres.Sequence // as they stood together with the snapshots
+	shapeMark       string              // of the source when both shapes were found alike
+	shapeNow        string              // the same when it stood still
 }
 
 // The names of our sessions. Whoever undoes a switchover ends those of the one who began it first.
@@ -83,7 +84,7 @@ func (s *section) openDatabase(ctx context.Context, db *database) error {
 	if db.target, err = postgres.Connect(ctx, session(s.Target.In(db.name), sessionSection)); err != nil {
 		return err
 	}
-	if s.Compare != nil {
+	if s.Keep != nil {
 		if db.snapshot, err = postgres.Connect(ctx, session(s.Target.In(db.name), sessionSection)); err != nil {
 			return err
 		}

@@ -14,7 +14,6 @@ import (
 	"github.com/pgleap/pgleap/internal/endpoint"
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade"
-	"github.com/pgleap/pgleap/internal/verify"
 )
 
 // Config is what a switchover works on.
@@ -28,11 +27,13 @@ type Config struct {
 	StartGuard func(ctx context.Context, deadline time.Time) (*endpoint.Guard, error)
 	// OnStep is told each step when it begins. It must return at once.
 	OnStep func(step string)
-	// Compare looks at both sides in snapshots taken while both stood still. It is called after
-	// clients have gone on; nil: no snapshots are taken.
-	Compare func(ctx context.Context, pairs []verify.Pair) upgrade.Comparison
-	Log     *slog.Logger
-	Now     func() time.Time
+	// Rehearse ends the section before the commit point, with clients on the source as they were.
+	Rehearse bool
+	// Keep takes over the snapshots of both sides, taken while both stood still, when clients have gone
+	// on: it owns their connections from then on. nil: none are taken.
+	Keep func(Snapshots)
+	Log  *slog.Logger
+	Now  func() time.Time
 }
 
 // guardSlack is how much later than the deadline the guard acts: only if we did not.
@@ -58,7 +59,9 @@ type section struct {
 	from    endpoint.Address // as the endpoint writes them
 	to      endpoint.Address
 	outcome upgrade.Switchover
-	still   string // the source's pg_current_snapshot() when it stood still
+	// snapshotsAt is when the snapshots of both sides were opened.
+	snapshotsAt time.Time
+	still       string // the source's pg_current_snapshot() when it stood still
 	// globalsMark is of the source's roles and databases when they were found alike.
 	globalsMark string
 }
@@ -87,6 +90,9 @@ func Run(ctx context.Context, c Config) (upgrade.Switchover, error) {
 	}
 	if err := s.standStill(ctx, deadline); err != nil {
 		return s.undo(ctx, err)
+	}
+	if s.Rehearse {
+		return s.endRehearsal(ctx)
 	}
 	return s.forward(ctx)
 }
@@ -124,6 +130,9 @@ func (s *section) standStill(ctx context.Context, deadline time.Time) error {
 		{"snapshots", s.openSnapshots},
 		{"commit", s.commit},
 	} {
+		if part.name == "commit" && s.Rehearse {
+			break
+		}
 		if err := s.timed(ctx, part.name, part.do); err != nil {
 			if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) {
 				return errInterrupted
@@ -177,8 +186,8 @@ func (s *section) forward(ctx context.Context) (upgrade.Switchover, error) {
 		return upgrade.Switchover{}, err
 	}
 	s.dismissGuard(ctx)
-	s.closeEndpoint() // before the comparison, which takes long: its settings outlive this process
-	s.compare(ctx)
+	s.closeEndpoint()
+	s.keep(ctx)
 	return s.outcome, nil
 }
 

@@ -26,15 +26,6 @@ type Switchover struct {
 	TargetPort int           `json:"targetPort"` // where clients are now, when Switched
 }
 
-// Comparison is what a comparison of source and target came to.
-type Comparison struct {
-	Tables    int      `json:"tables"`              // compared
-	Rows      int64    `json:"rows"`                // counted on the source
-	Skipped   int      `json:"skipped"`             // tables that were too large, or that the time did not reach
-	Different []string `json:"different,omitempty"` // what differs: a sentence each
-	Problem   string   `json:"problem,omitempty"`   // why it could not be carried out
-}
-
 // StepDuration is a step of the switchover and the time it took.
 type StepDuration struct {
 	Step     string        `json:"step"`

@@ -16,78 +16,156 @@ const maxAutomaticSwitchovers = 5
 // automaticRetryDelay is the time between two of them.
 const automaticRetryDelay = 15 * time.Second
 
+// wish is why synchronizing ended.
+type wish int
+
+const (
+	wishNothing   wish = iota // the target has caught up, or the step just ended
+	wishSwitch                // the user asks for the switchover
+	wishRehearsal             // the user asks for a rehearsal
+	wishCompared              // the verification of a rehearsal has ended
+)
+
 // synchronizeAndSwitch follows the source until a switchover has succeeded. One that did not switch
-// leads back to synchronizing, with the reason in the log.
+// leads back to synchronizing, with the reason in the log. Rehearsals come in between: when the user
+// asks for one, and before an automatic switchover.
 func (t *task) synchronizeAndSwitch(ctx workflow.Context) (*upgrade.Switchover, error) {
+	// Upgrades that were started by an older program are not rehearsed.
+	t.rehearses = workflow.GetVersion(ctx, "rehearsal", workflow.DefaultVersion, 1) >= 1
+	switched, err := t.untilSwitched(ctx)
+	t.endComparing(ctx)
+	return switched, err
+}
+
+func (t *task) untilSwitched(ctx workflow.Context) (*upgrade.Switchover, error) {
 	automatic := t.plan.Options.Switch == upgrade.SwitchAuto
-	for attempt := 1; ; attempt++ {
+	failures := 0 // in a row, of what pgleap began by itself
+	for {
 		forget(t.switchSignal) // before the phase is recorded: one that comes later counts
+		forget(t.rehearseSignal)
 		t.enter(ctx, upgrade.PhaseSynchronizing)
-		request, err := t.synchronize(ctx, automatic)
+		wanted, request, err := t.synchronize(ctx, automatic && t.comparing == nil)
 		if err != nil {
 			return nil, err
 		}
-		if request == nil && !automatic {
+		byItself := wanted == wishNothing
+		switch {
+		case wanted == wishCompared:
+			t.verified(ctx)
+			if automatic && !t.rehearsal.Passed() {
+				automatic = false
+				t.waitForUser(ctx, "the rehearsal did not prove that nothing is lost")
+			}
+			continue
+		case byItself && !automatic:
 			continue // nothing is switched that nobody asked for
+		case byItself:
+			wanted = t.nextByItself()
 		}
-		switched, err := t.switchOver(ctx, t.switchoverArgs(attempt, request))
-		if err != nil {
+		t.endComparing(ctx)
+		t.attempts++
+		args := t.switchoverArgs(request)
+		succeeded := false
+		if wanted == wishRehearsal {
+			if succeeded, err = t.rehearse(ctx, args); err != nil {
+				return nil, err
+			}
+		} else if switched, err := t.switchOver(ctx, args); err != nil {
 			return nil, err
-		}
-		if switched.Switched {
+		} else if switched.Switched {
 			return &switched, nil
 		}
 		if t.cancelled {
 			return nil, workflow.ErrCanceled
 		}
-		if automatic && attempt >= maxAutomaticSwitchovers {
-			automatic = false
-			t.tell(ctx, upgrade.LevelWarning,
-				fmt.Sprintf("%d switchovers did not succeed; waiting for `pgleap switchover %s switch`", attempt, t.plan.Instance))
+		if succeeded || !automatic {
+			failures = 0
+			continue
 		}
-		if automatic {
-			if err := workflow.Sleep(ctx, automaticRetryDelay); err != nil {
-				return nil, err
-			}
+		if failures++; failures >= maxAutomaticSwitchovers {
+			automatic = false
+			t.waitForUser(ctx, fmt.Sprintf("%d switchovers did not succeed", failures))
+		} else if err := workflow.Sleep(ctx, automaticRetryDelay); err != nil {
+			return nil, err
 		}
 	}
 }
 
-// switchoverArgs is the plan of one attempt.
-func (t *task) switchoverArgs(attempt int, request *step.SwitchRequest) step.SwitchOverArgs {
+// nextByItself is what comes next when the target has caught up and nobody needs to be asked.
+func (t *task) nextByItself() wish {
+	if t.rehearses && !t.plan.Options.SkipRehearsal && (t.rehearsal == nil || !t.rehearsal.Passed()) {
+		return wishRehearsal
+	}
+	return wishSwitch
+}
+
+func (t *task) waitForUser(ctx workflow.Context, why string) {
+	t.tell(ctx, upgrade.LevelWarning, fmt.Sprintf("%s; waiting for `pgleap switchover %s switch`", why, t.plan.Instance))
+}
+
+// switchoverArgs is the plan of the next attempt.
+func (t *task) switchoverArgs(request step.SwitchRequest) step.SwitchOverArgs {
 	plan := t.plan
-	if request != nil && request.Timeout > 0 {
+	if request.Timeout > 0 {
 		plan.Options.SwitchoverTimeout = request.Timeout
 	}
-	return step.SwitchOverArgs{Plan: plan, Attempt: attempt}
+	return step.SwitchOverArgs{Plan: plan, Attempt: t.attempts}
 }
 
-// synchronize follows the lag until the user asks for the switchover, which it returns, or, when it
-// is automatic, until it can be expected to succeed.
-func (t *task) synchronize(ctx workflow.Context, automatic bool) (request *step.SwitchRequest, err error) {
+// synchronize follows the lag until the user wants something, which it returns, until a verification
+// has ended, or, if it is to end by itself, until a switchover can be expected to succeed.
+func (t *task) synchronize(ctx workflow.Context, untilReady bool) (wanted wish, request step.SwitchRequest, err error) {
 	following, stop := workflow.WithCancel(ctx)
 	defer stop()
 	future := workflow.ExecuteActivity(t.hostOptions(following, step.Synchronize), step.Synchronize,
-		step.SynchronizeArgs{Plan: t.plan, UntilReady: automatic})
+		step.SynchronizeArgs{Plan: t.plan, UntilReady: untilReady})
+	ended := false
 	selector := workflow.NewSelector(ctx)
-	selector.AddFuture(future, func(f workflow.Future) { err = f.Get(ctx, nil) })
-	selector.AddReceive(t.switchSignal, func(c workflow.ReceiveChannel, _ bool) {
-		request = &step.SwitchRequest{}
-		c.Receive(ctx, request)
+	selector.AddFuture(future, func(f workflow.Future) {
+		err = f.Get(ctx, nil)
+		ended = true
 	})
+	for asked, channel := range []workflow.ReceiveChannel{wishSwitch: t.switchSignal, wishRehearsal: t.rehearseSignal} {
+		if channel != nil {
+			selector.AddReceive(channel, func(c workflow.ReceiveChannel, _ bool) {
+				c.Receive(ctx, &request)
+				wanted = wish(asked)
+			})
+		}
+	}
+	if t.comparing != nil {
+		selector.AddFuture(t.comparing.done, func(workflow.Future) { wanted = wishCompared })
+	}
 	selector.Select(ctx)
-	if request == nil {
-		return nil, err
+	if ended {
+		return wishNothing, request, err
 	}
 	stop()
 	_ = future.Get(ctx, nil) // it ends because it was stopped
-	return request, ctx.Err()
+	return wanted, request, ctx.Err()
 }
 
-// switchOver is one attempt. Its activity is not given up on: it must end in one of two ways.
+// switchOver is one attempt to switch. It is refused if the last rehearsal found that the target is
+// not the same as the source.
 func (t *task) switchOver(ctx workflow.Context, args step.SwitchOverArgs) (upgrade.Switchover, error) {
+	if t.rehearsal != nil && t.rehearsal.Differs() {
+		result := upgrade.Switchover{Reason: "the last rehearsal found that source and target differ; rehearse again, or cancel the upgrade"}
+		t.recordSwitchover(ctx, result)
+		return result, nil
+	}
+	args.Keep = t.rehearses
+	result, err := t.attempt(ctx, upgrade.PhaseSwitchover, args)
+	if err == nil {
+		t.recordSwitchover(ctx, result)
+	}
+	return result, err
+}
+
+// attempt is one run of the critical section, real or rehearsed. Its activity is not given up on: it
+// must end in one of two ways.
+func (t *task) attempt(ctx workflow.Context, phase upgrade.Phase, args step.SwitchOverArgs) (upgrade.Switchover, error) {
 	forget(t.interruptSignal)
-	t.enter(ctx, upgrade.PhaseSwitchover)
+	t.enter(ctx, phase)
 	switching, interrupt := workflow.WithCancel(ctx)
 	defer interrupt()
 	done := false
@@ -104,11 +182,8 @@ func (t *task) switchOver(ctx workflow.Context, args step.SwitchOverArgs) (upgra
 	err := workflow.ExecuteActivity(t.hostOptions(switching, step.SwitchOver), step.SwitchOver, args).Get(ctx, &result)
 	done = true
 	if err != nil {
-		if result, err = t.settle(ctx, args); err != nil {
-			return result, err
-		}
+		return t.settle(ctx, args)
 	}
-	t.recordSwitchover(ctx, result)
 	return result, nil
 }
 

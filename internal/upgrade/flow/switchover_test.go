@@ -196,9 +196,12 @@ func TestAutomaticSwitchover(t *testing.T) {
 	t.Run("as soon as the target has caught up", func(t *testing.T) {
 		w := newWorld(t)
 		w.ready = true
-		w.run(t, auto)
+		w.run(t, planWith(func(o *upgrade.Options) { o.Switch, o.SkipRehearsal = upgrade.SwitchAuto, true }))
 		if diff := cmp.Diff([]bool{true}, w.until); diff != "" {
 			t.Errorf("UntilReady (-want +got):\n%s", diff)
+		}
+		if len(w.rehearsals) > 0 {
+			t.Errorf("it was rehearsed: %+v", w.rehearsals)
 		}
 	})
 	t.Run("five times at most, then the user is waited for", func(t *testing.T) {
@@ -251,7 +254,7 @@ func TestAutomaticSwitchover(t *testing.T) {
 // Whatever is signalled, and whenever: a task ends once, and nothing is switched that was discarded
 // (see world.check).
 func TestAnySignals(t *testing.T) {
-	signals := []string{step.SignalSwitch, step.SignalInterrupt, step.SignalCancel}
+	signals := []string{step.SignalSwitch, step.SignalInterrupt, step.SignalCancel, step.SignalRehearse}
 	run := func(order []uint8, delays []uint16, results []bool, auto bool) bool {
 		w := newWorld(t)
 		var at time.Duration

@@ -30,7 +30,12 @@ type task struct {
 	source          string // of the record's batches: the first part of their keys
 	batches         int    // so far: the second part
 	cancelled       bool
+	attempts        int  // to switch over or to rehearse it so far; each has a journal of its own
+	rehearses       bool // see synchronizeAndSwitch
+	rehearsal       *upgrade.Rehearsal
+	comparing       *verification // of the rehearsal, while it goes on
 	switchSignal    workflow.ReceiveChannel
+	rehearseSignal  workflow.ReceiveChannel
 	interruptSignal workflow.ReceiveChannel
 }
 
@@ -38,6 +43,7 @@ func newTask(ctx workflow.Context, plan upgrade.Plan) *task {
 	return &task{
 		plan:            plan,
 		switchSignal:    workflow.GetSignalChannel(ctx, step.SignalSwitch),
+		rehearseSignal:  workflow.GetSignalChannel(ctx, step.SignalRehearse),
 		interruptSignal: workflow.GetSignalChannel(ctx, step.SignalInterrupt),
 	}
 }
@@ -83,7 +89,7 @@ func (t *task) onHost(ctx workflow.Context, name string, args, result any) error
 // of a switchover is never given up on.
 func (t *task) hostOptions(ctx workflow.Context, name string) workflow.Context {
 	attempts := int32(5)
-	if name == step.SwitchOver || name == step.Synchronize || name == step.Discard || name == step.Finish {
+	if name == step.SwitchOver || name == step.Synchronize || name == step.Verify || name == step.Discard || name == step.Finish {
 		attempts = 0 // until it is done
 	}
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
@@ -155,23 +161,7 @@ func (t *task) recordSwitchover(ctx workflow.Context, result upgrade.Switchover)
 		Switchover: &result,
 		Events:     []upgrade.Event{{At: workflow.Now(ctx).UTC(), Level: level, Phase: t.current, Text: text}},
 	}
-	if c := result.Comparison; c != nil {
-		args.Events = append(args.Events, comparisonEvent(workflow.Now(ctx).UTC(), *c))
-	}
 	t.write(ctx, args)
-}
-
-func comparisonEvent(at time.Time, c upgrade.Comparison) upgrade.Event {
-	event := upgrade.Event{At: at, Level: upgrade.LevelInfo, Phase: upgrade.PhaseSwitchover}
-	switch {
-	case c.Problem != "":
-		event.Level, event.Text = upgrade.LevelWarning, "row counts could not be compared: "+c.Problem
-	case len(c.Different) > 0:
-		event.Level, event.Text = upgrade.LevelError, "row counts differ: "+strings.Join(c.Different, "; ")
-	default:
-		event.Text = fmt.Sprintf("row counts of %d tables (%d rows) were the same on both sides when they stood still; %d tables were left out", c.Tables, c.Rows, c.Skipped)
-	}
-	return event
 }
 
 // end writes the outcome. It is what every task ends with.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 
@@ -42,37 +43,51 @@ func TestSentence(t *testing.T) {
 	}
 }
 
-func TestComparisonEvent(t *testing.T) {
+func TestVerificationEvent(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	ended := at.Add(2 * time.Second)
 	for _, c := range []struct {
-		name       string
-		comparison upgrade.Comparison
-		level      upgrade.Level
-		text       string
+		name         string
+		verification upgrade.Verification
+		level        upgrade.Level
+		text         string
 	}{
 		{
-			"alike",
-			upgrade.Comparison{Tables: 3, Rows: 10, Skipped: 1},
+			"identical",
+			upgrade.Verification{Identical: true, Tables: 3, Rows: 10, Bytes: 5 << 20},
 			upgrade.LevelInfo,
-			"row counts of 3 tables (10 rows) were the same on both sides when they stood still; 1 tables were left out",
+			"both sides were identical when they stood still: 3 tables (10 rows, 5 MiB) in 2s",
 		},
 		{
 			"different",
-			upgrade.Comparison{Different: []string{"a.b has 1 row, not 2", "a.c is missing"}},
+			upgrade.Verification{Tables: 3, Total: 1, Differences: []upgrade.Difference{
+				{Kind: "rows", Database: "shop", Object: "public.item", Detail: "1 row differs", Keys: "changed id=7 in price"},
+			}},
 			upgrade.LevelError,
-			"row counts differ: a.b has 1 row, not 2; a.c is missing",
+			"both sides differed when they stood still, in 1 objects of 3 tables (0 rows, 0 MiB) in 2s: " +
+				"shop, rows public.item: 1 row differs (changed id=7 in price)",
 		},
-		{"not done", upgrade.Comparison{Problem: "no snapshot"}, upgrade.LevelWarning, "row counts could not be compared: no snapshot"},
+		{
+			"not all of it",
+			upgrade.Verification{Tables: 3, NotCompared: []string{"shop, public.big: the snapshot is too old"}},
+			upgrade.LevelWarning,
+			"nothing differed in 3 tables (0 rows, 0 MiB) in 2s, but 1 objects were not compared: shop, public.big: the snapshot is too old",
+		},
+		{
+			"not done",
+			upgrade.Verification{Problem: "no snapshot"},
+			upgrade.LevelWarning,
+			"the verification could not be carried out: no snapshot",
+		},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			got := comparisonEvent(time.Time{}, c.comparison)
-			if got.Level != c.level || got.Text != c.text {
-				t.Errorf("got %s %q", got.Level, got.Text)
-			}
-		})
+		c.verification.StartedAt, c.verification.EndedAt = at, ended
+		want := upgrade.Event{At: at, Level: c.level, Phase: upgrade.PhaseSynchronizing, Text: c.text}
+		if diff := cmp.Diff(want, verificationEvent(at, c.verification)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
 	}
 }
 
-// A precheck touches nothing, so whatever comes of it is only written down.
 func TestPrecheckWorkflow(t *testing.T) {
 	args := step.PrecheckArgs{Number: 9, ID: "x", Plan: testPlan}
 	run := func(t *testing.T, w *world) upgrade.Report {

@@ -20,17 +20,20 @@ import (
 type world struct {
 	env *testsuite.TestWorkflowEnvironment
 
-	mu       sync.Mutex
-	calls    []string // activities in order, Record left out
-	phases   []upgrade.Phase
-	events   []upgrade.Event
-	keys     []string
-	ends     []upgrade.Outcome
-	attempts []int              // of SwitchOver
-	timeouts []time.Duration    // of SwitchOver
-	settled  upgrade.Switchover // how an attempt ended that did not tell
-	until    []bool             // UntilReady of each Synchronize
-	counts   map[string]int
+	mu            sync.Mutex
+	calls         []string // activities in order, Record left out
+	phases        []upgrade.Phase
+	events        []upgrade.Event
+	keys          []string
+	ends          []upgrade.Outcome
+	attempts      []int                  // of SwitchOver
+	timeouts      []time.Duration        // of SwitchOver
+	settled       upgrade.Switchover     // how an attempt ended that did not tell
+	until         []bool                 // UntilReady of each Synchronize
+	verified      []int                  // attempts whose snapshots were compared
+	rehearsals    []upgrade.Rehearsal    // recorded
+	verifications []upgrade.Verification // recorded
+	counts        map[string]int
 	// does overrides what an activity does at its nth call, from 1 on. A nil function does nothing.
 	does map[string]func(n int) (any, error)
 	// entered is called with each phase that is recorded.
@@ -82,7 +85,15 @@ func newWorld(t *testing.T) *world {
 			w.attempts = append(w.attempts, args.Attempt)
 			w.timeouts = append(w.timeouts, args.Plan.Options.SwitchoverTimeout)
 		})
-		return answer[upgrade.Switchover](w, step.SwitchOver)
+		result, err := answer[upgrade.Switchover](w, step.SwitchOver)
+		if args.Rehearse {
+			result.Rehearsed, result.Switched = result.Switched, false
+		}
+		return result, err
+	})
+	register(step.Verify, func(_ context.Context, args step.VerifyArgs) (upgrade.Verification, error) {
+		w.note(func() { w.verified = append(w.verified, args.Attempt) })
+		return answer[upgrade.Verification](w, step.Verify)
 	})
 	register(step.Finish, func(context.Context, upgrade.Plan) (step.FinishResult, error) {
 		return answer[step.FinishResult](w, step.Finish)
@@ -96,6 +107,12 @@ func (w *world) registerServer(register func(string, any)) {
 		w.note(func() {
 			w.keys = append(w.keys, args.Key)
 			w.events = append(w.events, args.Events...)
+			if args.Rehearsal != nil {
+				w.rehearsals = append(w.rehearsals, *args.Rehearsal)
+			}
+			if args.Verification != nil {
+				w.verifications = append(w.verifications, *args.Verification)
+			}
 			if args.Phase != "" {
 				w.phases = append(w.phases, args.Phase)
 			}
@@ -137,6 +154,9 @@ func answer[R any](w *world, name string) (R, error) {
 	if do == nil {
 		if switched, ok := any(&result).(*upgrade.Switchover); ok {
 			switched.Switched = true
+		}
+		if v, ok := any(&result).(*upgrade.Verification); ok {
+			v.Identical = true
 		}
 		return result, nil
 	}

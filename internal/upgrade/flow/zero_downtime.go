@@ -92,6 +92,7 @@ func (t *task) subscribe(ctx workflow.Context, handover step.Handover) error {
 // outcome, and what cannot be done is told.
 func (t *task) complete(ctx workflow.Context, switched upgrade.Switchover) (upgrade.Outcome, error) {
 	t.enter(ctx, upgrade.PhaseFinishing)
+	comparing := t.verifySwitchover(ctx)
 	t.orTell(ctx, t.onServer(ctx, step.MoveInstance, step.MoveInstanceArgs{
 		Instance: t.plan.Instance, Cluster: t.plan.Target, Endpoint: t.plan.Endpoint,
 		Number: t.plan.Number, Former: &t.plan.Source,
@@ -99,6 +100,9 @@ func (t *task) complete(ctx workflow.Context, switched upgrade.Switchover) (upgr
 	t.orTell(ctx, t.do(ctx, step.FenceForGood, t.plan))
 	if t.plan.Options.Statistics == upgrade.StatisticsAfter {
 		t.orTell(ctx, t.do(ctx, step.CollectStatistics, t.plan))
+	}
+	if comparing != nil {
+		t.recordVerification(ctx, comparing.result(ctx)) // it is done as the role that Finish removes
 	}
 	var finished step.FinishResult
 	if err := t.onHost(ctx, step.Finish, t.plan, &finished); err != nil {

@@ -54,6 +54,9 @@ const (
 	// switching is a result, not an error: it says why. After a crash it finishes or undoes what
 	// its journal tells.
 	SwitchOver = "SwitchOver"
+	// Verify compares all that both sides held in the snapshots that an attempt has kept.
+	// Argument: VerifyArgs; result: upgrade.Verification.
+	Verify = "Verify" // long
 	// FenceForGood bars the source's pg_hba.conf after the switchover.
 	FenceForGood = "FenceForGood"
 	// Finish removes what the replication needed, on both sides, and reports the target as it is now.
@@ -139,6 +142,16 @@ type SwitchOverArgs struct {
 	Attempt int          `json:"attempt"`
 	// SettleOnly ends the attempt, if it had begun, instead of beginning it.
 	SettleOnly bool `json:"settleOnly,omitempty"`
+	// Rehearse ends it before the commit point.
+	Rehearse bool `json:"rehearse,omitempty"`
+	// Keep keeps the snapshots of both sides for Verify.
+	Keep bool `json:"keep,omitempty"`
+}
+
+// VerifyArgs names an attempt.
+type VerifyArgs struct {
+	Plan    upgrade.Plan `json:"plan"`
+	Attempt int          `json:"attempt"`
 }
 
 // FinishResult tells how the target stands when the upgrade is over.

@@ -22,6 +22,9 @@ type RecordArgs struct {
 	Phase      upgrade.Phase       `json:"phase,omitempty"`
 	Events     []upgrade.Event     `json:"events,omitempty"`
 	Switchover *upgrade.Switchover `json:"switchover,omitempty"`
+	// Rehearsal and Verification replace what the task has of them.
+	Rehearsal    *upgrade.Rehearsal    `json:"rehearsal,omitempty"`
+	Verification *upgrade.Verification `json:"verification,omitempty"`
 }
 
 // EndTaskArgs is the end of a task.

@@ -15,10 +15,11 @@ const (
 	WorkflowAsk          = "Ask"          // argument: Question; result: that of the activity
 )
 
-// The signals that a running ZeroDowntime workflow takes. SignalSwitch has a SwitchRequest for a
-// payload, which may be missing; the others ignore theirs.
+// The signals that a running ZeroDowntime workflow takes. SignalSwitch and
+// SignalRehearse have a SwitchRequest for a payload, which may be missing; the others ignore theirs.
 const (
 	SignalSwitch    = "switch"    // start the switchover, when synchronizing
+	SignalRehearse  = "rehearse"  // rehearse it, when synchronizing
 	SignalInterrupt = "interrupt" // abort this switchover, back to synchronizing
 	SignalCancel    = "cancel"    // abandon the upgrade
 )

@@ -15,11 +15,7 @@ import (
 	"github.com/pgleap/pgleap/internal/switchover"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
-	"github.com/pgleap/pgleap/internal/verify"
 )
-
-// compareLimit bounds the comparison of row counts after a switchover.
-const compareLimit = 30 * time.Second
 
 // SwitchOver carries out one attempt to switch over, or ends one that a crash left in the middle.
 func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgrade.Switchover, error) {
@@ -52,8 +48,9 @@ func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgr
 	config.StartGuard = func(ctx context.Context, deadline time.Time) (*endpoint.Guard, error) {
 		return w.startGuard(ctx, args.Plan, path, deadline)
 	}
-	config.Compare = func(ctx context.Context, pairs []verify.Pair) upgrade.Comparison {
-		return verify.Counts(ctx, pairs, compareLimit)
+	config.Rehearse = args.Rehearse
+	if args.Keep {
+		config.Keep = func(s switchover.Snapshots) { w.snapshots.keep(attemptName(args.Plan, args.Attempt), s) }
 	}
 	return switchover.Run(ctx, config)
 }
@@ -86,8 +83,10 @@ func (w *Worker) journalPath(args step.SwitchOverArgs) (string, error) {
 	if err := os.MkdirAll(w.journalDir(), 0o700); err != nil {
 		return "", fmt.Errorf("make the agent's directory: %w", err)
 	}
-	return filepath.Join(w.journalDir(), fmt.Sprintf("%s-%d.journal", taskName(args.Plan), args.Attempt)), nil
+	return filepath.Join(w.journalDir(), attemptName(args.Plan, args.Attempt)+".journal"), nil
 }
+
+func attemptName(plan upgrade.Plan, attempt int) string { return fmt.Sprintf("%s-%d", taskName(plan), attempt) }
 
 func (w *Worker) journalDir() string { return filepath.Join(w.dir, "switchovers") }
 

@@ -26,6 +26,8 @@ type Worker struct {
 	dir string
 	// guard starts the process that ends a switchover if this one dies, see Guard.
 	guard GuardCommand
+	// snapshots wait for their verification.
+	snapshots snapshots
 }
 
 // GuardCommand is the program that runs Guard, and the arguments that come before the journal's path.
@@ -70,6 +72,7 @@ func (w *Worker) Register(r Registry) {
 	register(r, step.CollectStatistics, upgrade.PhaseSubscribe, w.CollectStatistics)
 	register(r, step.Synchronize, upgrade.PhaseSynchronizing, w.Synchronize)
 	register(r, step.SwitchOver, upgrade.PhaseSwitchover, w.SwitchOver)
+	register(r, step.Verify, upgrade.PhaseSynchronizing, w.Verify)
 	register(r, step.FenceForGood, upgrade.PhaseFinishing, w.FenceForGood)
 	register(r, step.Finish, upgrade.PhaseFinishing, w.Finish)
 	register(r, step.Discard, upgrade.PhaseCleanup, w.Discard)

@@ -61,7 +61,7 @@ var hostActivities = []string{
 	step.Discover, step.Installations, step.RetireCluster, step.Inspect, step.ChooseTarget, step.Fingerprint, step.CheckEndpoint, step.MakeEndpoint,
 	step.RemoveEndpoint, step.Precheck, step.PrepareSource, step.BaseBackup, step.StreamClone,
 	step.CreateSlots, step.PromoteClone, step.InitTarget, step.PgUpgrade, step.StartTarget,
-	step.Subscribe, step.UpdateExtensions, step.CollectStatistics, step.Synchronize, step.SwitchOver,
+	step.Subscribe, step.UpdateExtensions, step.CollectStatistics, step.Synchronize, step.SwitchOver, step.Verify,
 	step.FenceForGood, step.Finish, step.Discard,
 }
 

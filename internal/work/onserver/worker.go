@@ -60,6 +60,16 @@ func (w *Worker) Record(ctx context.Context, args step.RecordArgs) error {
 			return fmt.Errorf("record switchover of task %d: %w", args.Number, err)
 		}
 	}
+	if args.Rehearsal != nil {
+		if err := w.catalog.SetRehearsal(ctx, args.Number, *args.Rehearsal); err != nil {
+			return fmt.Errorf("record rehearsal of task %d: %w", args.Number, err)
+		}
+	}
+	if args.Verification != nil {
+		if err := w.catalog.SetVerification(ctx, args.Number, *args.Verification); err != nil {
+			return fmt.Errorf("record verification of task %d: %w", args.Number, err)
+		}
+	}
 	return nil
 }
 

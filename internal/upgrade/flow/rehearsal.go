@@ -1,0 +1,112 @@
+package flow
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// verification is one under way: it reads snapshots, while the upgrade goes on.
+type verification struct {
+	done   workflow.Future // of upgrade.Verification
+	cancel workflow.CancelFunc
+}
+
+// verify lets the snapshots that an attempt has kept be compared.
+func (t *task) verify(ctx workflow.Context, attempt int) *verification {
+	ctx, cancel := workflow.WithCancel(ctx)
+	return &verification{
+		done: workflow.ExecuteActivity(t.hostOptions(ctx, step.Verify), step.Verify,
+			step.VerifyArgs{Plan: t.plan, Attempt: attempt}),
+		cancel: cancel,
+	}
+}
+
+// result waits for the end of a verification. What went wrong is part of it.
+func (v *verification) result(ctx workflow.Context) upgrade.Verification {
+	var result upgrade.Verification
+	if err := v.done.Get(ctx, &result); err != nil {
+		result.Problem = sentence(err)
+	}
+	return result
+}
+
+// endComparing makes an end of the verification of a rehearsal, if one is under way: something else
+// has been decided, and its sessions would be in the way.
+func (t *task) endComparing(ctx workflow.Context) {
+	if t.comparing == nil {
+		return
+	}
+	t.comparing.cancel()
+	disconnected, _ := workflow.NewDisconnectedContext(ctx)
+	_ = t.comparing.done.Get(disconnected, nil)
+	t.comparing = nil
+}
+
+// rehearse carries out a switchover up to the commit point, and has the snapshots compared that it
+// took. The comparison goes on by itself.
+func (t *task) rehearse(ctx workflow.Context, args step.SwitchOverArgs) (rehearsed bool, err error) {
+	args.Rehearse, args.Keep = true, true
+	result, err := t.attempt(ctx, upgrade.PhaseRehearsal, args)
+	if err != nil {
+		return false, err
+	}
+	t.rehearsal = &upgrade.Rehearsal{Outcome: result}
+	t.recordRehearsal(ctx, rehearsalEvent(workflow.Now(ctx).UTC(), result, args.Plan.Options.SwitchoverTimeout))
+	if result.Rehearsed {
+		t.comparing = t.verify(ctx, args.Attempt)
+	}
+	return result.Rehearsed, nil
+}
+
+func rehearsalEvent(at time.Time, result upgrade.Switchover, limit time.Duration) upgrade.Event {
+	event := upgrade.Event{At: at, Level: upgrade.LevelInfo, Phase: upgrade.PhaseRehearsal}
+	if !result.Rehearsed {
+		event.Level, event.Text = upgrade.LevelWarning, "the rehearsal failed, clients go on at the source: "+result.Reason
+		return event
+	}
+	event.Text = fmt.Sprintf("rehearsed: clients paused for %s of the %s that a switchover may take (switchoverTimeout); both sides are being compared",
+		result.Pause.Round(100*time.Microsecond), limit)
+	return event
+}
+
+// verified takes in what the verification of the last rehearsal came to.
+func (t *task) verified(ctx workflow.Context) {
+	v := t.comparing.result(ctx)
+	t.comparing = nil
+	t.rehearsal.Verification = &v
+	t.recordRehearsal(ctx, verificationEvent(workflow.Now(ctx).UTC(), v))
+}
+
+func verificationEvent(at time.Time, v upgrade.Verification) upgrade.Event {
+	event := upgrade.Event{At: at, Level: upgrade.LevelInfo, Phase: upgrade.PhaseSynchronizing, Text: v.String()}
+	if !v.Identical {
+		event.Level = upgrade.LevelWarning
+	}
+	if v.Total > 0 {
+		event.Level = upgrade.LevelError
+	}
+	return event
+}
+
+func (t *task) recordRehearsal(ctx workflow.Context, events ...upgrade.Event) {
+	t.write(ctx, step.RecordArgs{Rehearsal: t.rehearsal, Events: events})
+}
+
+// verifySwitchover lets the snapshots of the switchover be compared, while clients go on.
+func (t *task) verifySwitchover(ctx workflow.Context) *verification {
+	if !t.rehearses {
+		return nil
+	}
+	return t.verify(ctx, t.attempts)
+}
+
+func (t *task) recordVerification(ctx workflow.Context, v upgrade.Verification) {
+	event := verificationEvent(workflow.Now(ctx).UTC(), v)
+	event.Phase = t.current
+	t.write(ctx, step.RecordArgs{Verification: &v, Events: []upgrade.Event{event}})
+}

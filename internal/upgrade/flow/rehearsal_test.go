@@ -1,0 +1,140 @@
+package flow
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// whenSynchronizing does one thing each time that the upgrade synchronizes, and cancels it at last.
+func (w *world) whenSynchronizing(do ...func()) {
+	n := 0
+	w.does[step.Synchronize] = func(int) (any, error) {
+		if n++; n <= len(do) {
+			do[n-1]()
+		} else {
+			w.env.RegisterDelayedCallback(func() { w.signal(step.SignalCancel) }, time.Hour)
+		}
+		return nil, nil
+	}
+}
+
+func (w *world) rehearse() { w.signal(step.SignalRehearse) }
+
+// An automatic switchover is rehearsed first, and comes only when the data were found identical.
+func TestAutomaticSwitchoverIsRehearsed(t *testing.T) {
+	auto := planWith(func(o *upgrade.Options) { o.Switch = upgrade.SwitchAuto })
+	w := newWorld(t)
+	w.ready = true
+	if outcome := w.run(t, auto); outcome.Status != upgrade.StatusSucceeded {
+		t.Errorf("outcome: %+v", outcome)
+	}
+	if diff := cmp.Diff([]int{1, 2}, w.verified); diff != "" {
+		t.Errorf("attempts that were compared (-want +got):\n%s", diff)
+	}
+	if last := w.rehearsals[len(w.rehearsals)-1]; !last.Passed() {
+		t.Errorf("rehearsal: %+v", last)
+	}
+	if len(w.verifications) != 1 || !w.verifications[0].Identical {
+		t.Errorf("verification of the switchover: %+v", w.verifications)
+	}
+	phases := w.fromSynchronizing()
+	rehearsal, switchover := slices.Index(phases, upgrade.PhaseRehearsal), slices.Index(phases, upgrade.PhaseSwitchover)
+	if rehearsal < 0 || switchover < rehearsal {
+		t.Errorf("phases: %v", phases)
+	}
+}
+
+// Data that differ stop the automatic switchover, and any other one until a rehearsal passes.
+func TestDifferentDataStopTheSwitchover(t *testing.T) {
+	different := upgrade.Verification{Total: 1, Differences: []upgrade.Difference{{Kind: "rows", Object: "public.item", Detail: "1 row is missing"}}}
+	w := newWorld(t)
+	w.does[step.Verify] = func(n int) (any, error) {
+		if n == 1 {
+			return different, nil
+		}
+		return upgrade.Verification{Identical: true}, nil
+	}
+	switchIt := func() { w.signal(step.SignalSwitch) }
+	w.whenSynchronizing(w.rehearse, switchIt, w.rehearse, switchIt)
+	outcome := w.run(t, testPlan)
+	if outcome.Status != upgrade.StatusSucceeded {
+		t.Fatalf("outcome: %+v", outcome)
+	}
+	refused := "switchover: not switched, clients go on at the source: the last rehearsal found that source and target differ"
+	var warned bool
+	for _, told := range w.told(upgrade.LevelWarning) {
+		warned = warned || strings.Contains(strings.TrimPrefix(told, "synchronizing: "), strings.TrimPrefix(refused, "switchover: "))
+	}
+	if !warned {
+		t.Errorf("warnings: %v", w.told(upgrade.LevelWarning))
+	}
+	if told := w.told(upgrade.LevelError); len(told) != 1 || !strings.Contains(told[0], "public.item: 1 row is missing") {
+		t.Errorf("errors that were told: %v", told)
+	}
+}
+
+func TestAutomaticSwitchoverStopsAtDifferentData(t *testing.T) {
+	w := newWorld(t)
+	w.ready = true
+	w.does[step.Verify] = func(int) (any, error) { return upgrade.Verification{Total: 1}, nil }
+	w.env.RegisterDelayedCallback(func() { w.signal(step.SignalCancel) }, time.Hour)
+	outcome := w.run(t, planWith(func(o *upgrade.Options) { o.Switch = upgrade.SwitchAuto }))
+	if outcome.Status != upgrade.StatusCancelled || slices.Contains(w.phases, upgrade.PhaseSwitchover) {
+		t.Errorf("outcome %+v, phases %v", outcome, w.phases)
+	}
+	told := w.told(upgrade.LevelWarning)
+	if len(told) == 0 || !strings.Contains(told[len(told)-1], "waiting for `pgleap switchover shop switch`") {
+		t.Errorf("warnings: %v", told)
+	}
+}
+
+// A rehearsal that fails is told, and leads back to synchronizing.
+func TestRehearsalThatFails(t *testing.T) {
+	w := newWorld(t)
+	w.does[step.SwitchOver] = func(int) (any, error) { return notSwitched("a transaction stayed open") }
+	w.whenSynchronizing(w.rehearse)
+	outcome := w.run(t, testPlan)
+	if outcome.Status != upgrade.StatusCancelled || len(w.verified) != 0 || len(w.rehearsals) != 1 || w.rehearsals[0].Outcome.Rehearsed {
+		t.Errorf("outcome %+v, compared %v, rehearsals %+v", outcome, w.verified, w.rehearsals)
+	}
+	if told := w.told(upgrade.LevelWarning); len(told) != 1 || !strings.Contains(told[0], "the rehearsal failed, clients go on at the source: a transaction stayed open") {
+		t.Errorf("warnings: %v", told)
+	}
+}
+
+// The user need not wait for a comparison: it is ended before anything else is done.
+func TestSwitchDuringComparison(t *testing.T) {
+	w := newWorld(t)
+	w.does[step.Verify] = func(n int) (any, error) {
+		if n == 1 {
+			return pending(n)
+		}
+		return upgrade.Verification{Identical: true}, nil
+	}
+	w.whenSynchronizing(w.rehearse, func() { w.signal(step.SignalSwitch) })
+	outcome := w.run(t, testPlan)
+	if outcome.Status != upgrade.StatusSucceeded {
+		t.Errorf("outcome: %+v", outcome)
+	}
+	if len(w.rehearsals) != 1 || w.rehearsals[0].Verification != nil {
+		t.Errorf("rehearsals: %+v", w.rehearsals)
+	}
+}
+
+// What is wrong with a comparison after the switchover is told, and changes nothing.
+func TestVerificationOfTheSwitchoverThatFails(t *testing.T) {
+	w := newWorld(t)
+	w.switchWhenSynchronizing()
+	w.does[step.Verify] = refuse("the connection was lost")
+	outcome := w.run(t, testPlan)
+	if outcome.Status != upgrade.StatusSucceeded || len(w.verifications) != 1 || w.verifications[0].Problem != "the connection was lost" {
+		t.Errorf("outcome %+v, verifications %+v", outcome, w.verifications)
+	}
+}

@@ -1,0 +1,180 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgleap/pgleap/internal/postgres"
+)
+
+// compareShapes compares relations, columns, constraints, triggers, functions, policies and privileges.
+func (r *run) compareShapes(ctx context.Context, db *database) error {
+	var shapes [2]postgres.Shape
+	err := db.brieflyOnBoth(ctx, func(ctx context.Context, side Side, conn *pgx.Conn) error {
+		read, err := postgres.ReadShape(ctx, conn)
+		shapes[side] = postgres.Shape{}
+		for line := range read.WithoutLargeObjects() { // the facts name them
+			shapes[side][display(line)] = struct{}{}
+		}
+		return err
+	})
+	if err != nil {
+		return r.unlessRefused(db, "the catalogs", err)
+	}
+	only := map[string]*[2][]string{}
+	for side := range shapes {
+		for _, line := range shapes[side].Without(shapes[1-side]) {
+			subject := subject(line)
+			if only[subject] == nil {
+				only[subject] = &[2][]string{}
+			}
+			only[subject][side] = append(only[subject][side], strings.TrimLeft(strings.TrimPrefix(line, subject), ": "))
+		}
+	}
+	for _, subject := range slices.Sorted(maps.Keys(only)) {
+		kind, object, _ := strings.Cut(subject, " ")
+		r.differs(Difference{
+			Kind: kind, Database: db.Database, Object: object,
+			Detail: contrast(linesOf(only[subject][Source]), linesOf(only[subject][Target])),
+		})
+	}
+	return nil
+}
+
+// linesOf joins what is said of an object on one side only.
+func linesOf(lines []string) *string {
+	if len(lines) == 0 {
+		return nil
+	}
+	slices.Sort(lines)
+	joined := strings.Join(lines, "; ")
+	if joined == "" {
+		joined = "it is there"
+	}
+	return &joined
+}
+
+// The lines of these begin with the name of an object, and go on without a colon.
+var namedFirst = regexp.MustCompile(`^(?:column|sequence|relation|function) (?:(?:"(?:[^"]|"")*"|[a-z_][a-z0-9_$]*)\.?)+(?:\([^)]*\))?`)
+
+// subject is the part of a shape's line that says what it is about.
+func subject(line string) string {
+	if name := namedFirst.FindString(line); name != "" {
+		return name
+	}
+	name, _, _ := strings.Cut(line, ": ")
+	return name
+}
+
+var (
+	quoted  = regexp.MustCompile(`"(?:[^"]|"")*"`)
+	unasked = regexp.MustCompile(`^"[a-z_][a-z0-9_$]*"$`)
+)
+
+// display takes the quotes from identifiers that need none, except for being reserved words. Versions
+// do not agree on those; nor, when all are quoted, on whether json is one (format_type, since 17).
+func display(text string) string {
+	return quoted.ReplaceAllStringFunc(text, func(identifier string) string {
+		if unasked.MatchString(identifier) {
+			return identifier[1 : len(identifier)-1]
+		}
+		return identifier
+	})
+}
+
+const maxDetail = 300
+
+// contrast says what is on each side, nil for nothing.
+func contrast(source, target *string) string {
+	say := func(text *string) string {
+		if text == nil {
+			return "nothing"
+		}
+		if short := []rune(*text); len(short) > maxDetail {
+			return string(short[:maxDetail]) + "..."
+		}
+		return *text
+	}
+	return fmt.Sprintf("source: %s; target: %s", say(source), say(target))
+}
+
+// compareFacts compares what the catalogs say besides. Sums come first: of large objects there may be millions.
+func (r *run) compareFacts(ctx context.Context, db *database) error {
+	for _, set := range postgres.FactSets() {
+		if err := r.compareFactSet(ctx, db, set); err != nil {
+			if err := r.unlessRefused(db, set.Name(), err); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *run) compareFactSet(ctx context.Context, db *database, set postgres.FactSet) error {
+	var sums [2]string
+	err := db.brieflyOnBoth(ctx, func(ctx context.Context, side Side, conn *pgx.Conn) (err error) {
+		sums[side], err = set.Sum(ctx, conn)
+		return err
+	})
+	if err != nil || sums[Source] == sums[Target] {
+		return err
+	}
+	var facts [2]map[postgres.CatalogFact]string // by all but the value
+	err = db.brieflyOnBoth(ctx, func(ctx context.Context, side Side, conn *pgx.Conn) error {
+		read, err := set.Read(ctx, conn)
+		facts[side] = make(map[postgres.CatalogFact]string, len(read))
+		for _, fact := range read {
+			value := fact.Value
+			fact.Value = ""
+			facts[side][fact] = value
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	r.contrastFacts(db, facts)
+	return nil
+}
+
+func (r *run) contrastFacts(db *database, facts [2]map[postgres.CatalogFact]string) {
+	all := maps.Clone(facts[Source])
+	maps.Copy(all, facts[Target])
+	order := slices.SortedFunc(maps.Keys(all), func(a, b postgres.CatalogFact) int {
+		return strings.Compare(a.Kind+a.Object+a.Property, b.Kind+b.Object+b.Property)
+	})
+	for _, fact := range order {
+		var values [2]*string
+		for side := range facts {
+			if value, found := facts[side][fact]; found {
+				values[side] = &value
+			} else if fact.Property == "owner" && fact.Kind != "large object" {
+				value = "the bootstrap superuser, or there is no such object"
+				values[side] = &value
+			}
+		}
+		if facts[Source][fact] != facts[Target][fact] || values[Source] == nil || values[Target] == nil {
+			r.differs(Difference{
+				Kind: fact.Kind, Database: db.Database, Object: fact.Object,
+				Detail: display(fact.Property) + ": " + contrast(values[Source], values[Target]),
+			})
+		}
+	}
+}
+
+// unlessRefused leaves out what PostgreSQL would not show; any other error ends the comparison.
+func (r *run) unlessRefused(db *database, object string, err error) error {
+	if _, refused := errors.AsType[*pgconn.PgError](err); !refused {
+		return err
+	}
+	r.leaveOut(db.Database, object, err.Error())
+	return nil
+}

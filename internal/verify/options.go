@@ -1,0 +1,115 @@
+package verify
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/postgres"
+)
+
+// Side is one of the two that are compared.
+type Side int
+
+// The sides.
+const (
+	Source Side = iota
+	Target
+)
+
+// String names the side.
+func (s Side) String() string { return [...]string{"source", "target"}[s] }
+
+// Options say how Data goes about it. The zero value compares everything at full speed over the
+// pairs' own connections.
+type Options struct {
+	// Join opens another connection, for more to be read at a time. Its transactions are Data's, which
+	// closes it. Without it there is one connection a side.
+	Join func(ctx context.Context, side Side, database string) (*pgx.Conn, error)
+	// Connections is the number of connections a side, 1 if it is 0.
+	Connections int
+	// Share is the part of the time that each connection works: clients are served by the source during
+	// a rehearsal and by the target after a switchover. 0 means 1.
+	Share float64
+	// MaxAge is how old the snapshots may become, since they keep VACUUM from removing what was deleted:
+	// then the rest is not compared. 0 means DefaultMaxAge.
+	MaxAge time.Duration
+	// Opened is when the snapshots were opened; now, if it is zero.
+	Opened time.Time
+	// MaxRows is the number of rows that are reported for each table, DefaultMaxRows if it is 0.
+	MaxRows int
+	// Values asks for the values of the rows that differ, not just their keys.
+	Values bool
+	// Progress is called from time to time, never by two at once. State stands still meanwhile.
+	Progress func(Progress)
+	// State takes in what has been compared. A comparison in the same snapshots that is given the state
+	// of one that was broken off goes on where that one was.
+	State *State
+
+	chunkBytes int64 // read by one query
+}
+
+// What the zero Options stand for.
+const (
+	DefaultMaxAge  = time.Hour
+	DefaultMaxRows = 100
+	// About a second's work: what a cancellation waits for, and how long a client's DDL does.
+	defaultChunkBytes = 64 << 20
+)
+
+func (o Options) withDefaults() Options {
+	o.Connections = max(o.Connections, 1)
+	if o.Join == nil {
+		o.Connections = 1
+	}
+	if o.Share <= 0 || o.Share > 1 {
+		o.Share = 1
+	}
+	if o.MaxAge <= 0 {
+		o.MaxAge = DefaultMaxAge
+	}
+	if o.Opened.IsZero() {
+		o.Opened = time.Now()
+	}
+	if o.MaxRows <= 0 {
+		o.MaxRows = DefaultMaxRows
+	}
+	if o.Progress == nil {
+		o.Progress = func(Progress) {}
+	}
+	if o.State == nil {
+		o.State = &State{}
+	}
+	if o.chunkBytes <= 0 {
+		o.chunkBytes = defaultChunkBytes
+	}
+	return o
+}
+
+// State is which tables have been read to their end in which snapshots. It is written as JSON.
+type State struct {
+	Databases map[string]*DatabaseState `json:"databases,omitempty"`
+}
+
+// DatabaseState is the state of a database.
+type DatabaseState struct {
+	Snapshots [2]string            `json:"snapshots"` // by pg_current_snapshot()
+	Tables    map[string]TableSums `json:"tables"`
+}
+
+// TableSums are the sums of a table on each side.
+type TableSums [2]postgres.HashSum
+
+// of returns the state of a database in two snapshots; that of others is forgotten.
+func (s *State) of(database string, snapshots [2]string) *DatabaseState {
+	state := s.Databases[database]
+	if state == nil || state.Snapshots != snapshots {
+		state = &DatabaseState{Snapshots: snapshots, Tables: map[string]TableSums{}}
+	}
+	if s.Databases == nil {
+		s.Databases = map[string]*DatabaseState{}
+	}
+	s.Databases[database] = state
+	return state
+}
