@@ -38,11 +38,20 @@ UPDATE access_key
 // survives a crash of the program; a power failure may take the last moments with it, which is
 // worth not waiting for the disk in every request.
 func (c *Catalog) WriteAPIBatch(ctx context.Context, b APIBatch) (fresh []bool, err error) {
+	var nonce, call *sql.Stmt
+	if c.rowByRow { // before the transaction, which has the only connection
+		if nonce, err = c.prepared(ctx, c.loose, insertNonces+"($1, $2, $3) ON CONFLICT DO NOTHING"); err != nil {
+			return nil, err
+		}
+		if call, err = c.prepared(ctx, c.loose, insertCall+"($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING"); err != nil {
+			return nil, err
+		}
+	}
 	err = c.changeLoosely(ctx, func(tx *sql.Tx) error {
-		if fresh, err = useNonces(ctx, tx, b.Nonces); err != nil {
+		if fresh, err = useNonces(ctx, tx, nonce, b.Nonces); err != nil {
 			return fmt.Errorf("remember nonces: %w", err)
 		}
-		if err := insertCalls(ctx, tx, b.Calls); err != nil {
+		if err := insertCalls(ctx, tx, call, b.Calls); err != nil {
 			return fmt.Errorf("record calls: %w", err)
 		}
 		// In order: servers that write the same keys must wait for each other, not in a circle.
@@ -57,23 +66,40 @@ func (c *Catalog) WriteAPIBatch(ctx context.Context, b APIBatch) (fresh []bool, 
 	return fresh, err
 }
 
-// rowsAtOnce bounds the rows of a statement. SQLite looks for each parameter among all the others:
-// a thousand rows take 50 times as long in statements of 500 as in statements of 50.
+// rowsAtOnce bounds the rows of a statement: each number of rows is a text of its own.
 const rowsAtOnce = 50
 
-func useNonces(ctx context.Context, tx *sql.Tx, nonces []Nonce) ([]bool, error) {
+const insertNonces = `
+INSERT INTO nonce (access_key, nonce, expires_at) VALUES `
+
+// useNonces inserts row by row, if there is a statement for that.
+func useNonces(ctx context.Context, tx *sql.Tx, one *sql.Stmt, nonces []Nonce) ([]bool, error) {
 	// In order, for the same reason as the keys.
 	sorted := slices.SortedFunc(slices.Values(nonces), func(a, b Nonce) int {
 		return cmp.Or(cmp.Compare(a.AccessKey, b.AccessKey), cmp.Compare(a.Nonce, b.Nonce))
 	})
 	inserted := make([]Nonce, 0, len(nonces))
+	if one != nil {
+		one = tx.StmtContext(ctx, one)
+		for _, n := range sorted {
+			key := Nonce{AccessKey: n.AccessKey, Nonce: legible(n.Nonce)}
+			rows, err := changed(one.ExecContext(ctx, key.AccessKey, key.Nonce, n.ExpiresAt.UnixMicro()))
+			if err != nil {
+				return nil, err
+			}
+			if rows == 1 {
+				inserted = append(inserted, key)
+			}
+		}
+		return freshOf(nonces, inserted), nil
+	}
 	for some := range slices.Chunk(sorted, rowsAtOnce) {
 		args := make([]any, 0, 3*len(some))
 		for _, n := range some {
 			args = append(args, n.AccessKey, legible(n.Nonce), n.ExpiresAt.UnixMicro())
 		}
-		these, err := collect(ctx, tx, scanNonce, "INSERT INTO nonce (access_key, nonce, expires_at) VALUES "+
-			placeholders(len(some), 3)+" ON CONFLICT DO NOTHING RETURNING access_key, nonce", args...)
+		these, err := collect(ctx, tx, scanNonce,
+			insertNonces+placeholders(len(some), 3)+" ON CONFLICT DO NOTHING RETURNING access_key, nonce", args...)
 		if err != nil {
 			return nil, err
 		}
@@ -99,15 +125,28 @@ func freshOf(nonces, inserted []Nonce) []bool {
 	return fresh
 }
 
-func insertCalls(ctx context.Context, tx *sql.Tx, calls []AuditEntry) error {
+const insertCall = `
+INSERT INTO api_call (at, request_id, who, what, object, result) VALUES `
+
+func insertCalls(ctx context.Context, tx *sql.Tx, one *sql.Stmt, calls []AuditEntry) error {
+	values := func(e AuditEntry) []any {
+		return []any{e.At.UnixMicro(), legible(e.RequestID), legible(e.Who), legible(e.What), legible(e.Object), legible(e.Result)}
+	}
+	if one != nil {
+		one = tx.StmtContext(ctx, one)
+		for _, e := range calls {
+			if _, err := one.ExecContext(ctx, values(e)...); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	for some := range slices.Chunk(calls, rowsAtOnce) {
 		args := make([]any, 0, 6*len(some))
 		for _, e := range some {
-			args = append(args, e.At.UnixMicro(), legible(e.RequestID), legible(e.Who), legible(e.What), legible(e.Object), legible(e.Result))
+			args = append(args, values(e)...)
 		}
-		_, err := tx.ExecContext(ctx, "INSERT INTO api_call (at, request_id, who, what, object, result) VALUES "+
-			placeholders(len(some), 6)+" ON CONFLICT DO NOTHING", args...)
-		if err != nil {
+		if _, err := tx.ExecContext(ctx, insertCall+placeholders(len(some), 6)+" ON CONFLICT DO NOTHING", args...); err != nil {
 			return err
 		}
 	}

@@ -3,10 +3,10 @@ package catalog
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"github.com/pressly/goose/v3"
 
@@ -17,7 +17,13 @@ import (
 type Catalog struct {
 	write *sql.DB
 	read  *sql.DB // the same as write on PostgreSQL
-	loose looseness
+	// loose is for changes that do not wait for the disk.
+	loose *sql.DB
+	// statements are those of prepared, by their text.
+	statements sync.Map
+	// rowByRow tells that a statement for one row, prepared, is faster than one for many: where the
+	// database is in this process.
+	rowByRow bool
 }
 
 // Open opens the record and brings its schema up to date. url is sqlite:///path/file.db, whose file
@@ -36,11 +42,17 @@ func Open(ctx context.Context, url string, log *slog.Logger) (*Catalog, error) {
 
 // Close waits for what is being done, and closes the record.
 func (c *Catalog) Close() error {
-	if c.read == c.write {
-		return c.write.Close()
+	var errs []error
+	c.statements.Range(func(_, statement any) bool {
+		errs = append(errs, statement.(*sql.Stmt).Close())
+		return true
+	})
+	errs = append(errs, c.loose.Close())
+	if c.read != c.write {
+		errs = append(errs, c.read.Close())
 	}
 	// The writer goes last: SQLite's last connection moves the write-ahead log into the file.
-	return errors.Join(c.read.Close(), c.write.Close())
+	return errors.Join(append(errs, c.write.Close())...)
 }
 
 func connect(url string) (*Catalog, goose.Dialect, error) {
@@ -49,19 +61,23 @@ func connect(url string) (*Catalog, goose.Dialect, error) {
 		return nil, "", err
 	}
 	if location.postgres != nil {
-		db := openPostgres(location.postgres)
-		return &Catalog{write: db, read: db, loose: postgresLoose}, goose.DialectPostgres, nil
+		db, loose := openPostgres(location.postgres)
+		return &Catalog{write: db, read: db, loose: loose}, goose.DialectPostgres, nil
 	}
-	write, read, err := openSQLite(location.file)
+	write, read, loose, err := openSQLite(location.file)
 	if err != nil {
 		return nil, "", err
 	}
-	return &Catalog{write: write, read: read, loose: sqliteLoose}, goose.DialectSQLite3, nil
+	return &Catalog{write: write, read: read, loose: loose, rowByRow: true}, goose.DialectSQLite3, nil
 }
 
 // change runs f in one transaction, which is undone if f fails.
 func (c *Catalog) change(ctx context.Context, f func(tx *sql.Tx) error) error {
-	tx, err := c.write.BeginTx(ctx, nil)
+	return changeIn(ctx, c.write, f)
+}
+
+func changeIn(ctx context.Context, db *sql.DB, f func(tx *sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
@@ -75,64 +91,25 @@ func (c *Catalog) change(ctx context.Context, f func(tx *sql.Tx) error) error {
 	return nil
 }
 
-// looseness are the statements that let a commit not wait for the disk, and let it again. Of
-// SQLite's they stand outside of the transaction (pragma synchronous), of PostgreSQL's in it.
-type looseness struct{ before, within, after string }
-
-// The engines' words.
-const (
-	sqliteNormal    = "PRAGMA synchronous = normal"
-	sqliteFull      = "PRAGMA synchronous = full"
-	postgresNoFlush = "SET LOCAL synchronous_commit TO off"
-)
-
-var (
-	sqliteLoose   = looseness{before: sqliteNormal, after: sqliteFull}
-	postgresLoose = looseness{within: postgresNoFlush}
-)
-
 // changeLoosely is change for what may be lost in a power failure, but not in a crash of ours.
 func (c *Catalog) changeLoosely(ctx context.Context, f func(tx *sql.Tx) error) error {
-	conn, err := c.write.Conn(ctx)
-	if err != nil {
-		return fmt.Errorf("take connection: %w", err)
-	}
-	defer conn.Close() //nolint:errcheck // it goes back to the pool
-	defer c.tighten(context.WithoutCancel(ctx), conn)
-	if c.loose.before != "" {
-		if _, err := conn.ExecContext(ctx, c.loose.before); err != nil {
-			return fmt.Errorf("loosen commits: %w", err)
-		}
-	}
-	tx, err := conn.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("begin transaction: %w", err)
-	}
-	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to undo, else f's error counts
-	if c.loose.within != "" {
-		if _, err := tx.ExecContext(ctx, c.loose.within); err != nil {
-			return fmt.Errorf("loosen commit: %w", err)
-		}
-	}
-	if err := f(tx); err != nil {
-		return err
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit transaction: %w", err)
-	}
-	return nil
+	return changeIn(ctx, c.loose, f)
 }
 
-// tighten lets commits wait for the disk again, whatever has happened: those who come next rely on
-// it. A connection that cannot be told so is closed, such as one whose transaction database/sql is
-// just undoing because of a cancel.
-func (c *Catalog) tighten(ctx context.Context, conn *sql.Conn) {
-	if c.loose.after == "" {
-		return
+// prepared returns a statement that is compiled once a connection: it is asked for in every request.
+// The number of texts must be bounded. On PostgreSQL pgx does the same by itself.
+func (c *Catalog) prepared(ctx context.Context, db *sql.DB, query string) (*sql.Stmt, error) {
+	if known, ok := c.statements.Load(query); ok {
+		return known.(*sql.Stmt), nil
 	}
-	if _, err := conn.ExecContext(ctx, c.loose.after); err != nil {
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // what makes the pool close it
+	statement, err := db.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
 	}
+	if known, ok := c.statements.LoadOrStore(query, statement); ok {
+		return known.(*sql.Stmt), statement.Close() // somebody was faster
+	}
+	return statement, nil
 }
 
 // asker is what queries need: *sql.DB and *sql.Tx have it.
@@ -144,6 +121,16 @@ type asker interface {
 // collect returns what scan makes of each row of a query. It is never nil.
 func collect[T any](ctx context.Context, db asker, scan func(row) (T, error), query string, args ...any) ([]T, error) {
 	rows, err := db.QueryContext(ctx, query, args...)
+	return collectRows(rows, err, scan)
+}
+
+// collectFrom is collect of a prepared statement.
+func collectFrom[T any](ctx context.Context, statement *sql.Stmt, scan func(row) (T, error), args ...any) ([]T, error) {
+	rows, err := statement.QueryContext(ctx, args...)
+	return collectRows(rows, err, scan)
+}
+
+func collectRows[T any](rows *sql.Rows, err error, scan func(row) (T, error)) ([]T, error) {
 	if err != nil {
 		return nil, err
 	}

@@ -60,13 +60,20 @@ const summaryColumns = `number, id, kind, instance, mode, source, target, target
 
 // Conditions are put together, and not switched off by a parameter: only so is an index found.
 const (
-	ofHistory = ` FROM task WHERE instance = $1 AND kind = $2`
+	ofHistory = ` FROM task WHERE instance = $1`
 
 	passedReport = ` AND EXISTS (SELECT 1 FROM report WHERE report.number = task.number AND passed = 1 AND retired = 0 AND valid_until > `
 )
 
 func (f HistoryFilter) conditions() (where string, args []any) {
-	where, args = ofHistory, []any{legible(f.Instance), f.Kind}
+	where, args = ofHistory, []any{legible(f.Instance)}
+	// A word of the statement, and no parameter: one that a partial index is about makes SQLite compile
+	// a statement anew each time that it is bound.
+	if f.Kind == upgrade.TaskUpgrade {
+		where += " AND kind = 'upgrade'"
+	} else {
+		where += " AND kind = 'precheck'"
+	}
 	add := func(condition string, value any) {
 		args = append(args, value)
 		where += fmt.Sprintf(condition, len(args))
@@ -97,14 +104,21 @@ func (f HistoryFilter) order() string {
 // History returns a page of the history of an instance, and how long the whole is.
 func (c *Catalog) History(ctx context.Context, f HistoryFilter) (page []Summary, total int, err error) {
 	where, args := f.conditions()
-	if err := c.read.QueryRowContext(ctx, "SELECT count(*)"+where, args...).Scan(&total); err != nil {
+	count, err := c.prepared(ctx, c.read, "SELECT count(*)"+where)
+	if err == nil {
+		err = count.QueryRowContext(ctx, args...).Scan(&total)
+	}
+	if err != nil {
 		return nil, 0, fmt.Errorf("count history of instance %q: %w", f.Instance, err)
 	}
 	if total <= f.Offset {
 		return []Summary{}, total, nil
 	}
 	query := "SELECT " + summaryColumns + where + f.order() + fmt.Sprintf(" LIMIT $%d OFFSET $%d", len(args)+1, len(args)+2)
-	page, err = collect(ctx, c.read, scanSummary, query, append(args, limit(f.Limit), f.Offset)...)
+	statement, err := c.prepared(ctx, c.read, query)
+	if err == nil {
+		page, err = collectFrom(ctx, statement, scanSummary, append(args, limit(f.Limit), f.Offset)...)
+	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("read history of instance %q: %w", f.Instance, err)
 	}

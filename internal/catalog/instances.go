@@ -160,7 +160,11 @@ SELECT revision
 // their logs and its reports, too.
 func (c *Catalog) Revision(ctx context.Context, id string) (int64, error) {
 	var revision int64
-	err := c.read.QueryRowContext(ctx, selectRevision, legible(id)).Scan(&revision)
+	query, err := c.prepared(ctx, c.read, selectRevision)
+	if err != nil {
+		return 0, fmt.Errorf("read revision of instance %q: %w", id, err)
+	}
+	err = query.QueryRowContext(ctx, legible(id)).Scan(&revision)
 	return found(revision, err, "instance", id)
 }
 

@@ -61,36 +61,56 @@ func isFile(path string) bool {
 // maxConns is small: nothing that the record is asked for takes long.
 const maxConns = 8
 
-func openPostgres(config *pgx.ConnConfig) *sql.DB {
+// openPostgres opens a database twice: in sessions of the second kind a commit does not wait for
+// the disk.
+func openPostgres(config *pgx.ConnConfig) (db, loose *sql.DB) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "pgleap"
 	}
+	loosely := config.Copy()
+	loosely.RuntimeParams["synchronous_commit"] = "off"
+	return openPostgresPool(config, maxConns), openPostgresPool(loosely, 2)
+}
+
+func openPostgresPool(config *pgx.ConnConfig, conns int) *sql.DB {
 	db := stdlib.OpenDB(*config)
-	db.SetMaxOpenConns(maxConns)
-	db.SetMaxIdleConns(maxConns)
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	return db
 }
 
-// openSQLite opens a file for one writer and several readers. SQLite has one writer at a time:
-// those who queue in the pool wait no longer than they must, those who meet in the file would
-// poll for it. Readers see what has been committed, and never wait (write-ahead log).
-func openSQLite(file string) (write, read *sql.DB, err error) {
+// openSQLite opens a file for writers and several readers. SQLite has one writer at a time: those
+// who queue in the pool wait no longer than they must, those who meet in the file poll for it. So
+// there is one connection for all changes that wait for the disk, and one for those that do not and
+// are over in a moment. Readers see what has been committed, and never wait (write-ahead log).
+func openSQLite(file string) (write, read, loose *sql.DB, err error) {
 	if err := createPrivate(file); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	// FULL: what was committed survives a power failure. IMMEDIATE: who reads in order to write
-	// has the lock before he reads.
-	write, err = openSQLitePool(file, 1, "immediate",
-		"busy_timeout(10000)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(on)")
-	if err != nil {
-		return nil, nil, err
+	const patience, wal, keys = "busy_timeout(10000)", "journal_mode(wal)", "foreign_keys(on)"
+	for _, pool := range []struct {
+		db      **sql.DB
+		conns   int
+		lock    string
+		pragmas []string
+	}{
+		// FULL: what was committed survives a power failure. NORMAL: it survives a crash of ours.
+		// IMMEDIATE: who reads in order to write has the lock before he reads.
+		{&write, 1, "immediate", []string{patience, wal, "synchronous(full)", keys}},
+		{&loose, 1, "immediate", []string{patience, wal, "synchronous(normal)", keys}},
+		{&read, maxConns, "deferred", []string{patience, "query_only(on)"}},
+	} {
+		if *pool.db, err = openSQLitePool(file, pool.conns, pool.lock, pool.pragmas...); err != nil {
+			for _, opened := range []*sql.DB{write, loose} {
+				if opened != nil {
+					_ = opened.Close()
+				}
+			}
+			return nil, nil, nil, err
+		}
 	}
-	read, err = openSQLitePool(file, maxConns, "deferred", "busy_timeout(10000)", "query_only(on)")
-	if err != nil {
-		return nil, nil, errors.Join(err, write.Close())
-	}
-	return write, read, nil
+	return write, read, loose, nil
 }
 
 func openSQLitePool(file string, conns int, lock string, pragmas ...string) (*sql.DB, error) {

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/api/native/client"
@@ -23,9 +24,16 @@ func printTask(out io.Writer, t upgrade.Task, events []client.Event, now time.Ti
 	if t.Progress != nil && !t.Status.Ended() {
 		fmt.Fprintf(out, "\nNow: %s\n", progressLine(*t.Progress))
 	}
+	if t.Rehearsal != nil {
+		fmt.Fprintln(out)
+		printRehearsal(out, *t.Rehearsal, limitOf(client.SwitchoverRequest{}, t))
+	}
 	if t.Switchover != nil {
 		fmt.Fprintln(out)
 		printSwitchover(out, *t.Switchover)
+	}
+	if t.Verification != nil {
+		printVerification(out, *t.Verification)
 	}
 	if len(events) > 0 {
 		fmt.Fprint(out, "\nLog:\n")
@@ -89,20 +97,35 @@ func printSwitchover(out io.Writer, s upgrade.Switchover) {
 		rows = append(rows, []string{"  " + step.Step, pause(step.Duration)})
 	}
 	table(out, rows) //nolint:errcheck // the next line fails likewise
-	if c := s.Comparison; c != nil {
-		printComparison(out, *c)
+}
+
+// printRehearsal prints what a rehearsal did, and what its verification came to.
+func printRehearsal(out io.Writer, r upgrade.Rehearsal, limit time.Duration) {
+	if r.Outcome.Rehearsed {
+		fmt.Fprintf(out, "Rehearsed: clients paused for %s of the %s that a switchover may take, and went on at the source.\n", pause(r.Outcome.Pause), span(limit))
+	} else {
+		fmt.Fprintf(out, "Rehearsal failed: %s.\nClients are on the source.\n", orDash(r.Outcome.Reason))
+	}
+	rows := make([][]string, 0, len(r.Outcome.Steps))
+	for _, step := range r.Outcome.Steps {
+		rows = append(rows, []string{"  " + step.Step, pause(step.Duration)})
+	}
+	table(out, rows) //nolint:errcheck // the next line fails likewise
+	if r.Verification != nil {
+		printVerification(out, *r.Verification)
+	} else if r.Outcome.Rehearsed {
+		fmt.Fprintln(out, "Both sides are being compared.")
 	}
 }
 
-func printComparison(out io.Writer, c upgrade.Comparison) {
-	switch {
-	case c.Problem != "":
-		fmt.Fprintf(out, "The two sides could not be compared: %s.\n", c.Problem)
-	case len(c.Different) == 0:
-		fmt.Fprintf(out, "Both sides had the same %d rows in %d tables; %d tables were not compared.\n", c.Rows, c.Tables, c.Skipped)
+func printVerification(out io.Writer, v upgrade.Verification) {
+	text := v.String()
+	fmt.Fprintf(out, "%s%s.\n", strings.ToUpper(text[:1]), text[1:])
+	for _, d := range v.Differences {
+		fmt.Fprintf(out, "  different: %s\n", d)
 	}
-	for _, d := range c.Different {
-		fmt.Fprintf(out, "Different: %s\n", d)
+	for _, left := range v.NotCompared {
+		fmt.Fprintf(out, "  not compared: %s\n", left)
 	}
 }
 
@@ -114,6 +137,9 @@ func printEnd(out io.Writer, t upgrade.Task) error {
 	}
 	if t.Switchover != nil && t.Switchover.Switched {
 		printSwitchover(out, *t.Switchover)
+	}
+	if t.Verification != nil {
+		printVerification(out, *t.Verification)
 	}
 	kind := "Upgrade"
 	if t.Kind == upgrade.TaskPrecheck {

@@ -52,11 +52,11 @@ and wait for the outcome.` + exitStatus(ExitFailed, ExitInterrupted),
 func switchoverRequest(verb string, timeout time.Duration, given bool) (client.SwitchoverRequest, error) {
 	request := client.SwitchoverRequest{Verb: client.SwitchoverRequestVerb(verb)}
 	switch {
-	case verb != verbSwitch && verb != verbInterrupt && verb != verbCancel:
+	case verb != verbSwitch && verb != verbRehearse && verb != verbInterrupt && verb != verbCancel:
 		return request, fmt.Errorf("%q is not %s, %s or %s", verb, verbSwitch, verbInterrupt, verbCancel)
 	case !given:
 		return request, nil
-	case verb != verbSwitch:
+	case verb != verbSwitch && verb != verbRehearse:
 		return request, fmt.Errorf("--timeout goes with %s only", verbSwitch)
 	case timeout < upgrade.MinSwitchoverTimeout || timeout > upgrade.MaxSwitchoverTimeout || timeout%time.Second != 0:
 		return request, fmt.Errorf("--timeout %s: give whole seconds between %s and %s", timeout, upgrade.MinSwitchoverTimeout, upgrade.MaxSwitchoverTimeout)

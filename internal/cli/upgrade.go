@@ -14,6 +14,7 @@ type upgradeOptions struct {
 	targetOptions
 	statistics, switching  string
 	switchoverTimeout      time.Duration
+	skipRehearsal          bool
 	terminateDirectClients bool
 	follow, detach         bool
 }
@@ -27,8 +28,8 @@ func newUpgradeCommand(o *options) *cobra.Command {
 with a precheck, and goes no further if that finds a blocker.
 
 With --switch manual the upgrade stays in phase "synchronizing", the source in use, until
-"pgleap switchover ID switch" is said. With --switch auto it switches over as soon as the target
-is close behind.` + exitStatus(ExitFailed, ExitInterrupted),
+"pgleap switchover ID switch" is said. With --switch auto it rehearses the switchover as soon as the
+target is close behind, compares all data of both sides, and switches over if nothing differs.` + exitStatus(ExitFailed, ExitInterrupted),
 		Example: `  pgleap upgrade orders --to 17
   pgleap upgrade orders --to 17 --switch auto --statistics after --detach`,
 		Args:              arguments("ID"),
@@ -40,6 +41,7 @@ is close behind.` + exitStatus(ExitFailed, ExitInterrupted),
 	flags.StringVar(&u.statistics, "statistics", string(upgrade.StatisticsBefore), "collect statistics before or after the switchover")
 	flags.StringVar(&u.switching, "switch", string(upgrade.SwitchManual), "who starts the switchover: auto or manual")
 	flags.DurationVar(&u.switchoverTimeout, "switchover-timeout", upgrade.DefaultSwitchoverTimeout, "how long clients may wait in the switchover, 10s to 1h; then it is undone")
+	flags.BoolVar(&u.skipRehearsal, "skip-rehearsal", false, "with --switch auto: switch over without a rehearsal")
 	flags.BoolVar(&u.terminateDirectClients, "terminate-direct-clients", false, "let the switchover terminate sessions that do not come through the endpoint")
 	flags.BoolVar(&u.follow, "follow", true, "follow the upgrade until it ends")
 	flags.BoolVar(&u.detach, "detach", false, "only start the upgrade")
@@ -59,6 +61,7 @@ func runUpgrade(cmd *cobra.Command, o *options, id string, u upgradeOptions) err
 	request.Options.Statistics = upgrade.Statistics(u.statistics)
 	request.Options.Switch = upgrade.Switch(u.switching)
 	request.Options.SwitchoverTimeout = u.switchoverTimeout
+	request.Options.SkipRehearsal = u.skipRehearsal
 	request.Options.TerminateDirectClients = u.terminateDirectClients
 	task, err := decode[upgrade.Task](api.StartUpgrade(cmd.Context(), id, request))
 	if err != nil {

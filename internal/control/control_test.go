@@ -168,17 +168,22 @@ func TestNewestProgressAmongHeartbeats(t *testing.T) {
 		return &workflowpb.PendingActivityInfo{HeartbeatDetails: details}
 	}
 	older := upgrade.Progress{Step: "older", At: now}
-	newer := upgrade.Progress{Step: "newer", At: now.Add(time.Second), Lag: &upgrade.Lag{Bytes: 5}}
+	newer := upgrade.Progress{Step: "newer", At: now.Add(time.Second)}
+	following := upgrade.Progress{Step: "following", At: now, Text: "5 bytes behind", Lag: &upgrade.Lag{Bytes: 5}}
+	comparing := upgrade.Progress{Step: "Verify", At: now.Add(time.Minute), Text: "1 of 2 tables"}
+	both := following
+	both.Text = "5 bytes behind; 1 of 2 tables"
 	garbage := &workflowpb.PendingActivityInfo{HeartbeatDetails: &commonpb.Payloads{Payloads: []*commonpb.Payload{{Data: []byte("?")}}}}
 	w := &watch{Control: newControl(t)}
 	for name, test := range map[string]struct {
 		pending []*workflowpb.PendingActivityInfo
 		want    upgrade.Progress
 	}{
-		"nothing pending":     {},
-		"no heart-beat yet":   {pending: []*workflowpb.PendingActivityInfo{{}}},
-		"details of a kind":   {pending: []*workflowpb.PendingActivityInfo{payloads("text"), garbage}},
-		"the newest of three": {pending: []*workflowpb.PendingActivityInfo{payloads(older), payloads(newer), garbage}, want: newer},
+		"nothing pending":                         {},
+		"no heart-beat yet":                       {pending: []*workflowpb.PendingActivityInfo{{}}},
+		"details of a kind":                       {pending: []*workflowpb.PendingActivityInfo{payloads("text"), garbage}},
+		"the newest of three":                     {pending: []*workflowpb.PendingActivityInfo{payloads(older), payloads(newer), garbage}, want: newer},
+		"the lag is not hidden by a verification": {pending: []*workflowpb.PendingActivityInfo{payloads(following), payloads(comparing)}, want: both},
 	} {
 		got, ok := w.newest(test.pending)
 		if diff := cmp.Diff(test.want, got); diff != "" || ok == test.want.At.IsZero() {

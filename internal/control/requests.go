@@ -60,6 +60,7 @@ type requests struct {
 
 	mu      sync.Mutex
 	pending catalog.APIBatch
+	calls   []Call               // that wait to be written together with others
 	waiting []chan<- nonceAnswer // for pending.Nonces
 	used    map[string]time.Time // access keys, and when they were recorded as used last
 	writing chan struct{}        // closed when the writer is done; nil: there is none
@@ -119,19 +120,33 @@ func (r *requests) useNonce(ctx context.Context, n catalog.Nonce, now time.Time)
 func (r *requests) recordCall(call Call) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.pending.Calls) >= maxPendingCalls {
+	if len(r.calls)+len(r.pending.Calls) >= maxPendingCalls {
 		r.log.Error("call not recorded: the record cannot be written", "who", call.Who, "what", call.What,
 			"object", call.Object, "result", call.Result, "request", call.RequestID)
 		return
 	}
-	r.pending.Calls = append(r.pending.Calls, call)
+	r.calls = append(r.calls, call)
 	if r.flushAt == nil {
 		r.flushAt = time.AfterFunc(callDelay, func() {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			r.write()
+			r.callsAreDue()
 		})
 	}
+}
+
+// callsAreDue has the calls written that wait for others. The lock is held.
+func (r *requests) callsAreDue() {
+	if r.flushAt != nil {
+		r.flushAt.Stop()
+		r.flushAt = nil
+	}
+	if len(r.calls) == 0 {
+		return
+	}
+	r.pending.Calls = append(r.pending.Calls, r.calls...)
+	r.calls = nil
+	r.write()
 }
 
 // write lets a writer go to work, unless one is at it. The lock is held.
@@ -145,9 +160,7 @@ func (r *requests) write() {
 // flush returns when everything is written that is pending now.
 func (r *requests) flush() {
 	r.mu.Lock()
-	if len(r.pending.Calls) > 0 {
-		r.write()
-	}
+	r.callsAreDue()
 	writing := r.writing
 	r.mu.Unlock()
 	if writing != nil {
@@ -161,10 +174,6 @@ func (r *requests) writeAll() {
 		r.mu.Lock()
 		batch, waiting := r.pending, r.waiting
 		r.pending, r.waiting = catalog.APIBatch{}, nil
-		if r.flushAt != nil {
-			r.flushAt.Stop()
-			r.flushAt = nil
-		}
 		if len(batch.Nonces) == 0 && len(batch.Calls) == 0 {
 			close(r.writing)
 			r.writing = nil

@@ -19,6 +19,7 @@ type Verb string
 // The verbs.
 const (
 	VerbSwitch    Verb = "switch"    // start it
+	VerbRehearse  Verb = "rehearse"  // carry it out up to the move, and resume on the source
 	VerbInterrupt Verb = "interrupt" // abort this attempt, back to synchronizing
 	VerbCancel    Verb = "cancel"    // abandon the upgrade
 )
@@ -36,7 +37,7 @@ func (c *Control) SwitchoverWithin(ctx context.Context, who Actor, instanceOrNum
 	if !ok {
 		return upgrade.Task{}, &Invalid{
 			Reason: fmt.Sprintf("verb %q is unknown", verb),
-			Remedy: fmt.Sprintf("say %q, %q or %q", VerbSwitch, VerbInterrupt, VerbCancel),
+			Remedy: fmt.Sprintf("say %q, %q, %q or %q", VerbSwitch, VerbRehearse, VerbInterrupt, VerbCancel),
 		}
 	}
 	if timeout != 0 && (timeout < upgrade.MinSwitchoverTimeout || timeout > upgrade.MaxSwitchoverTimeout) {
@@ -65,7 +66,7 @@ func (c *Control) SwitchoverWithin(ctx context.Context, who Actor, instanceOrNum
 
 // signals are the workflow's words for the verbs.
 var signals = map[Verb]string{
-	VerbSwitch: step.SignalSwitch, VerbInterrupt: step.SignalInterrupt, VerbCancel: step.SignalCancel,
+	VerbSwitch: step.SignalSwitch, VerbRehearse: step.SignalRehearse, VerbInterrupt: step.SignalInterrupt, VerbCancel: step.SignalCancel,
 }
 
 // upgradeOf finds the running upgrade of an instance, or else the task of that number.
@@ -110,9 +111,12 @@ func (v Verb) allowed(task upgrade.Task) error {
 		return refuse(fmt.Sprintf("is not running: it has ended (%s)", task.Status), "")
 	case switched || task.Phase == upgrade.PhaseFinishing:
 		return refuse("has switched already: applications are on the target", "")
-	case v == VerbSwitch && task.Phase != upgrade.PhaseSynchronizing:
+	case (v == VerbSwitch || v == VerbRehearse) && task.Phase != upgrade.PhaseSynchronizing:
 		return refuse(in, fmt.Sprintf("wait until it is %q", upgrade.PhaseSynchronizing))
-	case v == VerbInterrupt && task.Phase != upgrade.PhaseSwitchover:
+	case v == VerbSwitch && task.Rehearsal != nil && task.Rehearsal.Differs():
+		return refuse("must not switch: the last rehearsal found that source and target differ ("+task.Rehearsal.Verification.Differences[0].String()+")",
+			"see `pgleap task show "+strconv.FormatInt(task.Number, 10)+"`, then rehearse again, or cancel the upgrade")
+	case v == VerbInterrupt && task.Phase != upgrade.PhaseSwitchover && task.Phase != upgrade.PhaseRehearsal:
 		return refuse(in+": there is no switchover to interrupt", "")
 	case v == VerbCancel && task.Phase == upgrade.PhaseCleanup:
 		return refuse("is being cleaned up already", "")

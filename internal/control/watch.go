@@ -133,20 +133,29 @@ func (w *watch) follow(ctx context.Context, task upgrade.Task, seen *watched) er
 }
 
 // newest returns the newest progress among the heart-beats. Details of another kind are some
-// activity's own business.
+// activity's own business. What runs beside following the lag, a verification, has its say in the
+// text.
 func (w *watch) newest(pending []*workflowpb.PendingActivityInfo) (upgrade.Progress, bool) {
-	var newest upgrade.Progress
+	var newest, following upgrade.Progress
 	for _, activity := range pending {
 		var p upgrade.Progress
 		details := activity.GetHeartbeatDetails()
 		if details == nil || w.converter.FromPayloads(details, &p) != nil {
 			continue
 		}
-		if p.At.After(newest.At) {
+		if p.Lag != nil && p.At.After(following.At) {
+			following = p
+		} else if p.Lag == nil && p.At.After(newest.At) {
 			newest = p
 		}
 	}
-	return newest, !newest.At.IsZero()
+	if following.At.IsZero() {
+		return newest, !newest.At.IsZero()
+	}
+	if newest.Text != "" {
+		following.Text += "; " + newest.Text
+	}
+	return following, true
 }
 
 // lost ends a task whose workflow has been gone for a while without having ended its record: its

@@ -19,7 +19,7 @@ func instanceStatus(s control.InstanceState) string {
 		return statusRunning
 	}
 	switch s.Upgrade.Phase {
-	case upgrade.PhaseSynchronizing:
+	case upgrade.PhaseSynchronizing, upgrade.PhaseRehearsal:
 		return statusSynchronizing
 	case upgrade.PhaseSwitchover, upgrade.PhaseFinishing:
 		return statusSwitching

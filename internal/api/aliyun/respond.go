@@ -53,8 +53,14 @@ func formatOf(r *http.Request, p params) (format, error) {
 	return formatXML, nil
 }
 
+// appender is an answer that writes itself: encoding/json would read all of it once more.
+type appender interface{ appendJSON(b []byte) []byte }
+
 // encode writes an answer as a JSON object, without the request's id.
 func encode(answer any) ([]byte, error) {
+	if itself, ok := answer.(appender); ok {
+		return itself.appendJSON(make([]byte, 0, 32<<10)), nil
+	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)

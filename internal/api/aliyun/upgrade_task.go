@@ -87,7 +87,7 @@ func follows(s control.Summary) *following {
 	if s.Mode != upgrade.ZeroDowntime || s.Running == nil || s.Running.Plan == nil {
 		return nil
 	}
-	if phase := s.Running.Phase; phase != upgrade.PhaseSynchronizing && phase != upgrade.PhaseSwitchover {
+	if phase := s.Running.Phase; phase != upgrade.PhaseSynchronizing && phase != upgrade.PhaseRehearsal && phase != upgrade.PhaseSwitchover {
 		return nil
 	}
 	f := &following{host: loopback, port: s.Running.Plan.Target.Port}

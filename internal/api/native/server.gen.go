@@ -59,6 +59,7 @@ func (e HealthStatus) Valid() bool {
 const (
 	SwitchoverRequestVerbCancel    SwitchoverRequestVerb = "cancel"
 	SwitchoverRequestVerbInterrupt SwitchoverRequestVerb = "interrupt"
+	SwitchoverRequestVerbRehearse  SwitchoverRequestVerb = "rehearse"
 	SwitchoverRequestVerbSwitch    SwitchoverRequestVerb = "switch"
 )
 
@@ -68,6 +69,8 @@ func (e SwitchoverRequestVerb) Valid() bool {
 	case SwitchoverRequestVerbCancel:
 		return true
 	case SwitchoverRequestVerbInterrupt:
+		return true
+	case SwitchoverRequestVerbRehearse:
 		return true
 	case SwitchoverRequestVerbSwitch:
 		return true
@@ -183,8 +186,8 @@ type AuditEntry struct {
 // Cluster defines model for Cluster.
 type Cluster = upgrade.Cluster
 
-// Comparison What a comparison of source and target, as they stood still, came to.
-type Comparison = upgrade.Comparison
+// Difference defines model for Difference.
+type Difference = upgrade.Difference
 
 // Discovered defines model for Discovered.
 type Discovered struct {
@@ -312,6 +315,9 @@ type Problem struct {
 // Progress defines model for Progress.
 type Progress = upgrade.Progress
 
+// Rehearsal A switchover that ended before the move, and what its verification came to; none while it goes on.
+type Rehearsal = upgrade.Rehearsal
+
 // RemedySQL defines model for RemedySQL.
 type RemedySQL = upgrade.RemedySQL
 
@@ -367,6 +373,9 @@ type UpgradeRequest struct {
 	// TargetPort A free one is chosen when it is 0.
 	TargetPort int `json:"targetPort,omitempty"`
 }
+
+// Verification What a comparison of all data of source and target, as they stood still, came to.
+type Verification = upgrade.Verification
 
 // VersionNum PostgreSQL's server_version_num, such as 170011.
 type VersionNum = upgrade.VersionNum
