@@ -95,7 +95,10 @@ func (d *demo) show(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return d.prove(ctx, task)
+	if err := d.prove(ctx, task); err != nil {
+		return err
+	}
+	return d.clouds(ctx)
 }
 
 // setUp makes the source with its data, pgleap and the load.
