@@ -75,6 +75,14 @@ bench-switchover: setup ## measure the switchover against the naive recipe
 bench-idle: build ## measure start-up, memory and processor time of an idle server
 	go run ./bench/idle -binary bin/pgleap
 
+.PHONY: bench-verify
+bench-verify: setup ## measure the comparison of source and target against COPY of both
+	go run ./bench/verify
+
+.PHONY: bench-api
+bench-api: setup ## measure the clouds' APIs on a million upgrades (takes some 20 minutes and 10 GB)
+	go run ./bench/api
+
 .PHONY: demo
 demo: tools ## upgrade a PostgreSQL under load: FROM=15 TO=17, KEEP=1 leaves the server up
 	@scripts/install-postgres $(FROM) $(TO)

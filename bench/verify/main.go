@@ -31,7 +31,7 @@ import (
 	"github.com/pgleap/pgleap/test/harness"
 )
 
-// bar is the least speed of the comparison relative to COPY (issue 4).
+// bar is the least speed of the comparison relative to COPY.
 const bar = 0.6
 
 type options struct{ from, to, scale, rounds int }
