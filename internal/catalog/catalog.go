@@ -21,6 +21,8 @@ type Catalog struct {
 	loose *sql.DB
 	// statements are those of prepared, by their text.
 	statements sync.Map
+	// revisions remembers those of instances, where nobody else writes.
+	revisions revisions
 	// rowByRow tells that a statement for one row, prepared, is faster than one for many: where the
 	// database is in this process.
 	rowByRow bool
@@ -68,11 +70,12 @@ func connect(url string) (*Catalog, goose.Dialect, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	return &Catalog{write: write, read: read, loose: loose, rowByRow: true}, goose.DialectSQLite3, nil
+	return &Catalog{write: write, read: read, loose: loose, rowByRow: true, revisions: revisions{alone: true}}, goose.DialectSQLite3, nil
 }
 
 // change runs f in one transaction, which is undone if f fails.
 func (c *Catalog) change(ctx context.Context, f func(tx *sql.Tx) error) error {
+	defer c.revisions.changing()()
 	return changeIn(ctx, c.write, f)
 }
 

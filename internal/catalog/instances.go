@@ -159,12 +159,19 @@ SELECT revision
 // Revision returns a number that grows with everything that is recorded of an instance: its tasks,
 // their logs and its reports, too.
 func (c *Catalog) Revision(ctx context.Context, id string) (int64, error) {
+	if revision, known := c.revisions.get(id); known {
+		return revision, nil
+	}
+	changes, quiet := c.revisions.now()
 	var revision int64
 	query, err := c.prepared(ctx, c.read, selectRevision)
 	if err != nil {
 		return 0, fmt.Errorf("read revision of instance %q: %w", id, err)
 	}
 	err = query.QueryRowContext(ctx, legible(id)).Scan(&revision)
+	if err == nil && quiet {
+		c.revisions.put(id, revision, changes)
+	}
 	return found(revision, err, "instance", id)
 }
 
@@ -175,10 +182,13 @@ UPDATE instance
 
 // SetWindow records the maintenance window of an instance; nil: it has none.
 func (c *Catalog) SetWindow(ctx context.Context, id string, window *upgrade.Window) error {
-	n, err := changed(c.write.ExecContext(ctx, updateWindow, legible(id), document{window}))
-	if err == nil && n == 0 {
-		err = &upgrade.NotFound{Kind: "instance", Name: id}
-	}
+	err := c.change(ctx, func(tx *sql.Tx) error {
+		n, err := changed(tx.ExecContext(ctx, updateWindow, legible(id), document{window}))
+		if err == nil && n == 0 {
+			err = &upgrade.NotFound{Kind: "instance", Name: id}
+		}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("set window of instance %q: %w", id, err)
 	}

@@ -65,6 +65,7 @@ type requests struct {
 	used    map[string]time.Time // access keys, and when they were recorded as used last
 	writing chan struct{}        // closed when the writer is done; nil: there is none
 	flushAt *time.Timer
+	written time.Time // when the last batch was begun; the writer's
 }
 
 type nonceAnswer struct {
@@ -77,6 +78,9 @@ const (
 	callDelay = 200 * time.Millisecond
 	// maxPendingCalls bounds what is kept while the record cannot be written.
 	maxPendingCalls = 20_000
+	// batchPace is the least time from one transaction to the next: whoever comes meanwhile shares it.
+	// Who comes alone does not wait.
+	batchPace = time.Millisecond
 	// batchTimeout bounds one transaction.
 	batchTimeout = 10 * time.Second
 	// usedEvery is how exactly it is known when an access key was used last.
@@ -171,6 +175,9 @@ func (r *requests) flush() {
 // writeAll writes batches until nothing is pending.
 func (r *requests) writeAll() {
 	for {
+		if early := batchPace - time.Since(r.written); early > 0 {
+			time.Sleep(early)
+		}
 		r.mu.Lock()
 		batch, waiting := r.pending, r.waiting
 		r.pending, r.waiting = catalog.APIBatch{}, nil
@@ -181,6 +188,7 @@ func (r *requests) writeAll() {
 			return
 		}
 		r.mu.Unlock()
+		r.written = time.Now()
 		r.writeBatch(batch, waiting)
 	}
 }

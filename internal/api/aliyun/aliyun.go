@@ -123,7 +123,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		sendError(w, x, e)
 		return
 	}
-	send(w, http.StatusOK, x.format, x.requestID, document(x.format, x.action.name+"Response", x.requestID, body))
+	sendDocument(w, http.StatusOK, x.format, x.action.name+"Response", x.requestID, body)
 }
 
 // serve lets the request in or refuses it, and runs its operation. It returns the answer's members.

@@ -45,7 +45,7 @@ func written(t *testing.T, action string, answer any, f format) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body := document(f, action+"Response", "4F0C3B2A-0000-4000-8000-000000000001", inside)
+	body := appendDocument(nil, f, action+"Response", "4F0C3B2A-0000-4000-8000-000000000001", inside)
 	if f == formatXML {
 		return string(body) + "\n"
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -81,9 +82,21 @@ func members(object []byte, f format) ([]byte, error) {
 	return object[1 : len(object)-1], nil
 }
 
-// document puts the request's id before the members of an answer, and a root around both.
-func document(f format, root, requestID string, members []byte) []byte {
-	b := make([]byte, 0, len(members)+2*len(root)+len(requestID)+100)
+// documents are for answers on their way to the client: most of them are long, and soon gone.
+var documents = sync.Pool{New: func() any { return new([]byte) }}
+
+// sendDocument sends an answer in one piece.
+func sendDocument(w http.ResponseWriter, status int, f format, root, requestID string, members []byte) {
+	b := documents.Get().(*[]byte)
+	*b = appendDocument((*b)[:0], f, root, requestID, members)
+	send(w, status, f, requestID, *b) // net/http has read it when it returns
+	if cap(*b) <= maxAnswer {
+		documents.Put(b)
+	}
+}
+
+// appendDocument puts the request's id before the members of an answer, and a root around both.
+func appendDocument(b []byte, f format, root, requestID string, members []byte) []byte {
 	if f == formatXML {
 		b = append(b, "<?xml version='1.0' encoding='UTF-8'?>\n<"...)
 		b = append(append(b, root...), "><RequestId>"...)
@@ -137,7 +150,7 @@ func sendError(w http.ResponseWriter, x *exchange, e *Error) {
 	if err != nil {
 		object = nil // texts can always be encoded
 	}
-	send(w, e.Status, x.format, x.requestID, document(x.format, "Error", x.requestID, object))
+	sendDocument(w, e.Status, x.format, "Error", x.requestID, object)
 }
 
 // newRequestID returns a random UUID (RFC 9562, version 4) in the vendor's spelling.

@@ -46,7 +46,7 @@ func FuzzXML(f *testing.F) {
 			}
 			return
 		}
-		d := xml.NewDecoder(strings.NewReader(string(document(formatXML, "R", "ID", inner))))
+		d := xml.NewDecoder(strings.NewReader(string(appendDocument(nil, formatXML, "R", "ID", inner))))
 		for {
 			if _, err := d.Token(); errors.Is(err, io.EOF) {
 				return
