@@ -60,7 +60,7 @@ func TestRehearsals(t *testing.T) {
 		}
 		behind(mutation.do)
 		task := s.rehearse(number, 1)
-		if r := task.Rehearsal; r == nil || !r.Differs() || !strings.Contains(fmt.Sprint(r.Verification.Differences), mutation.found) {
+		if r := task.Rehearsal; r == nil || r.Difference() == nil || !strings.Contains(fmt.Sprint(r.Verification.Differences), mutation.found) {
 			t.Errorf("%s: rehearsal %+v", mutation.name, r)
 		}
 		if said := s.refused("switchover", id, "switch"); !strings.Contains(said, "differ") {

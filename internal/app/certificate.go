@@ -73,7 +73,10 @@ func (c *certificate) load() error {
 		c.log.Warn("TLS certificate has expired", "file", c.files.Certificate, "expired", pair.Leaf.NotAfter)
 	}
 	if err := c.changed(pair.Certificate); err != nil {
-		return err
+		if c.current == nil {
+			return err
+		}
+		c.log.Error("renewed TLS certificate not written down for the command line", "error", err)
 	}
 	c.current, c.stamp = &pair, stamp
 	return nil

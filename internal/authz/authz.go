@@ -37,6 +37,8 @@ func (d Decision) String() string {
 type Request struct {
 	// Action is the name of one action, as in "rds:DescribeDBInstances".
 	Action string
+	// Aliases are other names of the action: a statement names it if it names one of them.
+	Aliases []string
 	// Resources are the names under which the object may be granted or denied: a statement matches
 	// if it matches any of them. An operation on no object has the resource "*".
 	Resources []string
@@ -57,7 +59,11 @@ func (p Policy) Decide(r Request) Decision {
 	if tooLong(r.Action) || slices.ContainsFunc(r.Resources, tooLong) {
 		return ImplicitDeny
 	}
-	action := strings.ToLower(r.Action)
+	names := make([]string, 0, 2)
+	names = append(names, strings.ToLower(r.Action))
+	for _, alias := range r.Aliases {
+		names = append(names, strings.ToLower(alias))
+	}
 	objects := make([]name, len(r.Resources))
 	for i, resource := range r.Resources {
 		objects[i] = split(resource)
@@ -65,7 +71,7 @@ func (p Policy) Decide(r Request) Decision {
 	decision := ImplicitDeny
 	for _, s := range p.statements {
 		switch {
-		case !s.concerns(action, objects):
+		case !s.concerns(names, objects):
 		case s.deny && s.holds(r.Context) != no:
 			return ExplicitDeny
 		case !s.deny && s.holds(r.Context) == yes:
@@ -96,9 +102,12 @@ type statement struct {
 	conditions []condition
 }
 
-// concerns tells whether the statement is about this action on this object, conditions aside.
-func (s statement) concerns(action string, objects []name) bool {
-	named := slices.ContainsFunc(s.actions, func(pattern string) bool { return like(pattern, action) })
+// concerns tells whether the statement is about this action, by any of its names, on this object,
+// conditions aside.
+func (s statement) concerns(names []string, objects []name) bool {
+	named := slices.ContainsFunc(s.actions, func(pattern string) bool {
+		return slices.ContainsFunc(names, func(name string) bool { return like(pattern, name) })
+	})
 	return named != s.allBut && slices.ContainsFunc(s.resources, func(r resource) bool {
 		return slices.ContainsFunc(objects, r.matches)
 	})

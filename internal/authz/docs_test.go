@@ -75,7 +75,7 @@ func TestDocs(t *testing.T) {
 		if !there {
 			t.Errorf("there is no example %q", test.example)
 		}
-		if got := p.Decide(Request{test.action, test.resources, test.context}); got != test.want {
+		if got := p.Decide(Request{Action: test.action, Resources: test.resources, Context: test.context}); got != test.want {
 			t.Errorf("%s: %s on %v from %v: %v, want %v", test.example, test.action, test.resources, test.context, got, test.want)
 		}
 	}

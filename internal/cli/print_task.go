@@ -111,6 +111,10 @@ func printRehearsal(out io.Writer, r upgrade.Rehearsal, limit time.Duration) {
 		rows = append(rows, []string{"  " + step.Step, pause(step.Duration)})
 	}
 	table(out, rows) //nolint:errcheck // the next line fails likewise
+	if r.Earlier != nil && r.Difference() == r.Earlier {
+		fmt.Fprint(out, "An earlier rehearsal found a difference, which stops a switchover: ")
+		printVerification(out, *r.Earlier)
+	}
 	if r.Verification != nil {
 		printVerification(out, *r.Verification)
 	} else if r.Outcome.Rehearsed {

@@ -73,21 +73,20 @@ func limitOf(request client.SwitchoverRequest, t upgrade.Task) time.Duration {
 	return upgrade.DefaultSwitchoverTimeout
 }
 
-// rehearsed waits for another rehearsal than the last one, and for its verification.
+// rehearsed waits for the next attempt to end, and for its verification.
 type rehearsed struct {
 	silent
 
 	before upgrade.Task
 }
 
-// stands implements watcher.
+// stands implements watcher. A switchover that was begun meanwhile counts: then there is no rehearsal.
 func (w rehearsed) stands(t upgrade.Task) bool {
 	if t.Status.Ended() {
 		return true
 	}
-	r, last := t.Rehearsal, w.before.Rehearsal
-	if r == nil || last != nil && r.Outcome.EndedAt.Equal(last.Outcome.EndedAt) {
+	if t.Rehearsal == nil || attempts(verbRehearse, t) <= attempts(verbRehearse, w.before) {
 		return false
 	}
-	return !r.Outcome.Rehearsed || r.Verification != nil
+	return !t.Rehearsal.Outcome.Rehearsed || t.Rehearsal.Verification != nil
 }

@@ -99,20 +99,21 @@ type outcome struct {
 }
 
 func outcomeOf(verb string, before upgrade.Task) outcome {
-	return outcome{verb: verb, attempts: attempts(before)}
+	return outcome{verb: verb, attempts: attempts(verb, before)}
 }
 
 // stands implements watcher. An attempt's result is in the record before its phase ends.
 func (o outcome) stands(t upgrade.Task) bool {
 	switched := t.Switchover != nil && t.Switchover.Switched
-	return t.Status.Ended() || switched || o.verb != verbCancel && attempts(t) > o.attempts
+	return t.Status.Ended() || switched || o.verb != verbCancel && attempts(o.verb, t) > o.attempts
 }
 
-// attempts counts the switchovers of an upgrade that have ended.
-func attempts(t upgrade.Task) int {
+// attempts counts the switchovers of an upgrade that have ended, rehearsed ones too if they matter.
+func attempts(verb string, t upgrade.Task) int {
 	n := 0
 	for _, p := range t.Phases {
-		if p.Phase == upgrade.PhaseSwitchover && p.EndedAt != nil {
+		rehearsal := p.Phase == upgrade.PhaseRehearsal && verb != verbSwitch
+		if (p.Phase == upgrade.PhaseSwitchover || rehearsal) && p.EndedAt != nil {
 			n++
 		}
 	}

@@ -23,7 +23,10 @@ func (*Replayed) Error() string { return "this request was sent before" }
 // UseNonce remembers what a client says once in its life, until a request that repeats it would be
 // too old anyway. It returns *Replayed for one that was used before.
 func (c *Control) UseNonce(ctx context.Context, keyID, nonce string, until time.Time) error {
-	return c.requests.useNonce(ctx, catalog.Nonce{AccessKey: keyID, Nonce: nonce, ExpiresAt: until}, c.now())
+	if now := c.now(); until.After(now) {
+		return c.requests.useNonce(ctx, catalog.Nonce{AccessKey: keyID, Nonce: nonce, ExpiresAt: until}, now)
+	}
+	return &Replayed{} // whether it was used before is forgotten
 }
 
 // RecordCall writes down a call of a vendor's API, a moment later.
@@ -63,7 +66,8 @@ type requests struct {
 	calls   []Call               // that wait to be written together with others
 	waiting []chan<- nonceAnswer // for pending.Nonces
 	used    map[string]time.Time // access keys, and when they were recorded as used last
-	writing chan struct{}        // closed when the writer is done; nil: there is none
+	writing bool                 // a writer is at work
+	flushed []chan struct{}      // to be closed when what is pending has been written
 	flushAt *time.Timer
 	written time.Time // when the last batch was begun; the writer's
 }
@@ -155,8 +159,8 @@ func (r *requests) callsAreDue() {
 
 // write lets a writer go to work, unless one is at it. The lock is held.
 func (r *requests) write() {
-	if r.writing == nil {
-		r.writing = make(chan struct{})
+	if !r.writing {
+		r.writing = true
 		go r.writeAll()
 	}
 }
@@ -165,11 +169,14 @@ func (r *requests) write() {
 func (r *requests) flush() {
 	r.mu.Lock()
 	r.callsAreDue()
-	writing := r.writing
-	r.mu.Unlock()
-	if writing != nil {
-		<-writing
+	if !r.writing {
+		r.mu.Unlock()
+		return
 	}
+	done := make(chan struct{})
+	r.flushed = append(r.flushed, done)
+	r.mu.Unlock()
+	<-done
 }
 
 // writeAll writes batches until nothing is pending.
@@ -179,17 +186,22 @@ func (r *requests) writeAll() {
 			time.Sleep(early)
 		}
 		r.mu.Lock()
-		batch, waiting := r.pending, r.waiting
-		r.pending, r.waiting = catalog.APIBatch{}, nil
+		batch, waiting, flushed := r.pending, r.waiting, r.flushed
+		r.pending, r.waiting, r.flushed = catalog.APIBatch{}, nil, nil
 		if len(batch.Nonces) == 0 && len(batch.Calls) == 0 {
-			close(r.writing)
-			r.writing = nil
+			r.writing = false
 			r.mu.Unlock()
+			for _, done := range flushed {
+				close(done)
+			}
 			return
 		}
 		r.mu.Unlock()
 		r.written = time.Now()
 		r.writeBatch(batch, waiting)
+		for _, done := range flushed {
+			close(done)
+		}
 	}
 }
 

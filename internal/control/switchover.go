@@ -113,8 +113,8 @@ func (v Verb) allowed(task upgrade.Task) error {
 		return refuse("has switched already: applications are on the target", "")
 	case (v == VerbSwitch || v == VerbRehearse) && task.Phase != upgrade.PhaseSynchronizing:
 		return refuse(in, fmt.Sprintf("wait until it is %q", upgrade.PhaseSynchronizing))
-	case v == VerbSwitch && task.Rehearsal != nil && task.Rehearsal.Differs():
-		return refuse("must not switch: the last rehearsal found that source and target differ ("+task.Rehearsal.Verification.Differences[0].String()+")",
+	case v == VerbSwitch && task.Rehearsal != nil && task.Rehearsal.Difference() != nil:
+		return refuse("must not switch: a rehearsal found that source and target differ, and none has found them identical since: "+task.Rehearsal.Difference().String(),
 			"see `pgleap task show "+strconv.FormatInt(task.Number, 10)+"`, then rehearse again, or cancel the upgrade")
 	case v == VerbInterrupt && task.Phase != upgrade.PhaseSwitchover && task.Phase != upgrade.PhaseRehearsal:
 		return refuse(in+": there is no switchover to interrupt", "")

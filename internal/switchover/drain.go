@@ -238,10 +238,10 @@ func (s *section) openSnapshots(ctx context.Context) error {
 	return s.inEach(ctx, func(ctx context.Context, db *database) error {
 		both, ctx := errgroup.WithContext(ctx)
 		both.Go(func() error { return postgres.BeginSnapshot(ctx, db.source) })
+		both.Go(func() error { return postgres.BeginSnapshot(ctx, db.snapshot) })
 		both.Go(func() (err error) {
-			if err = postgres.BeginSnapshot(ctx, db.snapshot); err == nil {
-				db.targetSequences, err = postgres.ReadSequences(ctx, db.snapshot, db.sequences) // no snapshot holds them
-			}
+			// No snapshot holds them, and in its transaction they would stay locked.
+			db.targetSequences, err = postgres.ReadSequences(ctx, db.target, db.sequences)
 			return err
 		})
 		return both.Wait()

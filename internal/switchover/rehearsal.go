@@ -18,14 +18,23 @@ var errRehearsed = errors.New("it was a rehearsal")
 // endRehearsal lets clients go on at the source, as every switchover does that does not switch.
 func (s *section) endRehearsal(ctx context.Context) (upgrade.Switchover, error) {
 	outcome, err := s.undo(ctx, errRehearsed)
-	if err != nil || outcome.Reason != errRehearsed.Error() {
+	if err != nil {
 		return outcome, err
+	}
+	if s.outcome.EndedAt.IsZero() { // it took a recovery, which has ended our sessions
+		outcome.Reason = "clients went on at the source, but not over the connections that were open: see the agent's log"
+		return outcome, nil
 	}
 	s.outcome.Reason, s.outcome.Rehearsed = "", true
 	s.closeEndpoint()
-	s.keep(context.WithoutCancel(ctx))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepPatience)
+	defer cancel()
+	s.keep(ctx)
 	return s.outcome, nil
 }
+
+// keepPatience bounds what is left to do when clients have gone on.
+const keepPatience = 5 * time.Second
 
 // Snapshots are what both sides held when they stood still.
 type Snapshots struct {

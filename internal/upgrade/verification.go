@@ -55,7 +55,10 @@ func (v Verification) String() string {
 	case v.Total > 0:
 		text := fmt.Sprintf("both sides differed when they stood still, in %d objects of %s", v.Total, read)
 		if len(v.Differences) > 0 {
-			text += ": " + v.Differences[0].String()
+			// Without keys: they are data, and this goes into logs.
+			first := v.Differences[0]
+			first.Keys = ""
+			text += ": " + first.String()
 		}
 		return text
 	case v.Problem != "":
@@ -70,6 +73,9 @@ func (v Verification) String() string {
 type Rehearsal struct {
 	Outcome      Switchover    `json:"outcome"`
 	Verification *Verification `json:"verification,omitempty"` // nil while it goes on
+	// Earlier is what an earlier rehearsal found different, as long as no later one has found both
+	// sides identical.
+	Earlier *Verification `json:"earlier,omitempty"`
 }
 
 // Passed tells whether a switchover can be expected to succeed, with nothing lost.
@@ -77,5 +83,14 @@ func (r Rehearsal) Passed() bool {
 	return r.Outcome.Rehearsed && r.Verification != nil && r.Verification.Identical
 }
 
-// Differs tells whether the rehearsal found that the target is not the same as the source.
-func (r Rehearsal) Differs() bool { return r.Verification != nil && r.Verification.Total > 0 }
+// Difference returns the verification that found the target not to be the same as the source, this
+// rehearsal's or an earlier one's, unless this one has found both sides identical; nil: there is none.
+func (r Rehearsal) Difference() *Verification {
+	switch v := r.Verification; {
+	case v != nil && v.Total > 0:
+		return v
+	case v != nil && v.Identical:
+		return nil
+	}
+	return r.Earlier
+}

@@ -3,6 +3,7 @@ package verify
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,7 +26,10 @@ func (r *run) findRows(ctx context.Context, db *database) error {
 		}
 		err := r.findRowsOf(ctx, db, t)
 		if err != nil {
-			reason, fatal := whyNot(err, Source)
+			reason, fatal := err.Error(), error(nil)
+			if !errors.Is(err, errTooMany) {
+				reason, fatal = whyNot(err, Source)
+			}
 			if fatal != nil {
 				return fatal
 			}
@@ -84,6 +88,9 @@ type finder struct {
 	table *table
 }
 
+// errTooMany is why rows are not looked for.
+var errTooMany = errors.New("too many rows share their key's hash, or are alike")
+
 // differing is a row that is not the same on both sides.
 type differing struct {
 	change string
@@ -100,6 +107,9 @@ func (f finder) find(ctx context.Context) (rows []differing, complete bool, err 
 	buckets, complete, err := f.differingBuckets(ctx, number)
 	if err != nil {
 		return nil, false, err
+	}
+	if len(buckets) == 0 && !complete {
+		return nil, false, errTooMany
 	}
 	var left [2]map[int64][]postgres.HashedRow
 	err = f.onParts(ctx, func(ctx context.Context, side Side, scan postgres.RowScan, blocks postgres.BlockRange) error {
@@ -156,19 +166,21 @@ func (f finder) differingBuckets(ctx context.Context, number int) (buckets []int
 	if err != nil {
 		return nil, false, err
 	}
-	fetched := int64(0)
+	fetched, complete := int64(0), true
 	for bucket := range number {
 		source, target := &sums[Source][bucket], &sums[Target][bucket]
 		if source.equals(target) {
 			continue
 		}
-		fetched += source.rows + target.rows
-		if len(buckets) > 0 && (fetched > maxFetched || len(buckets) == maxAsked) {
-			return buckets, false, nil
+		rows := source.rows + target.rows
+		if fetched+rows > maxFetched || len(buckets) == maxAsked {
+			complete = false // rows that are all alike are in one bucket, however many they are
+			continue
 		}
+		fetched += rows
 		buckets = append(buckets, bucket)
 	}
-	return buckets, true, nil
+	return buckets, complete, nil
 }
 
 // pairUp leaves out what is the same on both sides, and finds for each row that is left the one with

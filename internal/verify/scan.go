@@ -137,7 +137,8 @@ func (r *run) rest(ctx context.Context, worked time.Duration) error {
 	if r.Share >= 1 {
 		return ctx.Err()
 	}
-	pause := time.NewTimer(time.Duration(float64(worked) * (1 - r.Share) / r.Share))
+	// A deadline is not slept through.
+	pause := time.NewTimer(min(time.Duration(float64(worked)*(1-r.Share)/r.Share), time.Until(r.deadline())))
 	defer pause.Stop()
 	select {
 	case <-pause.C:

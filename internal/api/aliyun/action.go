@@ -25,6 +25,8 @@ type call struct {
 	params    params
 	caller    control.Caller
 	requestID string
+	// denied tells whether the policy denies the operation on one of many instances; nil: on none.
+	denied func(id string) bool
 }
 
 // actor names the caller to the one door.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pgleap/pgleap/internal/authz"
 	"github.com/pgleap/pgleap/internal/control"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
@@ -141,6 +142,7 @@ func (a *api) serve(w http.ResponseWriter, x *exchange) (body []byte, err error)
 	if err != nil {
 		return nil, err
 	}
+	x.at = a.options.Now() // the request is complete now, whenever it began
 	if err := a.authenticate(ctx, x, who); err != nil {
 		return nil, err
 	}
@@ -256,7 +258,10 @@ func (a *api) rendered(ctx context.Context, x *exchange) ([]byte, error) {
 
 // run runs the operation.
 func (a *api) run(ctx context.Context, x *exchange) ([]byte, error) {
-	result, err := x.action.do(ctx, a, &call{params: x.params, caller: x.caller, requestID: x.requestID})
+	result, err := x.action.do(ctx, a, &call{
+		params: x.params, caller: x.caller, requestID: x.requestID,
+		denied: func(id string) bool { return a.decide(x, a.arn(x, id)) == authz.ExplicitDeny },
+	})
 	if err != nil {
 		return nil, err
 	}

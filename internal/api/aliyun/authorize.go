@@ -23,26 +23,38 @@ type denial struct {
 // authorize asks the policy of the caller's key. It comes before anything is looked up: what the
 // caller may not see is refused alike whether it exists or not.
 func (a *api) authorize(x *exchange) error {
-	name := "rds:" + x.action.name
-	decision := x.caller.Policy.Decide(authz.Request{
-		Action:    name,
-		Resources: a.resources(x),
+	decision := a.decide(x, a.resources(x)...)
+	if decision == authz.Allowed {
+		return nil
+	}
+	e := fail("Forbidden.RAM", "")
+	e.denied = &denial{
+		AuthAction: x.action.permission(), AuthPrincipalType: "SubUser",
+		AuthPrincipalOwnerID: x.caller.Account, AuthPrincipalDisplayName: displayName(x.caller),
+		PolicyType: "AccountLevelIdentityBasedPolicy", NoPermissionType: decision.String(),
+	}
+	return e
+}
+
+// decide asks the policy about the operation on an object of these names.
+func (a *api) decide(x *exchange, resources ...string) authz.Decision {
+	return x.caller.Policy.Decide(authz.Request{
+		Action:    x.action.permission(),
+		Resources: resources,
 		Context: map[string][]string{
 			"acs:SourceIp":        {remoteAddress(x.http)},
 			"acs:CurrentTime":     {x.at.UTC().Format(time.RFC3339)},
 			"acs:SecureTransport": {secure(x.http)},
 		},
 	})
-	if decision == authz.Allowed {
-		return nil
-	}
-	e := fail("Forbidden.RAM", "")
-	e.denied = &denial{
-		AuthAction: name, AuthPrincipalType: "SubUser",
-		AuthPrincipalOwnerID: x.caller.Account, AuthPrincipalDisplayName: displayName(x.caller),
-		PolicyType: "AccountLevelIdentityBasedPolicy", NoPermissionType: decision.String(),
-	}
-	return e
+}
+
+// permission is what policies call the operation.
+func (a *action) permission() string { return "rds:" + a.name }
+
+// arn is what policies call an instance.
+func (a *api) arn(x *exchange, id string) string {
+	return "acs:rds:" + a.options.Region + ":" + x.caller.Account + ":dbinstance/" + id
 }
 
 // resources returns the names under which the object of a call may be granted.
@@ -55,7 +67,7 @@ func (a *api) resources(x *exchange) []string {
 			return names
 		}
 	}
-	return append(names, "acs:rds:"+a.options.Region+":"+x.caller.Account+":dbinstance/"+id)
+	return append(names, a.arn(x, id))
 }
 
 func displayName(caller control.Caller) string {

@@ -81,7 +81,7 @@ func describeInstances(ctx context.Context, a *api, c *call) (any, error) {
 	}
 	rows := []dbInstance{}
 	for _, l := range all {
-		if row := a.dbInstance(l); fits(row) {
+		if row := a.dbInstance(l); fits(row) && (c.denied == nil || !c.denied(row.DBInstanceID)) {
 			rows = append(rows, row)
 		}
 	}

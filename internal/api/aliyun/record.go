@@ -50,7 +50,7 @@ func (a *api) record(ctx context.Context, x *exchange, e *Error) {
 		At: x.at, Who: who, What: "aliyun " + x.action.name, Object: printable(x.objectID(), 128),
 		Result: result, RequestID: x.requestID,
 	}
-	if x.proven {
+	if x.proven && (e == nil || e.Code != "Throttling.User") {
 		a.gate.RecordCall(call)
 	} else {
 		a.gate.RecordStranger(call)

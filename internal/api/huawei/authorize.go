@@ -22,29 +22,17 @@ var (
 // everyInstance stands for all instances in a resource name.
 const everyInstance = "*"
 
-// allows tells whether the caller's policy allows an action on an instance. One name that is
-// allowed is enough; one that is denied explicitly is too much.
+// allows tells whether the caller's policy allows an action on an instance.
 func (a *api) allows(c *call, act action, instance string) bool {
-	request := authz.Request{
+	return authz.Allowed == c.caller.Policy.Decide(authz.Request{
+		Action: act[0], Aliases: act[1:],
 		Resources: []string{"acs:rds:" + a.region + ":" + c.caller.Account + ":dbinstance/" + instance},
 		Context: map[string][]string{
 			"acs:SourceIp":        {sourceIP(c.request)},
 			"acs:CurrentTime":     {a.now().UTC().Format(time.RFC3339)},
 			"acs:SecureTransport": {strconv.FormatBool(c.request.TLS != nil)},
 		},
-	}
-	allowed := false
-	for _, name := range act {
-		request.Action = name
-		switch c.caller.Policy.Decide(request) {
-		case authz.ExplicitDeny:
-			return false
-		case authz.Allowed:
-			allowed = true
-		case authz.ImplicitDeny:
-		}
-	}
-	return allowed
+	})
 }
 
 // forbidden is the answer to who may not. It names the object as the caller did, so that it does

@@ -2,6 +2,7 @@ package huawei
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"net/http"
@@ -35,11 +36,14 @@ func (a *api) bySignature(ctx context.Context, c *call, header string) error {
 		return bad
 	}
 	c.who = "access key " + auth.accessKey + " (not verified)"
-	at, bad := auth.signedAt(c.request, a.now())
-	if bad != nil {
+	if _, bad := auth.signedAt(c.request, a.now()); bad != nil {
 		return bad
 	}
 	if bad := c.read(); bad != nil {
+		return bad
+	}
+	at, bad := auth.signedAt(c.request, a.now()) // once more: now the request is complete
+	if bad != nil {
 		return bad
 	}
 	caller, err := a.keyOf(ctx, auth.accessKey)
@@ -59,7 +63,13 @@ func (a *api) refuseReplay(ctx context.Context, c *call, signature []byte, at ti
 	if c.request.Method == http.MethodGet || c.request.Method == http.MethodHead {
 		return nil
 	}
-	return a.control.UseNonce(ctx, c.caller.KeyID, hex.EncodeToString(signature), at.Add(maxSkew))
+	return a.control.UseNonce(ctx, c.caller.KeyID, hashed(signature), at.Add(maxSkew))
+}
+
+// hashed is what the record keeps of a signature.
+func hashed(signature []byte) string {
+	sum := sha256.Sum256(signature)
+	return hex.EncodeToString(sum[:])
 }
 
 func (a *api) byToken(ctx context.Context, c *call, text string) error {

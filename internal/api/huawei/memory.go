@@ -7,7 +7,7 @@ import (
 )
 
 // maxRemembered bounds the memory, in bytes.
-const maxRemembered = 32 << 20
+const maxRemembered = 64 << 20
 
 // memory keeps what clients poll for. What it knows of an instance is true as long as the
 // instance's revision is the one that it was read at, which asks for one small query instead of

@@ -43,24 +43,32 @@ func (t *task) endComparing(ctx workflow.Context) {
 	}
 	t.comparing.cancel()
 	disconnected, _ := workflow.NewDisconnectedContext(ctx)
-	_ = t.comparing.done.Get(disconnected, nil)
+	var v upgrade.Verification
+	if t.comparing.done.Get(disconnected, &v) != nil {
+		v = upgrade.Verification{Problem: "it was ended because something else was asked for"}
+	}
 	t.comparing = nil
+	t.takeIn(ctx, v) // it may have found something before it was ended
 }
 
 // rehearse carries out a switchover up to the commit point, and has the snapshots compared that it
 // took. The comparison goes on by itself.
-func (t *task) rehearse(ctx workflow.Context, args step.SwitchOverArgs) (rehearsed bool, err error) {
+func (t *task) rehearse(ctx workflow.Context, args step.SwitchOverArgs) (upgrade.Switchover, error) {
 	args.Rehearse, args.Keep = true, true
 	result, err := t.attempt(ctx, upgrade.PhaseRehearsal, args)
-	if err != nil {
-		return false, err
+	if err != nil || result.Switched { // an earlier attempt had, which nobody knew
+		return result, err
 	}
-	t.rehearsal = &upgrade.Rehearsal{Outcome: result}
+	var found *upgrade.Verification
+	if t.rehearsal != nil {
+		found = t.rehearsal.Difference()
+	}
+	t.rehearsal = &upgrade.Rehearsal{Outcome: result, Earlier: found}
 	t.recordRehearsal(ctx, rehearsalEvent(workflow.Now(ctx).UTC(), result, args.Plan.Options.SwitchoverTimeout))
 	if result.Rehearsed {
 		t.comparing = t.verify(ctx, args.Attempt)
 	}
-	return result.Rehearsed, nil
+	return result, nil
 }
 
 func rehearsalEvent(at time.Time, result upgrade.Switchover, limit time.Duration) upgrade.Event {
@@ -78,6 +86,10 @@ func rehearsalEvent(at time.Time, result upgrade.Switchover, limit time.Duration
 func (t *task) verified(ctx workflow.Context) {
 	v := t.comparing.result(ctx)
 	t.comparing = nil
+	t.takeIn(ctx, v)
+}
+
+func (t *task) takeIn(ctx workflow.Context, v upgrade.Verification) {
 	t.rehearsal.Verification = &v
 	t.recordRehearsal(ctx, verificationEvent(workflow.Now(ctx).UTC(), v))
 }

@@ -66,14 +66,18 @@ func (t *task) untilSwitched(ctx workflow.Context) (*upgrade.Switchover, error) 
 		t.attempts++
 		args := t.switchoverArgs(request)
 		succeeded := false
+		var result upgrade.Switchover
 		if wanted == wishRehearsal {
-			if succeeded, err = t.rehearse(ctx, args); err != nil {
-				return nil, err
-			}
-		} else if switched, err := t.switchOver(ctx, args); err != nil {
+			result, err = t.rehearse(ctx, args)
+			succeeded = result.Rehearsed
+		} else {
+			result, err = t.switchOver(ctx, args)
+		}
+		if err != nil {
 			return nil, err
-		} else if switched.Switched {
-			return &switched, nil
+		}
+		if result.Switched {
+			return &result, nil
 		}
 		if t.cancelled {
 			return nil, workflow.ErrCanceled
@@ -148,8 +152,9 @@ func (t *task) synchronize(ctx workflow.Context, untilReady bool) (wanted wish, 
 // switchOver is one attempt to switch. It is refused if the last rehearsal found that the target is
 // not the same as the source.
 func (t *task) switchOver(ctx workflow.Context, args step.SwitchOverArgs) (upgrade.Switchover, error) {
-	if t.rehearsal != nil && t.rehearsal.Differs() {
-		result := upgrade.Switchover{Reason: "the last rehearsal found that source and target differ; rehearse again, or cancel the upgrade"}
+	if t.rehearsal != nil && t.rehearsal.Difference() != nil {
+		t.enter(ctx, upgrade.PhaseSwitchover) // whoever waits for an attempt to end sees one
+		result := upgrade.Switchover{Reason: "a rehearsal found that source and target differ, and none has found them identical since; rehearse again, or cancel the upgrade"}
 		t.recordSwitchover(ctx, result)
 		return result, nil
 	}

@@ -65,7 +65,7 @@ func TestVerificationEvent(t *testing.T) {
 			}},
 			upgrade.LevelError,
 			"both sides differed when they stood still, in 1 objects of 3 tables (0 rows, 0 MiB) in 2s: " +
-				"shop, rows public.item: 1 row differs (changed id=7 in price)",
+				"shop, rows public.item: 1 row differs", // its key is data
 		},
 		{
 			"not all of it",

@@ -146,7 +146,9 @@ func (w *world) note(do func()) {
 // answer is what the world says to a call.
 func answer[R any](w *world, name string) (R, error) {
 	w.mu.Lock()
-	w.calls = append(w.calls, name)
+	if name != step.Verify { // it runs beside the others
+		w.calls = append(w.calls, name)
+	}
 	w.counts[name]++
 	n, do := w.counts[name], w.does[name]
 	w.mu.Unlock()

@@ -21,7 +21,7 @@ var story = []string{
 	step.InitTarget, step.PgUpgrade,
 	step.StartTarget, step.Subscribe, step.UpdateExtensions, step.CollectStatistics,
 	step.Synchronize,
-	step.SwitchOver, step.Verify,
+	step.SwitchOver,
 	step.MoveInstance, step.FenceForGood, step.Finish, step.MoveInstance,
 	step.EndTask,
 }

@@ -40,6 +40,7 @@ func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgr
 			return upgrade.Switchover{Reason: err.Error()}, nil //nolint:nilerr // not switching is a result
 		}
 	}
+	w.snapshots.drop(taskName(args.Plan), attemptName(args.Plan, args.Attempt))
 	config := w.switchoverConfig(args.Plan, journal)
 	config.OnStep = func(name string) { progressOf(ctx).text(name) }
 	if state.Stage != switchover.StageNone {
@@ -86,7 +87,9 @@ func (w *Worker) journalPath(args step.SwitchOverArgs) (string, error) {
 	return filepath.Join(w.journalDir(), attemptName(args.Plan, args.Attempt)+".journal"), nil
 }
 
-func attemptName(plan upgrade.Plan, attempt int) string { return fmt.Sprintf("%s-%d", taskName(plan), attempt) }
+func attemptName(plan upgrade.Plan, attempt int) string {
+	return fmt.Sprintf("%s-%d", taskName(plan), attempt)
+}
 
 func (w *Worker) journalDir() string { return filepath.Join(w.dir, "switchovers") }
 

@@ -3,6 +3,8 @@ package onhost
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -51,6 +53,21 @@ func (s *snapshots) keep(name string, kept switchover.Snapshots) {
 	})}
 }
 
+// drop closes what an upgrade's other attempts have kept: their verification was never begun, and the
+// snapshots would be in the way of VACUUM.
+func (s *snapshots) drop(task, but string) {
+	s.mu.Lock()
+	names := slices.Collect(maps.Keys(s.byName))
+	s.mu.Unlock()
+	for _, name := range names {
+		if strings.HasPrefix(name, task+"-") && name != but {
+			if kept, ok := s.take(name); ok {
+				kept.Close()
+			}
+		}
+	}
+}
+
 // take gives the snapshots of an attempt to whoever comes first.
 func (s *snapshots) take(name string) (switchover.Snapshots, bool) {
 	s.mu.Lock()
@@ -88,7 +105,7 @@ func (w *Worker) Verify(ctx context.Context, args step.VerifyArgs) (upgrade.Veri
 			progress.text(fmt.Sprintf("verification: %d of %d tables, %d of %d MiB", p.TablesDone, p.Tables, p.BytesDone>>20, p.Bytes>>20))
 		},
 	})
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && len(result.Differences) == 0 {
 		return v, ctx.Err()
 	}
 	told(&v, result)
