@@ -59,7 +59,7 @@ func TestFlowOnTheEngine(t *testing.T) {
 		}, upgrade.StatusSucceeded, "", 2},
 		{"automatic", func(o *upgrade.Options) { o.Switch, o.Statistics = upgrade.SwitchAuto, upgrade.StatisticsAfter }, func(s *scene) {
 			s.does[step.Synchronize] = nothing
-		}, upgrade.StatusSucceeded, "", 1},
+		}, upgrade.StatusSucceeded, "", 2}, // the first is the rehearsal
 		{"failed", nil, func(s *scene) {
 			s.does[step.PgUpgrade] = func(context.Context, int) (any, error) {
 				return nil, newRefusal("pg_upgrade failed; see its transcript")
@@ -151,14 +151,22 @@ func (s *scene) untilCancelled(signal string, answer any) func(context.Context, 
 }
 
 // act carries out an activity of the scene.
-func (s *scene) act(ctx context.Context, name string) (any, error) {
+func (s *scene) act(ctx context.Context, name string, args any) (any, error) {
 	s.mu.Lock()
 	s.calls[name]++
 	n, do := s.calls[name], s.does[name]
 	s.mu.Unlock()
+	rehearsal := false
+	if fields, ok := args.(map[string]any); ok {
+		rehearsal, _ = fields["rehearse"].(bool)
+	}
 	switch {
+	case rehearsal:
+		return upgrade.Switchover{Rehearsed: true}, nil
 	case do != nil:
 		return do(ctx, n)
+	case name == step.Verify:
+		return upgrade.Verification{Identical: true}, nil
 	case name == step.Synchronize:
 		return s.untilCancelled(step.SignalSwitch, step.Done{})(ctx, n)
 	case name == step.SwitchOver:
@@ -193,7 +201,7 @@ func openStage(t *testing.T) *stage {
 			worker.RegisterWorkflowWithOptions(flow.ZeroDowntime, workflow.RegisterOptions{Name: step.WorkflowZeroDowntime})
 		}
 		for _, name := range activities {
-			worker.RegisterActivityWithOptions(func(ctx context.Context, _ any) (any, error) { return s.scene().act(ctx, name) },
+			worker.RegisterActivityWithOptions(func(ctx context.Context, args any) (any, error) { return s.scene().act(ctx, name, args) },
 				activity.RegisterOptions{Name: name})
 		}
 		if err := worker.Start(); err != nil {
@@ -209,7 +217,7 @@ var activities = []string{
 	step.Record, step.SaveReport, step.EndTask, step.MoveInstance,
 	step.Precheck, step.PrepareSource, step.BaseBackup, step.StreamClone, step.CreateSlots, step.PromoteClone,
 	step.InitTarget, step.PgUpgrade, step.StartTarget, step.Subscribe, step.UpdateExtensions, step.CollectStatistics,
-	step.Synchronize, step.SwitchOver, step.FenceForGood, step.Finish, step.Discard,
+	step.Synchronize, step.SwitchOver, step.Verify, step.FenceForGood, step.Finish, step.Discard,
 }
 
 // dial connects without encryption: the histories are to be read.

@@ -53,7 +53,7 @@ func TestReplication(t *testing.T) {
 		t.Errorf("applied up to %s, after a slot at %s", position, lsn)
 	}
 	var count int
-	err = to.QueryRow(t.Context(), "SELECT count(*) FROM t").Scan(&count)
+	err = to.QueryRow(t.Context(), "SELECT count(*) FROM public.t").Scan(&count)
 	if must(t, "count", err); count != 1 {
 		t.Errorf("%d rows have arrived", count)
 	}

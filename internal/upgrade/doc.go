@@ -17,11 +17,14 @@
 //  6. Subscribe. The target's replication origins are set to X and the
 //     subscriptions enabled; statistics are collected, extensions updated.
 //  7. Synchronizing. The target follows the source. Lag is published every
-//     second. This can go on for as long as the user likes.
+//     second. This can go on for as long as the user likes. The switchover can be
+//     rehearsed, any number of times: all of it but the move, and then a comparison
+//     of all data of both sides as they stood still.
 //  8. Switchover. Clients pause, the source is fenced, the last changes drain,
 //     sequences are set, the commit point is journalled, the endpoint moves,
 //     clients resume on the target. A few milliseconds; undone if anything fails
 //     before the commit point.
-//  9. Finish. Statistics if they were asked for afterwards; what pgleap created
+//  9. Finish. The same comparison, of the switchover's own standstill; statistics if
+//     they were asked for afterwards; what pgleap created
 //     for the replication is removed. The source is kept, fenced.
 package upgrade

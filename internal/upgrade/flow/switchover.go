@@ -57,8 +57,8 @@ func (t *task) untilSwitched(ctx workflow.Context) (*upgrade.Switchover, error) 
 				t.waitForUser(ctx, "the rehearsal did not prove that nothing is lost")
 			}
 			continue
-		case byItself && !automatic:
-			continue // nothing is switched that nobody asked for
+		case byItself && (!automatic || t.comparing != nil):
+			continue // nothing is switched that nobody asked for, or before it is known what was found
 		case byItself:
 			wanted = t.nextByItself()
 		}
