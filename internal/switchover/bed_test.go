@@ -128,6 +128,7 @@ func (s setup) config(log *slog.Logger) Config {
 			Cluster: []endpoint.Address{at(s.SourcePort), at(s.TargetPort)},
 		}),
 		Journal: OpenJournal(s.Path, time.Now), Log: log, Now: time.Now,
+		Keep: func(s Snapshots) { s.Close() },
 	}
 }
 
