@@ -49,7 +49,7 @@ test-unit: setup ## run the tests beside the code (they use real PostgreSQL clus
 
 .PHONY: test-slow
 test-slow: setup ## run the tests beside the code that take long: whole upgrades, crashes at every step, the fence
-	PGLEAP_SLOW_TESTS=1 go test -count=1 -timeout 20m ./internal/work/onhost ./internal/switchover
+	PGLEAP_SLOW_TESTS=1 go test -count=1 -p 1 -timeout 20m ./internal/work/onhost ./internal/switchover
 
 .PHONY: test-e2e
 test-e2e: setup build ## run the end-to-end tests against the built binary

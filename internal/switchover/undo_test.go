@@ -191,7 +191,7 @@ func refusals(t *testing.T, b *bed) {
 func deadline(t *testing.T, b *bed) {
 	client := b.bouncer.Connect(t, "app", "app")
 	config := b.config(t)
-	config.Plan.Options.SwitchoverTimeout = time.Second
+	config.Plan.Options.SwitchoverTimeout = 3 * time.Second // the preparations have as long, on a busy machine too
 	var tx pgx.Tx
 	config.OnStep = func(step string) {
 		if step != "pause" {
@@ -205,13 +205,13 @@ func deadline(t *testing.T, b *bed) {
 	}
 	outcome, err := Run(t.Context(), config)
 	must(t, "switch over", err)
-	for _, want := range []string{"the switchover was not done within 1s (switchoverTimeout)", "user app in database app", "let these transactions end"} {
+	for _, want := range []string{"the switchover was not done within 3s (switchoverTimeout)", "user app in database app", "let these transactions end"} {
 		if !strings.Contains(outcome.Reason, want) {
 			t.Errorf("reason is %q, want %q in it", outcome.Reason, want)
 		}
 	}
-	if outcome.Switched || outcome.Pause < time.Second || outcome.Pause > 10*time.Second {
-		t.Errorf("switched: %v, pause: %s, want an undone one of a second", outcome.Switched, outcome.Pause)
+	if outcome.Switched || outcome.Pause < 3*time.Second || outcome.Pause > 10*time.Second {
+		t.Errorf("switched: %v, pause: %s, want an undone one of three seconds", outcome.Switched, outcome.Pause)
 	}
 	must(t, "commit what was open", tx.Commit(t.Context()))
 	b.wantStage(t, config.Journal, StageUndone)
@@ -261,7 +261,7 @@ func turnFails(t *testing.T, b *bed) {
 func stillWriting(t *testing.T, b *bed) {
 	worker := b.ours(t, b.source, "app")
 	config := b.config(t)
-	config.Plan.Options.SwitchoverTimeout = time.Second
+	config.Plan.Options.SwitchoverTimeout = 3 * time.Second // the preparations have as long, on a busy machine too
 	config.OnStep = func(step string) {
 		if step == "proof" { // after the marker: its xid is in no snapshot
 			_, err := worker.Exec(t.Context(), "BEGIN; INSERT INTO public.entry (ref) VALUES ('of a worker')")
@@ -272,7 +272,7 @@ func stillWriting(t *testing.T, b *bed) {
 	must(t, "switch over", err)
 	_, err = worker.Exec(t.Context(), "ROLLBACK")
 	must(t, "roll back", err)
-	for _, want := range []string{"not done within 1s", "a transaction that writes stays open on the source", fmt.Sprint("pid ", worker.PgConn().PID())} {
+	for _, want := range []string{"not done within 3s", "a transaction that writes stays open on the source", fmt.Sprint("pid ", worker.PgConn().PID())} {
 		if !strings.Contains(outcome.Reason, want) {
 			t.Errorf("reason is %q, want %q in it", outcome.Reason, want)
 		}
