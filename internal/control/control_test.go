@@ -79,7 +79,7 @@ func TestWhatCannotBeIsRefusedBeforeAnythingIsAsked(t *testing.T) {
 		return err
 	}
 	switchOver := func(instance string, verb Verb) error {
-		_, err := c.Switchover(t.Context(), who, instance, verb)
+		_, err := c.SwitchoverWithin(t.Context(), who, instance, verb, 0)
 		return err
 	}
 	remove := func(instance string) error {
@@ -114,7 +114,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 	c := newControl(t)
 	addInstance(t, c, "orders")
 	who := Actor{Name: "dba", RequestID: "r1"}
-	if _, err := c.Switchover(t.Context(), who, "orders", VerbSwitch); err == nil {
+	if _, err := c.SwitchoverWithin(t.Context(), who, "orders", VerbSwitch, 0); err == nil {
 		t.Fatal("a switchover without an upgrade was accepted")
 	}
 	removal, err := c.RemoveInstance(t.Context(), who, "orders", false)

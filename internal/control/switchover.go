@@ -24,13 +24,9 @@ const (
 	VerbCancel    Verb = "cancel"    // abandon the upgrade
 )
 
-// Switchover passes a verb on to the running upgrade of an instance, or to the upgrade of that
-// number, and returns its task. The outcome shows in the task later.
-func (c *Control) Switchover(ctx context.Context, who Actor, instanceOrNumber string, verb Verb) (upgrade.Task, error) {
-	return c.SwitchoverWithin(ctx, who, instanceOrNumber, verb, 0)
-}
-
-// SwitchoverWithin is Switchover with a switchoverTimeout for this attempt; 0: as planned.
+// SwitchoverWithin passes a verb on to the running upgrade of an instance, or to the upgrade of that
+// number, and returns its task. The outcome shows in the task later. A timeout is the switchoverTimeout
+// of this attempt; 0: as planned.
 func (c *Control) SwitchoverWithin(ctx context.Context, who Actor, instanceOrNumber string, verb Verb, timeout time.Duration) (_ upgrade.Task, err error) {
 	defer func() { c.audit(ctx, who, "switchover "+string(verb), instanceOrNumber, err) }()
 	signal, ok := signals[verb]
