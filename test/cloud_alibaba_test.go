@@ -320,7 +320,10 @@ func (c *clouds) tellsAll(task upgrade.Task, log string) {
 	tell := func(at time.Time, text string) {
 		text = strings.Join(strings.Fields(text), " ")
 		first, size := utf8.DecodeRuneInString(text)
-		want = append(want, at.UTC().Format(time.DateTime)+" --- "+string(unicode.ToUpper(first))+strings.TrimSuffix(text[size:], ".")+".")
+		if word, _, _ := strings.Cut(text, " "); !strings.Contains(word, "_") { // a program's name stays as it is
+			first = unicode.ToUpper(first)
+		}
+		want = append(want, at.UTC().Format(time.DateTime)+" --- "+string(first)+strings.TrimSuffix(text[size:], ".")+".")
 	}
 	tell(task.StartedAt, "the upgrade begins")
 	for _, span := range task.Phases {
