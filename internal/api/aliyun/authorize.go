@@ -1,10 +1,6 @@
 package aliyun
 
 import (
-	"net"
-	"net/http"
-	"time"
-
 	"github.com/pgleap/pgleap/internal/authz"
 	"github.com/pgleap/pgleap/internal/control"
 )
@@ -41,11 +37,7 @@ func (a *api) decide(x *exchange, resources ...string) authz.Decision {
 	return x.caller.Policy.Decide(authz.Request{
 		Action:    x.action.permission(),
 		Resources: resources,
-		Context: map[string][]string{
-			"acs:SourceIp":        {remoteAddress(x.http)},
-			"acs:CurrentTime":     {x.at.UTC().Format(time.RFC3339)},
-			"acs:SecureTransport": {secure(x.http)},
-		},
+		Context:   authz.Conditions(x.http.RemoteAddr, x.at, x.http.TLS != nil),
 	})
 }
 
@@ -54,7 +46,7 @@ func (a *action) permission() string { return "rds:" + a.name }
 
 // arn is what policies call an instance.
 func (a *api) arn(x *exchange, id string) string {
-	return "acs:rds:" + a.options.Region + ":" + x.caller.Account + ":dbinstance/" + id
+	return authz.InstanceARN(a.options.Region, x.caller.Account, id)
 }
 
 // resources returns the names under which the object of a call may be granted.
@@ -75,20 +67,4 @@ func displayName(caller control.Caller) string {
 		return caller.Description
 	}
 	return caller.KeyID
-}
-
-// remoteAddress is the address that the request came from. No header can claim another one.
-func remoteAddress(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
-}
-
-func secure(r *http.Request) string {
-	if r.TLS != nil {
-		return "true"
-	}
-	return "false"
 }

@@ -1,13 +1,6 @@
 package huawei
 
-import (
-	"net"
-	"net/http"
-	"strconv"
-	"time"
-
-	"github.com/pgleap/pgleap/internal/authz"
-)
+import "github.com/pgleap/pgleap/internal/authz"
 
 // action is what policies allow or deny, under any of the names that the vendor has for it.
 type action []string
@@ -26,12 +19,8 @@ const everyInstance = "*"
 func (a *api) allows(c *call, act action, instance string) bool {
 	return authz.Allowed == c.caller.Policy.Decide(authz.Request{
 		Action: act[0], Aliases: act[1:],
-		Resources: []string{"acs:rds:" + a.region + ":" + c.caller.Account + ":dbinstance/" + instance},
-		Context: map[string][]string{
-			"acs:SourceIp":        {sourceIP(c.request)},
-			"acs:CurrentTime":     {a.now().UTC().Format(time.RFC3339)},
-			"acs:SecureTransport": {strconv.FormatBool(c.request.TLS != nil)},
-		},
+		Resources: []string{authz.InstanceARN(a.region, c.caller.Account, instance)},
+		Context:   authz.Conditions(c.request.RemoteAddr, a.now(), c.request.TLS != nil),
 	})
 }
 
@@ -39,12 +28,4 @@ func (a *api) allows(c *call, act action, instance string) bool {
 // not tell what exists.
 func forbidden(act action, given string) *failure {
 	return refuse(codeForbidden, msgForbidden, "action", act[0], "object", printable(given))
-}
-
-func sourceIP(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }
