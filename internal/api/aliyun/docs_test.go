@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	diff "github.com/google/go-cmp/cmp"
+
+	files "github.com/pgleap/pgleap/internal/pgtest/golden"
 )
 
 const (
@@ -30,7 +32,7 @@ func TestDocsListTheErrors(t *testing.T) {
 		t.Fatal("the page has no place for the table")
 	}
 	want := before + docsBegin + docsErrors() + docsEnd + after
-	if *update {
+	if *files.Update {
 		if err := os.WriteFile(docsPage, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}

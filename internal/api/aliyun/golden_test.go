@@ -3,35 +3,16 @@ package aliyun
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
-	"os"
 	"path/filepath"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	files "github.com/pgleap/pgleap/internal/pgtest/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files and the table of errors anew")
 
 // golden compares a text with testdata/golden/name.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
-	path := filepath.Join("testdata", "golden", name)
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatalf("%v: run the test with -update", err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got); if this is meant to be, run the test with -update:\n%s", name, diff)
-	}
+	files.Compare(t, filepath.Join("testdata", "golden", name), got)
 }
 
 // written is an answer as a client receives it.
