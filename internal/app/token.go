@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/pgleap/pgleap/internal/pgconf"
+	"github.com/pgleap/pgleap/internal/secret"
 )
 
 // loadOrCreateToken reads the API's token, or makes one that only this user can read.
@@ -57,11 +57,5 @@ func (s *Server) announceCertificate(chain [][]byte) error {
 
 // writePrivate writes a file for this user alone, at once or not at all.
 func writePrivate(path, content string) error {
-	root, err := os.OpenRoot(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer root.Close() //nolint:errcheck // nothing is lost with it
-	owner := pgconf.Owner{UID: os.Geteuid(), GID: os.Getegid()}
-	return pgconf.WriteFile(root, filepath.Base(path), []byte(content), owner, 0o600)
+	return secret.WriteFile(path, []byte(content), os.Rename)
 }

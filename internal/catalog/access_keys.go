@@ -105,12 +105,3 @@ func scanAccessKey(r row) (AccessKey, error) {
 	k.Disabled, k.RotatedAt, k.LastUsedAt = disabled != 0, moment(rotated), moment(used)
 	return k, err
 }
-
-// moment is a point in time that may be missing.
-func moment(micros sql.Null[int64]) *time.Time {
-	if !micros.Valid {
-		return nil
-	}
-	at := time.UnixMicro(micros.V).UTC()
-	return &at
-}

@@ -143,10 +143,7 @@ func scanTask(r row) (upgrade.Task, error) {
 		document{&t.Progress}, document{&t.Switchover}, document{&t.Plan}, document{&t.Phases},
 		instant{&t.StartedAt}, &ended, &t.RequestedBy,
 		document{&t.Rehearsal}, document{&t.Verification})
-	if ended.Valid {
-		at := time.UnixMicro(ended.V).UTC()
-		t.EndedAt = &at
-	}
+	t.EndedAt = moment(ended)
 	return t, err
 }
 

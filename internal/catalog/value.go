@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
@@ -40,6 +41,15 @@ func (i instant) Scan(from any) error {
 	}
 	*i.at = time.UnixMicro(micros).UTC()
 	return nil
+}
+
+// moment is a point in time that may be missing.
+func moment(micros sql.Null[int64]) *time.Time {
+	if !micros.Valid {
+		return nil
+	}
+	at := time.UnixMicro(micros.V).UTC()
+	return &at
 }
 
 // rounded is the time as it will be read back.

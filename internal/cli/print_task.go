@@ -92,6 +92,10 @@ func printSwitchover(out io.Writer, s upgrade.Switchover) {
 		}
 		fmt.Fprintf(out, "Not switched over: %s.\nClients are on the source; they %s.\n", orDash(s.Reason), waited)
 	}
+	printSteps(out, s)
+}
+
+func printSteps(out io.Writer, s upgrade.Switchover) {
 	rows := make([][]string, 0, len(s.Steps))
 	for _, step := range s.Steps {
 		rows = append(rows, []string{"  " + step.Step, pause(step.Duration)})
@@ -106,11 +110,7 @@ func printRehearsal(out io.Writer, r upgrade.Rehearsal, limit time.Duration) {
 	} else {
 		fmt.Fprintf(out, "Rehearsal failed: %s.\nClients are on the source.\n", orDash(r.Outcome.Reason))
 	}
-	rows := make([][]string, 0, len(r.Outcome.Steps))
-	for _, step := range r.Outcome.Steps {
-		rows = append(rows, []string{"  " + step.Step, pause(step.Duration)})
-	}
-	table(out, rows) //nolint:errcheck // the next line fails likewise
+	printSteps(out, r.Outcome)
 	if r.Earlier != nil && r.Difference() == r.Earlier {
 		fmt.Fprint(out, "An earlier rehearsal found a difference, which stops a switchover: ")
 		printVerification(out, *r.Earlier)
