@@ -12,17 +12,31 @@ import (
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
 
-// whenSynchronizing does one thing each time that the upgrade synchronizes, and cancels it at last.
+// whenSynchronizing does one thing each time that the upgrade synchronizes and compares nothing, and
+// cancels it at last.
 func (w *world) whenSynchronizing(do ...func()) {
-	n := 0
-	w.does[step.Synchronize] = func(int) (any, error) {
-		if n++; n <= len(do) {
-			do[n-1]()
-		} else {
-			w.env.RegisterDelayedCallback(func() { w.signal(step.SignalCancel) }, time.Hour)
+	w.entered = func(phase upgrade.Phase) {
+		switch {
+		case phase != upgrade.PhaseSynchronizing || w.compares():
+		case len(do) == 0:
+			w.signal(step.SignalCancel)
+		default:
+			next := do[0]
+			do = do[1:]
+			next()
 		}
-		return nil, nil
 	}
+}
+
+// compares tells whether the last rehearsal's comparison goes on.
+func (w *world) compares() (yes bool) {
+	w.note(func() {
+		if n := len(w.rehearsals); n > 0 {
+			last := w.rehearsals[n-1]
+			yes = last.Outcome.Rehearsed && last.Verification == nil
+		}
+	})
+	return yes
 }
 
 func (w *world) rehearse() { w.signal(step.SignalRehearse) }
@@ -146,7 +160,15 @@ func TestSwitchDuringComparison(t *testing.T) {
 		}
 		return upgrade.Verification{Identical: true}, nil
 	}
-	w.whenSynchronizing(w.rehearse, func() { w.signal(step.SignalSwitch) })
+	w.entered = func(phase upgrade.Phase) {
+		switch {
+		case phase != upgrade.PhaseSynchronizing:
+		case w.compares():
+			w.signal(step.SignalSwitch)
+		default:
+			w.rehearse()
+		}
+	}
 	outcome := w.run(t, testPlan)
 	if outcome.Status != upgrade.StatusSucceeded {
 		t.Errorf("outcome: %+v", outcome)
