@@ -16,6 +16,9 @@ type upgradeOptions struct {
 	switchoverTimeout      time.Duration
 	skipRehearsal          bool
 	terminateDirectClients bool
+	noSwitchback           bool
+	allowDDL, fullIdentity bool
+	tableGroups            int
 	follow, detach         bool
 }
 
@@ -43,6 +46,10 @@ target is close behind, compares all data of both sides, and switches over if no
 	flags.DurationVar(&u.switchoverTimeout, "switchover-timeout", upgrade.DefaultSwitchoverTimeout, "how long clients may wait in the switchover, 10s to 1h; then it is undone")
 	flags.BoolVar(&u.skipRehearsal, "skip-rehearsal", false, "with --switch auto: switch over without a rehearsal")
 	flags.BoolVar(&u.terminateDirectClients, "terminate-direct-clients", false, "let the switchover terminate sessions that do not come through the endpoint")
+	flags.BoolVar(&u.noSwitchback, "no-switchback", false, "finish as soon as clients are on the target: without a way back")
+	flags.BoolVar(&u.allowDDL, "allow-ddl", false, "replay changes of definitions on the target instead of blocking them")
+	flags.BoolVar(&u.fullIdentity, "full-identity", false, "give tables without a replica identity REPLICA IDENTITY FULL for the time of the upgrade")
+	flags.IntVar(&u.tableGroups, "table-groups", 1, "share the tables of each database among so many subscriptions")
 	flags.BoolVar(&u.follow, "follow", true, "follow the upgrade until it ends")
 	flags.BoolVar(&u.detach, "detach", false, "only start the upgrade")
 	cmd.MarkFlagsMutuallyExclusive("follow", "detach")
@@ -63,6 +70,10 @@ func runUpgrade(cmd *cobra.Command, o *options, id string, u upgradeOptions) err
 	request.Options.SwitchoverTimeout = u.switchoverTimeout
 	request.Options.SkipRehearsal = u.skipRehearsal
 	request.Options.TerminateDirectClients = u.terminateDirectClients
+	request.Options.SkipSwitchback = u.noSwitchback
+	request.Options.AllowDDL = u.allowDDL
+	request.Options.FullIdentity = u.fullIdentity
+	request.Options.TableGroups = u.tableGroups
 	task, err := decode[upgrade.Task](api.StartUpgrade(cmd.Context(), id, request))
 	if err != nil {
 		return err

@@ -16,6 +16,8 @@ const (
 	PhaseSynchronizing Phase = "synchronizing"
 	PhaseRehearsal     Phase = "rehearsal" // any number of times, between two times of synchronizing
 	PhaseSwitchover    Phase = "switchover"
+	PhaseFollowing     Phase = "following"  // clients are on the target, the source follows it
+	PhaseSwitchback    Phase = "switchback" // and they go back
 	PhaseFinishing     Phase = "finishing"
 	PhaseCleanup       Phase = "cleaning up" // after a failure or a cancel
 )
@@ -24,23 +26,25 @@ const (
 func Phases() []Phase {
 	return []Phase{
 		PhasePrecheck, PhasePrepare, PhaseBaseBackup, PhaseHandover, PhaseUpgrade,
-		PhaseSubscribe, PhaseSynchronizing, PhaseSwitchover, PhaseFinishing,
+		PhaseSubscribe, PhaseSynchronizing, PhaseSwitchover, PhaseFollowing, PhaseFinishing,
 	}
 }
 
 // Status is the state of a task.
 type Status string
 
-// A task is running until it has ended in one of the other ways.
+// A task is running until it has ended in one of the other ways, or has switched: from there it ends,
+// or is running again when clients went back to the source.
 const (
 	StatusRunning   Status = "running"
+	StatusSwitched  Status = "switched" // clients are on the target; the way back is open until `finish`
 	StatusSucceeded Status = "succeeded"
 	StatusFailed    Status = "failed"
 	StatusCancelled Status = "cancelled"
 )
 
 // Ended tells whether the status is final.
-func (s Status) Ended() bool { return s != StatusRunning }
+func (s Status) Ended() bool { return s != StatusRunning && s != StatusSwitched }
 
 // Progress is where a running step stands. It is shown, never relied upon.
 type Progress struct {

@@ -64,7 +64,28 @@ type Options struct {
 	MaxRetainedWAL int64 `json:"maxRetainedWAL"`
 	// Jobs is the parallelism of pg_upgrade and of the statistics.
 	Jobs int `json:"jobs"`
+
+	// SkipSwitchback finishes a zero-downtime upgrade as soon as it has switched over: without a way back.
+	SkipSwitchback bool `json:"skipSwitchback,omitempty"`
+	// AllowDDL lets definitions change during a zero-downtime upgrade: what can be replayed on the
+	// other side is, the rest stops the switchover. Without it they are blocked.
+	AllowDDL bool `json:"allowDDL,omitempty"`
+	// FullIdentity gives tables without a usable replica identity REPLICA IDENTITY FULL for the time of
+	// the upgrade. Without it they are blockers.
+	FullIdentity bool `json:"fullIdentity,omitempty"`
+	// TableGroups is the number of subscriptions per database that share its tables.
+	TableGroups int `json:"tableGroups,omitempty"`
+
+	// Transfer is how pg_upgrade takes over the data files of an in-place upgrade.
+	Transfer Transfer `json:"transfer,omitempty"`
+	// CloneOnly makes the upgraded clone of a blue-green upgrade, and leaves clients where they are.
+	CloneOnly bool `json:"cloneOnly,omitempty"`
+	// SwitchInWindow lets a blue-green upgrade wait for the instance's maintenance window to switch.
+	SwitchInWindow bool `json:"switchInWindow,omitempty"`
 }
+
+// MaxTableGroups caps Options.TableGroups: each group is a walsender that decodes all WAL.
+const MaxTableGroups = 8
 
 // WithDefaults fills in what the user left open.
 func (o Options) WithDefaults() Options {
@@ -82,6 +103,12 @@ func (o Options) WithDefaults() Options {
 	}
 	if o.Jobs == 0 {
 		o.Jobs = 2
+	}
+	if o.TableGroups == 0 {
+		o.TableGroups = 1
+	}
+	if o.Transfer == "" {
+		o.Transfer = TransferAuto
 	}
 	return o
 }
@@ -103,6 +130,12 @@ func (o Options) Validate() error {
 	if o.Jobs < 1 || o.Jobs > 64 {
 		return fmt.Errorf("jobs %d: choose between 1 and 64", o.Jobs)
 	}
+	if o.TableGroups < 1 || o.TableGroups > MaxTableGroups {
+		return fmt.Errorf("tableGroups %d: choose between 1 and %d", o.TableGroups, MaxTableGroups)
+	}
+	if !slices.Contains(Transfers(), o.Transfer) {
+		return fmt.Errorf("transfer %q: choose one of %q", o.Transfer, Transfers())
+	}
 	return nil
 }
 
@@ -118,12 +151,29 @@ type Plan struct {
 	Target   Cluster  `json:"target"`
 	Endpoint Endpoint `json:"endpoint"`
 	Options  Options  `json:"options"`
+	// Reversed tells that Source and Target are exchanged: the plan is that of a switchback.
+	Reversed bool `json:"reversed,omitempty"`
 }
 
-// Workdir is the directory beside the target's pgdata, on the same file system
+// Back is the plan of the way back: clients are at what was the target.
+func (p Plan) Back() Plan {
+	p.Source, p.Target = p.Target, p.Source
+	p.Reversed = !p.Reversed
+	return p
+}
+
+// made is the cluster that the upgrade makes, whichever way the plan goes.
+func (p Plan) made() Cluster {
+	if p.Reversed {
+		return p.Source
+	}
+	return p.Target
+}
+
+// Workdir is the directory beside the pgdata of the cluster that the upgrade makes, on the same file system
 // and owned by the cluster's owner, that holds what PostgreSQL's programs need for an upgrade only:
 // the clone, the passfile, and the logs of the servers.
-func (p Plan) Workdir() string { return p.Target.Pgdata + ".pgleap" }
+func (p Plan) Workdir() string { return p.made().Pgdata + ".pgleap" }
 
 // ClonePgdata is the data directory of the physical clone.
 func (p Plan) ClonePgdata() string { return filepath.Join(p.Workdir(), "clone") }
@@ -133,12 +183,16 @@ func (p Plan) Passfile() string { return filepath.Join(p.Workdir(), "passfile") 
 
 // The names of what pgleap creates in clusters. Each is removed when the upgrade ends.
 const (
-	Role           = "pgleap" // its role: superuser, for replication and the switchover
-	Schema         = "pgleap" // its schema, with the marker table
-	Publication    = "pgleap_forward"
-	Subscription   = "pgleap_forward"
-	BaseBackupSlot = "pgleap_base_backup"
+	Role             = "pgleap" // its role: superuser, for replication and the switchover
+	Schema           = "pgleap" // its schema, with the marker table
+	Publication      = "pgleap_forward"
+	Subscription     = "pgleap_forward" // on the target: it follows the source
+	BackSubscription = "pgleap_back"    // on the source: it follows the target after a switchover
+	BaseBackupSlot   = "pgleap_base_backup"
 )
 
-// SlotName is the name of the logical slot of a database, by the database's oid on the source.
+// SlotName is the name of the logical slot of a database on the source, by the database's oid there.
 func SlotName(databaseOID uint32) string { return fmt.Sprintf("pgleap_%d", databaseOID) }
+
+// BackSlotName is the name of the logical slot of a database on the target, by the database's oid there.
+func BackSlotName(databaseOID uint32) string { return fmt.Sprintf("pgleap_back_%d", databaseOID) }

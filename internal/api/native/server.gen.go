@@ -57,7 +57,9 @@ func (e HealthStatus) Valid() bool {
 
 // Defines values for SwitchoverRequestVerb.
 const (
+	SwitchoverRequestVerbBack      SwitchoverRequestVerb = "back"
 	SwitchoverRequestVerbCancel    SwitchoverRequestVerb = "cancel"
+	SwitchoverRequestVerbFinish    SwitchoverRequestVerb = "finish"
 	SwitchoverRequestVerbInterrupt SwitchoverRequestVerb = "interrupt"
 	SwitchoverRequestVerbRehearse  SwitchoverRequestVerb = "rehearse"
 	SwitchoverRequestVerbSwitch    SwitchoverRequestVerb = "switch"
@@ -66,7 +68,11 @@ const (
 // Valid indicates whether the value is a known member of the SwitchoverRequestVerb enum.
 func (e SwitchoverRequestVerb) Valid() bool {
 	switch e {
+	case SwitchoverRequestVerbBack:
+		return true
 	case SwitchoverRequestVerbCancel:
+		return true
+	case SwitchoverRequestVerbFinish:
 		return true
 	case SwitchoverRequestVerbInterrupt:
 		return true
@@ -85,6 +91,7 @@ const (
 	Failed    ListTasksParamsStatus = "failed"
 	Running   ListTasksParamsStatus = "running"
 	Succeeded ListTasksParamsStatus = "succeeded"
+	Switched  ListTasksParamsStatus = "switched"
 )
 
 // Valid indicates whether the value is a known member of the ListTasksParamsStatus enum.
@@ -97,6 +104,8 @@ func (e ListTasksParamsStatus) Valid() bool {
 	case Running:
 		return true
 	case Succeeded:
+		return true
+	case Switched:
 		return true
 	default:
 		return false
