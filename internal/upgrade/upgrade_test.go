@@ -74,7 +74,7 @@ func TestOptions(t *testing.T) {
 }
 
 func TestWithDefaultsKeepsWhatIsSet(t *testing.T) {
-	set := Options{Statistics: StatisticsAfter, Switch: SwitchAuto, SwitchoverTimeout: time.Minute, MaxRetainedWAL: 1 << 30, Jobs: 7, Accepted: []string{"a:b"}}
+	set := Options{Statistics: StatisticsAfter, Switch: SwitchAuto, SwitchoverTimeout: time.Minute, MaxRetainedWAL: 1 << 30, Jobs: 7, Accepted: []string{"a:b"}, TableGroups: 2, Transfer: TransferCopy}
 	if diff := cmp.Diff(set, set.WithDefaults()); diff != "" {
 		t.Errorf("(-set +got):\n%s", diff)
 	}
