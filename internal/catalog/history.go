@@ -161,7 +161,7 @@ func switchoverColumns(s *upgrade.Switchover) switchover {
 	if s == nil {
 		return switchover{}
 	}
-	columns := switchover{switched: flag(s.Switched)}
+	columns := switchover{switched: flag(s.OnTarget())}
 	if !s.StartedAt.IsZero() {
 		columns.startedAt = instant{&s.StartedAt}
 	}

@@ -49,8 +49,17 @@ UPDATE task
    SET switchover = $2, switched = $3, switch_started_at = $4, switch_ended_at = $5
  WHERE number = $1 AND status = 'running'`
 
-// SetSwitchover records what the last switchover of a task did.
+const updateSwitchback = `
+UPDATE task
+   SET switchover = $2
+ WHERE number = $1 AND status = 'running'`
+
+// SetSwitchover records what the last switchover of a task did. The history goes on telling of the one
+// that led to the target when a switchback did not succeed.
 func (c *Catalog) SetSwitchover(ctx context.Context, number int64, s upgrade.Switchover) error {
+	if s.Back && !s.Switched {
+		return inTask(c.updateRunning(ctx, number, updateSwitchback, document{s}), "set switchover of", number)
+	}
 	columns := switchoverColumns(&s)
 	err := c.updateRunning(ctx, number, updateSwitchover, document{s}, columns.switched, columns.startedAt, columns.endedAt)
 	return inTask(err, "set switchover of", number)

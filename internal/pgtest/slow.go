@@ -15,3 +15,6 @@ func Slow(t testing.TB) {
 		t.Skip("slow: run by make test-slow (" + SlowTests + "=1)")
 	}
 }
+
+// IsSlow tells whether the slow tests are asked for.
+func IsSlow() bool { return os.Getenv(SlowTests) != "" }

@@ -57,3 +57,13 @@ func Databases(ctx context.Context, conn *pgx.Conn) ([]Database, error) {
 	}
 	return databases, nil
 }
+
+// DatabaseOID is the oid of the database of conn.
+func DatabaseOID(ctx context.Context, conn *pgx.Conn) (uint32, error) {
+	var oid uint32
+	err := conn.QueryRow(ctx, `SELECT oid FROM pg_database WHERE datname = current_database()`).Scan(&oid)
+	if err != nil {
+		return 0, fmt.Errorf("read the oid of database %s: %w", conn.Config().Database, err)
+	}
+	return oid, nil
+}

@@ -33,9 +33,9 @@ func PublishedTables(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 		WHERE pubname = $1`, upgrade.Publication)
 }
 
-// SubscribedTables lists the tables that the subscription of a database of the target applies. What is
+// SubscribedTables lists the tables that our subscriptions of a name apply in the database of conn. What is
 // published of other tables is passed over without a word (relation.c, logicalrep_rel_open).
-func SubscribedTables(ctx context.Context, conn *pgx.Conn) ([]string, error) {
+func SubscribedTables(ctx context.Context, conn *pgx.Conn, subscription string) ([]string, error) {
 	return tableNames(ctx, conn, `
 		SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
 		FROM pg_subscription s
@@ -43,7 +43,7 @@ func SubscribedTables(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 		JOIN pg_subscription_rel r ON r.srsubid = s.oid
 		JOIN pg_class c ON c.oid = r.srrelid
 		JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE d.datname = current_database() AND s.subname = $1`, upgrade.Subscription)
+		WHERE d.datname = current_database() AND s.subname ~ $1`, family(subscription))
 }
 
 func tableNames(ctx context.Context, conn *pgx.Conn, query, name string) ([]string, error) {

@@ -37,18 +37,21 @@ func TestReplication(t *testing.T) {
 		t.Errorf("the slot stood at %s and stands at %s", lsn, again)
 	}
 	twice(t, "subscribe", func() error {
-		return postgres.Subscribe(t.Context(), to, login(source), "pgleap_5", lsn, upgrade.Major(source.Major))
+		return postgres.Subscribe(t.Context(), to, postgres.NewSubscription{
+			Name: upgrade.Subscription, Publication: upgrade.Publication, Publisher: login(source),
+			Slot: "pgleap_5", Version: upgrade.Major(source.Major), From: lsn,
+		})
 	})
 	source.Exec(t, "postgres", "INSERT INTO t VALUES (1)")
 	number, err := postgres.AdvanceMarker(t.Context(), from)
 	must(t, "write marker", err)
 	awaitMarker(t, to, number)
 
-	state, err := postgres.ReadSubscription(t.Context(), to)
+	state, err := postgres.ReadSubscriptions(t.Context(), to, upgrade.Subscription)
 	if must(t, "read subscription", err); !state.Enabled || !state.Working || state.Pending != 0 {
 		t.Errorf("subscription: %+v", state)
 	}
-	position, err := postgres.FlushOrigin(t.Context(), to, state.OID)
+	position, err := postgres.FlushOrigin(t.Context(), to, state.OIDs[0])
 	if must(t, "flush", err); position < lsn {
 		t.Errorf("applied up to %s, after a slot at %s", position, lsn)
 	}
@@ -59,7 +62,7 @@ func TestReplication(t *testing.T) {
 	}
 	published, err := postgres.PublishedTables(t.Context(), from)
 	must(t, "list published tables", err)
-	subscribed, err := postgres.SubscribedTables(t.Context(), to)
+	subscribed, err := postgres.SubscribedTables(t.Context(), to, upgrade.Subscription)
 	must(t, "list subscribed tables", err)
 	slices.Sort(published)
 	slices.Sort(subscribed)

@@ -163,11 +163,11 @@ func ReadShapeMark(ctx context.Context, conn *pgx.Conn) (string, error) {
 }
 
 // readGlobals has a line for each role with its attributes and password's digest, each membership
-// and each setting of a role or database.
+// and each setting of a role or database. Whether the roles of $1 may log in is left out.
 const readGlobals = `
 	SELECT format('role %I %s %s', rolname, concat_ws(',',
 		CASE WHEN rolsuper THEN 'superuser' END, CASE WHEN rolcreaterole THEN 'createrole' END,
-		CASE WHEN rolcreatedb THEN 'createdb' END, CASE WHEN rolcanlogin THEN 'login' END,
+		CASE WHEN rolcreatedb THEN 'createdb' END, CASE WHEN rolcanlogin AND NOT rolname = ANY ($1) THEN 'login' END,
 		CASE WHEN rolreplication THEN 'replication' END, CASE WHEN rolbypassrls THEN 'bypassrls' END,
 		'limit ' || rolconnlimit, rolvaliduntil), md5(rolpassword))
 	FROM pg_authid
@@ -201,9 +201,10 @@ func ReadGlobalsMark(ctx context.Context, conn *pgx.Conn) (string, error) {
 	return mark, nil
 }
 
-// ReadGlobals reads what belongs to the cluster rather than to a database, as a Shape.
-func ReadGlobals(ctx context.Context, conn *pgx.Conn) (Shape, error) {
-	rows, err := conn.Query(ctx, readGlobals)
+// ReadGlobals reads what belongs to the cluster rather than to a database, as a Shape. Whether the
+// barred roles may log in, which a fence keeps them from on one side, does not count.
+func ReadGlobals(ctx context.Context, conn *pgx.Conn, barred []string) (Shape, error) {
+	rows, err := conn.Query(ctx, readGlobals, append([]string{}, barred...))
 	if err != nil {
 		return nil, fmt.Errorf("read roles and databases: %w", err)
 	}

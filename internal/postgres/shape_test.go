@@ -208,7 +208,7 @@ func TestGlobals(t *testing.T) {
 
 func globals(t *testing.T, conn *pgx.Conn) (postgres.Shape, string) {
 	t.Helper()
-	s, err := postgres.ReadGlobals(t.Context(), conn)
+	s, err := postgres.ReadGlobals(t.Context(), conn, nil)
 	must(t, "read globals", err)
 	mark, err := postgres.ReadGlobalsMark(t.Context(), conn)
 	must(t, "read mark", err)

@@ -86,11 +86,38 @@ func DropSlot(ctx context.Context, conn *pgx.Conn, name string) error {
 	})
 }
 
+// ourSlots matches the names that pgleap gives to slots.
+const ourSlots = `^pgleap_((back_)?[0-9]+(_[0-9]+)?|base_backup)$`
+
+const advanceIdleSlots = `
+	SELECT pg_replication_slot_advance(slot_name, applied.lsn)
+	FROM pg_replication_slots CROSS JOIN (
+		SELECT max(o.local_lsn) AS lsn
+		FROM pg_replication_origin_status o
+		JOIN pg_subscription s ON o.external_id = 'pg_' || s.oid
+		JOIN pg_database d ON d.oid = s.subdbid
+		WHERE d.datname = current_database() AND s.subname ~ $1
+	) AS applied
+	WHERE slot_name ~ '` + ourSlots + `' AND slot_type = 'logical' AND database = current_database()
+		AND NOT active AND confirmed_flush_lsn < applied.lsn`
+
+// AdvanceIdleSlots moves our logical slots on a cluster that follows to what it has applied, so that
+// they keep little WAL, and the other direction begins soon when it is asked for. The local position of
+// the last commit that our subscriptions of a name have applied is never beyond what came from the
+// other side: so this skips nothing of a client, even if it comes late, when clients are here.
+func AdvanceIdleSlots(ctx context.Context, conn *pgx.Conn, subscription string) error {
+	_, err := conn.Exec(ctx, advanceIdleSlots, family(subscription))
+	if err != nil && !IsCode(err, codeObjectInUse) {
+		return fmt.Errorf("advance slots: %w", err)
+	}
+	return nil
+}
+
 // OurSlots lists the slots whose names pgleap gives.
 func OurSlots(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 	rows, err := conn.Query(ctx, `
 		SELECT slot_name::text FROM pg_replication_slots
-		WHERE slot_name ~ '^pgleap_([0-9]+|base_backup)$'
+		WHERE slot_name ~ '`+ourSlots+`'
 		ORDER BY slot_name`)
 	if err != nil {
 		return nil, fmt.Errorf("list slots: %w", err)
@@ -120,7 +147,7 @@ func ReadSlots(ctx context.Context, conn *pgx.Conn) (SlotState, error) {
 			SELECT s.*, r.flush_lsn
 			FROM pg_replication_slots s
 			LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid
-			WHERE slot_name ~ '^pgleap_([0-9]+|base_backup)$'
+			WHERE slot_name ~ '`+ourSlots+`'
 		)
 		SELECT
 			pg_current_wal_insert_lsn()::text,

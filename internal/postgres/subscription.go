@@ -2,8 +2,8 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -12,42 +12,40 @@ import (
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
-// Subscribe makes the subscription of a database of the target, positions its replication
-// origin at the hand-over LSN and enables it, in one transaction: a subscription that is enabled
-// has its position. It is safe to repeat: an existing subscription is left as it is.
-func Subscribe(ctx context.Context, conn *pgx.Conn, publisher Login, slot string, from LSN, source upgrade.Major) error {
-	var exists bool
-	err := conn.QueryRow(ctx, `
-		SELECT EXISTS (
-			SELECT FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
-			WHERE d.datname = current_database() AND s.subname = $1)`, upgrade.Subscription).Scan(&exists)
-	if err != nil {
-		return fmt.Errorf("look for subscription: %w", err)
+// NewSubscription is a subscription of ours to be made. The data is there already, the slot too.
+type NewSubscription struct {
+	Name        string
+	Publication string
+	Publisher   Login
+	Slot        string
+	Version     upgrade.Major // of the publisher
+	// From is the LSN from which on changes are applied; 0: the subscription is made, but stays disabled.
+	From LSN
+}
+
+// Subscribe makes a subscription in the database of conn, positions its replication origin and enables
+// it, in one transaction: a subscription that is enabled has its position. It is safe to repeat: an
+// existing subscription is left as it is.
+func Subscribe(ctx context.Context, conn *pgx.Conn, s NewSubscription) error {
+	existing, err := Subscriptions(ctx, conn)
+	if err != nil || slices.Contains(existing, s.Name) {
+		return err
 	}
-	if exists {
-		return nil
-	}
-	create := fmt.Sprintf(
-		"CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION %s WITH (%s)",
-		quoteIdent(upgrade.Subscription), quoteLiteral(publisher.ConnInfo(slot)), quoteIdent(upgrade.Publication),
-		strings.Join(subscriptionOptions(conn, slot, source), ", "))
 	tx, err := conn.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // after a commit it has nothing to do
+	create := fmt.Sprintf("CREATE SUBSCRIPTION %s CONNECTION %s PUBLICATION %s WITH (%s)",
+		quoteIdent(s.Name), quoteLiteral(s.Publisher.ConnInfo(s.Slot)), quoteIdent(s.Publication),
+		strings.Join(s.options(conn), ", "))
 	if _, err := tx.Exec(ctx, create, pgx.QueryExecModeSimpleProtocol); err != nil {
-		return fmt.Errorf("create subscription in %s: %w", conn.Config().Database, err)
+		return fmt.Errorf("create subscription %s in %s: %w", s.Name, conn.Config().Database, err)
 	}
-	const position = `
-		SELECT pg_replication_origin_advance('pg_' || s.oid, $2::text::pg_lsn)
-		FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
-		WHERE d.datname = current_database() AND s.subname = $1`
-	if _, err := tx.Exec(ctx, position, upgrade.Subscription, from.String()); err != nil {
-		return fmt.Errorf("position the replication origin at %s: %w", from, err)
-	}
-	if _, err := tx.Exec(ctx, "ALTER SUBSCRIPTION "+quoteIdent(upgrade.Subscription)+" ENABLE"); err != nil {
-		return fmt.Errorf("enable subscription in %s: %w", conn.Config().Database, err)
+	if s.From != 0 {
+		if err := enableFrom(ctx, tx, s.Name, s.From); err != nil {
+			return err
+		}
 	}
 	if err := tx.Commit(ctx); err != nil {
 		return fmt.Errorf("commit subscription in %s: %w", conn.Config().Database, err)
@@ -55,17 +53,33 @@ func Subscribe(ctx context.Context, conn *pgx.Conn, publisher Login, slot string
 	return nil
 }
 
-// subscriptionOptions depend on both versions. The data is there already, the slot too.
-// synchronous_commit is off: what was not flushed when the target crashes is sent again.
-// Parallel apply is avoided: before 16.12, 17.8 and 18.2 it could lose a transaction after a failure.
-func subscriptionOptions(conn *pgx.Conn, slot string, source upgrade.Major) []string {
+// enableFrom lets a disabled subscription apply what was committed from an LSN on.
+func enableFrom(ctx context.Context, tx pgx.Tx, name string, from LSN) error {
+	const position = `
+		SELECT pg_replication_origin_advance('pg_' || s.oid, $2::text::pg_lsn)
+		FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
+		WHERE d.datname = current_database() AND s.subname = $1`
+	if _, err := tx.Exec(ctx, position, name, from.String()); err != nil {
+		return fmt.Errorf("position the replication origin of %s at %s: %w", name, from, err)
+	}
+	if _, err := tx.Exec(ctx, "ALTER SUBSCRIPTION "+quoteIdent(name)+" ENABLE"); err != nil {
+		return fmt.Errorf("enable subscription %s: %w", name, err)
+	}
+	return nil
+}
+
+// options depend on both versions. synchronous_commit is off: what was not flushed when the subscriber
+// crashes is sent again. Parallel apply is avoided: before 16.12, 17.8 and 18.2 it could lose a
+// transaction after a failure.
+func (s NewSubscription) options(conn *pgx.Conn) []string {
 	options := []string{
 		"create_slot = false", "copy_data = false", "enabled = false",
-		"slot_name = " + quoteLiteral(slot), "synchronous_commit = 'off'",
+		"slot_name = " + quoteLiteral(s.Slot), "synchronous_commit = 'off'",
 	}
-	if source >= 14 {
+	// The option itself is there from 14 on (subscriptioncmds.c, parse_subscription_options).
+	if subscriber := ServerMajor(conn); subscriber >= 14 && s.Version >= 14 {
 		options = append(options, "streaming = on")
-	} else {
+	} else if subscriber >= 14 {
 		options = append(options, "streaming = off")
 	}
 	if ServerMajor(conn) >= 15 {
@@ -81,22 +95,85 @@ func ServerMajor(conn *pgx.Conn) upgrade.Major {
 	return upgrade.Major(major)
 }
 
-// SetSubscription enables or disables the subscription of a database of the target. It does not wait
-// for the disk: clients may be waiting, and a crash that takes it back does no harm, since there is
-// nothing left to replicate by then.
-func SetSubscription(ctx context.Context, conn *pgx.Conn, enabled bool) error {
-	verb := "DISABLE"
-	if enabled {
-		verb = "ENABLE"
+// family matches the names of the subscriptions that share the tables of a database: they go by the
+// name of the first, and a number.
+func family(name string) string { return "^" + name + "(_[0-9]+)?$" }
+
+// DisableSubscriptions disables our subscriptions of a name, and returns when their apply workers are gone.
+func DisableSubscriptions(ctx context.Context, conn *pgx.Conn, name string) error {
+	return stopSubscriptions(ctx, conn, name, true)
+}
+
+func stopSubscriptions(ctx context.Context, conn *pgx.Conn, name string, wait bool) error {
+	names, err := subscriptionsOf(ctx, conn, name)
+	if err != nil {
+		return err
 	}
-	err := execAll(ctx, conn, []string{
-		"BEGIN",
-		"SET LOCAL synchronous_commit = off",
-		"ALTER SUBSCRIPTION " + quoteIdent(upgrade.Subscription) + " " + verb,
-		"COMMIT",
+	for _, each := range names {
+		_, err := conn.Exec(ctx, "ALTER SUBSCRIPTION "+quoteIdent(each)+" DISABLE")
+		if err != nil && !IsCode(err, codeUndefinedObject) {
+			return fmt.Errorf("disable subscription %s in %s: %w", each, conn.Config().Database, err)
+		}
+	}
+	if !wait {
+		return nil
+	}
+	const working = `
+		SELECT count(*)::int FROM pg_stat_subscription
+		WHERE subname ~ $1 AND pid IS NOT NULL
+			AND subid IN (SELECT s.oid FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = current_database())`
+	return poll(ctx, "wait for the end of subscription "+name, func() (bool, error) {
+		var left int
+		err := conn.QueryRow(ctx, working, family(name)).Scan(&left)
+		return left == 0, err
 	})
-	if err != nil && !IsCode(err, codeUndefinedObject) {
-		return fmt.Errorf("%s subscription in %s: %w", strings.ToLower(verb), conn.Config().Database, err)
+}
+
+// EnableSubscriptions lets those of our subscriptions of a name that are disabled apply what was committed
+// from an LSN on, durably, and leaves the others as they are: it may be repeated.
+func EnableSubscriptions(ctx context.Context, conn *pgx.Conn, name string, from LSN) error {
+	return poll(ctx, "enable subscription "+name, func() (bool, error) {
+		err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			rows, err := tx.Query(ctx, `
+				SELECT s.subname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
+				WHERE d.datname = current_database() AND s.subname ~ $1 AND NOT s.subenabled`, family(name))
+			if err != nil {
+				return err
+			}
+			disabled, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if err != nil {
+				return err
+			}
+			for _, each := range disabled {
+				if err := enableFrom(ctx, tx, each, from); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if IsCode(err, codeObjectInUse) {
+			return false, nil // its last apply worker is on the way out
+		}
+		return err == nil, err
+	})
+}
+
+func subscriptionsOf(ctx context.Context, conn *pgx.Conn, name string) ([]string, error) {
+	all, err := Subscriptions(ctx, conn)
+	pattern := regexp.MustCompile(family(name))
+	return slices.DeleteFunc(all, func(each string) bool { return !pattern.MatchString(each) }), err
+}
+
+// DropSubscriptions removes our subscriptions of a name without touching their slots.
+func DropSubscriptions(ctx context.Context, conn *pgx.Conn, name string) error {
+	names, err := subscriptionsOf(ctx, conn, name)
+	if err != nil {
+		return err
+	}
+	for _, each := range names {
+		if err := DropSubscription(ctx, conn, each); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -137,30 +214,31 @@ func Subscriptions(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 	return names, nil
 }
 
-// SubscriptionState is the health of a database's subscription on the target.
+// SubscriptionState is the health of the subscriptions of a database that share its tables.
 type SubscriptionState struct {
-	OID     uint32
-	Enabled bool
-	Working bool // it has an apply worker
+	OIDs    []uint32
+	Enabled bool // all of them
+	Working bool // each has an apply worker
 	Pending int  // tables that are not ready
 }
 
-// ReadSubscription reads the state of our subscription.
-func ReadSubscription(ctx context.Context, conn *pgx.Conn) (SubscriptionState, error) {
+// ReadSubscriptions reads the state of our subscriptions of a name.
+func ReadSubscriptions(ctx context.Context, conn *pgx.Conn, name string) (SubscriptionState, error) {
 	var s SubscriptionState
 	err := conn.QueryRow(ctx, `
 		SELECT
-			s.oid, s.subenabled,
-			EXISTS (SELECT FROM pg_stat_subscription w WHERE w.subid = s.oid AND w.pid IS NOT NULL),
-			(SELECT count(*) FROM pg_subscription_rel r WHERE r.srsubid = s.oid AND r.srsubstate <> 'r')::int
+			coalesce(array_agg(s.oid ORDER BY s.oid), '{}'),
+			coalesce(bool_and(s.subenabled), false),
+			coalesce(bool_and(EXISTS (SELECT FROM pg_stat_subscription w WHERE w.subid = s.oid AND w.pid IS NOT NULL)), false),
+			coalesce(sum((SELECT count(*) FROM pg_subscription_rel r WHERE r.srsubid = s.oid AND r.srsubstate <> 'r')), 0)::int
 		FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
-		WHERE d.datname = current_database() AND s.subname = $1`,
-		upgrade.Subscription).Scan(&s.OID, &s.Enabled, &s.Working, &s.Pending)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return s, fmt.Errorf("subscription %s does not exist in %s", upgrade.Subscription, conn.Config().Database)
-	}
+		WHERE d.datname = current_database() AND s.subname ~ $1`,
+		family(name)).Scan(&s.OIDs, &s.Enabled, &s.Working, &s.Pending)
 	if err != nil {
 		return s, fmt.Errorf("read subscription: %w", err)
+	}
+	if len(s.OIDs) == 0 {
+		return s, fmt.Errorf("subscription %s does not exist in %s", name, conn.Config().Database)
 	}
 	return s, nil
 }

@@ -16,6 +16,15 @@ func InsertLSN(ctx context.Context, conn *pgx.Conn) (LSN, error) {
 	return lsn, nil
 }
 
+// FlushLSN is up to where the WAL of a primary is on its disk.
+func FlushLSN(ctx context.Context, conn *pgx.Conn) (LSN, error) {
+	var lsn LSN
+	if err := conn.QueryRow(ctx, `SELECT pg_current_wal_flush_lsn()::text`).Scan(scanLSN{&lsn}); err != nil {
+		return 0, fmt.Errorf("read WAL flush position: %w", err)
+	}
+	return lsn, nil
+}
+
 // WriteRestorePoint writes a WAL record, so that recovery to a target just before it ends at once
 // even on an idle server.
 func WriteRestorePoint(ctx context.Context, conn *pgx.Conn, name string) error {

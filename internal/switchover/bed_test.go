@@ -25,6 +25,7 @@ type bed struct {
 	source, target *pgtest.Cluster
 	bouncer        *pgtest.Bouncer
 	journals       atomic.Int32
+	wasLeft        bool // clients have been at the target, and left it
 }
 
 // databases are those of the applications; postgres is replicated too.
@@ -71,10 +72,16 @@ func (b *bed) follow(t *testing.T, database string) {
 	must(t, "make marker", postgres.EnsureMarker(t.Context(), source))
 	must(t, "make marker", postgres.EnsureMarker(t.Context(), target))
 	must(t, "publish", postgres.EnsurePublication(t.Context(), source))
-	from, err := postgres.EnsureLogicalSlot(t.Context(), source, "pgleap_"+database)
+	must(t, "publish", postgres.EnsurePublication(t.Context(), target)) // a clone has it too
+	oid, err := postgres.DatabaseOID(t.Context(), source)
+	must(t, "ask for the oid", err)
+	slot := upgrade.SlotName(oid)
+	from, err := postgres.EnsureLogicalSlot(t.Context(), source, slot)
 	must(t, "make slot", err)
-	publisher := b.login(b.source).In(database)
-	must(t, "subscribe", postgres.Subscribe(t.Context(), target, publisher, "pgleap_"+database, from, upgrade.Major(b.source.Major)))
+	must(t, "subscribe", postgres.Subscribe(t.Context(), target, postgres.NewSubscription{
+		Name: upgrade.Subscription, Publication: upgrade.Publication, Publisher: b.login(b.source).In(database),
+		Slot: slot, Version: upgrade.Major(b.source.Major), From: from,
+	}))
 }
 
 func (b *bed) login(c *pgtest.Cluster) postgres.Login {
@@ -100,10 +107,15 @@ type setup struct {
 	SourcePort         int
 	TargetPort         int
 	Console, Ini, Path string
+	Barred             []string
 }
 
 func (b *bed) setup(t *testing.T) setup {
 	t.Helper()
+	var barred []string
+	if b.wasLeft {
+		barred = []string{"app", "direct", "postgres"}
+	}
 	return setup{
 		Plan: upgrade.Plan{
 			Source:  upgrade.Cluster{Pgdata: b.source.Pgdata, Port: b.source.Port},
@@ -111,7 +123,8 @@ func (b *bed) setup(t *testing.T) setup {
 			Options: upgrade.Options{SwitchoverTimeout: 20 * time.Second},
 		},
 		SourcePort: b.source.Port, TargetPort: b.target.Port, Console: b.bouncer.AdminDSN, Ini: b.bouncer.IniPath,
-		Path: filepath.Join(t.TempDir(), fmt.Sprintf("%d.journal", b.journals.Add(1))),
+		Path:   filepath.Join(t.TempDir(), fmt.Sprintf("%d.journal", b.journals.Add(1))),
+		Barred: barred,
 	}
 }
 
@@ -128,7 +141,7 @@ func (s setup) config(log *slog.Logger) Config {
 			Cluster: []endpoint.Address{at(s.SourcePort), at(s.TargetPort)},
 		}),
 		Journal: OpenJournal(s.Path, time.Now), Log: log, Now: time.Now,
-		Keep: func(s Snapshots) { s.Close() },
+		Keep: func(s Snapshots) { s.Close() }, Barred: s.Barred,
 	}
 }
 
@@ -154,18 +167,35 @@ func (b *bed) synchronize(t *testing.T) {
 	}
 }
 
-// back puts everything as it was before a switchover. Clients have written nothing to the target.
-func (b *bed) back(t *testing.T) {
+// backConfig is that of the way back.
+func (b *bed) backConfig(t *testing.T) Config {
 	t.Helper()
-	source := b.ours(t, b.source, "postgres")
-	must(t, "lift the fence", postgres.PermitLogins(t.Context(), source, []string{"app", "direct", "postgres"}))
-	source.Close(t.Context())
-	for _, database := range append(slices.Clone(databases), "postgres") {
-		target := b.ours(t, b.target, database)
-		must(t, "follow again", postgres.SetSubscription(t.Context(), target, true))
-		target.Close(t.Context())
+	config := b.config(t)
+	config.Plan = config.Plan.Back()
+	config.Source, config.Target = config.Target, config.Source
+	config.Barred = []string{"app", "direct", "postgres"}
+	return config
+}
+
+// open lets the side that clients have left follow the other one.
+func (b *bed) open(t *testing.T, config Config) {
+	t.Helper()
+	must(t, "open the way back", OpenWayBack(t.Context(), config, func() (bool, error) { return true, nil }))
+}
+
+// back brings clients back to the source after a switchover.
+func (b *bed) back(t *testing.T, there Config) {
+	t.Helper()
+	b.open(t, there)
+	config := b.backConfig(t)
+	config.Plan.Options = there.Plan.Options
+	outcome, err := Run(t.Context(), config)
+	must(t, "switch back", err)
+	if !outcome.Switched {
+		t.Fatalf("it did not switch back: %s", outcome.Reason)
 	}
-	b.lead(t, b.source)
+	b.open(t, config)
+	b.wasLeft = true
 	b.synchronize(t)
 }
 
@@ -191,17 +221,25 @@ func (b *bed) wantServing(t *testing.T, by *pgtest.Cluster) {
 		}
 		client.Close(t.Context())
 	}
-	want := []string{"app", "direct", "postgres"}
-	if by == b.target {
-		want = nil
+	other := b.source
+	if by == b.source {
+		other = b.target
 	}
-	source := b.ours(t, b.source, "postgres")
-	roles, err := postgres.LoginRoles(t.Context(), source)
+	b.wantLogins(t, by, "app", "direct", "postgres")
+	if by == b.target || b.wasLeft {
+		b.wantLogins(t, other)
+	}
+}
+
+func (b *bed) wantLogins(t *testing.T, c *pgtest.Cluster, want ...string) {
+	t.Helper()
+	conn := b.ours(t, c, "postgres")
+	defer conn.Close(t.Context())
+	roles, err := postgres.LoginRoles(t.Context(), conn)
 	must(t, "list roles", err)
 	if !slices.Equal(roles, want) {
-		t.Errorf("roles %v can log in to the source, want %v", roles, want)
+		t.Errorf("roles %v can log in at port %d, want %v", roles, c.Port, want)
 	}
-	source.Close(t.Context())
 }
 
 func (b *bed) wantStage(t *testing.T, j *Journal, want Stage) {

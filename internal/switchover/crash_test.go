@@ -121,7 +121,7 @@ func crash(t *testing.T, b *bed, d death) {
 	must(t, "recover again", err)
 	b.wantServing(t, serves)
 	if serves == b.target {
-		b.back(t)
+		b.back(t, config)
 	}
 }
 

@@ -11,7 +11,8 @@
 //  6. sequences: their last values are set on the target, and all that it applied is on its disk.
 //  7. snapshots: opened on both sides while both stand still, for a comparison at leisure.
 //  8. commit: one durable line in the journal.
-//  9. turn, move, resume: replication is turned round, clients go on at the target.
+//  9. move, resume, turn: clients go on at the target, and what brought everything there ends. Where the target
+//     stood is in the journal: from there the source can follow it, if clients are to come back.
 //
 // Before the commit every failure rolls back: the fence is lifted and clients go on at the source.
 // After it every failure rolls forward. Whoever finds the journal after a crash can tell which.

@@ -210,13 +210,24 @@ func readSequences(ctx context.Context, db *database) error {
 // is on the target's disk: what a subscription with synchronous_commit = off has applied is visible
 // but not durable. The commit of the sequences has flushed most of it already.
 func (s *section) sequences(ctx context.Context) error {
-	return s.inEach(ctx, func(ctx context.Context, db *database) error {
+	err := s.inEach(ctx, func(ctx context.Context, db *database) error {
 		if err := setChangedSequences(ctx, db); err != nil {
 			return err
 		}
-		_, err := postgres.FlushOrigin(ctx, db.target, db.subscription)
-		return err
+		for _, subscription := range db.subscriptions {
+			if _, err := postgres.FlushOrigin(ctx, db.target, subscription); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
+	if err != nil || s.Plan.Options.SkipSwitchback {
+		return err
+	}
+	// What the target has applied lies before this, on its disk; what clients will write lies after it.
+	lsn, err := postgres.FlushLSN(ctx, s.databases[0].target)
+	s.outcome.TargetLSN = lsn.String()
+	return err
 }
 
 func setChangedSequences(ctx context.Context, db *database) error {
@@ -245,14 +256,5 @@ func (s *section) openSnapshots(ctx context.Context) error {
 			return err
 		})
 		return both.Wait()
-	})
-}
-
-// turnRound ends the forward replication: nothing that might yet be written on the source could
-// reach the target. The reverse replication takes its start here, before the first client's write
-// on the target, once it exists.
-func (s *section) turnRound(ctx context.Context) error {
-	return s.inEach(ctx, func(ctx context.Context, db *database) error {
-		return postgres.SetSubscription(ctx, db.target, false)
 	})
 }

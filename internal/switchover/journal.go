@@ -3,6 +3,7 @@ package switchover
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -117,8 +118,34 @@ func readState(r io.Reader) (State, error) {
 	}
 }
 
+// Exclusively does something while nobody else does, in this process or another one, and no journal of
+// the same directory begins: with it the direction of the replication is changed.
+func (j *Journal) Exclusively(ctx context.Context, do func() error) error {
+	lock, err := os.OpenFile(filepath.Join(filepath.Dir(j.path), "lock"), os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return fmt.Errorf("lock the journals: %w", err)
+	}
+	defer lock.Close() //nolint:errcheck // nothing is written to it
+	for {
+		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return do()
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return fmt.Errorf("lock the journals: %w", err)
+		}
+		if err := sleep(ctx, 10*time.Millisecond); err != nil {
+			return fmt.Errorf("lock the journals, which another process keeps: %w", err)
+		}
+	}
+}
+
 // Begin writes the intent. It must be the first line.
-func (j *Journal) Begin(intent Intent) error {
+func (j *Journal) Begin(ctx context.Context, intent Intent) error {
+	return j.Exclusively(ctx, func() error { return j.begin(intent) })
+}
+
+func (j *Journal) begin(intent Intent) error {
 	if err := j.append(record{Stage: StageIntent, Intent: &intent}, StageNone); err != nil {
 		return err
 	}

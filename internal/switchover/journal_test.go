@@ -21,7 +21,7 @@ func newJournal(t *testing.T) *Journal {
 // lines are what can be written, by the stage that they lead to.
 func lines(j *Journal) map[Stage]func() error {
 	return map[Stage]func() error{
-		StageIntent:      func() error { return j.Begin(Intent{LoginRoles: []string{"app"}}) },
+		StageIntent:      func() error { return j.begin(Intent{LoginRoles: []string{"app"}}) },
 		StageRollingBack: func() error { return j.RollBack("it had to be") },
 		StageUndone:      func() error { return j.Undone(upgrade.Switchover{Reason: "it had to be"}) },
 		StageCommitted:   func() error { return j.Commit(upgrade.Switchover{SourceLSN: "0/1"}) },

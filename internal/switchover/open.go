@@ -18,7 +18,7 @@ type database struct {
 	snapshot        *pgx.Conn           // the target's snapshot; nil when nobody keeps it
 	marker          int64               // the last one written on the source
 	obstacle        string              // what keeps it from being ready, for now
-	subscription    uint32              // oid on the target
+	subscriptions   []uint32            // oids on the target
 	sequences       []string            // names, quoted
 	changed         []postgres.Sequence // since they were set on the target
 	known           map[string]postgres.Sequence

@@ -53,6 +53,11 @@ func (s *section) ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	admitted, err := postgres.LoginRoles(ctx, s.databases[0].target)
+	if err != nil {
+		return err
+	}
+	s.shutOut = slices.DeleteFunc(slices.Clone(roles), func(role string) bool { return slices.Contains(admitted, role) })
 	s.intent.Plan, s.intent.LoginRoles = s.Plan, roles
 	s.intent.SourceHost, s.intent.TargetHost = s.from.Host, s.to.Host
 	return nil
@@ -140,11 +145,11 @@ func (s *section) globalsAlike(ctx context.Context) (err error) {
 	if s.globalsMark, err = postgres.ReadGlobalsMark(ctx, s.control); err != nil {
 		return err
 	}
-	source, err := postgres.ReadGlobals(ctx, s.control)
+	source, err := postgres.ReadGlobals(ctx, s.control, s.Barred)
 	if err != nil {
 		return err
 	}
-	target, err := postgres.ReadGlobals(ctx, s.databases[0].target)
+	target, err := postgres.ReadGlobals(ctx, s.databases[0].target, s.Barred)
 	if err != nil {
 		return err
 	}
@@ -202,7 +207,8 @@ func (s *section) maxTransactionAge() time.Duration {
 
 // notDraining wants healthy subscriptions, and a marker through in time.
 func (s *section) notDraining(ctx context.Context) (string, error) {
-	if err := s.inEach(ctx, probe); err != nil {
+	probed := func(ctx context.Context, db *database) error { return probe(ctx, db, s.Plan.Follows()) }
+	if err := s.inEach(ctx, probed); err != nil {
 		return "", err
 	}
 	var obstacles []string
@@ -215,13 +221,13 @@ func (s *section) notDraining(ctx context.Context) (string, error) {
 }
 
 // probe sends a marker through one database.
-func probe(ctx context.Context, db *database) error {
+func probe(ctx context.Context, db *database, subscription string) error {
 	db.obstacle = ""
-	state, err := postgres.ReadSubscription(ctx, db.target)
+	state, err := postgres.ReadSubscriptions(ctx, db.target, subscription)
 	if err != nil {
 		return err
 	}
-	db.subscription = state.OID
+	db.subscriptions = state.OIDs
 	if !state.Enabled || !state.Working || state.Pending > 0 {
 		db.obstacle = "the subscription of database " + db.name + " is not working; see the target's log"
 		return nil
@@ -236,10 +242,16 @@ func probe(ctx context.Context, db *database) error {
 	return err
 }
 
-// databaseReady compares the shapes of both sides and sets the sequences a first time.
+// databaseReady compares the shapes of both sides, prepares the way back and sets the sequences a
+// first time.
 func (s *section) databaseReady(ctx context.Context, db *database) error {
 	if err := s.shapesAlike(ctx, db); err != nil {
 		return err
+	}
+	if !s.Plan.Options.SkipSwitchback {
+		if err := PrepareWayBack(ctx, s.Plan, s.Target, db.source, db.target); err != nil {
+			return err
+		}
 	}
 	names, err := postgres.Sequences(ctx, db.source)
 	if err != nil {
@@ -273,7 +285,14 @@ func (s *section) shapesAlike(ctx context.Context, db *database) error {
 		return err
 	}
 	db.shapeMark = mark
-	return allSubscribed(ctx, db)
+	missing, err := notSubscribed(ctx, db.source, db.target, s.Plan.Follows())
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	return &upgrade.Refused{
+		Reason: fmt.Sprintf("%d tables of database %s are not replicated: %s", len(missing), db.name, strings.Join(missing[:min(5, len(missing))], ", ")),
+		Remedy: "on the target, in that database: ALTER SUBSCRIPTION " + s.Plan.Follows() + " REFRESH PUBLICATION",
+	}
 }
 
 // largeObjectsAccepted tells whether the user takes it upon himself that what happens to the large
@@ -284,30 +303,24 @@ func (s *section) largeObjectsAccepted(database string) bool {
 	})
 }
 
-// allSubscribed wants every table that the source publishes to be one that the target applies. A
-// table that was created on both sides since the upgrade began is not.
-func allSubscribed(ctx context.Context, db *database) error {
-	published, err := postgres.PublishedTables(ctx, db.source)
+// notSubscribed lists the tables that one side publishes and the other does not apply. A table that was
+// created on both sides since the upgrade began is one.
+func notSubscribed(ctx context.Context, publisher, subscriber *pgx.Conn, subscription string) ([]string, error) {
+	published, err := postgres.PublishedTables(ctx, publisher)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	subscribed, err := postgres.SubscribedTables(ctx, db.target)
+	subscribed, err := postgres.SubscribedTables(ctx, subscriber, subscription)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	applied := map[string]bool{}
 	for _, table := range subscribed {
 		applied[table] = true
 	}
 	missing := slices.DeleteFunc(published, func(table string) bool { return applied[table] })
-	if len(missing) == 0 {
-		return nil
-	}
 	slices.Sort(missing)
-	return &upgrade.Refused{
-		Reason: fmt.Sprintf("%d tables of database %s are not replicated: %s", len(missing), db.name, strings.Join(missing[:min(5, len(missing))], ", ")),
-		Remedy: "on the target, in that database: ALTER SUBSCRIPTION " + upgrade.Subscription + " REFRESH PUBLICATION",
-	}
+	return missing, nil
 }
 
 // wait asks until nothing is in the way; when ctx ends it refuses with what was.

@@ -44,7 +44,7 @@ func recoverOnce(ctx context.Context, c Config) (upgrade.Switchover, error) {
 	case endpoint.Leave:
 	}
 	if state.Stage == StageNone {
-		return upgrade.Switchover{Reason: "the switchover had not begun when its process died; try again"}, nil
+		return upgrade.Switchover{Reason: "the switchover had not begun when its process died; try again", Back: c.Plan.Reversed}, nil
 	}
 	return state.Outcome, nil
 }
@@ -83,7 +83,7 @@ func rollBack(ctx context.Context, c Config, state State) (upgrade.Switchover, e
 	if err := recoverEndpoint(ctx, c, at); err != nil {
 		return upgrade.Switchover{}, err
 	}
-	outcome := upgrade.Switchover{Reason: state.Reason, EndedAt: c.Now()}
+	outcome := upgrade.Switchover{Reason: state.Reason, EndedAt: c.Now(), Back: c.Plan.Reversed}
 	err := c.Journal.Undone(outcome)
 	return outcome, err
 }
@@ -103,32 +103,30 @@ func Unfence(ctx context.Context, c Config, intent Intent) error {
 	return postgres.PermitLogins(ctx, conn, intent.LoginRoles)
 }
 
-// rollForward moves the endpoint, ends the forward replication and says so in the journal. Clients
-// come first: the source is fenced, so the replication that is still on has nothing to bring.
+// rollForward lets clients go on at the target, ends the replication that led there and says so in
+// the journal.
 func rollForward(ctx context.Context, c Config, state State) (upgrade.Switchover, error) {
+	if err := admit(ctx, c, state.Intent); err != nil {
+		return upgrade.Switchover{}, err
+	}
 	at := endpoint.Address{Host: state.Intent.TargetHost, Port: c.Plan.Target.Port}
 	if err := recoverEndpoint(ctx, c, at); err != nil {
 		return upgrade.Switchover{}, err
 	}
-	for _, name := range state.Intent.Databases {
-		if err := turnDatabase(ctx, c, name); err != nil {
-			return upgrade.Switchover{}, fmt.Errorf("database %s: %w", name, err)
-		}
-	}
 	outcome := state.Outcome
 	outcome.Switched, outcome.TargetPort, outcome.EndedAt = true, at.Port, c.Now()
 	outcome.Pause = outcome.EndedAt.Sub(outcome.StartedAt)
-	err := c.Journal.Done(outcome)
-	return outcome, err
+	return outcome, turn(ctx, c, state.Intent.Databases, outcome)
 }
 
-func turnDatabase(ctx context.Context, c Config, name string) error {
-	conn, err := postgres.Connect(ctx, session(c.Target.In(name), sessionRecovery))
+// admit lets everybody log in to the target who could log in to the source.
+func admit(ctx context.Context, c Config, intent Intent) error {
+	conn, err := postgres.Connect(ctx, session(c.Target.In("postgres"), sessionRecovery))
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
-	return postgres.SetSubscription(ctx, conn, false)
+	return postgres.PermitLogins(ctx, conn, intent.LoginRoles)
 }
 
 func recoverEndpoint(ctx context.Context, c Config, where endpoint.Address) error {

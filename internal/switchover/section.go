@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,6 +28,9 @@ type Config struct {
 	OnStep func(step string)
 	// Rehearse ends the section before the commit point, with clients on the source as they were.
 	Rehearse bool
+	// Barred are roles that a fence keeps from logging in to the target: clients come back to a cluster
+	// that they have left before.
+	Barred []string
 	// Keep takes over the snapshots of both sides, taken while both stood still, when clients have gone
 	// on: it owns their connections from then on. nil: none are taken.
 	Keep func(Snapshots)
@@ -53,7 +55,8 @@ type section struct {
 	control    *pgx.Conn // source, for what belongs to the cluster
 	pauses     endpoint.Session
 	guard      *endpoint.Guard
-	pooled     []int // pids of the endpoint's own backends on the source
+	pooled     []int    // pids of the endpoint's own backends on the source
+	shutOut    []string // roles that must be let in to the target
 
 	intent  Intent
 	from    endpoint.Address // as the endpoint writes them
@@ -76,14 +79,14 @@ func Run(ctx context.Context, c Config) (upgrade.Switchover, error) {
 			err = errInterrupted
 		}
 		s.Log.InfoContext(ctx, "switchover refused", "reason", err)
-		return upgrade.Switchover{Reason: err.Error()}, nil
+		return upgrade.Switchover{Reason: err.Error(), Back: c.Plan.Reversed}, nil
 	}
 	deadline := c.Now().Add(c.Plan.Options.SwitchoverTimeout)
-	if err := c.Journal.Begin(s.intent); err != nil {
+	if err := c.Journal.Begin(ctx, s.intent); err != nil {
 		if _, begun := errors.AsType[*WrongStage](err); begun {
 			return upgrade.Switchover{}, err // by another process: its attempt has to be ended first
 		}
-		return upgrade.Switchover{Reason: err.Error()}, nil
+		return upgrade.Switchover{Reason: err.Error(), Back: c.Plan.Reversed}, nil
 	}
 	if err := s.startGuard(ctx, deadline); err != nil {
 		return s.undo(ctx, err)
@@ -117,7 +120,7 @@ func (s *section) standStill(ctx context.Context, deadline time.Time) error {
 	ctx, cancel := context.WithDeadlineCause(ctx, deadline,
 		fmt.Errorf("the switchover was not done within %s (switchoverTimeout)", s.Plan.Options.SwitchoverTimeout))
 	defer cancel()
-	s.outcome.StartedAt = s.Now()
+	s.outcome.StartedAt, s.outcome.Back = s.Now(), s.Plan.Reversed
 	for _, part := range []struct {
 		name string
 		do   func(context.Context) error
@@ -163,27 +166,25 @@ func (s *section) step(name string) {
 func (s *section) commit(context.Context) error { return s.Journal.Commit(s.outcome) }
 
 // forward is the part after the commit point: it ends with clients on the target, or with an error
-// after which Recover does the same again.
+// after which Recover does the same again. Clients come first: the source is fenced, so the
+// replication that is still on has nothing to bring.
 func (s *section) forward(ctx context.Context) (upgrade.Switchover, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
 	defer cancel()
-	turned, err := s.turnAndMove(ctx)
+	err := s.timed(ctx, "move", s.move)
 	if err == nil {
 		err = s.timed(ctx, "resume", s.pauses.Resume)
 	}
 	if err == nil {
 		s.outcome.EndedAt = s.Now()
+		s.outcome.Pause = s.outcome.EndedAt.Sub(s.outcome.StartedAt)
+		s.outcome.Switched = true
+		s.outcome.TargetPort = s.to.Port
+		err = s.timed(ctx, "turn", func(ctx context.Context) error { return turn(ctx, s.Config, s.intent.Databases, s.outcome) })
 	}
-	err = errors.Join(err, turned) // the turn can wait, clients cannot
 	if err != nil {
 		s.Log.ErrorContext(ctx, "switchover is committed but not complete; it is carried on", "error", err)
 		return s.recover(ctx)
-	}
-	s.outcome.Pause = s.outcome.EndedAt.Sub(s.outcome.StartedAt)
-	s.outcome.Switched = true
-	s.outcome.TargetPort = s.to.Port
-	if err := s.Journal.Done(s.outcome); err != nil {
-		return upgrade.Switchover{}, err
 	}
 	s.dismissGuard(ctx)
 	s.closeEndpoint()
@@ -191,33 +192,15 @@ func (s *section) forward(ctx context.Context) (upgrade.Switchover, error) {
 	return s.outcome, nil
 }
 
-// turnPatience is how long clients wait for the replication to be turned round.
-const turnPatience = 3 * time.Second
-
-// turnAndMove does both at once: they have nothing to do with each other. A turn that failed is told
-// apart.
-func (s *section) turnAndMove(ctx context.Context) (turnErr, moveErr error) {
-	s.step("turn")
-	s.step("move")
-	var turned, moved time.Duration
-	var both sync.WaitGroup
-	measure := func(took *time.Duration, failed *error, do func() error) {
-		both.Go(func() {
-			begun := s.Now()
-			*failed = do()
-			*took = s.Now().Sub(begun)
-		})
+// move lets clients in at the target, as far as a fence of an earlier switchover keeps them out, and
+// leads the endpoint there. The two have nothing to do with each other.
+func (s *section) move(ctx context.Context) error {
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return s.pauses.Move(ctx, s.to) })
+	if len(s.shutOut) > 0 {
+		both.Go(func() error { return postgres.PermitLogins(ctx, s.databases[0].target, s.shutOut) })
 	}
-	measure(&turned, &turnErr, func() error {
-		ctx, cancel := context.WithTimeout(ctx, turnPatience)
-		defer cancel()
-		return s.turnRound(ctx)
-	})
-	measure(&moved, &moveErr, func() error { return s.pauses.Move(ctx, s.to) })
-	both.Wait()
-	s.outcome.Steps = append(s.outcome.Steps,
-		upgrade.StepDuration{Step: "turn", Duration: turned}, upgrade.StepDuration{Step: "move", Duration: moved})
-	return turnErr, moveErr
+	return both.Wait()
 }
 
 // recover ends the switchover as anybody else would who found the journal.

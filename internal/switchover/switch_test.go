@@ -33,7 +33,7 @@ func TestSwitchUnderLoad(t *testing.T) {
 		t.Fatalf("it did not switch: %s", outcome.Reason)
 	}
 	t.Logf("pause %s: %v", outcome.Pause, outcome.Steps)
-	want := []string{"ready", "pause", "fence", "drain", "sequences", "proof", "snapshots", "commit", "turn", "move", "resume"}
+	want := []string{"ready", "pause", "fence", "drain", "sequences", "proof", "snapshots", "commit", "move", "resume", "turn"}
 	if diff := cmp.Diff(want, steps); diff != "" {
 		t.Errorf("steps (-want +got):\n%s", diff)
 	}
@@ -229,7 +229,7 @@ func TestNobodyGetsRoundTheFence(t *testing.T) {
 		if t.Failed() {
 			return
 		}
-		b.back(t)
+		b.back(t, config)
 	}
 }
 

@@ -11,7 +11,9 @@ type Outcome struct {
 
 // Switchover is what one switchover did.
 type Switchover struct {
-	Switched bool `json:"switched"` // false: everything is as it was on the source
+	Switched bool `json:"switched"` // false: clients are where they were
+	// Back tells that it was a switchback: clients went from the target to the source.
+	Back bool `json:"back,omitempty"`
 	// Rehearsed tells that all went well up to the commit point, where a rehearsal ends.
 	Rehearsed bool `json:"rehearsed,omitempty"`
 	// Reason tells why it did not switch.
@@ -24,7 +26,13 @@ type Switchover struct {
 	EndedAt    time.Time     `json:"endedAt"`    // clients went on
 	SourceLSN  string        `json:"sourceLSN"`  // the source's insert LSN when it stood still
 	TargetPort int           `json:"targetPort"` // where clients are now, when Switched
+	// TargetLSN is where the target stood then: what clients write there comes after it, and the way
+	// back begins with it. Empty: none was prepared.
+	TargetLSN string `json:"targetLSN,omitempty"`
 }
+
+// OnTarget tells whether clients are on the target now: they went there, or did not get back.
+func (s Switchover) OnTarget() bool { return s.Switched != s.Back }
 
 // StepDuration is a step of the switchover and the time it took.
 type StepDuration struct {

@@ -33,18 +33,16 @@ func Phases() []Phase {
 // Status is the state of a task.
 type Status string
 
-// A task is running until it has ended in one of the other ways, or has switched: from there it ends,
-// or is running again when clients went back to the source.
+// A task is running until it has ended in one of the other ways. While the way back is open it runs.
 const (
 	StatusRunning   Status = "running"
-	StatusSwitched  Status = "switched" // clients are on the target; the way back is open until `finish`
 	StatusSucceeded Status = "succeeded"
 	StatusFailed    Status = "failed"
 	StatusCancelled Status = "cancelled"
 )
 
 // Ended tells whether the status is final.
-func (s Status) Ended() bool { return s != StatusRunning && s != StatusSwitched }
+func (s Status) Ended() bool { return s != StatusRunning }
 
 // Progress is where a running step stands. It is shown, never relied upon.
 type Progress struct {

@@ -162,6 +162,23 @@ func (p Plan) Back() Plan {
 	return p
 }
 
+// Follows is the name of the subscriptions on the plan's target, which follow the plan's source.
+func (p Plan) Follows() string {
+	if p.Reversed {
+		return BackSubscription
+	}
+	return Subscription
+}
+
+// OppositeSlot is the name of the slot on the plan's target, in the database with an oid there, from
+// which the other side follows when clients have come to the target.
+func (p Plan) OppositeSlot(databaseOID uint32) string {
+	if p.Reversed {
+		return SlotName(databaseOID)
+	}
+	return BackSlotName(databaseOID)
+}
+
 // made is the cluster that the upgrade makes, whichever way the plan goes.
 func (p Plan) made() Cluster {
 	if p.Reversed {

@@ -41,3 +41,6 @@ type PhaseSpan struct {
 	StartedAt time.Time  `json:"startedAt"`
 	EndedAt   *time.Time `json:"endedAt,omitempty"`
 }
+
+// OnTarget tells whether clients are on the target.
+func (t Task) OnTarget() bool { return t.Switchover != nil && t.Switchover.OnTarget() }

@@ -49,6 +49,7 @@ const (
 	noteTargetDir      note = "target-dir.made"    // the target's data directory was not there before
 	noteCloneSockets   note = "clone-sockets.json" // the directory of the clone's socket
 	noteAccessFiles    note = "access-files.json"  // what the source's pg_hba.conf and pg_ident.conf were when they were carried over
+	noteIdentities     note = "full-identity.json" // the tables that have REPLICA IDENTITY FULL for now, and what they had
 	noteBackedUp       note = "base-backup.done"
 	noteHandover       note = "handover.json"
 	notePromoted       note = "promoted.json"

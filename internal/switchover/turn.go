@@ -1,0 +1,107 @@
+package switchover
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// PrepareWayBack makes in one database what is needed to go back after a switchover: a slot on the
+// target, which is there before any client writes, and a subscription on the source, which stays
+// disabled until then. It may be repeated, and keeps both up to date.
+func PrepareWayBack(ctx context.Context, plan upgrade.Plan, targetLogin postgres.Login, source, target *pgx.Conn) error {
+	database := source.Config().Database
+	oid, err := postgres.DatabaseOID(ctx, target)
+	if err != nil {
+		return err
+	}
+	slot := plan.OppositeSlot(oid)
+	if _, err := postgres.EnsureLogicalSlot(ctx, target, slot); err != nil {
+		return fmt.Errorf("prepare the way back: %w", err)
+	}
+	back := postgres.NewSubscription{
+		Name: plan.Back().Follows(), Publication: upgrade.Publication,
+		Publisher: targetLogin.In(database), Slot: slot, Version: postgres.ServerMajor(target),
+	}
+	if err := postgres.Subscribe(ctx, source, back); err != nil {
+		return fmt.Errorf("prepare the way back: %w", err)
+	}
+	missing, err := notSubscribed(ctx, target, source, back.Name)
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 { // it is disabled, so that a new one is as good, and knows all tables
+		if err := postgres.DropSubscriptions(ctx, source, back.Name); err != nil {
+			return err
+		}
+		if err := postgres.Subscribe(ctx, source, back); err != nil {
+			return fmt.Errorf("prepare the way back: %w", err)
+		}
+	}
+	return postgres.AdvanceIdleSlots(ctx, target, plan.Follows())
+}
+
+// turn ends the replication that has brought everything to the target, and says in the journal that the
+// switchover is done. From then on the way back may be opened. Of several processes that come to this
+// at once, and even of one that comes late, only those do something that find the journal committed.
+func turn(ctx context.Context, c Config, databases []string, outcome upgrade.Switchover) error {
+	return c.Journal.Exclusively(ctx, func() error {
+		state, err := c.Journal.Read()
+		if err != nil || state.Stage != StageCommitted {
+			return err
+		}
+		for _, name := range databases {
+			if err := endFollowing(ctx, c, name); err != nil {
+				return fmt.Errorf("database %s: %w", name, err)
+			}
+		}
+		return c.Journal.Done(outcome)
+	})
+}
+
+func endFollowing(ctx context.Context, c Config, database string) error {
+	conn, err := postgres.Connect(ctx, session(c.Target.In(database), sessionRecovery))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
+	return postgres.DisableSubscriptions(ctx, conn, c.Plan.Follows())
+}
+
+// OpenWayBack lets the side that clients have left follow the other one, from where that stood when they
+// came. It may be repeated. It does nothing unless the journal tells that they came, and latest says that
+// no other attempt has begun since: else it would bring changes to where they were made.
+func OpenWayBack(ctx context.Context, c Config, latest func() (bool, error)) error {
+	return c.Journal.Exclusively(ctx, func() error {
+		state, err := c.Journal.Read()
+		if err != nil {
+			return err
+		}
+		if isLatest, err := latest(); err != nil || !isLatest || state.Stage != StageDone {
+			return err
+		}
+		from, err := postgres.ParseLSN(state.Outcome.TargetLSN)
+		if err != nil {
+			return fmt.Errorf("read from the journal where the way back begins: %w", err)
+		}
+		for _, name := range state.Intent.Databases {
+			if err := beginFollowing(ctx, c, name, from); err != nil {
+				return fmt.Errorf("open the way back, database %s: %w", name, err)
+			}
+		}
+		return nil
+	})
+}
+
+func beginFollowing(ctx context.Context, c Config, database string, from postgres.LSN) error {
+	conn, err := postgres.Connect(ctx, session(c.Source.In(database), sessionRecovery))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
+	return postgres.EnableSubscriptions(ctx, conn, c.Plan.Back().Follows(), from)
+}
