@@ -74,6 +74,18 @@ func (c *Catalog) RetireFormerCluster(ctx context.Context, number int64, at time
 	return nil
 }
 
+const deleteFormerCluster = `
+DELETE FROM former_cluster
+ WHERE number = $1`
+
+// RemoveFormerCluster forgets the former cluster of an upgrade: its instance is made of it again.
+func (c *Catalog) RemoveFormerCluster(ctx context.Context, number int64) error {
+	if _, err := c.write.ExecContext(ctx, deleteFormerCluster, number); err != nil {
+		return fmt.Errorf("remove former cluster of upgrade %d: %w", number, err)
+	}
+	return nil
+}
+
 func scanFormerCluster(r row) (FormerCluster, error) {
 	var f FormerCluster
 	var retired sql.Null[int64]

@@ -7,11 +7,17 @@ import (
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
 
-// Cleanup undoes an upgrade whose own workflow was lost, with the engine's file for example. The
-// host refuses if clients write to the target: its journals know.
+// Cleanup ends an upgrade whose own workflow was lost, with the engine's file for example. If clients
+// are at the source it is undone, if they are at the target it is finished: the host's journals know.
 func Cleanup(ctx workflow.Context, plan upgrade.Plan) error {
 	t := newTask(ctx, plan)
 	t.current, t.source = upgrade.PhaseCleanup, "cleanup"
-	t.orTell(ctx, t.do(ctx, step.Discard, plan))
+	err := t.do(ctx, step.Discard, plan)
+	if err == nil {
+		return nil
+	}
+	t.orTell(ctx, err)
+	t.current = upgrade.PhaseFinishing
+	t.orTell(ctx, t.finishOnHost(ctx))
 	return nil
 }

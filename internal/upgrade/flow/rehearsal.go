@@ -12,16 +12,17 @@ import (
 
 // verification is one under way: it reads snapshots, while the upgrade goes on.
 type verification struct {
-	done   workflow.Future // of upgrade.Verification
-	cancel workflow.CancelFunc
+	done       workflow.Future // of upgrade.Verification
+	cancel     workflow.CancelFunc
+	switchover bool // the snapshots are those of a switchover, not of a rehearsal
 }
 
 // verify lets the snapshots that an attempt has kept be compared.
-func (t *task) verify(ctx workflow.Context, attempt int) *verification {
+func (t *task) verify(ctx workflow.Context, plan upgrade.Plan, attempt int) *verification {
 	ctx, cancel := workflow.WithCancel(ctx)
 	return &verification{
 		done: workflow.ExecuteActivity(t.hostOptions(ctx, step.Verify), step.Verify,
-			step.VerifyArgs{Plan: t.plan, Attempt: attempt}),
+			step.VerifyArgs{Plan: plan, Attempt: attempt}),
 		cancel: cancel,
 	}
 }
@@ -35,8 +36,8 @@ func (v *verification) result(ctx workflow.Context) upgrade.Verification {
 	return result
 }
 
-// endComparing makes an end of the verification of a rehearsal, if one is under way: something else
-// has been decided, and its sessions would be in the way.
+// endComparing makes an end of a verification, if one is under way: something else has been decided, and
+// its sessions would be in the way.
 func (t *task) endComparing(ctx workflow.Context) {
 	if t.comparing == nil {
 		return
@@ -47,7 +48,6 @@ func (t *task) endComparing(ctx workflow.Context) {
 	if t.comparing.done.Get(disconnected, &v) != nil {
 		v = upgrade.Verification{Problem: "it was ended because something else was asked for"}
 	}
-	t.comparing = nil
 	t.takeIn(ctx, v) // it may have found something before it was ended
 }
 
@@ -66,7 +66,7 @@ func (t *task) rehearse(ctx workflow.Context, args step.SwitchOverArgs) (upgrade
 	t.rehearsal = &upgrade.Rehearsal{Outcome: result, Earlier: found}
 	t.recordRehearsal(ctx, rehearsalEvent(workflow.Now(ctx).UTC(), result, args.Plan.Options.SwitchoverTimeout))
 	if result.Rehearsed {
-		t.comparing = t.verify(ctx, args.Attempt)
+		t.comparing = t.verify(ctx, args.Plan, args.Attempt)
 	}
 	return result, nil
 }
@@ -82,14 +82,24 @@ func rehearsalEvent(at time.Time, result upgrade.Switchover, limit time.Duration
 	return event
 }
 
-// verified takes in what the verification of the last rehearsal came to.
-func (t *task) verified(ctx workflow.Context) {
-	v := t.comparing.result(ctx)
-	t.comparing = nil
-	t.takeIn(ctx, v)
+// compared takes in what a verification came to. An automatic leg whose rehearsal did not pass waits
+// for the user.
+func (t *task) compared(ctx workflow.Context, l *leg) {
+	rehearsed := !t.comparing.switchover
+	t.takeIn(ctx, t.comparing.result(ctx))
+	if rehearsed && l.automatic && !t.rehearsal.Passed() {
+		l.automatic = false
+		t.waitForUser(ctx, "the rehearsal did not prove that nothing is lost")
+	}
 }
 
 func (t *task) takeIn(ctx workflow.Context, v upgrade.Verification) {
+	switchover := t.comparing.switchover
+	t.comparing = nil
+	if switchover {
+		t.recordVerification(ctx, v)
+		return
+	}
 	t.rehearsal.Verification = &v
 	t.recordRehearsal(ctx, verificationEvent(workflow.Now(ctx).UTC(), v))
 }
@@ -110,11 +120,13 @@ func (t *task) recordRehearsal(ctx workflow.Context, events ...upgrade.Event) {
 }
 
 // verifySwitchover lets the snapshots of the switchover be compared, while clients go on.
-func (t *task) verifySwitchover(ctx workflow.Context) *verification {
+func (t *task) verifySwitchover(ctx workflow.Context, plan upgrade.Plan) *verification {
 	if !t.rehearses {
 		return nil
 	}
-	return t.verify(ctx, t.attempts)
+	v := t.verify(ctx, plan, t.attempts)
+	v.switchover = true
+	return v
 }
 
 func (t *task) recordVerification(ctx workflow.Context, v upgrade.Verification) {

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -20,11 +21,49 @@ const automaticRetryDelay = 15 * time.Second
 type wish int
 
 const (
-	wishNothing   wish = iota // the target has caught up, or the step just ended
-	wishSwitch                // the user asks for the switchover
+	wishNothing   wish = iota // the other side has caught up, or the step just ended
+	wishSwitch                // the user asks for the switchover of this leg
 	wishRehearsal             // the user asks for a rehearsal
-	wishCompared              // the verification of a rehearsal has ended
+	wishFinish                // the user gives up the way back
+	wishCompared              // a verification has ended
 )
+
+// leg is a stretch of an upgrade: clients are on one side, and the other side follows, until they go
+// there.
+type leg struct {
+	plan      upgrade.Plan  // its source is where clients are
+	phase     upgrade.Phase // while the other side follows
+	switching upgrade.Phase
+	asked     map[wish]workflow.ReceiveChannel
+	automatic bool
+	failures  int   // in a row, of what pgleap began by itself
+	warnAt    int64 // bytes of WAL that the source keeps; 0: the user was warned for the last time
+}
+
+// firstWarning and lastWarning are the parts of the cap on retained WAL, in percent, at which the user
+// is warned: well before it is reached.
+const (
+	firstWarning = 50
+	lastWarning  = 80
+)
+
+// warnAt is a part of the cap in bytes.
+func (t *task) warnAt(percent int64) int64 { return t.plan.Options.MaxRetainedWAL / 100 * percent }
+
+// takeWarning records that a leg keeps much WAL, if following ended for that, and lets the next warning
+// come later.
+func (t *task) takeWarning(ctx workflow.Context, l *leg, done step.Done) {
+	warned := slices.ContainsFunc(done.Events, func(e upgrade.Event) bool { return e.Level == upgrade.LevelWarning })
+	if !warned {
+		return
+	}
+	t.record(ctx, done.Events...)
+	if l.warnAt < t.warnAt(lastWarning) {
+		l.warnAt = t.warnAt(lastWarning)
+	} else {
+		l.warnAt = 0
+	}
+}
 
 // synchronizeAndSwitch follows the source until a switchover has succeeded. One that did not switch
 // leads back to synchronizing, with the reason in the log. Rehearsals come in between: when the user
@@ -32,67 +71,79 @@ const (
 func (t *task) synchronizeAndSwitch(ctx workflow.Context) (*upgrade.Switchover, error) {
 	// Upgrades that were started by an older program are not rehearsed.
 	t.rehearses = workflow.GetVersion(ctx, "rehearsal", workflow.DefaultVersion, 1) >= 1
-	switched, err := t.untilSwitched(ctx)
+	switched, _, err := t.untilSwitched(ctx, &leg{
+		plan: t.plan, phase: upgrade.PhaseSynchronizing, switching: upgrade.PhaseSwitchover,
+		asked:     map[wish]workflow.ReceiveChannel{wishSwitch: t.switchSignal, wishRehearsal: t.rehearseSignal},
+		automatic: t.plan.Options.Switch == upgrade.SwitchAuto && !t.returned, warnAt: t.warnAt(firstWarning),
+	})
 	t.endComparing(ctx)
 	return switched, err
 }
 
-func (t *task) untilSwitched(ctx workflow.Context) (*upgrade.Switchover, error) {
-	automatic := t.plan.Options.Switch == upgrade.SwitchAuto
-	failures := 0 // in a row, of what pgleap began by itself
+// untilSwitched goes along a leg until clients have gone over to the other side, or the user wants the
+// upgrade to finish.
+func (t *task) untilSwitched(ctx workflow.Context, l *leg) (_ *upgrade.Switchover, finish bool, _ error) {
 	for {
-		forget(t.switchSignal) // before the phase is recorded: one that comes later counts
-		forget(t.rehearseSignal)
-		t.enter(ctx, upgrade.PhaseSynchronizing)
-		wanted, request, err := t.synchronize(ctx, automatic && t.comparing == nil)
+		for _, wanted := range []wish{wishSwitch, wishRehearsal, wishFinish} {
+			forget(l.asked[wanted]) // before the phase is recorded: one that comes later counts
+		}
+		t.enter(ctx, l.phase)
+		wanted, request, err := t.synchronize(ctx, l, l.automatic && t.comparing == nil)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		byItself := wanted == wishNothing
 		switch {
+		case wanted == wishFinish:
+			return nil, true, nil
 		case wanted == wishCompared:
-			t.verified(ctx)
-			if automatic && !t.rehearsal.Passed() {
-				automatic = false
-				t.waitForUser(ctx, "the rehearsal did not prove that nothing is lost")
-			}
+			t.compared(ctx, l)
 			continue
-		case byItself && (!automatic || t.comparing != nil):
+		case byItself && (!l.automatic || t.comparing != nil):
 			continue // nothing is switched that nobody asked for, or before it is known what was found
 		case byItself:
 			wanted = t.nextByItself()
 		}
 		t.endComparing(ctx)
-		t.attempts++
-		args := t.switchoverArgs(request)
-		succeeded := false
-		var result upgrade.Switchover
-		if wanted == wishRehearsal {
-			result, err = t.rehearse(ctx, args)
-			succeeded = result.Rehearsed
-		} else {
-			result, err = t.switchOver(ctx, args)
-		}
+		result, err := t.carryOut(ctx, l, wanted, request)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if result.Switched {
-			return &result, nil
+			return &result, false, nil
 		}
-		if t.cancelled {
-			return nil, workflow.ErrCanceled
+		if t.cancelled && ctx.Err() != nil {
+			return nil, false, workflow.ErrCanceled
 		}
-		if succeeded || !automatic {
-			failures = 0
-			continue
-		}
-		if failures++; failures >= maxAutomaticSwitchovers {
-			automatic = false
-			t.waitForUser(ctx, fmt.Sprintf("%d switchovers did not succeed", failures))
-		} else if err := workflow.Sleep(ctx, automaticRetryDelay); err != nil {
-			return nil, err
+		if err := t.pauseAfter(ctx, l, result); err != nil {
+			return nil, false, err
 		}
 	}
+}
+
+// carryOut is one attempt, real or rehearsed.
+func (t *task) carryOut(ctx workflow.Context, l *leg, wanted wish, request step.SwitchRequest) (upgrade.Switchover, error) {
+	t.attempts++
+	args := t.switchoverArgs(l.plan, request)
+	if wanted == wishRehearsal {
+		return t.rehearse(ctx, args)
+	}
+	return t.switchOver(ctx, l, args)
+}
+
+// pauseAfter tells what follows when clients have not gone over: on an automatic leg another attempt,
+// some time later, or none.
+func (t *task) pauseAfter(ctx workflow.Context, l *leg, result upgrade.Switchover) error {
+	if result.Rehearsed || !l.automatic {
+		l.failures = 0
+		return nil
+	}
+	if l.failures++; l.failures >= maxAutomaticSwitchovers {
+		l.automatic = false
+		t.waitForUser(ctx, fmt.Sprintf("%d switchovers did not succeed", l.failures))
+		return nil
+	}
+	return workflow.Sleep(ctx, automaticRetryDelay)
 }
 
 // nextByItself is what comes next when the target has caught up and nobody needs to be asked.
@@ -108,8 +159,7 @@ func (t *task) waitForUser(ctx workflow.Context, why string) {
 }
 
 // switchoverArgs is the plan of the next attempt.
-func (t *task) switchoverArgs(request step.SwitchRequest) step.SwitchOverArgs {
-	plan := t.plan
+func (t *task) switchoverArgs(plan upgrade.Plan, request step.SwitchRequest) step.SwitchOverArgs {
 	if request.Timeout > 0 {
 		plan.Options.SwitchoverTimeout = request.Timeout
 	}
@@ -118,22 +168,24 @@ func (t *task) switchoverArgs(request step.SwitchRequest) step.SwitchOverArgs {
 
 // synchronize follows the lag until the user wants something, which it returns, until a verification
 // has ended, or, if it is to end by itself, until a switchover can be expected to succeed.
-func (t *task) synchronize(ctx workflow.Context, untilReady bool) (wanted wish, request step.SwitchRequest, err error) {
+func (t *task) synchronize(ctx workflow.Context, l *leg, untilReady bool) (wanted wish, request step.SwitchRequest, err error) {
 	following, stop := workflow.WithCancel(ctx)
 	defer stop()
 	future := workflow.ExecuteActivity(t.hostOptions(following, step.Synchronize), step.Synchronize,
-		step.SynchronizeArgs{Plan: t.plan, UntilReady: untilReady})
+		step.SynchronizeArgs{Plan: l.plan, UntilReady: untilReady, WarnAt: l.warnAt})
 	ended := false
 	selector := workflow.NewSelector(ctx)
 	selector.AddFuture(future, func(f workflow.Future) {
-		err = f.Get(ctx, nil)
+		var done step.Done
+		err = f.Get(ctx, &done)
+		t.takeWarning(ctx, l, done)
 		ended = true
 	})
-	for asked, channel := range []workflow.ReceiveChannel{wishSwitch: t.switchSignal, wishRehearsal: t.rehearseSignal} {
-		if channel != nil {
+	for _, asked := range []wish{wishSwitch, wishRehearsal, wishFinish} {
+		if channel := l.asked[asked]; channel != nil {
 			selector.AddReceive(channel, func(c workflow.ReceiveChannel, _ bool) {
 				c.Receive(ctx, &request)
-				wanted = wish(asked)
+				wanted = asked
 			})
 		}
 	}
@@ -151,15 +203,18 @@ func (t *task) synchronize(ctx workflow.Context, untilReady bool) (wanted wish, 
 
 // switchOver is one attempt to switch. It is refused if the last rehearsal found that the target is
 // not the same as the source.
-func (t *task) switchOver(ctx workflow.Context, args step.SwitchOverArgs) (upgrade.Switchover, error) {
+func (t *task) switchOver(ctx workflow.Context, l *leg, args step.SwitchOverArgs) (upgrade.Switchover, error) {
 	if t.rehearsal != nil && t.rehearsal.Difference() != nil {
-		t.enter(ctx, upgrade.PhaseSwitchover) // whoever waits for an attempt to end sees one
-		result := upgrade.Switchover{Reason: "a rehearsal found that source and target differ, and none has found them identical since; rehearse again, or cancel the upgrade"}
+		t.enter(ctx, l.switching) // whoever waits for an attempt to end sees one
+		result := upgrade.Switchover{
+			Back:   l.plan.Reversed,
+			Reason: "a rehearsal found that source and target differ, and none has found them identical since; rehearse again, or cancel the upgrade",
+		}
 		t.recordSwitchover(ctx, result)
 		return result, nil
 	}
 	args.Keep = t.rehearses
-	result, err := t.attempt(ctx, upgrade.PhaseSwitchover, args)
+	result, err := t.attempt(ctx, l.switching, args)
 	if err == nil {
 		t.recordSwitchover(ctx, result)
 	}
@@ -202,8 +257,8 @@ func (t *task) settle(ctx workflow.Context, args step.SwitchOverArgs) (result up
 	return result, err
 }
 
-// forget empties a channel of signals.
+// forget empties a channel of signals, if there is one.
 func forget(channel workflow.ReceiveChannel) {
-	for channel.ReceiveAsync(nil) {
+	for channel != nil && channel.ReceiveAsync(nil) {
 	}
 }

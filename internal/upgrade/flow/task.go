@@ -32,11 +32,16 @@ type task struct {
 	cancelled       bool
 	attempts        int  // to switch over or to rehearse it so far; each has a journal of its own
 	rehearses       bool // see synchronizeAndSwitch
+	returns         bool // there is a way back, see ZeroDowntime
+	returned        bool // clients have gone back: nothing is switched by itself any more
 	rehearsal       *upgrade.Rehearsal
 	comparing       *verification // of the rehearsal, while it goes on
 	switchSignal    workflow.ReceiveChannel
 	rehearseSignal  workflow.ReceiveChannel
 	interruptSignal workflow.ReceiveChannel
+	backSignal      workflow.ReceiveChannel
+	finishSignal    workflow.ReceiveChannel
+	abandon         workflow.CancelFunc // what the user's cancel ends, if it can be ended
 }
 
 func newTask(ctx workflow.Context, plan upgrade.Plan) *task {
@@ -45,17 +50,25 @@ func newTask(ctx workflow.Context, plan upgrade.Plan) *task {
 		switchSignal:    workflow.GetSignalChannel(ctx, step.SignalSwitch),
 		rehearseSignal:  workflow.GetSignalChannel(ctx, step.SignalRehearse),
 		interruptSignal: workflow.GetSignalChannel(ctx, step.SignalInterrupt),
+		backSignal:      workflow.GetSignalChannel(ctx, step.SignalBack),
+		finishSignal:    workflow.GetSignalChannel(ctx, step.SignalFinish),
 	}
 }
 
-// untilCancelled is a context that ends when the user cancels the upgrade.
+// untilCancelled is a context that ends when the user cancels the upgrade from now on.
 func (t *task) untilCancelled(ctx workflow.Context) workflow.Context {
+	listens := t.abandon != nil
 	work, cancel := workflow.WithCancel(ctx)
-	workflow.Go(ctx, func(ctx workflow.Context) {
-		workflow.GetSignalChannel(ctx, step.SignalCancel).Receive(ctx, nil)
-		t.cancelled = true
-		cancel()
-	})
+	t.cancelled, t.abandon = false, cancel
+	if !listens {
+		workflow.Go(ctx, func(ctx workflow.Context) {
+			for {
+				workflow.GetSignalChannel(ctx, step.SignalCancel).Receive(ctx, nil)
+				t.cancelled = true
+				t.abandon()
+			}
+		})
+	}
 	return work
 }
 
@@ -89,7 +102,8 @@ func (t *task) onHost(ctx workflow.Context, name string, args, result any) error
 // of a switchover is never given up on.
 func (t *task) hostOptions(ctx workflow.Context, name string) workflow.Context {
 	attempts := int32(5)
-	if name == step.SwitchOver || name == step.Synchronize || name == step.Verify || name == step.Discard || name == step.Finish {
+	switch name {
+	case step.SwitchOver, step.Synchronize, step.Verify, step.Discard, step.Finish:
 		attempts = 0 // until it is done
 	}
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
@@ -154,7 +168,12 @@ func (t *task) write(ctx workflow.Context, args step.RecordArgs) {
 
 func (t *task) recordSwitchover(ctx workflow.Context, result upgrade.Switchover) {
 	level, text := upgrade.LevelInfo, fmt.Sprintf("switched over: clients paused for %s", result.Pause.Round(100*time.Microsecond))
-	if !result.Switched {
+	switch {
+	case result.Switched && result.Back:
+		text = strings.Replace(text, "over", "back", 1)
+	case result.Back:
+		level, text = upgrade.LevelWarning, "not switched back, clients go on at the target: "+result.Reason
+	case !result.Switched:
 		level, text = upgrade.LevelWarning, "not switched, clients go on at the source: "+result.Reason
 	}
 	args := step.RecordArgs{

@@ -30,9 +30,14 @@ type world struct {
 	timeouts      []time.Duration        // of SwitchOver
 	settled       upgrade.Switchover     // how an attempt ended that did not tell
 	until         []bool                 // UntilReady of each Synchronize
+	warnAt        []int64                // of each Synchronize
 	verified      []int                  // attempts whose snapshots were compared
 	rehearsals    []upgrade.Rehearsal    // recorded
 	verifications []upgrade.Verification // recorded
+	switchovers   []upgrade.Switchover   // recorded
+	fenced        []bool                 // whether the plan was reversed
+	opened        []step.OpenWayBackArgs
+	moves         []step.MoveInstanceArgs
 	counts        map[string]int
 	// does overrides what an activity does at its nth call, from 1 on. A nil function does nothing.
 	does map[string]func(n int) (any, error)
@@ -45,7 +50,7 @@ type world struct {
 // planSteps are the host's activities that take the plan and return step.Done.
 var planSteps = []string{
 	step.PrepareSource, step.BaseBackup, step.StreamClone, step.InitTarget, step.PgUpgrade, step.StartTarget,
-	step.UpdateExtensions, step.CollectStatistics, step.FenceForGood, step.Discard,
+	step.UpdateExtensions, step.CollectStatistics, step.PrepareWayBack, step.Discard,
 }
 
 func newWorld(t *testing.T) *world {
@@ -62,6 +67,14 @@ func newWorld(t *testing.T) *world {
 	for _, name := range []string{step.PromoteClone, step.Subscribe} {
 		register(name, func(context.Context, step.HandoverArgs) (step.Done, error) { return answer[step.Done](w, name) })
 	}
+	register(step.FenceForGood, func(_ context.Context, plan upgrade.Plan) (step.Done, error) {
+		w.note(func() { w.fenced = append(w.fenced, plan.Reversed) })
+		return answer[step.Done](w, step.FenceForGood)
+	})
+	register(step.OpenWayBack, func(_ context.Context, args step.OpenWayBackArgs) (step.Done, error) {
+		w.note(func() { w.opened = append(w.opened, args) })
+		return answer[step.Done](w, step.OpenWayBack)
+	})
 	register(step.Precheck, func(context.Context, step.PrecheckArgs) (upgrade.Report, error) {
 		_, err := answer[step.Done](w, step.Precheck)
 		return w.report, err
@@ -70,9 +83,9 @@ func newWorld(t *testing.T) *world {
 		return answer[step.Handover](w, step.CreateSlots)
 	})
 	register(step.Synchronize, func(_ context.Context, args step.SynchronizeArgs) (step.Done, error) {
-		w.note(func() { w.until = append(w.until, args.UntilReady) })
+		w.note(func() { w.until, w.warnAt = append(w.until, args.UntilReady), append(w.warnAt, args.WarnAt) })
 		done, err := answer[step.Done](w, step.Synchronize)
-		if err == nil && !(args.UntilReady && w.ready) {
+		if err == nil && len(done.Events) == 0 && !(args.UntilReady && w.ready) {
 			err = activity.ErrResultPending // it goes on until it is cancelled
 		}
 		return done, err
@@ -86,6 +99,7 @@ func newWorld(t *testing.T) *world {
 			w.timeouts = append(w.timeouts, args.Plan.Options.SwitchoverTimeout)
 		})
 		result, err := answer[upgrade.Switchover](w, step.SwitchOver)
+		result.Back = args.Plan.Reversed
 		if args.Rehearse {
 			result.Rehearsed, result.Switched = result.Switched, false
 		}
@@ -113,6 +127,9 @@ func (w *world) registerServer(register func(string, any)) {
 			if args.Rehearsal != nil {
 				w.rehearsals = append(w.rehearsals, *args.Rehearsal)
 			}
+			if args.Switchover != nil {
+				w.switchovers = append(w.switchovers, *args.Switchover)
+			}
 			if args.Verification != nil {
 				w.verifications = append(w.verifications, *args.Verification)
 			}
@@ -129,7 +146,8 @@ func (w *world) registerServer(register func(string, any)) {
 		_, err := answer[step.Done](w, step.SaveReport)
 		return err
 	})
-	register(step.MoveInstance, func(context.Context, step.MoveInstanceArgs) error {
+	register(step.MoveInstance, func(_ context.Context, args step.MoveInstanceArgs) error {
+		w.note(func() { w.moves = append(w.moves, args) })
 		_, err := answer[step.Done](w, step.MoveInstance)
 		return err
 	})
@@ -196,7 +214,7 @@ func (w *world) signalAndStay(name string) func(int) (any, error) {
 var testPlan = upgrade.Plan{
 	Number: 7, ID: "00000000-0000-0000-0000-000000000007", Instance: "shop", Mode: upgrade.ZeroDowntime,
 	Source: upgrade.Cluster{Host: "h1", Port: 5432}, Target: upgrade.Cluster{Host: "h1", Port: 5433},
-	Options: upgrade.Options{}.WithDefaults(),
+	Options: upgrade.Options{SkipSwitchback: true}.WithDefaults(),
 }
 
 func planWith(change func(*upgrade.Options)) upgrade.Plan {

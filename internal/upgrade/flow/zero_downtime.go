@@ -7,40 +7,54 @@ import (
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
 
-// ZeroDowntime upgrades an instance while it serves. Whatever fails before the switchover's commit
-// point ends with the source as it was; whatever fails after it leaves clients on the target.
+// ZeroDowntime upgrades an instance while it serves. Whatever fails while clients are at the source
+// ends with the source as it was; whatever fails while they are at the target leaves them there. They
+// can go to and fro until the upgrade is finished.
 func ZeroDowntime(ctx workflow.Context, plan upgrade.Plan) (upgrade.Outcome, error) {
 	t := newTask(ctx, plan)
 	work := t.untilCancelled(ctx)
-	switched, err := t.towardsTarget(work)
-	if switched == nil {
+	if err := t.towardsTarget(work); err != nil {
 		return t.giveUp(ctx, err)
 	}
-	return t.complete(ctx, *switched)
+	for {
+		switched, err := t.synchronizeAndSwitch(work)
+		if switched == nil {
+			return t.giveUp(ctx, err)
+		}
+		if !t.returns {
+			return t.complete(ctx, *switched)
+		}
+		back, err := t.follow(ctx)
+		if back == nil {
+			t.orTell(ctx, err)
+			return t.finish(ctx, *switched)
+		}
+		t.backAtSource(ctx)
+		work = t.untilCancelled(ctx)
+	}
 }
 
-// towardsTarget is the upgrade up to and including the switchover. Without a switchover there is an error.
-func (t *task) towardsTarget(ctx workflow.Context) (*upgrade.Switchover, error) {
+// towardsTarget is the upgrade up to the time when the target follows the source.
+func (t *task) towardsTarget(ctx workflow.Context) error {
+	// Upgrades that were started by an older program end with the switchover.
+	t.returns = workflow.GetVersion(ctx, "switchback", workflow.DefaultVersion, 1) >= 1 && !t.plan.Options.SkipSwitchback
 	if err := t.precheck(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := t.phase(ctx, upgrade.PhasePrepare, step.PrepareSource); err != nil {
-		return nil, err
+		return err
 	}
 	if err := t.phase(ctx, upgrade.PhaseBaseBackup, step.BaseBackup, step.StreamClone); err != nil {
-		return nil, err
+		return err
 	}
 	handover, err := t.handOver(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := t.phase(ctx, upgrade.PhaseUpgrade, step.InitTarget, step.PgUpgrade); err != nil {
-		return nil, err
+		return err
 	}
-	if err := t.subscribe(ctx, handover); err != nil {
-		return nil, err
-	}
-	return t.synchronizeAndSwitch(ctx)
+	return t.subscribe(ctx, handover)
 }
 
 // precheck looks for everything that would stop the upgrade later. It is light, so it is always
@@ -83,20 +97,22 @@ func (t *task) subscribe(ctx workflow.Context, handover step.Handover) error {
 		return err
 	}
 	if t.plan.Options.Statistics == upgrade.StatisticsBefore {
-		return t.do(ctx, step.CollectStatistics, t.plan)
+		if err := t.do(ctx, step.CollectStatistics, t.plan); err != nil {
+			return err
+		}
+	}
+	if t.returns {
+		return t.do(ctx, step.PrepareWayBack, t.plan)
 	}
 	return nil
 }
 
-// complete is what follows a switchover. Clients are on the target: nothing here can change the
-// outcome, and what cannot be done is told.
+// complete is what follows a switchover without a way back. Clients are on the target: nothing here
+// can change the outcome, and what cannot be done is told.
 func (t *task) complete(ctx workflow.Context, switched upgrade.Switchover) (upgrade.Outcome, error) {
 	t.enter(ctx, upgrade.PhaseFinishing)
-	comparing := t.verifySwitchover(ctx)
-	t.orTell(ctx, t.onServer(ctx, step.MoveInstance, step.MoveInstanceArgs{
-		Instance: t.plan.Instance, Cluster: t.plan.Target, Endpoint: t.plan.Endpoint,
-		Number: t.plan.Number, Former: &t.plan.Source,
-	}))
+	comparing := t.verifySwitchover(ctx, t.plan)
+	t.moveInstance(ctx)
 	t.orTell(ctx, t.do(ctx, step.FenceForGood, t.plan))
 	if t.plan.Options.Statistics == upgrade.StatisticsAfter {
 		t.orTell(ctx, t.do(ctx, step.CollectStatistics, t.plan))
@@ -104,16 +120,36 @@ func (t *task) complete(ctx workflow.Context, switched upgrade.Switchover) (upgr
 	if comparing != nil {
 		t.recordVerification(ctx, comparing.result(ctx)) // it is done as the role that Finish removes
 	}
+	t.orTell(ctx, t.finishOnHost(ctx))
+	return t.end(ctx, upgrade.Outcome{Status: upgrade.StatusSucceeded, Switchover: &switched})
+}
+
+// finish ends an upgrade whose way back is given up.
+func (t *task) finish(ctx workflow.Context, switched upgrade.Switchover) (upgrade.Outcome, error) {
+	t.enter(ctx, upgrade.PhaseFinishing)
+	t.orTell(ctx, t.finishOnHost(ctx))
+	return t.end(ctx, upgrade.Outcome{Status: upgrade.StatusSucceeded, Switchover: &switched})
+}
+
+// moveInstance records that the instance is at the target, and what it was before.
+func (t *task) moveInstance(ctx workflow.Context) {
+	t.orTell(ctx, t.onServer(ctx, step.MoveInstance, step.MoveInstanceArgs{
+		Instance: t.plan.Instance, Cluster: t.plan.Target, Endpoint: t.plan.Endpoint,
+		Number: t.plan.Number, Former: &t.plan.Source,
+	}))
+}
+
+// finishOnHost removes what the replication needed, and records the target as it is then.
+func (t *task) finishOnHost(ctx workflow.Context) error {
 	var finished step.FinishResult
 	if err := t.onHost(ctx, step.Finish, t.plan, &finished); err != nil {
-		t.orTell(ctx, err)
-	} else {
-		t.record(ctx, finished.Events...)
-		t.orTell(ctx, t.onServer(ctx, step.MoveInstance, step.MoveInstanceArgs{
-			Instance: t.plan.Instance, Cluster: finished.Cluster, Endpoint: finished.Endpoint,
-		}))
+		return err
 	}
-	return t.end(ctx, upgrade.Outcome{Status: upgrade.StatusSucceeded, Switchover: &switched})
+	t.record(ctx, finished.Events...)
+	return t.onServer(ctx, step.MoveInstance, step.MoveInstanceArgs{
+		Instance: t.plan.Instance, Cluster: finished.Cluster, Endpoint: finished.Endpoint,
+		Number: t.plan.Number, Former: &t.plan.Source,
+	})
 }
 
 // giveUp undoes everything. The source serves as it did before.

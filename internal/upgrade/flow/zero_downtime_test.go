@@ -41,7 +41,8 @@ func TestStory(t *testing.T) {
 	if diff := cmp.Diff(story, w.calls); diff != "" {
 		t.Errorf("steps (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(upgrade.Phases(), w.phases); diff != "" {
+	without := func(p upgrade.Phase) bool { return p == upgrade.PhaseFollowing } // testPlan has no way back
+	if diff := cmp.Diff(slices.DeleteFunc(upgrade.Phases(), without), w.phases); diff != "" {
 		t.Errorf("phases (-want +got):\n%s", diff)
 	}
 	if outcome.Status != upgrade.StatusSucceeded || !outcome.Switchover.Switched {

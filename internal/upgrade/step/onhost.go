@@ -36,17 +36,19 @@ const (
 // Host activities of an upgrade, in the order of the story. Unless noted, the argument is
 // upgrade.Plan and the result is Done.
 const (
-	Precheck          = "Precheck" // argument: PrecheckArgs; result: upgrade.Report
-	PrepareSource     = "PrepareSource"
-	BaseBackup        = "BaseBackup"   // long
-	StreamClone       = "StreamClone"  // long: until the clone streams and is close behind
-	CreateSlots       = "CreateSlots"  // long: waits for running transactions; result: Handover
-	PromoteClone      = "PromoteClone" // argument: HandoverArgs
-	InitTarget        = "InitTarget"
-	PgUpgrade         = "PgUpgrade" // long
-	StartTarget       = "StartTarget"
-	Subscribe         = "Subscribe" // argument: HandoverArgs
-	UpdateExtensions  = "UpdateExtensions"
+	Precheck         = "Precheck" // argument: PrecheckArgs; result: upgrade.Report
+	PrepareSource    = "PrepareSource"
+	BaseBackup       = "BaseBackup"   // long
+	StreamClone      = "StreamClone"  // long: until the clone streams and is close behind
+	CreateSlots      = "CreateSlots"  // long: waits for running transactions; result: Handover
+	PromoteClone     = "PromoteClone" // argument: HandoverArgs
+	InitTarget       = "InitTarget"
+	PgUpgrade        = "PgUpgrade" // long
+	StartTarget      = "StartTarget"
+	Subscribe        = "Subscribe" // argument: HandoverArgs
+	UpdateExtensions = "UpdateExtensions"
+	// PrepareWayBack makes what is needed to go back after the switchover.
+	PrepareWayBack    = "PrepareWayBack"
 	CollectStatistics = "CollectStatistics" // long
 	// Synchronize follows the lag until it is cancelled, or, when asked to, until the lag is small.
 	Synchronize = "Synchronize" // long; argument: SynchronizeArgs
@@ -57,7 +59,10 @@ const (
 	// Verify compares all that both sides held in the snapshots that an attempt has kept.
 	// Argument: VerifyArgs; result: upgrade.Verification.
 	Verify = "Verify" // long
-	// FenceForGood bars the source's pg_hba.conf after the switchover.
+	// OpenWayBack lets the side that clients have left follow the other one after an attempt that
+	// switched, and proves that what is written arrives. Argument: OpenWayBackArgs; result: Done.
+	OpenWayBack = "OpenWayBack"
+	// FenceForGood bars the pg_hba.conf of the plan's source after the switchover.
 	FenceForGood = "FenceForGood"
 	// Finish removes what the replication needed, on both sides, and reports the target as it is now.
 	Finish = "Finish" // result: FinishResult
@@ -134,6 +139,14 @@ type SynchronizeArgs struct {
 	Plan upgrade.Plan `json:"plan"`
 	// UntilReady ends it as soon as a switchover can be expected to succeed.
 	UntilReady bool `json:"untilReady"`
+	// WarnAt ends it with a warning as soon as the plan's source keeps more bytes of WAL; 0: it does not.
+	WarnAt int64 `json:"warnAt,omitempty"`
+}
+
+// OpenWayBackArgs names the attempt that switched. The plan is that attempt's.
+type OpenWayBackArgs struct {
+	Plan    upgrade.Plan `json:"plan"`
+	Attempt int          `json:"attempt"`
 }
 
 // SwitchOverArgs numbers the attempts of an upgrade to switch over: each has a journal of its own.

@@ -41,4 +41,6 @@ type MoveInstanceArgs struct {
 	// Former is what the instance was made of before upgrade Number; nil: that is recorded already.
 	Number int64            `json:"number,omitempty"`
 	Former *upgrade.Cluster `json:"former,omitempty"`
+	// Returned tells that clients are back at what the instance was made of before upgrade Number.
+	Returned bool `json:"returned,omitempty"`
 }

@@ -21,7 +21,9 @@ const (
 	SignalSwitch    = "switch"    // start the switchover, when synchronizing
 	SignalRehearse  = "rehearse"  // rehearse it, when synchronizing
 	SignalInterrupt = "interrupt" // abort this switchover, back to synchronizing
-	SignalCancel    = "cancel"    // abandon the upgrade
+	SignalCancel    = "cancel"    // abandon the upgrade, when clients are at the source
+	SignalBack      = "back"      // bring clients back to the source, when it follows the target
+	SignalFinish    = "finish"    // give up the way back, and end the upgrade
 )
 
 // SwitchRequest is what the user wants of one switchover.

@@ -101,7 +101,7 @@ func (w *Worker) EndTask(ctx context.Context, args step.EndTaskArgs) error {
 	return nil
 }
 
-// MoveInstance makes the target the instance's cluster.
+// MoveInstance says which cluster an instance is made of now.
 func (w *Worker) MoveInstance(ctx context.Context, args step.MoveInstanceArgs) error {
 	instance, err := w.catalog.Instance(ctx, args.Instance)
 	if err != nil {
@@ -110,6 +110,11 @@ func (w *Worker) MoveInstance(ctx context.Context, args step.MoveInstanceArgs) e
 	if args.Former != nil {
 		former := catalog.FormerCluster{Number: args.Number, Instance: args.Instance, Cluster: *args.Former, Since: w.now()}
 		if err := w.catalog.AddFormerCluster(ctx, former); err != nil {
+			return fmt.Errorf("move instance %s: %w", args.Instance, err)
+		}
+	}
+	if args.Returned {
+		if err := w.catalog.RemoveFormerCluster(ctx, args.Number); err != nil {
 			return fmt.Errorf("move instance %s: %w", args.Instance, err)
 		}
 	}

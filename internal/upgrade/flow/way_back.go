@@ -1,0 +1,121 @@
+package flow
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// follow keeps the way back open after a switchover: the source follows the target, until clients have
+// gone back, which is returned, or until the user finishes the upgrade, or the way back cannot be kept
+// open any longer. Nothing that fails here changes where clients are.
+func (t *task) follow(ctx workflow.Context) (*upgrade.Switchover, error) {
+	t.rehearsal = nil // it was one of the way here
+	t.enter(ctx, upgrade.PhaseFollowing)
+	t.comparing = t.verifySwitchover(ctx, t.plan)
+	t.moveInstance(ctx)
+	t.orTell(ctx, t.do(ctx, step.FenceForGood, t.plan))
+	collecting := t.collectAfter(ctx)
+	back, err := t.wayBack(ctx)
+	if back == nil {
+		t.awaitComparison(ctx) // it is done as the role that Finish removes
+		collecting.wait(ctx)
+	}
+	collecting.end(ctx)
+	return back, err
+}
+
+// wayBack opens the way back and keeps it open.
+func (t *task) wayBack(ctx workflow.Context) (*upgrade.Switchover, error) {
+	if t.openWayBack(ctx) {
+		return nil, nil
+	}
+	back, finish, err := t.untilSwitched(ctx, &leg{
+		plan: t.plan.Back(), phase: upgrade.PhaseFollowing, switching: upgrade.PhaseSwitchback, warnAt: t.warnAt(firstWarning),
+		asked: map[wish]workflow.ReceiveChannel{wishSwitch: t.backSignal, wishRehearsal: t.rehearseSignal, wishFinish: t.finishSignal},
+	})
+	if back == nil && !finish {
+		t.tell(ctx, upgrade.LevelError, "the way back is closed, and the upgrade finished")
+	}
+	return back, err
+}
+
+// openAgain is the time after which the way back is tried to be opened again.
+const openAgain = 30 * time.Second
+
+// openWayBack tries until it has succeeded, or until the user wants the upgrade to finish: the side that
+// is to follow may be down for a while.
+func (t *task) openWayBack(ctx workflow.Context) (finish bool) {
+	for {
+		err := t.do(ctx, step.OpenWayBack, step.OpenWayBackArgs{Plan: t.plan, Attempt: t.attempts})
+		if err == nil {
+			return false
+		}
+		t.tell(ctx, upgrade.LevelWarning, "the way back is not open yet, which is tried again: "+sentence(err))
+		selector := workflow.NewSelector(ctx)
+		selector.AddFuture(workflow.NewTimer(ctx, openAgain), func(workflow.Future) {})
+		selector.AddReceive(t.finishSignal, func(c workflow.ReceiveChannel, _ bool) {
+			c.Receive(ctx, nil)
+			finish = true
+		})
+		selector.Select(ctx)
+		if finish {
+			return true
+		}
+	}
+}
+
+// backAtSource is what follows a switchback: the target follows the source again.
+func (t *task) backAtSource(ctx workflow.Context) {
+	t.returned, t.rehearsal = true, nil
+	back := t.plan.Back()
+	t.comparing = t.verifySwitchover(ctx, back)
+	t.orTell(ctx, t.onServer(ctx, step.MoveInstance, step.MoveInstanceArgs{
+		Instance: t.plan.Instance, Cluster: t.plan.Source, Endpoint: t.plan.Endpoint,
+		Number: t.plan.Number, Returned: true,
+	}))
+	t.orTell(ctx, t.do(ctx, step.FenceForGood, back))
+	t.orTell(ctx, t.do(ctx, step.OpenWayBack, step.OpenWayBackArgs{Plan: back, Attempt: t.attempts}))
+}
+
+// awaitComparison waits for the end of the verification that is under way.
+func (t *task) awaitComparison(ctx workflow.Context) {
+	if t.comparing != nil {
+		t.takeIn(ctx, t.comparing.result(ctx))
+	}
+}
+
+// collection is that of the target's statistics, while clients are there already.
+type collection struct {
+	done   workflow.Future
+	cancel workflow.CancelFunc
+}
+
+// collectAfter begins it, if the user wants them after the switchover.
+func (t *task) collectAfter(ctx workflow.Context) collection {
+	ctx, cancel := workflow.WithCancel(ctx)
+	done, settable := workflow.NewFuture(ctx)
+	if t.plan.Options.Statistics != upgrade.StatisticsAfter || t.returned {
+		settable.SetValue(nil)
+		return collection{done, cancel}
+	}
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		err := t.do(ctx, step.CollectStatistics, t.plan)
+		if ctx.Err() == nil {
+			t.orTell(ctx, err)
+		}
+		settable.SetValue(nil)
+	})
+	return collection{done, cancel}
+}
+
+func (c collection) wait(ctx workflow.Context) { _ = c.done.Get(ctx, nil) }
+
+// end makes an end of it: clients have gone.
+func (c collection) end(ctx workflow.Context) {
+	c.cancel()
+	c.wait(ctx)
+}

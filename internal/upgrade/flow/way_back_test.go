@@ -1,0 +1,197 @@
+package flow
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+var returningPlan = planWith(func(o *upgrade.Options) { o.SkipSwitchback = false })
+
+// script does one thing each time that the upgrade waits for its user, comparing nothing.
+func (w *world) script(do ...func()) {
+	w.entered = func(phase upgrade.Phase) {
+		if phase != upgrade.PhaseSynchronizing && phase != upgrade.PhaseFollowing || w.compares() || len(do) == 0 {
+			return
+		}
+		next := do[0]
+		do = do[1:]
+		next()
+	}
+}
+
+func (w *world) says(name string) func() { return func() { w.signal(name) } }
+
+func (w *world) hasSwitched() (yes bool) {
+	w.note(func() { yes = len(w.switchovers) > 0 })
+	return yes
+}
+
+// nothing lets a moment pass: following is entered before the way back is open.
+func nothing() {}
+
+// Clients go there, back, there again, and the upgrade is finished.
+func TestThereAndBack(t *testing.T) {
+	w := newWorld(t)
+	w.script(w.says(step.SignalSwitch), nothing, w.says(step.SignalBack), w.says(step.SignalSwitch), nothing, w.says(step.SignalFinish))
+	outcome := w.run(t, returningPlan)
+	if outcome.Status != upgrade.StatusSucceeded || outcome.Switchover == nil || !outcome.Switchover.OnTarget() {
+		t.Fatalf("outcome: %+v", outcome)
+	}
+	var ways []bool
+	for _, s := range w.switchovers {
+		ways = append(ways, s.Back)
+	}
+	if diff := cmp.Diff([]bool{false, true, false}, ways); diff != "" {
+		t.Errorf("switchovers back (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]bool{false, true, false}, w.fenced); diff != "" {
+		t.Errorf("fences of the target (-want +got):\n%s", diff)
+	}
+	var opened []int
+	for _, args := range w.opened {
+		if args.Plan.Reversed != (args.Attempt == 2) {
+			t.Errorf("the way back of attempt %d was opened with the plan of the other direction", args.Attempt)
+		}
+		opened = append(opened, args.Attempt)
+	}
+	if diff := cmp.Diff([]int{1, 2, 3}, opened); diff != "" {
+		t.Errorf("ways that were opened (-want +got):\n%s", diff)
+	}
+	var at []int
+	var returned []bool
+	for _, move := range w.moves {
+		at, returned = append(at, move.Cluster.Port), append(returned, move.Returned)
+	}
+	if diff := cmp.Diff([]int{5433, 5432, 5433, 0}, at); diff != "" { // the last is what Finish said
+		t.Errorf("ports of the instance (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]bool{false, true, false, false}, returned); diff != "" {
+		t.Errorf("returned (-want +got):\n%s", diff)
+	}
+}
+
+// A switchback that is refused leaves clients on the target, and the way back open.
+func TestSwitchbackThatIsRefused(t *testing.T) {
+	w := newWorld(t)
+	w.does[step.SwitchOver] = func(n int) (any, error) {
+		if n == 2 {
+			return notSwitched("a transaction stayed open")
+		}
+		return upgrade.Switchover{Switched: true}, nil
+	}
+	w.script(w.says(step.SignalSwitch), nothing, w.says(step.SignalBack), w.says(step.SignalFinish))
+	outcome := w.run(t, returningPlan)
+	if outcome.Status != upgrade.StatusSucceeded || !outcome.Switchover.OnTarget() || len(w.moves) != 2 {
+		t.Errorf("outcome %+v after moves %+v", outcome, w.moves)
+	}
+	want := "switchback: not switched back, clients go on at the target: a transaction stayed open"
+	if told := w.told(upgrade.LevelWarning); !slices.Contains(told, want) {
+		t.Errorf("warnings: %q, want %q", told, want)
+	}
+}
+
+// Back at the source, the upgrade can be cancelled as at any time before the switchover.
+func TestCancelAfterSwitchback(t *testing.T) {
+	w := newWorld(t)
+	w.script(w.says(step.SignalSwitch), nothing, w.says(step.SignalBack), w.says(step.SignalCancel))
+	outcome := w.run(t, returningPlan)
+	if outcome.Status != upgrade.StatusCancelled || !slices.Contains(w.calls, step.Discard) {
+		t.Errorf("outcome %+v, calls %v", outcome, w.calls)
+	}
+}
+
+// A cancel that comes when clients are on the target has no effect, then or later.
+func TestCancelOnTheTarget(t *testing.T) {
+	w := newWorld(t)
+	w.script(w.says(step.SignalSwitch), nothing, func() { w.signal(step.SignalCancel); w.signal(step.SignalBack) },
+		w.says(step.SignalSwitch), nothing, w.says(step.SignalFinish))
+	outcome := w.run(t, returningPlan)
+	if outcome.Status != upgrade.StatusSucceeded || len(w.switchovers) != 3 {
+		t.Errorf("outcome %+v after %d switchovers", outcome, len(w.switchovers))
+	}
+}
+
+// What ends the following of the source, its cap above all, ends the upgrade, with clients on the target.
+func TestWayBackThatCannotBeKept(t *testing.T) {
+	w := newWorld(t)
+	w.does[step.Synchronize] = func(n int) (any, error) {
+		if !w.hasSwitched() {
+			return nil, nil
+		}
+		return refuse("it keeps 17000 MiB of WAL for the way back")(n)
+	}
+	w.script(w.says(step.SignalSwitch))
+	outcome := w.run(t, returningPlan)
+	told := w.told(upgrade.LevelError)
+	if outcome.Status != upgrade.StatusSucceeded || len(told) != 2 || !strings.Contains(told[0], "the way back is closed") {
+		t.Errorf("outcome %+v, errors %q", outcome, told)
+	}
+}
+
+// The user is warned twice before the cap is reached.
+func TestWarningsOfTheCap(t *testing.T) {
+	w := newWorld(t)
+	warning := step.Done{Events: []upgrade.Event{{Level: upgrade.LevelWarning, Text: "it keeps much"}}}
+	told := 0
+	w.does[step.Synchronize] = func(int) (any, error) {
+		if !w.hasSwitched() {
+			return nil, nil
+		}
+		if told++; told <= 2 {
+			return warning, nil
+		}
+		w.signal(step.SignalFinish)
+		return nil, nil
+	}
+	w.script(w.says(step.SignalSwitch))
+	if outcome := w.run(t, returningPlan); outcome.Status != upgrade.StatusSucceeded {
+		t.Errorf("outcome: %+v", outcome)
+	}
+	limit := int64(upgrade.DefaultMaxRetainedWAL)
+	want := []int64{limit / 2, limit * 8 / 10, 0}
+	if diff := cmp.Diff(want, roughly(w.warnAt[len(w.warnAt)-3:])); diff != "" {
+		t.Errorf("warned at (-want +got):\n%s", diff)
+	}
+}
+
+// roughly rounds to whole percents of the cap, as the bytes are.
+func roughly(bytes []int64) []int64 {
+	var rounded []int64
+	for _, b := range bytes {
+		percent := (b*100 + upgrade.DefaultMaxRetainedWAL/2) / upgrade.DefaultMaxRetainedWAL
+		rounded = append(rounded, percent*upgrade.DefaultMaxRetainedWAL/100)
+	}
+	return rounded
+}
+
+// A side that cannot follow yet is tried again, until the user gives the way back up.
+func TestWayBackThatDoesNotOpen(t *testing.T) {
+	w := newWorld(t)
+	w.does[step.OpenWayBack] = func(n int) (any, error) {
+		if n == 3 {
+			w.signal(step.SignalFinish)
+		}
+		return refuse("the server at port 5432 is down")(n)
+	}
+	w.script(w.says(step.SignalSwitch))
+	outcome := w.run(t, returningPlan)
+	if outcome.Status != upgrade.StatusSucceeded || len(w.opened) != 3 || len(w.told(upgrade.LevelWarning)) != 3 {
+		t.Errorf("outcome %+v after %d attempts to open, warnings %q", outcome, len(w.opened), w.told(upgrade.LevelWarning))
+	}
+}
+
+// The switchback is rehearsed as the switchover is.
+func TestRehearsedSwitchback(t *testing.T) {
+	w := newWorld(t)
+	w.script(w.says(step.SignalSwitch), nothing, w.rehearse, w.says(step.SignalFinish))
+	outcome := w.run(t, returningPlan)
+	if outcome.Status != upgrade.StatusSucceeded || len(w.rehearsals) != 2 || !w.rehearsals[1].Passed() || !w.rehearsals[1].Outcome.Back {
+		t.Errorf("outcome %+v, rehearsals %+v", outcome, w.rehearsals)
+	}
+}
