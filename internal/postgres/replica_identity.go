@@ -224,7 +224,7 @@ func changeIdentity(ctx context.Context, conn *pgx.Conn, table FormerIdentity, c
 			return err
 		}
 		if time.Now().After(limit) {
-			return fmt.Errorf("%w for more than %s: %s", errTableBusy, identityPatience, holders(ctx, conn, table))
+			return fmt.Errorf("%w for more than %s, let the transactions end: %s", errTableBusy, identityPatience, holders(ctx, conn, table))
 		}
 		select {
 		case <-ctx.Done():

@@ -210,6 +210,26 @@ func identityViolations() []violation {
 			want: []string{`{db}.public.p1 (no primary key)`},
 		},
 		{
+			name: "FULL on request", check: replicaIdentity,
+			violate: []string{
+				`CREATE TABLE t (id int)`, `CREATE TABLE u (id int NOT NULL UNIQUE)`,
+				`ALTER TABLE u REPLICA IDENTITY NOTHING`,
+			},
+			want: []string{
+				`{db}.public.t (no primary key; gets FULL for the time of the upgrade)`,
+				`{db}.public.u (REPLICA IDENTITY NOTHING; gets FULL for the time of the upgrade)`,
+			},
+			options:  upgrade.Options{FullIdentity: true},
+			severity: upgrade.Warning,
+		},
+		{
+			name: "FULL on request where it cannot be", check: replicaIdentity,
+			violate: []string{`CREATE TABLE t (id int, doc json)`},
+			want:    []string{`{db}.public.t (no primary key; no equality for doc json)`},
+			options: upgrade.Options{FullIdentity: true},
+			mend:    []string{`ALTER TABLE t ADD PRIMARY KEY (id)`},
+		},
+		{
 			name: "types that cannot be compared", check: fullIdentityTypes,
 			violate: []string{
 				`CREATE DOMAIN doc AS json`, `CREATE TYPE pair AS (name text, docs doc[])`,
@@ -230,6 +250,16 @@ func identityViolations() []violation {
 			},
 			want: []string{`{db}.public.t (16 MB, 0 rows updated or deleted so far)`},
 			mend: []string{`CREATE INDEX ON t (id)`},
+		},
+		{
+			name: "whole rows of a large table on request", check: fullIdentitySize,
+			violate: []string{
+				`CREATE TABLE t (id int, filler text)`, `ALTER TABLE t ALTER filler SET STORAGE PLAIN`,
+				`INSERT INTO t SELECT i, repeat('x', 6000) FROM generate_series(1, 2100) AS i`,
+			},
+			want:    []string{`{db}.public.t (16 MB, 0 rows updated or deleted so far)`},
+			options: upgrade.Options{FullIdentity: true},
+			mend:    []string{`CREATE INDEX ON t (id)`},
 		},
 	}
 }

@@ -73,6 +73,10 @@ type State struct {
 	Reason  string
 }
 
+// OnTarget tells whether the switchover has brought clients to the upgrade's target: one that led back
+// has not, nor has none at all.
+func (s State) OnTarget() bool { return s.Stage == StageDone && !s.Intent.Plan.Reversed }
+
 // Read tells how far the switchover has come.
 func (j *Journal) Read() (State, error) {
 	f, err := os.Open(j.path)

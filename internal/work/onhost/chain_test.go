@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -16,6 +17,8 @@ import (
 	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/pgtest"
 	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/switchover"
+	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
 
@@ -43,13 +46,47 @@ func TestChain(t *testing.T) {
 	b.crashTarget()
 	b.step("UpdateExtensions", b.worker.UpdateExtensions)
 	b.step("CollectStatistics", b.worker.CollectStatistics)
+	b.step("PrepareWayBack", b.worker.PrepareWayBack)
 	entries, stock := clients.end()
 	b.caughtUp()
 	b.booksBalance(b.plan.Source, entries+spanningEntries, stock)
 	b.booksBalance(b.plan.Target, entries+spanningEntries, stock)
 	b.sameRows()
 	b.targetIsComplete()
+	b.wayBack()
 	b.finish()
+}
+
+// wayBack lets the source follow the target, as after a switchover.
+func (b *upgradeBed) wayBack() {
+	b.Helper()
+	var intent switchover.Intent
+	intent.Plan = b.plan
+	var at string
+	b.must(inEachDatabase(b.Context(), login(b.plan, b.plan.Target), func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
+		intent.Databases = append(intent.Databases, db.Name)
+		lsn, err := postgres.FlushLSN(b.Context(), conn)
+		at = lsn.String()
+		return errors.Join(err, postgres.DisableSubscriptions(b.Context(), conn, upgrade.Subscription))
+	}))
+	path, err := b.worker.journalPath(step.SwitchOverArgs{Plan: b.plan, Attempt: 1})
+	b.must(err)
+	journal := switchover.OpenJournal(path, time.Now)
+	outcome := upgrade.Switchover{Switched: true, TargetLSN: at}
+	b.must(journal.Begin(b.Context(), intent))
+	b.must(journal.Commit(outcome))
+	b.must(journal.Done(outcome))
+	done := twice(b, "OpenWayBack", func(ctx context.Context) (step.Done, error) {
+		return b.worker.OpenWayBack(ctx, step.OpenWayBackArgs{Plan: b.plan, Attempt: 1})
+	})
+	b.Logf("%s", done.Events[0].Text)
+	for _, table := range []string{"keyless VALUES (7, 'seven')", "measured (day, value) VALUES ('2026-01-01', 4)", "ledger (id, account, delta, tags) VALUES (-1, 51, 0, 'a=>1')"} {
+		b.exec(b.session(b.plan.Target, "shop"), "INSERT INTO "+table)
+	}
+	back := b.plan.Back()
+	_, err = b.worker.proveWayBack(b.Context(), back)
+	b.must(err)
+	b.sameRows()
 }
 
 // crashTarget ends the target while it applies. What it had not flushed, since the subscription does

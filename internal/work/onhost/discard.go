@@ -53,13 +53,13 @@ func (w *Worker) Discard(ctx context.Context, plan upgrade.Plan) (step.Done, err
 // endSwitchovers ends what an attempt to switch over may have left in the middle, and refuses to
 // discard a target that clients write to.
 func (w *Worker) endSwitchovers(ctx context.Context, plan upgrade.Plan) error {
-	outcome, err := w.settleAll(ctx, plan)
-	if err != nil || !outcome.Switched {
+	last, err := w.settleAll(ctx, plan)
+	if err != nil || !last.OnTarget() {
 		return err
 	}
 	return &upgrade.Refused{
 		Reason: fmt.Sprintf("upgrade %d has switched over: clients write to %s", plan.Number, plan.Target),
-		Remedy: "nothing is removed; what the upgrade left behind is told in docs/operations.md",
+		Remedy: "nothing is removed; go back first (`pgleap switchover ID back`), or finish the upgrade",
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -17,11 +18,28 @@ import (
 // log in there any more.
 func (w *Worker) Finish(ctx context.Context, plan upgrade.Plan) (step.FinishResult, error) {
 	var result step.FinishResult
+	last, err := w.settleAll(ctx, plan)
+	if err != nil {
+		return result, err
+	}
+	if !last.OnTarget() {
+		return result, &upgrade.Refused{
+			Reason: fmt.Sprintf("upgrade %d is not finished: clients are at the source", plan.Number),
+			Remedy: "switch over first, or cancel it",
+		}
+	}
 	superuser := quiet(w.host.Login(plan.Target, "postgres"))
-	if err := inEachDatabase(ctx, superuser, dropOurs(ctx)); err != nil {
+	// The target's slots first: they fill its disk. Then what would take them up again.
+	if err := w.dropSlots(ctx, superuser); err != nil {
 		return result, err
 	}
 	if err := w.finishSource(ctx, plan); err != nil {
+		return result, err
+	}
+	if err := inEachDatabase(ctx, superuser, dropOurs(ctx)); err != nil {
+		return result, err
+	}
+	if err := errors.Join(w.dropSlots(ctx, superuser), inEachDatabase(ctx, superuser, nothingLeft(ctx))); err != nil {
 		return result, err
 	}
 	user, err := owner(plan)
@@ -53,13 +71,26 @@ func (w *Worker) Finish(ctx context.Context, plan upgrade.Plan) (step.FinishResu
 // dropOurs removes our objects from one database.
 func dropOurs(ctx context.Context) func(*pgx.Conn, postgres.ReplicatedDatabase) error {
 	return func(conn *pgx.Conn, _ postgres.ReplicatedDatabase) error {
-		if err := postgres.DropSubscription(ctx, conn, upgrade.Subscription); err != nil {
-			return err
+		for _, name := range []string{upgrade.Subscription, upgrade.BackSubscription} {
+			if err := postgres.DropSubscriptions(ctx, conn, name); err != nil {
+				return err
+			}
 		}
 		if err := postgres.DropPublication(ctx, conn); err != nil {
 			return err
 		}
 		return postgres.DropMarker(ctx, conn)
+	}
+}
+
+// nothingLeft wants nothing of ours to be left in a database, nor in what databases share.
+func nothingLeft(ctx context.Context) func(*pgx.Conn, postgres.ReplicatedDatabase) error {
+	return func(conn *pgx.Conn, database postgres.ReplicatedDatabase) error {
+		left, err := postgres.OurObjects(ctx, conn)
+		if err == nil && len(left) > 0 {
+			err = fmt.Errorf("database %s still has %s", database.Name, strings.Join(left, ", "))
+		}
+		return err
 	}
 }
 
@@ -70,7 +101,7 @@ func (w *Worker) finishSource(ctx context.Context, plan upgrade.Plan) error {
 		return nil
 	}
 	source := quiet(login(plan, plan.Source))
-	return errors.Join(w.dropSlots(ctx, source), inEachDatabase(ctx, source, dropOurs(ctx)))
+	return errors.Join(w.dropSlots(ctx, source), inEachDatabase(ctx, source, dropOurs(ctx)), inEachDatabase(ctx, source, nothingLeft(ctx)))
 }
 
 func (w *Worker) dropSlots(ctx context.Context, l postgres.Login) error {

@@ -35,10 +35,13 @@ func (w *Worker) giveFullIdentity(ctx context.Context, plan upgrade.Plan) ([]upg
 	var events []upgrade.Event
 	err = inEachDatabase(ctx, quiet(w.host.Login(plan.Source, "postgres")), func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
 		found, err := postgres.TablesWithoutIdentity(ctx, conn)
-		if err != nil || len(found) == 0 {
+		if err != nil {
 			return err
 		}
 		noted.add(db.Name, found)
+		if len(noted[db.Name]) == 0 {
+			return nil
+		}
 		if err := files.write(noteIdentities, noted); err != nil {
 			return err
 		}
@@ -49,7 +52,7 @@ func (w *Worker) giveFullIdentity(ctx context.Context, plan upgrade.Plan) ([]upg
 			}
 		}
 		events = append(events, w.say(ctx, upgrade.LevelInfo, fmt.Sprintf(
-			"%d tables of %s have REPLICA IDENTITY FULL until the upgrade ends: %s", len(found), db.Name, someOf(found))))
+			"%d tables of %s have REPLICA IDENTITY FULL until the upgrade ends: %s", len(noted[db.Name]), db.Name, someOf(noted[db.Name]))))
 		return nil
 	})
 	return events, err
@@ -83,7 +86,7 @@ func (w *Worker) restoreSourceIdentities(ctx context.Context, plan upgrade.Plan,
 	if err != nil {
 		return err
 	}
-	if err := restoreIdentities(ctx, files, at, func(table *postgres.FormerIdentity) {}); err != nil {
+	if err := restoreIdentities(ctx, files, at, func(*postgres.FormerIdentity) {}); err != nil {
 		return err
 	}
 	if err := files.remove(noteIdentities); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
@@ -164,49 +166,35 @@ func wayBack(transfer pgbin.Transfer) string {
 // enoughSpace refuses a transfer that copies what does not fit. The other ones need room for the target's
 // catalogs and pg_upgrade's dumps only.
 func (w *Worker) enoughSpace(ctx context.Context, plan upgrade.Plan, transfer pgbin.Transfer, spaces map[uint32]string) error {
-	copies := slices.Contains([]pgbin.Transfer{pgbin.TransferCopy, pgbin.TransferCopyFileRange}, transfer)
-	needs := map[string]int64{}
+	var sizes map[uint32]int64
 	var databases int64
-	err := with(ctx, w.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) error {
-		if err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_database`).Scan(&databases); err != nil {
-			return fmt.Errorf("count databases: %w", err)
-		}
-		rows, err := conn.Query(ctx, `SELECT oid, pg_tablespace_size(oid) FROM pg_tablespace`)
-		if err != nil {
-			return fmt.Errorf("measure the source: %w", err)
-		}
-		var oid uint32
-		var size int64
-		_, err = pgx.ForEachRow(rows, []any{&oid, &size}, func() error {
-			at, ok := spaces[oid]
-			if !ok {
-				at = existingDir(plan.Target.Pgdata)
-			}
-			if copies {
-				needs[at] += size
-			}
-			return nil
-		})
+	err := with(ctx, w.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) (err error) {
+		sizes, databases, err = postgres.TablespaceSizes(ctx, conn)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	const perDatabase = 20 << 20 // catalogs and dump of an empty one
-	needs[existingDir(plan.Target.Pgdata)] += databases * perDatabase
+	pgdata := existingDir(plan.Target.Pgdata)
+	needs := map[string]int64{pgdata: databases * perDatabase}
+	if transfer == pgbin.TransferCopy || transfer == pgbin.TransferCopyFileRange {
+		for oid, size := range sizes {
+			if at, ok := spaces[oid]; ok {
+				needs[at] += size
+			} else {
+				needs[pgdata] += size
+			}
+		}
+	}
 	return fits(needs)
 }
 
 // fits compares what directories need with what is free on their file systems, which they may share.
 func fits(needs map[string]int64) error {
-	var dirs []string
-	for dir := range needs {
-		dirs = append(dirs, dir)
-	}
-	slices.Sort(dirs)
-	for _, dir := range dirs {
+	for _, dir := range slices.Sorted(maps.Keys(needs)) {
 		need := int64(0)
-		for _, other := range dirs {
+		for other := range needs {
 			if sameFileSystem(dir, other) {
 				need += needs[other]
 			}

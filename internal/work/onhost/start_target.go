@@ -91,7 +91,10 @@ func (w *Worker) subscribe(ctx context.Context, args step.HandoverArgs) (step.Do
 	for i, slot := range args.Handover.Slots {
 		progressOf(ctx).count("subscribing", int64(i), int64(len(args.Handover.Slots)), "databases")
 		err := with(ctx, quiet(login(plan, plan.Target)).In(slot.Database), func(conn *pgx.Conn) error {
-			return postgres.Subscribe(ctx, conn, source.In(slot.Database), slot.Name, x, plan.Source.Version.Major())
+			return postgres.Subscribe(ctx, conn, postgres.NewSubscription{
+				Name: upgrade.Subscription, Publication: upgrade.Publication, Publisher: source.In(slot.Database),
+				Slot: slot.Name, Version: plan.Source.Version.Major(), From: x,
+			})
 		})
 		if err != nil {
 			return step.Done{}, err
@@ -111,7 +114,7 @@ func (w *Worker) awaitSubscriptions(ctx context.Context, plan upgrade.Plan) erro
 	defer cancel()
 	return inEachDatabase(ctx, login(plan, plan.Target), func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
 		for {
-			state, err := postgres.ReadSubscription(ctx, conn)
+			state, err := postgres.ReadSubscriptions(ctx, conn, upgrade.Subscription)
 			if err != nil {
 				return err
 			}

@@ -1,12 +1,16 @@
 package onhost
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,7 +21,8 @@ import (
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
 
-// SwitchOver carries out one attempt to switch over, or ends one that a crash left in the middle.
+// SwitchOver carries out one attempt to switch over, there or back, or ends one that a crash left in
+// the middle.
 func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgrade.Switchover, error) {
 	path, err := w.journalPath(args)
 	if err != nil {
@@ -29,23 +34,27 @@ func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgr
 		return upgrade.Switchover{}, err
 	}
 	if args.SettleOnly && state.Stage == switchover.StageNone {
-		return upgrade.Switchover{Reason: "interrupted before it began"}, nil
+		return upgrade.Switchover{Reason: "interrupted before it began", Back: args.Plan.Reversed}, nil
 	}
-	if state.Stage == switchover.StageNone {
-		// An earlier attempt that was not ended would be ended by somebody later: now is the time.
-		if earlier, err := w.settleAll(ctx, args.Plan); err != nil || earlier.Switched {
-			return earlier, err
-		}
-		if err := w.configurationUnchanged(args.Plan); err != nil {
-			return upgrade.Switchover{Reason: err.Error()}, nil //nolint:nilerr // not switching is a result
-		}
-	}
-	w.snapshots.drop(taskName(args.Plan), attemptName(args.Plan, args.Attempt))
 	config := w.switchoverConfig(args.Plan, journal)
 	config.OnStep = func(name string) { progressOf(ctx).text(name) }
 	if state.Stage != switchover.StageNone {
 		return switchover.Recover(context.WithoutCancel(ctx), config)
 	}
+	// An earlier attempt that was not ended would be ended by somebody later: now is the time.
+	last, err := w.settleAll(ctx, args.Plan)
+	if err != nil {
+		return upgrade.Switchover{}, err
+	}
+	if last.OnTarget() != args.Plan.Reversed { // they are there already, which nobody knew
+		return last.Outcome, nil
+	}
+	if !args.Plan.Reversed {
+		if err := w.configurationUnchanged(args.Plan); err != nil {
+			return upgrade.Switchover{Reason: err.Error()}, nil //nolint:nilerr // not switching is a result
+		}
+	}
+	w.snapshots.drop(taskName(args.Plan), attemptName(args.Plan, args.Attempt))
 	config.StartGuard = func(ctx context.Context, deadline time.Time) (*endpoint.Guard, error) {
 		return w.startGuard(ctx, args.Plan, path, deadline)
 	}
@@ -53,23 +62,52 @@ func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgr
 	if args.Keep {
 		config.Keep = func(s switchover.Snapshots) { w.snapshots.keep(attemptName(args.Plan, args.Attempt), s) }
 	}
-	return switchover.Run(ctx, config)
+	return w.runSwitchover(ctx, config, last)
 }
 
-// settleAll ends every attempt of an upgrade that is not ended. It returns the one that has switched
-// over, if there is one.
-func (w *Worker) settleAll(ctx context.Context, plan upgrade.Plan) (upgrade.Switchover, error) {
-	journals, err := w.journals(taskName(plan))
-	if err != nil {
-		return upgrade.Switchover{}, err
+// runSwitchover is the critical section. Where clients have been before, pg_hba.conf lets nobody in: it
+// is opened before the section, whose own fence still holds there, and closed again if they do not come.
+func (w *Worker) runSwitchover(ctx context.Context, config switchover.Config, last switchover.State) (upgrade.Switchover, error) {
+	if last.Stage == switchover.StageNone {
+		return switchover.Run(ctx, config)
 	}
-	for _, journal := range journals {
-		outcome, err := switchover.Recover(ctx, w.switchoverConfig(plan, journal))
-		if err != nil || outcome.Switched {
-			return outcome, err
+	config.Barred = last.Intent.LoginRoles
+	if err := w.openAccess(ctx, config.Plan, config.Plan.Target); err != nil {
+		return upgrade.Switchover{Reason: err.Error(), Back: config.Plan.Reversed}, nil //nolint:nilerr // not switching is a result
+	}
+	outcome, err := switchover.Run(ctx, config)
+	if err == nil && !outcome.Switched {
+		if err := w.closeAccess(context.WithoutCancel(ctx), config.Plan, config.Plan.Target); err != nil {
+			w.log.WarnContext(ctx, "pg_hba.conf of the side that clients have left is open, its roles cannot log in", "error", err)
 		}
 	}
-	return upgrade.Switchover{}, nil
+	return outcome, err
+}
+
+// settleAll ends every attempt of an upgrade that is not ended, and returns the last one that switched.
+func (w *Worker) settleAll(ctx context.Context, plan upgrade.Plan) (last switchover.State, err error) {
+	journals, err := w.journals(taskName(plan))
+	if err != nil {
+		return last, err
+	}
+	for _, journal := range journals {
+		state, err := journal.Read()
+		if err != nil {
+			return last, err
+		}
+		if !state.Stage.Ended() && state.Stage != switchover.StageNone {
+			if _, err := switchover.Recover(ctx, w.switchoverConfig(state.Intent.Plan, journal)); err != nil {
+				return last, err
+			}
+			if state, err = journal.Read(); err != nil {
+				return last, err
+			}
+		}
+		if state.Stage == switchover.StageDone {
+			last = state
+		}
+	}
+	return last, nil
 }
 
 func (w *Worker) switchoverConfig(plan upgrade.Plan, journal *switchover.Journal) switchover.Config {
@@ -93,17 +131,33 @@ func attemptName(plan upgrade.Plan, attempt int) string {
 
 func (w *Worker) journalDir() string { return filepath.Join(w.dir, "switchovers") }
 
-// journals lists the journals of an upgrade, or of all.
-func (w *Worker) journals(name string) ([]*switchover.Journal, error) {
+// journalPaths lists the journals of an upgrade, or of all, in the order of their attempts.
+func (w *Worker) journalPaths(name string) ([]string, error) {
 	paths, err := filepath.Glob(filepath.Join(w.journalDir(), name+"-*.journal"))
 	if err != nil {
 		return nil, fmt.Errorf("look for switchovers: %w", err)
+	}
+	slices.SortFunc(paths, func(a, b string) int { return cmp.Compare(attemptOf(a), attemptOf(b)) })
+	return paths, nil
+}
+
+func (w *Worker) journals(name string) ([]*switchover.Journal, error) {
+	paths, err := w.journalPaths(name)
+	if err != nil {
+		return nil, err
 	}
 	journals := make([]*switchover.Journal, len(paths))
 	for i, path := range paths {
 		journals[i] = switchover.OpenJournal(path, w.now)
 	}
 	return journals, nil
+}
+
+// attemptOf reads the number of an attempt from its journal's name.
+func attemptOf(path string) int {
+	name := strings.TrimSuffix(filepath.Base(path), ".journal")
+	number, _ := strconv.Atoi(name[strings.LastIndex(name, "-")+1:])
+	return number
 }
 
 // RecoverSwitchovers ends what switchovers a crash left in the middle. It is the first thing that

@@ -23,8 +23,9 @@ const smallLag = 1 << 20
 const samplesUntilReady = 3
 
 // Synchronize measures how far the target is behind, every second, until it is cancelled or, if
-// asked to, until a switchover can be expected to succeed. It ends the upgrade when the source
-// keeps more WAL for it than it may. A server that is away for a while is waited for.
+// asked to, until a switchover can be expected to succeed, or the source keeps as much WAL as the user is
+// to be warned of. It is refused when the source keeps more WAL than it may. A server that is away for a
+// while is waited for.
 func (w *Worker) Synchronize(ctx context.Context, args step.SynchronizeArgs) (step.Done, error) {
 	f := &follower{plan: args.Plan}
 	defer f.close()
@@ -51,6 +52,9 @@ func (w *Worker) Synchronize(ctx context.Context, args step.SynchronizeArgs) (st
 		}
 		if args.UntilReady && small >= samplesUntilReady {
 			return w.info(ctx, "the target has caught up"), nil
+		}
+		if err == nil && args.WarnAt > 0 && lag.RetainedWAL > args.WarnAt {
+			return w.warnOfCap(ctx, args.Plan, lag.RetainedWAL), nil
 		}
 		select {
 		case <-ctx.Done():
@@ -151,8 +155,11 @@ func (f *follower) sample(ctx context.Context) (upgrade.Lag, error) {
 	lag := upgrade.Lag{Bytes: max(0, slots.InsertLSN.Minus(slots.FlushedLSN)), RetainedWAL: slots.RetainedWAL}
 	f.idle = nil
 	for _, db := range f.databases {
-		state, err := postgres.ReadSubscription(ctx, db.target)
+		state, err := postgres.ReadSubscriptions(ctx, db.target, f.plan.Follows())
 		if err != nil {
+			return upgrade.Lag{}, err
+		}
+		if err := postgres.AdvanceIdleSlots(ctx, db.target, f.plan.Follows()); err != nil {
 			return upgrade.Lag{}, err
 		}
 		if !state.Working {

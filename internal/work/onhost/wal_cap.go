@@ -12,6 +12,7 @@ import (
 
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
 
 // capInterval is how often the WAL that the source keeps for us is looked at.
@@ -54,6 +55,9 @@ func whole[R any](ctx context.Context, plan upgrade.Plan, do func(context.Contex
 
 // overCap is a refusal when the slots keep more than the plan allows or than the disk bears, or were lost.
 func overCap(plan upgrade.Plan, slots postgres.SlotState) error {
+	if plan.Reversed && (len(slots.Lost) > 0 || slots.RetainedWAL > plan.Options.MaxRetainedWAL) {
+		return wayBackLost(plan, slots)
+	}
 	if len(slots.Lost) > 0 {
 		return &upgrade.Refused{
 			Reason: fmt.Sprintf("the source dropped WAL that the upgrade needs (slots %v are lost)", slots.Lost),
@@ -72,6 +76,28 @@ func overCap(plan upgrade.Plan, slots postgres.SlotState) error {
 		return nil //nolint:nilerr // what cannot be measured now will be the next time
 	}
 	return overDisk(slots, free, total)
+}
+
+// wayBackLost is why clients cannot go back any more.
+func wayBackLost(plan upgrade.Plan, slots postgres.SlotState) error {
+	if len(slots.Lost) > 0 {
+		return &upgrade.Refused{Reason: fmt.Sprintf(
+			"the server at port %d dropped WAL that the way back needs (slots %v are lost, see max_slot_wal_keep_size)", plan.Source.Port, slots.Lost)}
+	}
+	return &upgrade.Refused{Reason: fmt.Sprintf(
+		"the server at port %d keeps %d MiB of WAL for the way back, more than the cap of %d MiB",
+		plan.Source.Port, slots.RetainedWAL>>20, plan.Options.MaxRetainedWAL>>20)}
+}
+
+// warnOfCap tells well before the cap is reached what will happen then.
+func (w *Worker) warnOfCap(ctx context.Context, plan upgrade.Plan, retained int64) step.Done {
+	then := "the upgrade is given up"
+	if plan.Reversed {
+		then = "the way back is closed"
+	}
+	return step.Done{Events: []upgrade.Event{w.say(ctx, upgrade.LevelWarning, fmt.Sprintf(
+		"the server at port %d keeps %d MiB of WAL because the server at port %d is behind; at %d MiB %s",
+		plan.Source.Port, retained>>20, plan.Target.Port, plan.Options.MaxRetainedWAL>>20, then))}}
 }
 
 // ourShare is how much WAL the slots must keep before a full disk is put down to the upgrade.

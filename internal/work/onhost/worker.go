@@ -69,6 +69,8 @@ func (w *Worker) Register(r Registry) {
 	register(r, step.StartTarget, upgrade.PhaseSubscribe, w.StartTarget)
 	register(r, step.Subscribe, upgrade.PhaseSubscribe, w.Subscribe)
 	register(r, step.UpdateExtensions, upgrade.PhaseSubscribe, w.UpdateExtensions)
+	register(r, step.PrepareWayBack, upgrade.PhaseSubscribe, w.PrepareWayBack)
+	register(r, step.OpenWayBack, upgrade.PhaseFollowing, w.OpenWayBack)
 	register(r, step.CollectStatistics, upgrade.PhaseSubscribe, w.CollectStatistics)
 	register(r, step.Synchronize, upgrade.PhaseSynchronizing, w.Synchronize)
 	register(r, step.SwitchOver, upgrade.PhaseSwitchover, w.SwitchOver)

@@ -1,0 +1,178 @@
+package postgres
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ConsumerSlot is a logical slot that is not pgleap's: somebody else reads the changes of a database.
+type ConsumerSlot struct {
+	Name      string
+	Database  string
+	Plugin    string
+	TwoPhase  bool
+	Failover  bool
+	Active    bool
+	Lost      bool // nobody can read it any more
+	Confirmed LSN
+}
+
+// ConsumerSlots lists them. A slot that is still being made has no position and is none yet. Those of
+// two_phase are there since 14, of failover since 17; pg_conflict_detection, of 19, has no database.
+func ConsumerSlots(ctx context.Context, conn *pgx.Conn) ([]ConsumerSlot, error) {
+	rows, err := conn.Query(ctx, `
+		SELECT slot_name::text, database::text, plugin::text,
+			coalesce((to_jsonb(s) ->> 'two_phase')::boolean, false), coalesce((to_jsonb(s) ->> 'failover')::boolean, false),
+			active, coalesce(wal_status = 'lost', false) OR to_jsonb(s) ->> 'invalidation_reason' IS NOT NULL,
+			confirmed_flush_lsn::text
+		FROM pg_replication_slots s
+		WHERE slot_type = 'logical' AND NOT temporary AND database IS NOT NULL AND confirmed_flush_lsn IS NOT NULL
+			AND slot_name !~ '`+ourSlots+`' AND slot_name !~ '`+heldSlots+`'
+		ORDER BY slot_name`)
+	if err != nil {
+		return nil, fmt.Errorf("list the slots of others: %w", err)
+	}
+	slots, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (ConsumerSlot, error) {
+		var s ConsumerSlot
+		err := row.Scan(&s.Name, &s.Database, &s.Plugin, &s.TwoPhase, &s.Failover, &s.Active, &s.Lost, scanLSN{&s.Confirmed})
+		return s, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the slots of others: %w", err)
+	}
+	return slots, nil
+}
+
+// heldSlots matches the names of HeldSlot.
+const heldSlots = `^pgleap_cdc_[0-9a-f]{16}$`
+
+// HeldSlot is the name under which a consumer's slot is made until the consumer may read it: the first
+// half of a digest of its own name, which may be as long as a name can be.
+func HeldSlot(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return fmt.Sprintf("pgleap_cdc_%x", sum[:8])
+}
+
+// HoldSlot makes the slot that is going to be the consumer's of that name in the database of conn.
+// It waits for every running transaction.
+func HoldSlot(ctx context.Context, conn *pgx.Conn, name, plugin string) error {
+	if _, err := conn.Exec(ctx, `SELECT pg_create_logical_replication_slot($1, $2)`, HeldSlot(name), plugin); err != nil {
+		return fmt.Errorf("create a slot with plugin %s: %w", plugin, err)
+	}
+	return nil
+}
+
+// DropHeldSlots removes what HoldSlot has made and ReleaseSlot has not taken away.
+func DropHeldSlots(ctx context.Context, conn *pgx.Conn) error {
+	rows, err := conn.Query(ctx, `SELECT slot_name::text FROM pg_replication_slots WHERE slot_name ~ '`+heldSlots+`'`)
+	if err != nil {
+		return fmt.Errorf("list held slots: %w", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("list held slots: %w", err)
+	}
+	for _, name := range names {
+		err = errors.Join(err, DropSlot(ctx, conn, name))
+	}
+	return err
+}
+
+// FreeSlots is how many slots a server can still make.
+func FreeSlots(ctx context.Context, conn *pgx.Conn) (int, error) {
+	var free int
+	err := conn.QueryRow(ctx, `
+		SELECT current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots)::int`).Scan(&free)
+	if err != nil {
+		return 0, fmt.Errorf("count slots: %w", err)
+	}
+	return free, nil
+}
+
+// ReleaseSlot gives a held slot to its consumer: it appears under its own name, and has what was
+// committed at or after from, nothing before. Nobody can read it earlier, because the name is not there:
+// an advance (slotfuncs.c, pg_logical_replication_slot_advance) is of the held slot, and the copy, which
+// begins where the held slot stands by then, is on disk when it can be seen (copy_replication_slot).
+// With replace, a slot of that name which stands before from is an old one, and gives way. It may be
+// repeated: without a held slot there is nothing to do. alter changes the copy's properties.
+func ReleaseSlot(ctx context.Context, conn *pgx.Conn, name string, from LSN, replace bool, alter func() error) error {
+	held := HeldSlot(name)
+	stands, exists, err := findSlot(ctx, conn, held)
+	if err != nil || !exists {
+		return err
+	}
+	released, exists, err := findSlot(ctx, conn, name)
+	if err != nil {
+		return err
+	}
+	if exists && released < from {
+		if !replace {
+			return fmt.Errorf("slot %s exists and stands at %s, before %s: it is somebody else's", name, released, from)
+		}
+		if _, err := conn.Exec(ctx, `SELECT pg_drop_replication_slot($1)`, name); err != nil {
+			return fmt.Errorf("drop the former slot %s: %w", name, err)
+		}
+		exists = false
+	}
+	if !exists {
+		if stands < from {
+			if _, err := conn.Exec(ctx, `SELECT pg_replication_slot_advance($1, $2::text::pg_lsn)`, held, from.String()); err != nil {
+				return fmt.Errorf("advance slot %s to %s: %w", held, from, err)
+			}
+			if stands, _, err = findSlot(ctx, conn, held); err != nil {
+				return err
+			}
+		}
+		if stands != from {
+			return fmt.Errorf("slot %s for %s stands at %s, not at %s", held, name, stands, from)
+		}
+		if _, err := conn.Exec(ctx, `SELECT pg_copy_logical_replication_slot($1, $2, false)`, held, name); err != nil {
+			return fmt.Errorf("create slot %s: %w", name, err)
+		}
+	}
+	if err := alter(); err != nil {
+		return err
+	}
+	return DropSlot(ctx, conn, held)
+}
+
+// findSlot looks for a slot and its position.
+func findSlot(ctx context.Context, conn *pgx.Conn, name string) (confirmed LSN, exists bool, err error) {
+	err = conn.QueryRow(ctx, `
+		SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = $1`, name).Scan(scanLSN{&confirmed})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("look for slot %s: %w", name, err)
+	}
+	return confirmed, true, nil
+}
+
+// AlterSlot sets properties that a copy does not have: failover, which can be changed since 17, and
+// two_phase, since 18. Only the replication protocol knows the command.
+func AlterSlot(ctx context.Context, l Login, name string, options ...string) error {
+	if len(options) == 0 {
+		return nil
+	}
+	settings := map[string]string{"replication": "database"}
+	for key, value := range l.Settings {
+		settings[key] = value
+	}
+	l.Settings = settings
+	conn, err := Connect(ctx, l)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
+	command := fmt.Sprintf("ALTER_REPLICATION_SLOT %s (%s)", quoteIdent(name), strings.Join(options, ", "))
+	if _, err := conn.PgConn().Exec(ctx, command).ReadAll(); err != nil {
+		return fmt.Errorf("alter slot %s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+-- The commands that were captured on this side (outcome is null), and those that came from the other.
+CREATE TABLE IF NOT EXISTS pgleap.ddl (
+	number      bigint PRIMARY KEY,
+	at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+	role        text NOT NULL,
+	search_path text NOT NULL,
+	settings    jsonb NOT NULL,
+	tag         text NOT NULL,
+	objects     text NOT NULL,
+	tables      text[], -- made by the command
+	command     text NOT NULL,
+	obstacle    text, -- why it cannot be replayed
+	outcome     text CHECK (outcome IN ('replayed', 'failed', 'left out', 'settled')),
+	error       text,
+	ended_at    timestamptz
+);
+CREATE SEQUENCE IF NOT EXISTS pgleap.ddl_number OWNED BY pgleap.ddl.number;
+REVOKE ALL ON pgleap.ddl, pgleap.ddl_number FROM PUBLIC;
+
+-- Lets our subscription take tables that were made after it. ALTER SUBSCRIPTION ... REFRESH cannot be run
+-- within a transaction; without rows to copy this is all that it would do (subscriptioncmds.c,
+-- AlterSubscription_refresh). The worker looks tables up as it meets them.
+CREATE FUNCTION pgleap.subscribe_tables(made text[]) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $ddl$
+	INSERT INTO pg_subscription_rel (srsubid, srrelid, srsubstate)
+	SELECT s.oid, c.oid, 'r'
+	FROM pg_class c
+	JOIN pg_subscription s ON s.oid = coalesce(
+		(SELECT w.subid FROM pg_stat_get_subscription(NULL) AS w WHERE w.pid = pg_backend_pid()),
+		(SELECT o.oid FROM pg_subscription o JOIN pg_database d ON d.oid = o.subdbid
+			WHERE d.datname = current_database() AND o.subname IN ('pgleap_forward', 'pgleap_back') AND o.subenabled))
+	WHERE c.oid IN (SELECT to_regclass(m) FROM unnest(made) AS m) AND c.relkind = 'r' AND c.relpersistence = 'p'
+		AND NOT EXISTS (SELECT FROM pg_subscription_rel r WHERE r.srsubid = s.oid AND r.srrelid = c.oid)
+$ddl$;
+
+-- Runs a command as its role. The session is a superuser's, to whom code that the command calls (a default,
+-- a check) must not return: within a SECURITY DEFINER function neither role nor session user can be set.
+CREATE FUNCTION pgleap.run_ddl(as_role text, path text, settings jsonb, command text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $ddl$
+DECLARE
+	clauses text;
+BEGIN
+	SELECT string_agg(format(' SET %I TO %L', s.name, c.value), '') INTO clauses
+	FROM jsonb_each_text(settings) AS c JOIN pg_settings s ON s.name = c.key AND s.setting <> c.value;
+	EXECUTE concat($create$
+		CREATE FUNCTION pgleap.run_ddl_now(path text, command text) RETURNS void
+		LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp $create$, clauses, $create$ AS $now$
+		BEGIN
+			PERFORM pg_catalog.set_config('search_path', path, true);
+			EXECUTE command;
+		END $now$ $create$);
+	EXECUTE format('ALTER FUNCTION pgleap.run_ddl_now(text, text) OWNER TO %I', as_role);
+	EXECUTE 'SELECT pgleap.run_ddl_now($1, $2)' USING path, command;
+	DROP FUNCTION pgleap.run_ddl_now(text, text);
+END $ddl$;
+
+-- Replays a command as it arrives, so that it takes its place among the changes of rows. A failure is
+-- recorded and the worker goes on, but for failures that pass by themselves: those it meets by starting over.
+CREATE FUNCTION pgleap.replay_ddl() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $ddl$
+BEGIN
+	PERFORM setval('pgleap.ddl_number', NEW.number) FROM pgleap.ddl_number AS n WHERE n.last_value < NEW.number OR NOT n.is_called;
+	IF NEW.obstacle IS NOT NULL THEN
+		NEW.outcome := 'left out';
+	ELSE
+		BEGIN
+			PERFORM pgleap.run_ddl(NEW.role, NEW.search_path, NEW.settings, NEW.command);
+			PERFORM pgleap.subscribe_tables(NEW.tables);
+			NEW.outcome := 'replayed';
+		EXCEPTION WHEN OTHERS THEN
+			IF left(SQLSTATE, 2) IN ('40', '53', '57', '58') OR SQLSTATE = '55P03' THEN
+				RAISE;
+			END IF;
+			NEW.outcome := 'failed';
+			NEW.error := SQLERRM;
+		END;
+	END IF;
+	NEW.ended_at := clock_timestamp();
+	RETURN NEW;
+END $ddl$;
+
+-- For a person who has done by hand what a command does: in one transaction with it, so that no row of a
+-- new table is passed over.
+CREATE FUNCTION pgleap.settle_ddl(which bigint) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $ddl$
+DECLARE
+	made text[];
+BEGIN
+	UPDATE pgleap.ddl AS d SET outcome = 'settled', ended_at = clock_timestamp()
+	WHERE d.number = which AND d.outcome IN ('failed', 'left out')
+	RETURNING d.tables INTO made;
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	PERFORM pgleap.subscribe_tables(made);
+	RETURN true;
+END $ddl$;
+
+DROP TRIGGER IF EXISTS replay ON pgleap.ddl;
+CREATE TRIGGER replay BEFORE INSERT ON pgleap.ddl FOR EACH ROW EXECUTE FUNCTION pgleap.replay_ddl();
+ALTER TABLE pgleap.ddl ENABLE REPLICA TRIGGER replay;

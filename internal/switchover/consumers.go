@@ -1,0 +1,236 @@
+package switchover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// Consumers of the source's changes that are not pgleap's, such as change data capture, find their slots
+// again on the target, each from the first transaction on that a client commits there:
+//
+//  1. ready: prepareConsumers makes them on the target under names of our own. Nobody waits, and what
+//     has to be read of the WAL later is short.
+//  2. When both sides stand still, readConsumers notes how far each consumer had come, and
+//     placeConsumers which LSNs of both sides are the same point.
+//  3. When clients have gone on, settleConsumers brings each slot to that LSN and gives it its name.
+//     A consumer cannot read what was replicated to the target, for until then the name is not there.
+//
+// Without a commit discardConsumers removes them.
+
+// prepareConsumers makes a slot on the target for each logical slot of others on the source, and
+// refuses when that cannot be, unless the user has accepted it ("logical-slots:NAME"). target returns
+// a session in a database of the target, or nil if it is not replicated; former are the slots of the
+// switchover before, which has led the other way.
+func prepareConsumers(ctx context.Context, source *pgx.Conn, target func(database string) *pgx.Conn,
+	accepted []string, former []upgrade.ConsumerSlot,
+) (_ []upgrade.ConsumerSlot, err error) {
+	found, err := postgres.ConsumerSlots(ctx, source)
+	if err != nil {
+		return nil, err
+	}
+	found = slices.DeleteFunc(found, func(s postgres.ConsumerSlot) bool { return s.Lost })
+	control := target(source.Config().Database)
+	if err := postgres.DropHeldSlots(ctx, control); err != nil { // of an attempt that was cut short
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, nil
+	}
+	if err := roomForSlots(ctx, control, len(found)); err != nil {
+		return nil, err
+	}
+	existing, err := postgres.ConsumerSlots(ctx, control)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, postgres.DropHeldSlots(context.WithoutCancel(ctx), control))
+		}
+	}()
+	var consumers []upgrade.ConsumerSlot
+	var refused []string
+	for _, slot := range found {
+		c := upgrade.ConsumerSlot{Name: slot.Name, Database: slot.Database, Plugin: slot.Plugin, TwoPhase: slot.TwoPhase, Failover: slot.Failover}
+		isAccepted := slices.Contains(accepted, "logical-slots:"+slot.Name)
+		c.Problem = obstacle(&c, target(slot.Database), existing, former, isAccepted)
+		if c.Problem == "" {
+			if c.Problem, err = hold(ctx, target(slot.Database), c); err != nil {
+				return nil, err
+			}
+		}
+		if c.Problem != "" && !isAccepted {
+			refused = append(refused, fmt.Sprintf("%s (%s)", slot.Name, c.Problem))
+		}
+		consumers = append(consumers, c)
+	}
+	if len(refused) > 0 {
+		return nil, &upgrade.Refused{
+			Reason: "logical slots of others cannot be made on the target: " + strings.Join(refused, "; "),
+			Remedy: "mend the cause or drop the slot; or accept that its consumer begins anew (--accept logical-slots:NAME)",
+		}
+	}
+	return consumers, nil
+}
+
+// roomForSlots wants room for a copy beside each slot that is held.
+func roomForSlots(ctx context.Context, control *pgx.Conn, count int) error {
+	free, err := postgres.FreeSlots(ctx, control)
+	if err != nil || free > count {
+		return err
+	}
+	return &upgrade.Refused{
+		Reason: fmt.Sprintf("the target has room for %d slots more, and the %d logical slots of others need %d", free, count, count+1),
+		Remedy: "drop slots that nobody uses, or raise max_replication_slots of the target and restart it",
+	}
+}
+
+// obstacle is why a slot cannot be made on the target, as far as that can be told without trying. What
+// the user has accepted is put aside where the slot can be made nevertheless.
+func obstacle(c *upgrade.ConsumerSlot, target *pgx.Conn, existing []postgres.ConsumerSlot, former []upgrade.ConsumerSlot, accepted bool) string {
+	if target == nil {
+		return "database " + c.Database + " is not replicated"
+	}
+	// A plugin that asks for it at its start gets two_phase from any slot (logical.c, CreateDecodingContext).
+	if c.TwoPhase && c.Plugin != "pgoutput" && postgres.ServerMajor(target) < 18 {
+		if !accepted {
+			return "two_phase cannot be set before 18"
+		}
+		c.TwoPhase = false
+	}
+	at := slices.IndexFunc(existing, func(s postgres.ConsumerSlot) bool { return s.Name == c.Name })
+	if at < 0 {
+		return ""
+	}
+	old := existing[at]
+	if old.Database != c.Database || old.Plugin != c.Plugin {
+		return fmt.Sprintf("the target has a slot of that name, for database %s and plugin %s", old.Database, old.Plugin)
+	}
+	if old.Active {
+		return "the target has a slot of that name, and somebody reads it"
+	}
+	if !accepted && !readToItsEnd(old, former) {
+		return fmt.Sprintf("the target has a slot of that name that was not read to its end: it stands at %s", old.Confirmed)
+	}
+	c.Replaces = true
+	return ""
+}
+
+// readToItsEnd tells whether the consumer of a slot that clients have left behind at the switchover
+// before has read all that it had for it.
+func readToItsEnd(old postgres.ConsumerSlot, former []upgrade.ConsumerSlot) bool {
+	return slices.ContainsFunc(former, func(f upgrade.ConsumerSlot) bool {
+		end, err := postgres.ParseLSN(f.OldEnd)
+		return f.Name == old.Name && err == nil && old.Confirmed >= end
+	})
+}
+
+// hold makes the slot. What the target's server says against it is the reason.
+func hold(ctx context.Context, target *pgx.Conn, c upgrade.ConsumerSlot) (reason string, err error) {
+	err = postgres.HoldSlot(ctx, target, c.Name, c.Plugin)
+	if said, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return said.Message, nil
+	}
+	return "", err
+}
+
+// readConsumers notes what each consumer had confirmed on the source. Their sessions have ended by then.
+func readConsumers(ctx context.Context, source *pgx.Conn, consumers []upgrade.ConsumerSlot) error {
+	found, err := postgres.ConsumerSlots(ctx, source)
+	if err != nil {
+		return err
+	}
+	for i := range consumers {
+		c := &consumers[i]
+		at := slices.IndexFunc(found, func(s postgres.ConsumerSlot) bool { return s.Name == c.Name })
+		if at < 0 {
+			c.Problem = "it was dropped on the source meanwhile"
+			continue
+		}
+		c.Confirmed = found[at].Confirmed.String()
+		found = slices.Delete(found, at, at+1)
+	}
+	for _, slot := range found {
+		if !slot.Lost {
+			return fmt.Errorf("slot %s was created on the source meanwhile; try again", slot.Name)
+		}
+	}
+	return nil
+}
+
+// placeConsumers notes where the old slots end, the source's insert LSN after its last write, and where
+// the new ones begin, the target's flush LSN when all of that was on its disk.
+func placeConsumers(consumers []upgrade.ConsumerSlot, oldEnd, newStart postgres.LSN) {
+	for i := range consumers {
+		c := &consumers[i]
+		c.OldEnd = oldEnd.String()
+		if confirmed, err := postgres.ParseLSN(c.Confirmed); err == nil {
+			c.Behind = max(0, oldEnd.Minus(confirmed))
+		}
+		if c.Problem == "" {
+			c.NewStart = newStart.String()
+		}
+	}
+}
+
+// settleConsumers gives the slots on the target to their consumers. It may be repeated, and does
+// nothing about those that are settled.
+func settleConsumers(ctx context.Context, target postgres.Login, consumers []upgrade.ConsumerSlot) error {
+	if len(consumers) == 0 {
+		return nil
+	}
+	var failed error
+	for _, c := range consumers {
+		if c.Problem == "" {
+			failed = errors.Join(failed, settleConsumer(ctx, target.In(c.Database), c))
+		}
+	}
+	if failed != nil {
+		return fmt.Errorf("make the logical slots of others again: %w", failed)
+	}
+	return discardConsumers(ctx, target, consumers)
+}
+
+// discardConsumers removes what prepareConsumers has made and nobody has got.
+func discardConsumers(ctx context.Context, target postgres.Login, consumers []upgrade.ConsumerSlot) error {
+	if len(consumers) == 0 {
+		return nil
+	}
+	conn, err := postgres.Connect(ctx, target.In("postgres"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
+	return postgres.DropHeldSlots(ctx, conn)
+}
+
+func settleConsumer(ctx context.Context, target postgres.Login, c upgrade.ConsumerSlot) error {
+	from, err := postgres.ParseLSN(c.NewStart)
+	if err != nil {
+		return fmt.Errorf("slot %s: %w", c.Name, err)
+	}
+	conn, err := postgres.Connect(ctx, target)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
+	var options []string
+	if c.Failover {
+		options = append(options, "FAILOVER true")
+	}
+	if c.TwoPhase && postgres.ServerMajor(conn) >= 18 {
+		options = append(options, "TWO_PHASE true")
+	}
+	return postgres.ReleaseSlot(ctx, conn, c.Name, from, c.Replaces, func() error {
+		return postgres.AlterSlot(ctx, target, c.Name, options...)
+	})
+}

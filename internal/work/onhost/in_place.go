@@ -1,0 +1,325 @@
+package onhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/run"
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// registerInPlace registers the activities of an in-place upgrade.
+func (w *Worker) registerInPlace(r Registry) {
+	register(r, step.PrepareInPlace, upgrade.PhasePrepareTarget, w.PrepareInPlace)
+	register(r, step.UpgradeInPlace, upgrade.PhaseUpgrade, w.UpgradeInPlace)
+	register(r, step.FinishInPlace, upgrade.PhaseFinishing, w.FinishInPlace)
+	register(r, step.UpdateInPlace, upgrade.PhaseFinishing, w.UpdateInPlace)
+	register(r, step.AnalyzeInPlace, upgrade.PhaseFinishing, w.AnalyzeInPlace)
+	register(r, step.DiscardInPlace, upgrade.PhaseCleanup, w.DiscardInPlace)
+}
+
+// The notes of an in-place upgrade.
+const (
+	noteInPlaceBegun    note = "in-place.begun" // or about to be: there is something to remove
+	noteInPlacePrepared note = "in-place.prepared"
+)
+
+// inPlacePrepared is what PrepareInPlace has found out and decided.
+type inPlacePrepared struct {
+	Done   step.Done      `json:"done"`
+	Chosen chosenTransfer `json:"chosen"`
+	// OldOptions and NewOptions are for pg_upgrade's servers.
+	OldOptions string `json:"oldOptions"`
+	NewOptions string `json:"newOptions"`
+	// Spaces are the directories that pg_upgrade makes for the target within the tablespaces.
+	Spaces []string `json:"spaces,omitempty"`
+}
+
+// PrepareInPlace makes the target beside the source while that serves, and has pg_upgrade check both as
+// they will be upgraded: what can fail without an outage fails here.
+func (w *Worker) PrepareInPlace(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
+	files, err := w.files(plan)
+	if err != nil {
+		return step.Done{}, err
+	}
+	var prepared inPlacePrepared
+	if found, err := files.read(noteInPlacePrepared, &prepared); found || err != nil {
+		return prepared.Done, err
+	}
+	if err := plan.Options.RefuseUnacceptedSwap(); err != nil {
+		return step.Done{}, err
+	}
+	user, err := owner(plan)
+	if err != nil {
+		return step.Done{}, err
+	}
+	if err := files.write(noteInPlaceBegun, w.now()); err != nil {
+		return step.Done{}, err
+	}
+	if err := w.makeWorkdir(plan, user); err != nil {
+		return step.Done{}, err
+	}
+	if err := w.prepareInPlace(ctx, plan, files, user, &prepared); err != nil {
+		return step.Done{}, err
+	}
+	return prepared.Done, files.write(noteInPlacePrepared, prepared)
+}
+
+func (w *Worker) prepareInPlace(ctx context.Context, plan upgrade.Plan, files files, user run.User, prepared *inPlacePrepared) error {
+	var spaces map[uint32]string
+	err := with(ctx, w.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) (err error) {
+		spaces, err = postgres.TablespaceLocations(ctx, conn)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	at := places{source: plan.Source.Pgdata, target: plan.Workdir()}
+	for _, space := range spaces {
+		at.spaces = append(at.spaces, space)
+	}
+	if prepared.Chosen, err = chooseTransfer(plan.Options.Transfer, plan.Target.Version, at, user); err != nil {
+		return err
+	}
+	if err := w.enoughSpace(ctx, plan, prepared.Chosen.Transfer, spaces); err != nil {
+		return err
+	}
+	if err := w.initInPlace(ctx, plan, files, user); err != nil {
+		return err
+	}
+	progressOf(ctx).text("carrying the configuration over")
+	preload, events, err := w.stageConfiguration(ctx, plan, user)
+	if err != nil {
+		return err
+	}
+	if err := w.optionsInPlace(ctx, plan, user, preload, prepared); err != nil {
+		return err
+	}
+	if prepared.Spaces, err = w.targetSpaces(ctx, plan, at.spaces); err != nil {
+		return err
+	}
+	warned, err := w.checkInPlace(ctx, plan, *prepared)
+	if err != nil {
+		return err
+	}
+	prepared.Done.Events = append([]upgrade.Event{
+		w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("files are transferred by %s: %s", prepared.Chosen.Transfer, prepared.Chosen.Why)),
+		w.say(ctx, upgrade.LevelInfo, wayBack(prepared.Chosen.Transfer)),
+	}, append(events, warned...)...)
+	return nil
+}
+
+// initInPlace makes the target's data directory with what must be alike. What an earlier attempt made
+// is made again.
+func (w *Worker) initInPlace(ctx context.Context, plan upgrade.Plan, files files, user run.User) error {
+	if err := w.clearTarget(ctx, plan, files); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(plan.Target.Pgdata); errors.Is(err, fs.ErrNotExist) {
+		if err := files.write(noteTargetDir, w.now()); err != nil {
+			return err
+		}
+	}
+	if err := makeDir(plan.Target.Pgdata, user); err != nil {
+		return err
+	}
+	as, err := w.caller(plan, "initdb")
+	if err != nil {
+		return err
+	}
+	initdb, err := w.initdbLike(ctx, plan, as)
+	if err != nil {
+		return err
+	}
+	progressOf(ctx).text("making the target's data directory")
+	return initdb.Run(ctx, as)
+}
+
+// initdbLike takes initdb's options from the running source: its pg_control, its template0, and the
+// permissions of its data directory.
+func (w *Worker) initdbLike(ctx context.Context, plan upgrade.Plan, as pgbin.Caller) (pgbin.Initdb, error) {
+	control, err := pgbin.PgControldata(ctx, as, plan.Source.Bindir, plan.Source.Pgdata)
+	if err != nil {
+		return pgbin.Initdb{}, err
+	}
+	info, err := os.Stat(plan.Source.Pgdata)
+	if err != nil {
+		return pgbin.Initdb{}, fmt.Errorf("look at the source: %w", err)
+	}
+	initdb := pgbin.Initdb{
+		Bindir: plan.Target.Bindir, Version: plan.Target.Version, Pgdata: plan.Target.Pgdata, Superuser: plan.Source.Superuser,
+		DataChecksums: control.DataChecksums, WALSegmentSizeMB: int(control.WALSegmentSize >> 20),
+		AllowGroupAccess: info.Mode().Perm()&0o050 == 0o050,
+		NoSync:           true, // pg_upgrade syncs it at its end
+	}
+	var databases []postgres.Database
+	err = with(ctx, w.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) (err error) {
+		databases, err = postgres.Databases(ctx, conn)
+		return err
+	})
+	if err != nil {
+		return initdb, err
+	}
+	for _, database := range databases {
+		if database.Name == "template0" {
+			return localeOf(initdb, database), nil
+		}
+	}
+	return initdb, &upgrade.Refused{Reason: "the source has no template0", Remedy: "create it again, see the documentation of CREATE DATABASE"}
+}
+
+// localeOf gives initdb the encoding and the locale of a database.
+func localeOf(initdb pgbin.Initdb, database postgres.Database) pgbin.Initdb {
+	initdb.Encoding, initdb.LocaleProvider = database.Encoding, pgbin.LocaleProvider(database.Provider)
+	initdb.LcCollate, initdb.LcCtype = database.Collate, database.Ctype
+	switch initdb.LocaleProvider {
+	case pgbin.LocaleICU:
+		initdb.ICULocale, initdb.ICURules = database.Locale, database.Rules
+	case pgbin.LocaleBuiltin:
+		initdb.BuiltinLocale = database.Locale
+	case pgbin.LocaleLibc:
+	}
+	return initdb
+}
+
+// optionsInPlace decides what pg_upgrade's servers are started with. The source's runs nothing but what
+// pg_upgrade asks of it, lets only its owner in, and finds its configuration wherever that is. The
+// target's loads the libraries that it will preload: some cannot be loaded otherwise, and what cannot be
+// loaded is found by the check.
+func (w *Worker) optionsInPlace(ctx context.Context, plan upgrade.Plan, user run.User, preload string, prepared *inPlacePrepared) error {
+	if err := accessForPgUpgrade(plan, user); err != nil {
+		return err
+	}
+	most := 0
+	var settings postgres.Settings
+	superuser := w.host.Login(plan.Source, "postgres")
+	err := with(ctx, superuser, func(conn *pgx.Conn) (err error) {
+		settings, err = postgres.ReadSettings(ctx, conn)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	err = inEachDatabase(ctx, superuser, func(conn *pgx.Conn, _ postgres.ReplicatedDatabase) error {
+		relations, err := postgres.CountRelations(ctx, conn)
+		most = max(most, relations)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	// pg_dump locks all tables of a database at once, see locksOption.
+	locks := fmt.Sprintf("max_locks_per_transaction=%d", max(128, most/50))
+	old := []string{
+		locks, "max_worker_processes=0", "max_logical_replication_workers=0", "hba_file=" + accessFile(plan),
+	}
+	if filepath.Dir(plan.Source.ConfigFile) != filepath.Clean(plan.Source.Pgdata) {
+		old = append(old, "config_file="+plan.Source.ConfigFile, "ident_file="+plan.Source.IdentFile)
+	}
+	fresh := []string{locks}
+	for _, name := range []string{"wal_level", "max_replication_slots", "max_wal_senders"} { // for the slots that it takes over
+		fresh = append(fresh, name+"="+settings.Text(name))
+	}
+	if preload = strings.TrimSpace(preload); preload != "" {
+		fresh = append(fresh, "shared_preload_libraries="+preload)
+	}
+	prepared.OldOptions, prepared.NewOptions = pgbin.Options(old...), pgbin.Options(fresh...)
+	return nil
+}
+
+// targetSpaces are the directories that the target gets within the tablespaces: both versions share a
+// tablespace's location, each with a directory of its own (relpath.h, TABLESPACE_VERSION_DIRECTORY).
+func (w *Worker) targetSpaces(ctx context.Context, plan upgrade.Plan, spaces []string) ([]string, error) {
+	if len(spaces) == 0 {
+		return nil, nil
+	}
+	as, err := w.caller(plan, "pg_controldata")
+	if err != nil {
+		return nil, err
+	}
+	control, err := pgbin.PgControldata(ctx, as, plan.Target.Bindir, plan.Target.Pgdata)
+	if err != nil {
+		return nil, err
+	}
+	var dirs []string
+	for _, space := range spaces {
+		dir := filepath.Join(space, fmt.Sprintf("PG_%d_%d", plan.Target.Version.Major(), control.CatalogVersion))
+		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+			return nil, &upgrade.Refused{
+				Reason: fmt.Sprintf("%s exists already: another cluster of PostgreSQL %d uses that tablespace, or did", dir, plan.Target.Version.Major()),
+				Remedy: "see what uses it; if nothing does, move it away and start the upgrade again",
+				Cause:  upgrade.CausePlace,
+			}
+		}
+		dirs = append(dirs, dir)
+	}
+	return dirs, nil
+}
+
+// checkInPlace runs pg_upgrade --check with the very directories, options and transfer of the upgrade.
+func (w *Worker) checkInPlace(ctx context.Context, plan upgrade.Plan, prepared inPlacePrepared) ([]upgrade.Event, error) {
+	as, err := w.caller(plan, "pg_upgrade_check")
+	if err != nil {
+		return nil, err
+	}
+	files, err := w.files(plan)
+	if err != nil {
+		return nil, err
+	}
+	as.Pidfile = files.pidfile("pg_upgrade_check")
+	if err := run.EndLeftover(ctx, as.Pidfile); err != nil {
+		return nil, err
+	}
+	sockets, err := privateSocketDir(as.As)
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(sockets) //nolint:errcheck // an empty directory is no harm
+	check, err := w.pgUpgradeInPlace(plan, prepared, sockets, as.As)
+	if err != nil {
+		return nil, err
+	}
+	check.OldPort = plan.Source.Port
+	progressOf(ctx).text("running pg_upgrade --check")
+	result, err := check.Check(ctx, as)
+	if err != nil {
+		return nil, explainPgUpgrade(err)
+	}
+	var events []upgrade.Event
+	for _, complaint := range result.Warnings {
+		events = append(events, w.say(ctx, upgrade.LevelWarning, fmt.Sprintf("pg_upgrade --check warned: %s; see %s", complaint, result.Outdir)))
+	}
+	return events, nil
+}
+
+// pgUpgradeInPlace is the pg_upgrade of a plan.
+func (w *Worker) pgUpgradeInPlace(plan upgrade.Plan, prepared inPlacePrepared, sockets string, user run.User) (pgbin.PgUpgrade, error) {
+	dir := filepath.Join(plan.Workdir(), "pg_upgrade")
+	if err := makeDir(dir, user); err != nil {
+		return pgbin.PgUpgrade{}, err
+	}
+	oldPort, err := freePort(sockets)
+	if err != nil {
+		return pgbin.PgUpgrade{}, err
+	}
+	newPort, err := freePort(sockets)
+	if err != nil {
+		return pgbin.PgUpgrade{}, err
+	}
+	return pgbin.PgUpgrade{
+		OldBindir: plan.Source.Bindir, NewBindir: plan.Target.Bindir,
+		OldPgdata: plan.Source.Pgdata, NewPgdata: plan.Target.Pgdata, OldPort: oldPort, NewPort: newPort,
+		SocketDir: sockets, Superuser: plan.Source.Superuser, Transfer: prepared.Chosen.Transfer, Jobs: plan.Options.Jobs,
+		OldOptions: prepared.OldOptions, NewOptions: prepared.NewOptions, Dir: dir,
+	}, nil
+}

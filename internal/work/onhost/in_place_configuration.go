@@ -1,0 +1,215 @@
+package onhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/pgconf"
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/run"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// stagedDir holds the target's configuration until pg_upgrade is done: its servers must not run with it.
+func stagedDir(plan upgrade.Plan) string { return filepath.Join(plan.Workdir(), "configuration") }
+
+// stagedFiles pairs the files in stagedDir with their places.
+func stagedFiles(plan upgrade.Plan) map[string]string {
+	return map[string]string{
+		"postgresql.conf": plan.Target.ConfigFile, "pg_hba.conf": plan.Target.HBAFile, "pg_ident.conf": plan.Target.IdentFile,
+	}
+}
+
+// stageConfiguration writes the target's configuration from the source's beside the target, and has the
+// target's own program read it: a setting that it does not take shall not be found in the outage. It
+// returns the libraries that the target preloads.
+func (w *Worker) stageConfiguration(ctx context.Context, plan upgrade.Plan, user run.User) (preload string, events []upgrade.Event, err error) {
+	conf, changes, err := w.translateConf(ctx, plan)
+	if err != nil {
+		return "", nil, err
+	}
+	if err := w.setFromCommandLine(ctx, plan, conf); err != nil {
+		return "", nil, err
+	}
+	said, err := withhold(conf)
+	if err != nil {
+		return "", nil, err
+	}
+	if err := makeDir(stagedDir(plan), user); err != nil {
+		return "", nil, err
+	}
+	if err := writeOwned(filepath.Join(stagedDir(plan), "postgresql.conf"), conf.Bytes(), user, 0o600); err != nil {
+		return "", nil, err
+	}
+	hbaChanges, err := stageAccess(plan, user)
+	if err != nil {
+		return "", nil, err
+	}
+	if err := carryCertificates(plan, conf, user); err != nil {
+		return "", nil, err
+	}
+	if err := w.checkStaged(ctx, plan); err != nil {
+		return "", nil, err
+	}
+	for _, change := range append(changes, hbaChanges...) {
+		events = append(events, w.say(ctx, upgrade.LevelWarning, describeChange(change)))
+	}
+	for _, text := range said {
+		events = append(events, w.say(ctx, upgrade.LevelWarning, text))
+	}
+	preload, _ = conf.Get("shared_preload_libraries")
+	return preload, events, nil
+}
+
+// setFromCommandLine carries over what stands in no file: whoever starts the target need not know it.
+func (w *Worker) setFromCommandLine(ctx context.Context, plan upgrade.Plan, conf *pgconf.Conf) error {
+	return with(ctx, w.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) error {
+		settings, err := postgres.CommandLineSettings(ctx, conn)
+		if err != nil {
+			return err
+		}
+		for name, value := range settings {
+			if err := conf.Set(name, value); err != nil {
+				return fmt.Errorf("carry over %s: %w", name, err)
+			}
+		}
+		return nil
+	})
+}
+
+// stageAccess writes pg_hba.conf and pg_ident.conf as they are, in the target's words.
+func stageAccess(plan upgrade.Plan, user run.User) ([]pgconf.Change, error) {
+	text, err := withoutOurs(plan.Source.HBAFile, user)
+	if err != nil {
+		return nil, err
+	}
+	versions := pgconf.Versions{Source: int(plan.Source.Version.Major()), Target: int(plan.Target.Version.Major())}
+	text, changes, err := pgconf.TranslateHBA(text, versions)
+	if err != nil {
+		return nil, fmt.Errorf("translate %s: %w", plan.Source.HBAFile, err)
+	}
+	if err := writeOwned(filepath.Join(stagedDir(plan), "pg_hba.conf"), text, user, 0o600); err != nil {
+		return nil, err
+	}
+	ident, err := user.ReadFile(plan.Source.IdentFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read the source's pg_ident.conf: %w", err)
+	}
+	return changes, writeOwned(filepath.Join(stagedDir(plan), "pg_ident.conf"), ident, user, 0o600)
+}
+
+// checkStaged has postgres read the configuration as it would at its start.
+func (w *Worker) checkStaged(ctx context.Context, plan upgrade.Plan) error {
+	as, err := w.caller(plan, "postgres")
+	if err != nil {
+		return err
+	}
+	if err := pgbin.CheckConfiguration(ctx, as, plan.Target.Bindir, stagedDir(plan)); err != nil {
+		return &upgrade.Refused{
+			Reason: fmt.Sprintf("PostgreSQL %s does not take the source's configuration: %v", plan.Target.Version, err),
+			Remedy: fmt.Sprintf("change that in %s, or with ALTER SYSTEM, and start the upgrade again", plan.Source.ConfigFile),
+		}
+	}
+	return nil
+}
+
+// installConfiguration puts the staged files in their places.
+func (w *Worker) installConfiguration(plan upgrade.Plan, user run.User) error {
+	if plan.Target.Manager == upgrade.ManagerPgCtlcluster {
+		if err := w.host.RegisterDebian(plan.Target); err != nil {
+			return err
+		}
+	}
+	for name, path := range stagedFiles(plan) {
+		text, err := user.ReadFile(filepath.Join(stagedDir(plan), name))
+		if err != nil {
+			return fmt.Errorf("install %s: %w", path, err)
+		}
+		if err := writeOwned(path, text, user, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// accessForPgUpgrade writes a pg_hba.conf that lets the owner in, over a socket in a directory of his
+// own: pg_upgrade logs in to the source as the bootstrap superuser, without a password.
+func accessForPgUpgrade(plan upgrade.Plan, user run.User) error {
+	return writeOwned(accessFile(plan), []byte("local all all trust\n"), user, 0o600)
+}
+
+func accessFile(plan upgrade.Plan) string { return filepath.Join(plan.Workdir(), "pg_upgrade_hba.conf") }
+
+// sourceStart is how the source was started, to start it again in the same way.
+type sourceStart struct {
+	// Options are those of its command line; pg_ctl start would not know them.
+	Options string `json:"options,omitempty"`
+	// Log is the file that its output goes to, when pg_ctl starts it.
+	Log string `json:"log,omitempty"`
+	// Boot is what its start.conf says, when postgresql-common starts it.
+	Boot string `json:"boot,omitempty"`
+}
+
+// howStarted looks at a running source.
+func (w *Worker) howStarted(plan upgrade.Plan, user run.User) (sourceStart, error) {
+	var start sourceStart
+	var err error
+	if start.Options, err = pgbin.PostmasterOpts(plan.Source.Pgdata); err != nil {
+		return start, err
+	}
+	if pid, running := w.host.Running(plan.Source); running {
+		start.Log = outputOf(pid, user)
+	}
+	if plan.Source.Manager == upgrade.ManagerPgCtlcluster {
+		boot, err := os.ReadFile(startConf(plan.Source))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return start, fmt.Errorf("read start.conf: %w", err)
+		}
+		start.Boot = string(boot)
+	}
+	return start, nil
+}
+
+// outputOf is the plain file that a server writes its errors to; empty if its owner could not open it
+// again: it may have been opened by root for him.
+func outputOf(pid int, user run.User) string {
+	path, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/2", pid))
+	if err != nil || !filepath.IsAbs(path) {
+		return ""
+	}
+	err = user.Do(func() error {
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+			return fs.ErrInvalid
+		}
+		file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			return err
+		}
+		return file.Close()
+	})
+	if err != nil {
+		return ""
+	}
+	return path
+}
+
+// startConf is the file by which postgresql-common knows whether to start a cluster with the system.
+func startConf(c upgrade.Cluster) string { return filepath.Join(filepath.Dir(c.ConfigFile), "start.conf") }
+
+// setBoot writes a cluster's start.conf. One that postgresql-common does not manage has none.
+func setBoot(c upgrade.Cluster, content string, user run.User) error {
+	if c.Manager != upgrade.ManagerPgCtlcluster || content == "" {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Dir(startConf(c))); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return writeOwned(startConf(c), []byte(content), user, 0o644)
+}

@@ -1,0 +1,164 @@
+package onhost
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/run"
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// FinishInPlace asks the target who it is, and removes what only the upgrade needed. The source's data
+// directory stays, and cannot be started by mistake.
+func (w *Worker) FinishInPlace(ctx context.Context, plan upgrade.Plan) (step.FinishResult, error) {
+	result := step.FinishResult{Endpoint: plan.Endpoint}
+	files, err := w.files(plan)
+	if err != nil {
+		return result, err
+	}
+	var prepared inPlacePrepared
+	if _, err := files.read(noteInPlacePrepared, &prepared); err != nil {
+		return result, err
+	}
+	result.Cluster, err = w.host.Inspect(ctx, step.InspectArgs{Pgdata: plan.Target.Pgdata, Superuser: plan.Target.Superuser})
+	if err != nil {
+		return result, err
+	}
+	if err := w.rememberEndpoint(result.Cluster, result.Endpoint); err != nil {
+		return result, err
+	}
+	if err := os.RemoveAll(plan.Workdir()); err != nil {
+		return result, fmt.Errorf("remove the upgrade's directory: %w", err)
+	}
+	events := []upgrade.Event{w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("the instance is %s", result.Cluster))}
+	for _, text := range leftOfSource(plan, prepared.Chosen.Transfer) {
+		events = append(events, w.say(ctx, upgrade.LevelInfo, text))
+	}
+	if plan.Source.Manager == upgrade.ManagerSystemd {
+		events = append(events, w.say(ctx, upgrade.LevelWarning, fmt.Sprintf(
+			"systemd still starts the source with the system, in vain: systemctl disable %s, and have the target started from %s", plan.Source.Unit, plan.Target.Pgdata)))
+	}
+	events = append(events, w.say(ctx, upgrade.LevelWarning, "there is no base backup of the new version yet: take one"))
+	result.Done = step.Done{Events: events}
+	return result, nil
+}
+
+// leftOfSource says what is left of the source, and what can be done with it.
+func leftOfSource(plan upgrade.Plan, transfer pgbin.Transfer) []string {
+	kept := fmt.Sprintf("the source's data directory %s is kept; its global/pg_control is called pg_control.old, so that nobody starts it by mistake", plan.Source.Pgdata)
+	switch transfer {
+	case pgbin.TransferLink:
+		return []string{kept, "its files are the target's: it must not be started any more. It can be removed at any time, which takes nothing from the target"}
+	case pgbin.TransferSwap:
+		return []string{kept, "its files were moved to the target: what is left is of no use, and can be removed at any time"}
+	case pgbin.TransferCopy, pgbin.TransferClone, pgbin.TransferCopyFileRange:
+	}
+	return []string{kept, "it holds all that was in it when it was stopped, and nothing that was written since. Remove it when you are sure that you do not need it"}
+}
+
+// UpdateInPlace brings the extensions of every database to the version that the target has.
+func (w *Worker) UpdateInPlace(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
+	return w.updateExtensions(ctx, plan)
+}
+
+// AnalyzeInPlace collects statistics: from 18 on what pg_upgrade has not carried over, before all of
+// them, in stages, since clients are at work or wait for it. Partitioned tables come last, since
+// vacuumdb leaves them out before 19.
+func (w *Worker) AnalyzeInPlace(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
+	as, err := w.caller(plan, "vacuumdb")
+	if err != nil {
+		return step.Done{}, err
+	}
+	superuser := w.host.Login(plan.Target, "postgres")
+	how := pgbin.AnalyzeInStages
+	if plan.Target.Version.Major() >= 18 {
+		how = pgbin.AnalyzeMissing
+	}
+	vacuumdb := pgbin.Vacuumdb{
+		Bindir: plan.Target.Bindir, Version: plan.Target.Version, At: superuser.Address, User: superuser.User,
+		Analyze: how, Jobs: plan.Options.Jobs,
+	}
+	err = vacuumdb.Run(ctx, as, func(database, stage string) {
+		progressOf(ctx).text(strings.TrimSpace(fmt.Sprintf("collecting statistics of %s %s", database, stage)))
+	})
+	if err != nil {
+		return step.Done{}, err
+	}
+	parents := 0
+	err = inEachDatabase(ctx, superuser, func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
+		tables, err := postgres.PartitionedParents(ctx, conn)
+		if err != nil {
+			return err
+		}
+		for i, table := range tables {
+			progressOf(ctx).count("collecting statistics of partitioned tables of "+db.Name, int64(i), int64(len(tables)), "tables")
+			if err := postgres.Analyze(ctx, conn, table); err != nil {
+				return err
+			}
+		}
+		parents += len(tables)
+		return nil
+	})
+	return w.info(ctx, fmt.Sprintf("statistics collected, those of %d partitioned tables included", parents)), err
+}
+
+// DiscardInPlace undoes an upgrade in place that has not happened: an outage that was left in the middle
+// is ended, and the target removed. It refuses once the target serves.
+func (w *Worker) DiscardInPlace(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
+	files, err := w.files(plan)
+	if err != nil || !files.has(noteInPlaceBegun) {
+		return step.Done{}, err
+	}
+	stage, err := w.endOutage(ctx, plan)
+	if err != nil {
+		return step.Done{}, err
+	}
+	switch stage {
+	case outageDone:
+		return step.Done{}, &upgrade.Refused{
+			Reason: fmt.Sprintf("upgrade %d has happened: the instance is %s", plan.Number, plan.Target),
+			Remedy: "nothing is removed; what can be done with the source is told in docs/in-place.md",
+		}
+	case outageLost: // nothing is removed of what may be all that there is
+		return step.Done{}, nil
+	}
+	if err := run.EndLeftover(ctx, files.pidfile("pg_upgrade_check")); err != nil {
+		return step.Done{}, err
+	}
+	if err := w.stopLeftover(ctx, plan, plan.Target.Bindir, plan.Target.Pgdata, pgbin.StopImmediate); err != nil {
+		return step.Done{}, err
+	}
+	if err := w.removeFiles(plan, files); err != nil {
+		return step.Done{}, err
+	}
+	if err := files.remove(noteInPlaceBegun); err != nil {
+		return step.Done{}, fmt.Errorf("remove note: %w", err)
+	}
+	return w.info(ctx, "the target is removed; the source is as it was before the upgrade"), nil
+}
+
+// endOutage ends the outage of a plan, if there was one, and tells how.
+func (w *Worker) endOutage(ctx context.Context, plan upgrade.Plan) (outageStage, error) {
+	path, err := w.outagePath(plan)
+	if err != nil {
+		return outageNone, err
+	}
+	if _, err := os.Stat(filepath.Clean(path)); os.IsNotExist(err) {
+		return outageNone, nil
+	}
+	journal, err := openOutage(ctx, path, w.now)
+	if err != nil {
+		return outageNone, err
+	}
+	defer journal.close()
+	_, err = w.settleOutage(context.WithoutCancel(ctx), journal, "the upgrade was given up")
+	return journal.state.Stage, err
+}

@@ -1,0 +1,377 @@
+package onhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/endpoint"
+	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/run"
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// The time limits of an outage. What is begun is not given up on before they have passed.
+const (
+	sourceStopWait  = 5 * time.Minute  // to stop the source; its checkpoint was made before
+	sourceStartWait = 10 * time.Minute // to start it again; it may have to recover
+)
+
+// errOutageInterrupted is why an upgrade in place did not happen whose context was cancelled.
+var errOutageInterrupted = errors.New("the upgrade was interrupted; the source serves as before")
+
+// UpgradeInPlace stops the source, lets pg_upgrade make the target of its data directory, and starts the
+// target on the source's port. If anything fails before the target has begun to write, the source is put
+// back as it was and started. A call that finds a journal ends what it tells.
+func (w *Worker) UpgradeInPlace(ctx context.Context, args step.InPlaceArgs) (step.InPlaceResult, error) {
+	path, err := w.outagePath(args.Plan)
+	if err != nil {
+		return step.InPlaceResult{}, err
+	}
+	journal, err := openOutage(ctx, path, w.now)
+	if err != nil {
+		return step.InPlaceResult{}, err
+	}
+	defer journal.close()
+	if journal.state.Stage != outageNone {
+		outcome, err := w.settleOutage(context.WithoutCancel(ctx), journal, "the agent that upgraded it died")
+		return step.InPlaceResult{Switchover: outcome}, err
+	}
+	if args.SettleOnly {
+		return step.InPlaceResult{Switchover: upgrade.Switchover{Reason: "interrupted before it began"}}, nil
+	}
+	o := &outage{Worker: w, plan: args.Plan, journal: journal}
+	defer o.close()
+	outcome, err := o.run(ctx)
+	return step.InPlaceResult{Switchover: outcome, Done: o.told}, err
+}
+
+// outage is one run of the part of an upgrade in which nobody serves.
+type outage struct {
+	*Worker
+	plan    upgrade.Plan
+	intent  outageIntent
+	journal *outageJournal
+	user    run.User
+	files   files
+	session endpoint.Session // nil: the instance has no endpoint
+	guard   *endpoint.Guard
+	outcome upgrade.Switchover
+	told    step.Done
+}
+
+func (o *outage) run(ctx context.Context) (upgrade.Switchover, error) {
+	if err := o.ready(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = errOutageInterrupted
+		}
+		return upgrade.Switchover{Reason: err.Error()}, nil
+	}
+	if err := o.journal.write(outageRecord{Stage: outagePausing, Intent: &o.intent}); err != nil {
+		return upgrade.Switchover{Reason: err.Error()}, nil //nolint:nilerr // nothing was touched
+	}
+	o.outcome.StartedAt = o.now().UTC()
+	err := o.watchOver(ctx)
+	if err == nil {
+		err = o.carryOut(ctx)
+	}
+	if err == nil {
+		err = o.complete(ctx)
+	}
+	if err == nil {
+		return o.outcome, nil
+	}
+	if ctx.Err() != nil {
+		err = errOutageInterrupted
+	}
+	return o.settle(context.WithoutCancel(ctx), err)
+}
+
+// ready does all that can be done while the source serves, and refuses what would fail.
+func (o *outage) ready(ctx context.Context) (err error) {
+	plan := o.plan
+	if o.user, err = owner(plan); err != nil {
+		return err
+	}
+	if o.files, err = o.Worker.files(plan); err != nil {
+		return err
+	}
+	o.intent.Plan = plan
+	found, err := o.files.read(noteInPlacePrepared, &o.intent.Prepared)
+	if err == nil && !found {
+		err = errors.New("the target is not prepared")
+	}
+	if err != nil {
+		return err
+	}
+	if _, running := o.host.Running(plan.Source); !running {
+		return &upgrade.Refused{Reason: fmt.Sprintf("%s does not run", plan.Source), Remedy: "start it, and start the upgrade again", Cause: upgrade.CauseDown}
+	}
+	if o.intent.Start, err = o.howStarted(plan, o.user); err != nil {
+		return err
+	}
+	if o.intent.Sockets, err = privateSocketDir(o.user); err != nil {
+		return err
+	}
+	if plan.Endpoint.Driver != "" {
+		if o.session, err = driver(plan.Endpoint, plan.Source, plan.Target).Open(ctx); err != nil {
+			return fmt.Errorf("open endpoint: %w", err)
+		}
+	}
+	progressOf(ctx).text("making a checkpoint on the source")
+	return with(ctx, o.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) error { return postgres.Checkpoint(ctx, conn) })
+}
+
+// watchOver starts the guard, which ends the outage if this process dies.
+func (o *outage) watchOver(ctx context.Context) (err error) {
+	// It has no deadline: how long pg_upgrade takes is not known, and it is watched.
+	o.guard, err = o.startGuard(ctx, o.plan, o.journal.file.Name(), o.now().Add(30*24*time.Hour))
+	if err != nil {
+		return fmt.Errorf("start guard: %w", err)
+	}
+	return nil
+}
+
+// carryOut goes up to the moment at which the target is complete, and nobody has used it yet.
+func (o *outage) carryOut(ctx context.Context) error {
+	if err := o.timed(ctx, "pause", o.pause); err != nil {
+		return err
+	}
+	if err := o.journal.write(outageRecord{Stage: outageStopping}); err != nil {
+		return err
+	}
+	if err := o.timed(ctx, "stop", o.stopSource); err != nil {
+		return err
+	}
+	if err := o.journal.write(outageRecord{Stage: outageUpgrading}); err != nil {
+		return err
+	}
+	if err := o.timed(ctx, "pg_upgrade", o.pgUpgrade); err != nil {
+		return err
+	}
+	checkpoint, err := o.targetIsComplete(ctx)
+	if err != nil {
+		return err
+	}
+	return o.journal.write(outageRecord{Stage: outageStarting, Checkpoint: checkpoint})
+}
+
+// complete starts the target and lets clients go on. A failure before it has begun to write is undone,
+// one after it is not.
+func (o *outage) complete(ctx context.Context) error {
+	if err := o.timed(ctx, "configure", o.configure); err != nil {
+		return err
+	}
+	if err := o.timed(ctx, "start", o.startTarget); err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx) // the target serves: there is no way back, whoever wants one
+	if o.session != nil && o.plan.Options.Statistics == upgrade.StatisticsBefore {
+		_ = o.timed(ctx, "statistics", o.statisticsBefore)
+	}
+	if err := o.timed(ctx, "resume", o.resume); err != nil {
+		return err
+	}
+	o.outcome.EndedAt = o.now().UTC()
+	o.outcome.Pause = o.outcome.EndedAt.Sub(o.outcome.StartedAt)
+	o.outcome.Switched, o.outcome.TargetPort = true, o.plan.Target.Port
+	if err := o.journal.write(outageRecord{Stage: outageDone, Outcome: &o.outcome}); err != nil {
+		return err
+	}
+	o.dismissGuard(ctx)
+	return o.bootTarget(o.plan, o.intent, o.user)
+}
+
+// settle ends an outage that failed, as anybody else would who found the journal.
+func (o *outage) settle(ctx context.Context, reason error) (upgrade.Switchover, error) {
+	o.log.WarnContext(ctx, "an upgrade in place failed", "task", o.plan.Number, "stage", string(o.journal.state.Stage), "reason", reason)
+	progressOf(ctx).text("putting the source back")
+	o.closeSession(ctx)
+	outcome, err := o.settleOutage(ctx, o.journal, reason.Error())
+	if err != nil {
+		return outcome, err // the guard stays: it tries, too
+	}
+	outcome.Steps = o.outcome.Steps
+	o.dismissGuard(ctx)
+	return outcome, nil
+}
+
+// timed runs a part of the outage and notes how long it took.
+func (o *outage) timed(ctx context.Context, name string, do func(context.Context) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	progressOf(ctx).text(name)
+	begun := o.now()
+	err := do(ctx)
+	o.outcome.Steps = append(o.outcome.Steps, upgrade.StepDuration{Step: name, Duration: o.now().Sub(begun)})
+	if err != nil && name != "pg_upgrade" { // which tells its name
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return err
+}
+
+// pause lets the clients of the endpoint wait. Those who come round it are disconnected by the stop.
+func (o *outage) pause(ctx context.Context) error {
+	if o.session == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.plan.Options.SwitchoverTimeout)
+	defer cancel()
+	return o.session.Pause(ctx)
+}
+
+func (o *outage) stopSource(ctx context.Context) error {
+	if err := o.host.Stop(ctx, o.plan.Source, pgbin.StopFast, sourceStopWait); err != nil {
+		return err
+	}
+	as, err := o.caller(o.plan, "pg_controldata")
+	if err != nil {
+		return err
+	}
+	control, err := pgbin.PgControldata(ctx, as, o.plan.Source.Bindir, o.plan.Source.Pgdata)
+	if err == nil && control.State != pgbin.StateShutDown {
+		err = fmt.Errorf("the source was not shut down cleanly: its state is %q", control.State)
+	}
+	return err
+}
+
+func (o *outage) pgUpgrade(ctx context.Context) error {
+	as, err := o.caller(o.plan, "pg_upgrade")
+	if err != nil {
+		return err
+	}
+	as.Pidfile = o.files.pidfile("pg_upgrade")
+	program, err := o.pgUpgradeInPlace(o.plan, o.intent.Prepared, o.intent.Sockets, o.user)
+	if err != nil {
+		return err
+	}
+	pace := newPace(o.now)
+	result, err := program.Run(ctx, as, func(phase string, done, total int64) {
+		progressOf(ctx).count("pg_upgrade: "+phase+pace.remaining(phase, done, total), done, total, unitOf(phase))
+	})
+	if err != nil {
+		return explainPgUpgrade(err)
+	}
+	if len(result.Warnings) > 0 {
+		o.told.Events = append(o.told.Events, o.say(ctx, upgrade.LevelWarning,
+			fmt.Sprintf("pg_upgrade warned: %s; see %s", strings.Join(result.Warnings, "; "), result.Outdir)))
+	}
+	return nil
+}
+
+// unitOf is what pg_upgrade's progress counts.
+func unitOf(phase string) string {
+	switch phase {
+	case pgbin.PhaseDumping:
+		return "databases"
+	case pgbin.PhaseTransfer:
+		return "relations"
+	}
+	return "objects"
+}
+
+// pace tells how long a phase of pg_upgrade will take at the rate that it has had so far.
+type pace struct {
+	now   func() time.Time
+	phase string
+	begun time.Time
+}
+
+func newPace(now func() time.Time) *pace { return &pace{now: now} }
+
+// paceAfter is how much of a phase must have passed before its rate says anything.
+const paceAfter = 2 * time.Second
+
+func (p *pace) remaining(phase string, done, total int64) string {
+	if phase != p.phase {
+		p.phase, p.begun = phase, p.now()
+	}
+	passed := p.now().Sub(p.begun)
+	if done <= 0 || total <= done || passed < paceAfter {
+		return ""
+	}
+	left := time.Duration(float64(passed) / float64(done) * float64(total-done))
+	return fmt.Sprintf(", about %s left in this phase", max(left, time.Second).Round(time.Second))
+}
+
+// targetIsComplete returns the target's checkpoint: as long as that is its last one, nobody has used it.
+func (o *outage) targetIsComplete(ctx context.Context) (string, error) {
+	as, err := o.caller(o.plan, "pg_controldata")
+	if err != nil {
+		return "", err
+	}
+	control, err := pgbin.PgControldata(ctx, as, o.plan.Target.Bindir, o.plan.Target.Pgdata)
+	if err == nil && control.State != pgbin.StateShutDown {
+		err = fmt.Errorf("the target was not shut down cleanly by pg_upgrade: its state is %q", control.State)
+	}
+	return control.CheckpointLSN, err
+}
+
+// configure makes the target what the instance's cluster is, and keeps anybody from starting the source,
+// at boot for example, on the port that it had.
+func (o *outage) configure(context.Context) error {
+	if err := disableControl(o.plan.Source.Pgdata); err != nil {
+		return err
+	}
+	if err := setBoot(o.plan.Source, "manual\n", o.user); err != nil {
+		return err
+	}
+	return o.installConfiguration(o.plan, o.user)
+}
+
+func (o *outage) startTarget(ctx context.Context) error {
+	if err := o.host.Start(ctx, o.plan.Target, targetLogInPlace(o.intent), targetStart); err != nil {
+		return o.explainStart(ctx, o.plan, err)
+	}
+	return nil
+}
+
+func (o *outage) statisticsBefore(ctx context.Context) error {
+	done, err := o.AnalyzeInPlace(ctx, o.plan)
+	o.told.Events = append(o.told.Events, done.Events...)
+	if err != nil {
+		o.told.Events = append(o.told.Events, o.say(ctx, upgrade.LevelWarning, "statistics could not be collected before clients went on: "+err.Error()))
+	}
+	return nil
+}
+
+func (o *outage) resume(ctx context.Context) error {
+	if o.session == nil {
+		return nil
+	}
+	return o.session.Resume(ctx)
+}
+
+func (o *outage) dismissGuard(ctx context.Context) {
+	if o.guard == nil {
+		return
+	}
+	if err := o.guard.Done(); err != nil {
+		o.log.WarnContext(ctx, "guard was not dismissed; it will find the upgrade ended", "error", err)
+	}
+	o.guard = nil
+}
+
+// closeSession lets go of the endpoint without letting clients go: whoever settles the outage does
+// that, in a session of his own.
+func (o *outage) closeSession(context.Context) {
+	if o.session != nil {
+		o.session.Close()
+		o.session = nil
+	}
+}
+
+func (o *outage) close() {
+	o.closeSession(context.Background())
+	if o.intent.Sockets != "" {
+		_ = os.RemoveAll(o.intent.Sockets)
+	}
+}
