@@ -44,7 +44,7 @@ milliseconds. These commands talk to a running "pgleap server".` + exitStatus(),
 		return usage(cmd, err)
 	})
 	root.AddCommand(
-		newInstanceCommand(o), newPrecheckCommand(o), newUpgradeCommand(o), newRehearseCommand(o), newSwitchoverCommand(o),
+		newInstanceCommand(o), newPrecheckCommand(o), newUpgradeCommand(o), newRehearseCommand(o), newSwitchoverCommand(o), newFinishCommand(o),
 		newTasksCommand(o), newTaskCommand(o), newAccessKeyCommand(o), newAuditCommand(o), newVersionCommand(o),
 	)
 	root.AddCommand(extra...)

@@ -119,6 +119,22 @@ func (f *follower) take(m message) error {
 	return nil
 }
 
+// untilServed has enough, too, when applications are on the target and all that is left to say of the
+// upgrade is that it may finish.
+type untilServed struct{ watcher }
+
+// stands implements watcher.
+func (w untilServed) stands(t upgrade.Task) bool {
+	enough := w.watcher.stands(t)
+	return enough || served(t)
+}
+
+// served tells whether applications are on the target, what both sides held has been compared, and the
+// way back is open.
+func served(t upgrade.Task) bool {
+	return t.AwaitsFinish() && t.Phase == upgrade.PhaseFollowing && t.Verification != nil
+}
+
 // followToEnd follows a task on the screen, and fails if the task did.
 func followToEnd(cmd *cobra.Command, o *options, number int64) error {
 	var w watcher = silent{}
@@ -127,7 +143,7 @@ func followToEnd(cmd *cobra.Command, o *options, number int64) error {
 		defer s.clear()
 		w = s
 	}
-	task, err := follow(cmd.Context(), o.reconnect(cmd), number, w)
+	task, err := follow(cmd.Context(), o.reconnect(cmd), number, untilServed{w})
 	if err != nil {
 		return err
 	}
@@ -136,7 +152,7 @@ func followToEnd(cmd *cobra.Command, o *options, number int64) error {
 	} else {
 		err = printEnd(cmd.OutOrStdout(), task)
 	}
-	if err == nil && task.Status != upgrade.StatusSucceeded {
+	if err == nil && task.Status != upgrade.StatusSucceeded && !served(task) {
 		err = failed(task)
 	}
 	return err

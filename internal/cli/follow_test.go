@@ -80,6 +80,15 @@ func TestOutcomeOfAVerb(t *testing.T) {
 	switched := switching
 	switched.Switchover = &upgrade.Switchover{Switched: true}
 	cancelled := upgrade.Task{Status: upgrade.StatusCancelled}
+	following := switched
+	following.Phases = []upgrade.PhaseSpan{span(upgrade.PhaseSwitchover, true), span(upgrade.PhaseFollowing, false)}
+	goingBack := following
+	goingBack.Phases = append([]upgrade.PhaseSpan{span(upgrade.PhaseFollowing, true)}, span(upgrade.PhaseSwitchback, false))
+	notBack := following
+	notBack.Switchover = &upgrade.Switchover{Back: true, Reason: "a transaction stayed open"}
+	notBack.Phases = []upgrade.PhaseSpan{span(upgrade.PhaseSwitchover, true), span(upgrade.PhaseSwitchback, true), span(upgrade.PhaseFollowing, false)}
+	back := goingBack
+	back.Switchover = &upgrade.Switchover{Back: true, Switched: true}
 	for name, test := range map[string]struct {
 		verb             string
 		before, now      upgrade.Task
@@ -98,11 +107,17 @@ func TestOutcomeOfAVerb(t *testing.T) {
 		"cancel, going on":        {verbCancel, switching, refused, false, false},
 		"cancel, cancelled":       {verbCancel, switching, cancelled, true, true},
 		"cancel, too late":        {verbCancel, switching, switched, true, false},
+		"back, not begun":         {verbBack, following, following, false, false},
+		"back, begun":             {verbBack, following, goingBack, false, false},
+		"back, at the source":     {verbBack, following, back, true, true},
+		"back, refused":           {verbBack, following, notBack, true, false},
+		"back, interrupted":       {verbInterrupt, goingBack, notBack, true, true},
+		"back, cannot interrupt":  {verbInterrupt, goingBack, back, true, false},
 	} {
 		if got := outcomeOf(test.verb, test.before).stands(test.now); got != test.enough {
 			t.Errorf("%s: enough is %t, want %t", name, got, test.enough)
 		}
-		if got := achieved(test.verb, test.now); got != test.achieved {
+		if got := achieved(test.verb, test.before, test.now); got != test.achieved {
 			t.Errorf("%s: achieved is %t, want %t", name, got, test.achieved)
 		}
 	}

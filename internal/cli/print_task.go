@@ -83,14 +83,21 @@ func phaseRows(t upgrade.Task, now time.Time) [][]string {
 
 // printSwitchover prints what a switchover did, and how long each part of it took.
 func printSwitchover(out io.Writer, s upgrade.Switchover) {
-	if s.Switched {
+	switch {
+	case s.Switched && s.Back:
+		fmt.Fprintf(out, "Switched back: clients paused for %s and are on the source (port %d) again.\n", pause(s.Pause), s.TargetPort)
+	case s.Switched:
 		fmt.Fprintf(out, "Switched over: clients paused for %s and are on the target (port %d) now.\n", pause(s.Pause), s.TargetPort)
-	} else {
+	default:
+		over, where := "over", "source"
+		if s.Back {
+			over, where = "back", "target"
+		}
 		waited := "did not wait"
 		if s.Pause > 0 {
 			waited = "paused for " + pause(s.Pause)
 		}
-		fmt.Fprintf(out, "Not switched over: %s.\nClients are on the source; they %s.\n", orDash(s.Reason), waited)
+		fmt.Fprintf(out, "Not switched %s: %s.\nClients are on the %s; they %s.\n", over, orDash(s.Reason), where, waited)
 	}
 	printSteps(out, s)
 }
@@ -105,10 +112,14 @@ func printSteps(out io.Writer, s upgrade.Switchover) {
 
 // printRehearsal prints what a rehearsal did, and what its verification came to.
 func printRehearsal(out io.Writer, r upgrade.Rehearsal, limit time.Duration) {
+	what, where := "switchover", "source"
+	if r.Outcome.Back {
+		what, where = "switchback", "target"
+	}
 	if r.Outcome.Rehearsed {
-		fmt.Fprintf(out, "Rehearsed: clients paused for %s of the %s that a switchover may take, and went on at the source.\n", pause(r.Outcome.Pause), span(limit))
+		fmt.Fprintf(out, "Rehearsed: clients paused for %s of the %s that a %s may take, and went on at the %s.\n", pause(r.Outcome.Pause), span(limit), what, where)
 	} else {
-		fmt.Fprintf(out, "Rehearsal failed: %s.\nClients are on the source.\n", orDash(r.Outcome.Reason))
+		fmt.Fprintf(out, "Rehearsal failed: %s.\nClients are on the %s.\n", orDash(r.Outcome.Reason), where)
 	}
 	printSteps(out, r.Outcome)
 	if r.Earlier != nil && r.Difference() == r.Earlier {
@@ -133,13 +144,13 @@ func printVerification(out io.Writer, v upgrade.Verification) {
 	}
 }
 
-// printEnd is the last word on a task that was followed.
+// printEnd is the last word on a task that was followed: to its end, or until only its way back is open.
 func printEnd(out io.Writer, t upgrade.Task) error {
 	took := ""
 	if t.EndedAt != nil {
 		took = " after " + span(t.EndedAt.Sub(t.StartedAt))
 	}
-	if t.Switchover != nil && t.Switchover.Switched {
+	if t.OnTarget() {
 		printSwitchover(out, *t.Switchover)
 	}
 	if t.Verification != nil {
@@ -148,6 +159,10 @@ func printEnd(out io.Writer, t upgrade.Task) error {
 	kind := "Upgrade"
 	if t.Kind == upgrade.TaskPrecheck {
 		kind = "Precheck"
+	}
+	if !t.Status.Ended() {
+		_, err := fmt.Fprintf(out, "The source follows the target. The way back: pgleap switchover %s back. To give it up: pgleap finish %s\n", t.Instance, t.Instance)
+		return err
 	}
 	_, err := fmt.Fprintf(out, "%s %d has ended%s: %s.\n", kind, t.Number, took, t.Status)
 	return err

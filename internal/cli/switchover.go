@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,24 +16,27 @@ const (
 	verbSwitch    = "switch"
 	verbInterrupt = "interrupt"
 	verbCancel    = "cancel"
+	verbBack      = "back"
 )
 
 func newSwitchoverCommand(o *options) *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
-		Use:   "switchover ID switch|interrupt|cancel",
-		Short: "Switch over, interrupt the switchover, or cancel the upgrade",
+		Use:   "switchover ID switch|back|interrupt|cancel",
+		Short: "Switch over, switch back, interrupt either, or cancel the upgrade",
 		Long: `Tell the running upgrade of an instance (ID may be the upgrade's number, too) to
 
   switch      switch over: move applications to the target
-  interrupt   abort the present switchover; the upgrade is synchronizing again
+  back        switch back: move applications to the source again, which has followed the target
+              since the switchover; nothing that was written on the target is lost
+  interrupt   abort the present switchover or switchback; applications go on where they were
   cancel      abandon the upgrade, before it has switched; the source is as it was
 
 and wait for the outcome.` + exitStatus(ExitFailed, ExitInterrupted),
-		Args: arguments("ID", "the verb (switch, interrupt or cancel)"),
+		Args: arguments("ID", "the verb (switch, back, interrupt or cancel)"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 1 {
-				return []string{verbSwitch, verbInterrupt, verbCancel}, cobra.ShellCompDirectiveNoFileComp
+				return []string{verbSwitch, verbBack, verbInterrupt, verbCancel}, cobra.ShellCompDirectiveNoFileComp
 			}
 			return o.completeInstance(cmd, args, word)
 		},
@@ -44,7 +48,7 @@ and wait for the outcome.` + exitStatus(ExitFailed, ExitInterrupted),
 			return runSwitchover(cmd, o, args[0], request)
 		},
 	}
-	cmd.Flags().DurationVar(&timeout, "timeout", 0, "switch: how long clients may wait this time, 10s to 1h; then it is undone\n(default: the upgrade's --switchover-timeout)")
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "switch, back: how long clients may wait this time, 10s to 1h; then it is undone\n(default: the upgrade's --switchover-timeout)")
 	return cmd
 }
 
@@ -52,12 +56,12 @@ and wait for the outcome.` + exitStatus(ExitFailed, ExitInterrupted),
 func switchoverRequest(verb string, timeout time.Duration, given bool) (client.SwitchoverRequest, error) {
 	request := client.SwitchoverRequest{Verb: client.SwitchoverRequestVerb(verb)}
 	switch {
-	case verb != verbSwitch && verb != verbRehearse && verb != verbInterrupt && verb != verbCancel:
-		return request, fmt.Errorf("%q is not %s, %s or %s", verb, verbSwitch, verbInterrupt, verbCancel)
+	case !slices.Contains([]string{verbSwitch, verbRehearse, verbBack, verbInterrupt, verbCancel}, verb):
+		return request, fmt.Errorf("%q is not %s, %s, %s or %s", verb, verbSwitch, verbBack, verbInterrupt, verbCancel)
 	case !given:
 		return request, nil
-	case verb != verbSwitch && verb != verbRehearse:
-		return request, fmt.Errorf("--timeout goes with %s only", verbSwitch)
+	case verb != verbSwitch && verb != verbRehearse && verb != verbBack:
+		return request, fmt.Errorf("--timeout goes with %s and %s only", verbSwitch, verbBack)
 	case timeout < upgrade.MinSwitchoverTimeout || timeout > upgrade.MaxSwitchoverTimeout || timeout%time.Second != 0:
 		return request, fmt.Errorf("--timeout %s: give whole seconds between %s and %s", timeout, upgrade.MinSwitchoverTimeout, upgrade.MaxSwitchoverTimeout)
 	}
@@ -84,7 +88,7 @@ func runSwitchover(cmd *cobra.Command, o *options, id string, request client.Swi
 	} else {
 		printOutcome(cmd, verb, task)
 	}
-	if err == nil && !achieved(verb, task) {
+	if err == nil && !achieved(verb, before, task) {
 		err = notAchieved(verb, task)
 	}
 	return err
@@ -95,25 +99,25 @@ type outcome struct {
 	silent
 
 	verb     string
-	attempts int // that had ended before the verb was said
+	attempts int  // that had ended before the verb was said
+	onTarget bool // applications were, then
 }
 
 func outcomeOf(verb string, before upgrade.Task) outcome {
-	return outcome{verb: verb, attempts: attempts(verb, before)}
+	return outcome{verb: verb, attempts: attempts(verb, before), onTarget: before.OnTarget()}
 }
 
 // stands implements watcher. An attempt's result is in the record before its phase ends.
 func (o outcome) stands(t upgrade.Task) bool {
-	switched := t.Switchover != nil && t.Switchover.Switched
-	return t.Status.Ended() || switched || o.verb != verbCancel && attempts(o.verb, t) > o.attempts
+	return t.Status.Ended() || t.OnTarget() != o.onTarget || o.verb != verbCancel && attempts(o.verb, t) > o.attempts
 }
 
 // attempts counts the switchovers of an upgrade that have ended, rehearsed ones too if they matter.
 func attempts(verb string, t upgrade.Task) int {
 	n := 0
 	for _, p := range t.Phases {
-		rehearsal := p.Phase == upgrade.PhaseRehearsal && verb != verbSwitch
-		if (p.Phase == upgrade.PhaseSwitchover || rehearsal) && p.EndedAt != nil {
+		rehearsal := p.Phase == upgrade.PhaseRehearsal && verb != verbSwitch && verb != verbBack
+		if (p.Phase == upgrade.PhaseSwitchover || p.Phase == upgrade.PhaseSwitchback || rehearsal) && p.EndedAt != nil {
 			n++
 		}
 	}
@@ -121,15 +125,16 @@ func attempts(verb string, t upgrade.Task) int {
 }
 
 // achieved tells whether what came is what was asked for.
-func achieved(verb string, t upgrade.Task) bool {
-	switched := t.Switchover != nil && t.Switchover.Switched
+func achieved(verb string, before, t upgrade.Task) bool {
 	switch verb {
 	case verbSwitch:
-		return switched
+		return t.OnTarget()
+	case verbBack:
+		return !t.OnTarget()
 	case verbCancel:
 		return t.Status == upgrade.StatusCancelled
 	}
-	return !switched
+	return t.OnTarget() == before.OnTarget()
 }
 
 func printOutcome(cmd *cobra.Command, verb string, t upgrade.Task) {
@@ -145,13 +150,17 @@ func printOutcome(cmd *cobra.Command, verb string, t upgrade.Task) {
 }
 
 func notAchieved(verb string, t upgrade.Task) error {
-	if t.Switchover != nil && t.Switchover.Switched {
-		return &Error{Code: ExitFailed, Reason: fmt.Sprintf("too late to %s: applications are on the target", verb)}
+	if !t.Status.Ended() && verb == verbInterrupt || t.OnTarget() && verb == verbCancel {
+		where := "source"
+		if t.OnTarget() {
+			where = "target"
+		}
+		return &Error{Code: ExitFailed, Reason: fmt.Sprintf("too late to %s: applications are on the %s", verb, where)}
 	}
 	if t.Status.Ended() {
 		return failed(t)
 	}
-	reason := fmt.Sprintf("upgrade %d did not switch over", t.Number)
+	reason := fmt.Sprintf("upgrade %d did not switch %s", t.Number, map[string]string{verbSwitch: "over", verbBack: "back"}[verb])
 	if t.Switchover != nil && t.Switchover.Reason != "" {
 		reason += ": " + t.Switchover.Reason
 	}

@@ -61,7 +61,7 @@ func taskRows(tasks []upgrade.Task, now time.Time) [][]string {
 			ended = *t.EndedAt
 		}
 		paused := "-"
-		if t.Switchover != nil && t.Switchover.Switched {
+		if t.OnTarget() {
 			paused = pause(t.Switchover.Pause)
 		}
 		rows = append(rows, []string{

@@ -65,6 +65,23 @@ func (c *Control) Former(ctx context.Context, id string) (Former, error) {
 	return Former{}, unknown
 }
 
+// Release does as Retire does, for those who cannot say `finish`: a way back to the former cluster is given up.
+func (c *Control) Release(ctx context.Context, who Actor, id string) error {
+	f, err := c.Former(ctx, id)
+	if err != nil {
+		return err
+	}
+	task, err := c.catalog.Task(ctx, f.Number)
+	if err != nil {
+		return err
+	}
+	if task.AwaitsFinish() {
+		_, err := c.Finish(ctx, who, strconv.FormatInt(f.Number, 10), true)
+		return err
+	}
+	return c.Retire(ctx, who, id)
+}
+
 // Retire stops a former cluster for good. Its data stay where they are: removing them is left to
 // whoever can tell that they are not needed.
 func (c *Control) Retire(ctx context.Context, who Actor, id string) (err error) {
@@ -81,9 +98,13 @@ func (c *Control) Retire(ctx context.Context, who Actor, id string) (err error) 
 		return err
 	}
 	if !task.Status.Ended() {
+		remedy := "wait until it has"
+		if task.AwaitsFinish() {
+			remedy = "give its way back up: pgleap finish " + f.Instance + " --retire"
+		}
 		return &Conflict{
 			Reason: fmt.Sprintf("upgrade %d, whose source %s is, has not ended", f.Number, id),
-			Remedy: "wait until it has", Cause: upgrade.CauseRunning,
+			Remedy: remedy, Cause: upgrade.CauseRunning,
 		}
 	}
 	instances, err := c.catalog.Instances(ctx)

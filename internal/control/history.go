@@ -29,8 +29,9 @@ type Summary struct {
 	Running *upgrade.Task
 }
 
-// History returns a page of an instance's history, and how many tasks the whole has. An instance
-// that never was is *upgrade.NotFound.
+// History returns a page of an instance's history, and how many tasks the whole has. The clouds, who
+// ask for it, know no way back: an upgrade that only keeps one has succeeded when it had switched. An
+// instance that never was is *upgrade.NotFound.
 func (c *Control) History(ctx context.Context, f HistoryFilter) (tasks []Summary, total int, err error) {
 	filter := catalog.HistoryFilter{
 		Instance: f.Instance, Kind: f.Kind, Target: f.Target, Number: f.Number,
@@ -59,6 +60,9 @@ func (c *Control) History(ctx context.Context, f HistoryFilter) (tasks []Summary
 			return nil, 0, err
 		}
 		tasks[i].Running = &task
+		if task.AwaitsFinish() {
+			tasks[i].Status, tasks[i].EndedAt = upgrade.StatusSucceeded, s.SwitchEndedAt
+		}
 	}
 	return tasks, total, nil
 }
@@ -144,7 +148,11 @@ func (c *Control) InstanceState(ctx context.Context, instance string) (InstanceS
 	return state, nil
 }
 
+// with adds a task. An upgrade that only keeps its way back open keeps its instance from nothing.
 func (s InstanceState) with(task upgrade.Task) InstanceState {
+	if task.AwaitsFinish() && task.Phase == upgrade.PhaseFollowing {
+		return s
+	}
 	if task.Kind == upgrade.TaskUpgrade {
 		s.Upgrade = &task
 	} else {

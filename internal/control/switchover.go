@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -22,6 +23,8 @@ const (
 	VerbRehearse  Verb = "rehearse"  // carry it out up to the move, and resume on the source
 	VerbInterrupt Verb = "interrupt" // abort this attempt, back to synchronizing
 	VerbCancel    Verb = "cancel"    // abandon the upgrade
+	VerbBack      Verb = "back"      // bring clients back to the source, after a switchover
+	VerbFinish    Verb = "finish"    // give up the way back, and end the upgrade
 )
 
 // SwitchoverWithin passes a verb on to the running upgrade of an instance, or to the upgrade of that
@@ -29,11 +32,10 @@ const (
 // of this attempt; 0: as planned.
 func (c *Control) SwitchoverWithin(ctx context.Context, who Actor, instanceOrNumber string, verb Verb, timeout time.Duration) (_ upgrade.Task, err error) {
 	defer func() { c.audit(ctx, who, "switchover "+string(verb), instanceOrNumber, err) }()
-	signal, ok := signals[verb]
-	if !ok {
+	if _, ok := signals[verb]; !ok {
 		return upgrade.Task{}, &Invalid{
 			Reason: fmt.Sprintf("verb %q is unknown", verb),
-			Remedy: fmt.Sprintf("say %q, %q, %q or %q", VerbSwitch, VerbRehearse, VerbInterrupt, VerbCancel),
+			Remedy: fmt.Sprintf("say %q, %q, %q, %q, %q or %q", VerbSwitch, VerbRehearse, VerbInterrupt, VerbCancel, VerbBack, VerbFinish),
 		}
 	}
 	if timeout != 0 && (timeout < upgrade.MinSwitchoverTimeout || timeout > upgrade.MaxSwitchoverTimeout) {
@@ -43,6 +45,18 @@ func (c *Control) SwitchoverWithin(ctx context.Context, who Actor, instanceOrNum
 			Cause:  upgrade.CauseOption,
 		}
 	}
+	return c.say(ctx, instanceOrNumber, verb, step.SwitchRequest{Timeout: timeout})
+}
+
+// Finish gives up the way back of an upgrade that has switched over, and ends it. If the source is to be
+// retired it is stopped for good; its data stay where they are.
+func (c *Control) Finish(ctx context.Context, who Actor, instanceOrNumber string, retire bool) (_ upgrade.Task, err error) {
+	defer func() { c.audit(ctx, who, "finish", instanceOrNumber, err) }()
+	return c.say(ctx, instanceOrNumber, VerbFinish, step.FinishRequest{Retire: retire})
+}
+
+// say passes a verb on to an upgrade, if it fits.
+func (c *Control) say(ctx context.Context, instanceOrNumber string, verb Verb, payload any) (upgrade.Task, error) {
 	task, err := c.upgradeOf(ctx, instanceOrNumber)
 	if err != nil {
 		return upgrade.Task{}, err
@@ -50,7 +64,8 @@ func (c *Control) SwitchoverWithin(ctx context.Context, who Actor, instanceOrNum
 	if err := verb.allowed(task); err != nil {
 		return upgrade.Task{}, err
 	}
-	err = c.temporal.SignalWorkflow(ctx, step.UpgradeWorkflowID(task.Number), "", signal, step.SwitchRequest{Timeout: timeout})
+	signal := signals[verb]
+	err = c.temporal.SignalWorkflow(ctx, step.UpgradeWorkflowID(task.Number), "", signal, payload)
 	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
 		return upgrade.Task{}, &Conflict{Reason: fmt.Sprintf("task %d has just ended", task.Number), Cause: upgrade.CausePhase}
 	}
@@ -63,6 +78,7 @@ func (c *Control) SwitchoverWithin(ctx context.Context, who Actor, instanceOrNum
 // signals are the workflow's words for the verbs.
 var signals = map[Verb]string{
 	VerbSwitch: step.SignalSwitch, VerbRehearse: step.SignalRehearse, VerbInterrupt: step.SignalInterrupt, VerbCancel: step.SignalCancel,
+	VerbBack: step.SignalBack, VerbFinish: step.SignalFinish,
 }
 
 // upgradeOf finds the running upgrade of an instance, or else the task of that number.
@@ -99,20 +115,30 @@ func (v Verb) allowed(task upgrade.Task) error {
 		return &Conflict{Reason: fmt.Sprintf("task %d %s", task.Number, why), Remedy: remedy, Cause: upgrade.CausePhase}
 	}
 	in := fmt.Sprintf("is in phase %q", task.Phase)
-	switched := task.Switchover != nil && task.Switchover.Switched
+	instance := task.Instance
+	wayBack := v == VerbBack || v == VerbFinish
 	switch {
 	case task.Kind != upgrade.TaskUpgrade:
 		return refuse("is a precheck: it has no switchover", "")
 	case task.Status.Ended():
 		return refuse(fmt.Sprintf("is not running: it has ended (%s)", task.Status), "")
-	case switched || task.Phase == upgrade.PhaseFinishing:
-		return refuse("has switched already: applications are on the target", "")
+	case task.Phase == upgrade.PhaseFinishing:
+		return refuse("has switched, and is being finished: applications are on the target", "")
+	case wayBack && !task.OnTarget():
+		return refuse("has not switched over: applications are on the source", "")
+	case wayBack && task.Phase != upgrade.PhaseFollowing:
+		return refuse(in, fmt.Sprintf("wait until it is %q", upgrade.PhaseFollowing))
+	case (v == VerbSwitch || v == VerbCancel) && task.OnTarget():
+		return refuse("has switched already: applications are on the target",
+			fmt.Sprintf("go back with `pgleap switchover %s back`, or give the way back up with `pgleap finish %s`", instance, instance))
+	case v == VerbRehearse && task.Phase == upgrade.PhaseFollowing:
+		return nil
 	case (v == VerbSwitch || v == VerbRehearse) && task.Phase != upgrade.PhaseSynchronizing:
 		return refuse(in, fmt.Sprintf("wait until it is %q", upgrade.PhaseSynchronizing))
 	case v == VerbSwitch && task.Rehearsal != nil && task.Rehearsal.Difference() != nil:
 		return refuse("must not switch: a rehearsal found that source and target differ, and none has found them identical since: "+task.Rehearsal.Difference().String(),
 			"see `pgleap task show "+strconv.FormatInt(task.Number, 10)+"`, then rehearse again, or cancel the upgrade")
-	case v == VerbInterrupt && task.Phase != upgrade.PhaseSwitchover && task.Phase != upgrade.PhaseRehearsal:
+	case v == VerbInterrupt && !slices.Contains([]upgrade.Phase{upgrade.PhaseSwitchover, upgrade.PhaseSwitchback, upgrade.PhaseRehearsal}, task.Phase):
 		return refuse(in+": there is no switchover to interrupt", "")
 	case v == VerbCancel && task.Phase == upgrade.PhaseCleanup:
 		return refuse("is being cleaned up already", "")

@@ -81,7 +81,10 @@ func (c *Control) refuseWhileRunning(ctx context.Context, instance string, kind 
 		return err
 	}
 	t, remedy := running[0], "wait until it has ended"
-	if t.Kind == upgrade.TaskUpgrade {
+	switch {
+	case t.AwaitsFinish():
+		remedy = "finish it, which gives up its way back: pgleap finish " + instance
+	case t.Kind == upgrade.TaskUpgrade:
 		remedy += ", or abandon it: pgleap switchover " + instance + " cancel"
 	}
 	return &Conflict{Reason: fmt.Sprintf("%s %d of instance %s is running", t.Kind, t.Number, instance), Remedy: remedy, Cause: upgrade.CauseRunning}

@@ -42,5 +42,11 @@ type PhaseSpan struct {
 	EndedAt   *time.Time `json:"endedAt,omitempty"`
 }
 
+// AwaitsFinish tells whether clients are on the target, and only the way back, which is kept open, keeps
+// the upgrade from having ended.
+func (t Task) AwaitsFinish() bool {
+	return t.Mode == ZeroDowntime && !t.Status.Ended() && t.OnTarget() && t.Plan != nil && !t.Plan.Options.SkipSwitchback
+}
+
 // OnTarget tells whether clients are on the target.
 func (t Task) OnTarget() bool { return t.Switchover != nil && t.Switchover.OnTarget() }

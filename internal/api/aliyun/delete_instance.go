@@ -34,7 +34,7 @@ func retire(ctx context.Context, a *api, c *call) (any, error) {
 	if !isNotFound(unknown) {
 		return nil, fromRecord(unknown)
 	}
-	err = a.control.Retire(ctx, c.actor(), id)
+	err = a.control.Release(ctx, c.actor(), id)
 	if isNotFound(err) {
 		return nil, unknown
 	}

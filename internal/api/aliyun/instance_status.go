@@ -21,7 +21,7 @@ func instanceStatus(s control.InstanceState) string {
 	switch s.Upgrade.Phase {
 	case upgrade.PhaseSynchronizing, upgrade.PhaseRehearsal:
 		return statusSynchronizing
-	case upgrade.PhaseSwitchover, upgrade.PhaseFinishing:
+	case upgrade.PhaseSwitchover, upgrade.PhaseSwitchback, upgrade.PhaseFinishing:
 		return statusSwitching
 	}
 	return statusMigrating

@@ -150,7 +150,7 @@ func (a *api) visible(ctx context.Context, c *call) ([]instanceAnswer, error) {
 func (a *api) instanceAnswer(i upgrade.Instance, s control.InstanceState) instanceAnswer {
 	state := stateActive
 	if s.Upgrade != nil {
-		if state = stateModifying; s.Upgrade.Phase == upgrade.PhaseSwitchover {
+		if state = stateModifying; s.Upgrade.Phase == upgrade.PhaseSwitchover || s.Upgrade.Phase == upgrade.PhaseSwitchback {
 			state = stateSwitchover
 		}
 	}

@@ -62,10 +62,12 @@ func (a *api) jobOf(ctx context.Context, t upgrade.Task) (any, error) {
 	if t.Kind == upgrade.TaskPrecheck {
 		j.Name = "UpgradeDbMajorVersionInspection"
 	}
-	switch t.Status {
-	case upgrade.StatusRunning:
+	switch {
+	case t.AwaitsFinish(): // this API knows no way back
+		j.Status, j.Ended = "Completed", a.clock.format(t.Switchover.EndedAt)
+	case t.Status == upgrade.StatusRunning:
 		j.Status, j.Process = "Running", percent(t)
-	case upgrade.StatusSucceeded:
+	case t.Status == upgrade.StatusSucceeded:
 		j.Status = "Completed"
 	default:
 		j.Status, j.FailReason = "Failed", t.Reason
@@ -82,7 +84,8 @@ func (a *api) jobOf(ctx context.Context, t upgrade.Task) (any, error) {
 // percent is how far a running task has come: each phase is an equal part of the whole, and the
 // present one counts as far as it is done. While it cleans up, what it had reached stands.
 func percent(t upgrade.Task) string {
-	phases := upgrade.Phases()
+	keepsWayBack := func(p upgrade.Phase) bool { return p == upgrade.PhaseFollowing } // which this API does not know
+	phases := slices.DeleteFunc(upgrade.Phases(), keepsWayBack)
 	if t.Kind == upgrade.TaskPrecheck {
 		phases = []upgrade.Phase{upgrade.PhasePrecheck}
 	}

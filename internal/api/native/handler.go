@@ -34,6 +34,7 @@ type Control interface {
 	Formers(ctx context.Context) ([]control.Former, error)
 	Former(ctx context.Context, id string) (control.Former, error)
 	Retire(ctx context.Context, who control.Actor, id string) error
+	Finish(ctx context.Context, who control.Actor, instanceOrNumber string, retire bool) (upgrade.Task, error)
 	CreateAccessKey(ctx context.Context, who control.Actor, wanted control.NewAccessKey) (control.AccessKey, string, error)
 	AccessKeys(ctx context.Context) ([]control.AccessKey, error)
 	DisableAccessKey(ctx context.Context, who control.Actor, id string, disabled bool) (control.AccessKey, error)

@@ -91,7 +91,6 @@ const (
 	Failed    ListTasksParamsStatus = "failed"
 	Running   ListTasksParamsStatus = "running"
 	Succeeded ListTasksParamsStatus = "succeeded"
-	Switched  ListTasksParamsStatus = "switched"
 )
 
 // Valid indicates whether the value is a known member of the ListTasksParamsStatus enum.
@@ -104,8 +103,6 @@ func (e ListTasksParamsStatus) Valid() bool {
 	case Running:
 		return true
 	case Succeeded:
-		return true
-	case Switched:
 		return true
 	default:
 		return false
@@ -355,6 +352,9 @@ type Switchover = upgrade.Switchover
 
 // SwitchoverRequest defines model for SwitchoverRequest.
 type SwitchoverRequest struct {
+	// Retire With finish: stop the source for good. Its data stay where they are.
+	Retire bool `json:"retire,omitempty"`
+
 	// TimeoutSeconds The switchover timeout of this attempt, of 10 seconds or more; 0 means the upgrade's own.
 	TimeoutSeconds int32                 `json:"timeoutSeconds,omitempty"`
 	Verb           SwitchoverRequestVerb `json:"verb"`

@@ -49,6 +49,13 @@ func upgradeRequest(instance string, b *UpgradeRequest) control.UpgradeRequest {
 
 // SwitchOver implements StrictServerInterface.
 func (a *api) SwitchOver(ctx context.Context, r SwitchOverRequestObject) (SwitchOverResponseObject, error) {
+	if verb := control.Verb(r.Body.Verb); verb == control.VerbFinish {
+		task, err := a.control.Finish(ctx, actor(ctx), r.Id, r.Body.Retire)
+		if err != nil {
+			return nil, err
+		}
+		return SwitchOver202JSONResponse(task), nil
+	}
 	timeout := time.Duration(r.Body.TimeoutSeconds) * time.Second
 	task, err := a.control.SwitchoverWithin(ctx, actor(ctx), r.Id, control.Verb(r.Body.Verb), timeout)
 	if err != nil {

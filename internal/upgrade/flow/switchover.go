@@ -184,7 +184,11 @@ func (t *task) synchronize(ctx workflow.Context, l *leg, untilReady bool) (wante
 	for _, asked := range []wish{wishSwitch, wishRehearsal, wishFinish} {
 		if channel := l.asked[asked]; channel != nil {
 			selector.AddReceive(channel, func(c workflow.ReceiveChannel, _ bool) {
-				c.Receive(ctx, &request)
+				if asked == wishFinish {
+					c.Receive(ctx, &t.finishing)
+				} else {
+					c.Receive(ctx, &request)
+				}
 				wanted = asked
 			})
 		}

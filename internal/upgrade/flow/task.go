@@ -41,6 +41,7 @@ type task struct {
 	interruptSignal workflow.ReceiveChannel
 	backSignal      workflow.ReceiveChannel
 	finishSignal    workflow.ReceiveChannel
+	finishing       step.FinishRequest  // what the user said with it
 	abandon         workflow.CancelFunc // what the user's cancel ends, if it can be ended
 }
 

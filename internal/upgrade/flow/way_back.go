@@ -58,7 +58,7 @@ func (t *task) openWayBack(ctx workflow.Context) (finish bool) {
 		selector := workflow.NewSelector(ctx)
 		selector.AddFuture(workflow.NewTimer(ctx, openAgain), func(workflow.Future) {})
 		selector.AddReceive(t.finishSignal, func(c workflow.ReceiveChannel, _ bool) {
-			c.Receive(ctx, nil)
+			c.Receive(ctx, &t.finishing)
 			finish = true
 		})
 		selector.Select(ctx)

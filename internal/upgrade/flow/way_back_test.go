@@ -96,6 +96,17 @@ func TestSwitchbackThatIsRefused(t *testing.T) {
 	}
 }
 
+// Whoever does not need the source any more has it stopped.
+func TestFinishThatRetires(t *testing.T) {
+	w := newWorld(t)
+	w.script(w.says(step.SignalSwitch), nothing, func() { w.env.SignalWorkflow(step.SignalFinish, step.FinishRequest{Retire: true}) })
+	outcome := w.run(t, returningPlan)
+	want := []string{step.Finish, step.MoveInstance, step.RetireCluster, step.RetireFormer, step.EndTask}
+	if diff := cmp.Diff(want, w.calls[len(w.calls)-5:]); diff != "" || outcome.Status != upgrade.StatusSucceeded {
+		t.Errorf("outcome %+v, last calls (-want +got):\n%s", outcome, diff)
+	}
+}
+
 // Back at the source, the upgrade can be cancelled as at any time before the switchover.
 func TestCancelAfterSwitchback(t *testing.T) {
 	w := newWorld(t)

@@ -71,6 +71,9 @@ func newWorld(t *testing.T) *world {
 		w.note(func() { w.fenced = append(w.fenced, plan.Reversed) })
 		return answer[step.Done](w, step.FenceForGood)
 	})
+	register(step.RetireCluster, func(context.Context, upgrade.Cluster) (step.Done, error) {
+		return answer[step.Done](w, step.RetireCluster)
+	})
 	register(step.OpenWayBack, func(_ context.Context, args step.OpenWayBackArgs) (step.Done, error) {
 		w.note(func() { w.opened = append(w.opened, args) })
 		return answer[step.Done](w, step.OpenWayBack)
@@ -149,6 +152,10 @@ func (w *world) registerServer(register func(string, any)) {
 	register(step.MoveInstance, func(_ context.Context, args step.MoveInstanceArgs) error {
 		w.note(func() { w.moves = append(w.moves, args) })
 		_, err := answer[step.Done](w, step.MoveInstance)
+		return err
+	})
+	register(step.RetireFormer, func(context.Context, int64) error {
+		_, err := answer[step.Done](w, step.RetireFormer)
 		return err
 	})
 	register(step.EndTask, func(_ context.Context, args step.EndTaskArgs) error {

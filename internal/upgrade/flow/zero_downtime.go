@@ -127,8 +127,20 @@ func (t *task) complete(ctx workflow.Context, switched upgrade.Switchover) (upgr
 // finish ends an upgrade whose way back is given up.
 func (t *task) finish(ctx workflow.Context, switched upgrade.Switchover) (upgrade.Outcome, error) {
 	t.enter(ctx, upgrade.PhaseFinishing)
-	t.orTell(ctx, t.finishOnHost(ctx))
+	err := t.finishOnHost(ctx)
+	if err == nil && t.finishing.Retire {
+		err = t.retireSource(ctx)
+	}
+	t.orTell(ctx, err)
 	return t.end(ctx, upgrade.Outcome{Status: upgrade.StatusSucceeded, Switchover: &switched})
+}
+
+// retireSource stops the source for good. Its data stay where they are.
+func (t *task) retireSource(ctx workflow.Context) error {
+	if err := t.do(ctx, step.RetireCluster, t.plan.Source); err != nil {
+		return err
+	}
+	return t.onServer(ctx, step.RetireFormer, t.plan.Number)
 }
 
 // moveInstance records that the instance is at the target, and what it was before.

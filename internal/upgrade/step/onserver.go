@@ -11,8 +11,11 @@ const (
 	SaveReport = "SaveReport"
 	// EndTask writes how a task ended. Argument: EndTaskArgs.
 	EndTask = "EndTask"
-	// MoveInstance makes the target the instance's cluster. Argument: MoveInstanceArgs.
+	// MoveInstance says which cluster an instance is made of now. Argument: MoveInstanceArgs.
 	MoveInstance = "MoveInstance"
+	// RetireFormer records that the former cluster of an upgrade was stopped for good. Argument: the
+	// upgrade's number.
+	RetireFormer = "RetireFormer"
 )
 
 // RecordArgs is a batch of what happened.

@@ -15,8 +15,9 @@ const (
 	WorkflowAsk          = "Ask"          // argument: Question; result: that of the activity
 )
 
-// The signals that a running ZeroDowntime workflow takes. SignalSwitch and
-// SignalRehearse have a SwitchRequest for a payload, which may be missing; the others ignore theirs.
+// The signals that a running ZeroDowntime workflow takes. SignalSwitch, SignalRehearse and SignalBack
+// have a SwitchRequest for a payload, SignalFinish a FinishRequest, which may be missing; the others
+// ignore theirs.
 const (
 	SignalSwitch    = "switch"    // start the switchover, when synchronizing
 	SignalRehearse  = "rehearse"  // rehearse it, when synchronizing
@@ -25,6 +26,12 @@ const (
 	SignalBack      = "back"      // bring clients back to the source, when it follows the target
 	SignalFinish    = "finish"    // give up the way back, and end the upgrade
 )
+
+// FinishRequest is the payload of SignalFinish, which may be missing.
+type FinishRequest struct {
+	// Retire stops the source for good.
+	Retire bool `json:"retire,omitempty"`
+}
 
 // SwitchRequest is what the user wants of one switchover.
 type SwitchRequest struct {

@@ -34,6 +34,7 @@ type Registry interface {
 func (w *Worker) Register(r Registry) {
 	for name, do := range map[string]any{
 		step.Record: w.Record, step.SaveReport: w.SaveReport, step.EndTask: w.EndTask, step.MoveInstance: w.MoveInstance,
+		step.RetireFormer: w.RetireFormer,
 	} {
 		r.RegisterActivityWithOptions(do, activity.RegisterOptions{Name: name})
 	}
@@ -98,6 +99,14 @@ func (w *Worker) EndTask(ctx context.Context, args step.EndTaskArgs) error {
 		return fmt.Errorf("end task %d: %w", args.Number, err)
 	}
 	w.log.InfoContext(ctx, "task ended", "task", args.Number, "status", string(args.Outcome.Status), "reason", args.Outcome.Reason)
+	return nil
+}
+
+// RetireFormer records that the former cluster of an upgrade was stopped for good.
+func (w *Worker) RetireFormer(ctx context.Context, number int64) error {
+	if err := w.catalog.RetireFormerCluster(ctx, number, w.now()); err != nil {
+		return fmt.Errorf("record that the former cluster of upgrade %d is retired: %w", number, err)
+	}
 	return nil
 }
 

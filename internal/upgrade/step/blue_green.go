@@ -1,0 +1,42 @@
+package step
+
+import "github.com/pgleap/pgleap/internal/upgrade"
+
+// WorkflowBlueGreen makes a new instance of a physical clone of the source, and switches to it unless
+// only the clone is wanted. It takes SignalSwitch, SignalInterrupt and SignalCancel as ZeroDowntime does.
+// Argument: BlueGreenArgs, or a plan; result: upgrade.Outcome.
+const WorkflowBlueGreen = "BlueGreen"
+
+// Host activities of a blue-green upgrade, beside those that it shares with the other modes. Unless
+// noted, the argument is upgrade.Plan and the result is Done.
+const (
+	// PrepareCloning makes what a physical clone needs on the source.
+	PrepareCloning = "PrepareCloning"
+	// DetachClone ends the recovery of a clone that clients will not be moved to.
+	DetachClone = "DetachClone" // long
+	// StartUpgraded starts what pg_upgrade made of such a clone.
+	StartUpgraded = "StartUpgraded"
+	// FinishClone removes what the cloning needed, on both sides, and reports the target.
+	FinishClone = "FinishClone" // result: FinishResult
+	// FollowSource lets the clone stream and shows how far it is behind, until it is cancelled, or, when
+	// asked to, until that is little.
+	FollowSource = "FollowSource" // long; argument: SynchronizeArgs
+	// SwitchToClone is the switch: source fenced, clone caught up, upgraded and started, endpoint moved.
+	// Not switching is a result, not an error. After a crash it finishes or undoes what its journal
+	// tells. Argument: SwitchOverArgs; result: CloneSwitch.
+	SwitchToClone = "SwitchToClone" // long
+)
+
+// BlueGreenArgs is a plan, and the window that Options.SwitchInWindow waits for.
+type BlueGreenArgs struct {
+	upgrade.Plan
+	Window *upgrade.Window `json:"window,omitempty"`
+}
+
+// CloneSwitch is what became of a switch to the clone.
+type CloneSwitch struct {
+	Done
+	Switchover upgrade.Switchover `json:"switchover"`
+	// Spent tells that the clone has been promoted in vain, and thrown away: another one is needed.
+	Spent bool `json:"spent,omitempty"`
+}
