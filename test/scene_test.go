@@ -192,9 +192,24 @@ func (s *scene) switchOver(code int) string {
 	return result.Stdout + result.Stderr
 }
 
-// succeeds waits for the end of the upgrade, lets clients write on, and proves that nothing is lost.
-func (s *scene) succeeds(number int64) upgrade.Task {
+// serves waits until clients are on the target, both sides were compared, and the source follows.
+func (s *scene) serves(number int64) upgrade.Task {
 	s.t.Helper()
+	task, err := s.server.AwaitTask(s.ctx, number, patience, "the source to follow", func(t upgrade.Task) bool {
+		return t.Status.Ended() || t.Phase == upgrade.PhaseFollowing && t.OnTarget() && t.Verification != nil
+	})
+	s.must(err)
+	return task
+}
+
+// succeeds finishes the upgrade, lets clients write on, and proves that nothing is lost.
+func (s *scene) succeeds(number int64, finish ...string) upgrade.Task {
+	s.t.Helper()
+	if task := s.serves(number); !task.Status.Ended() {
+		if result := s.server.CLI(s.ctx, append([]string{"finish", id, "--yes"}, finish...)...); result.Code != 0 {
+			s.t.Fatalf("pgleap finish %s: exit code %d: %s", id, result.Code, result.Stderr)
+		}
+	}
 	task, err := s.server.AwaitEnd(s.ctx, number, patience)
 	s.must(err)
 	if task.Status != upgrade.StatusSucceeded || task.Switchover == nil || !task.Switchover.Switched {

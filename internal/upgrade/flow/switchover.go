@@ -84,8 +84,8 @@ func (t *task) synchronizeAndSwitch(ctx workflow.Context) (*upgrade.Switchover, 
 // upgrade to finish.
 func (t *task) untilSwitched(ctx workflow.Context, l *leg) (_ *upgrade.Switchover, finish bool, _ error) {
 	for {
-		for _, wanted := range []wish{wishSwitch, wishRehearsal, wishFinish} {
-			forget(l.asked[wanted]) // before the phase is recorded: one that comes later counts
+		if t.current != l.phase {
+			t.forgetWishes() // before the phase is recorded: one that comes later counts
 		}
 		t.enter(ctx, l.phase)
 		wanted, request, err := t.synchronize(ctx, l, l.automatic && t.comparing == nil)
@@ -261,8 +261,15 @@ func (t *task) settle(ctx workflow.Context, args step.SwitchOverArgs) (result up
 	return result, err
 }
 
-// forget empties a channel of signals, if there is one.
+// forgetWishes empties the channels of what the user may want of a leg.
+func (t *task) forgetWishes() {
+	for _, channel := range []workflow.ReceiveChannel{t.switchSignal, t.backSignal, t.rehearseSignal, t.finishSignal} {
+		forget(channel)
+	}
+}
+
+// forget empties a channel of signals.
 func forget(channel workflow.ReceiveChannel) {
-	for channel != nil && channel.ReceiveAsync(nil) {
+	for channel.ReceiveAsync(nil) {
 	}
 }

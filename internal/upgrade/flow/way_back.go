@@ -14,6 +14,7 @@ import (
 // open any longer. Nothing that fails here changes where clients are.
 func (t *task) follow(ctx workflow.Context) (*upgrade.Switchover, error) {
 	t.rehearsal = nil // it was one of the way here
+	t.forgetWishes()
 	t.enter(ctx, upgrade.PhaseFollowing)
 	t.comparing = t.verifySwitchover(ctx, t.plan)
 	t.moveInstance(ctx)

@@ -107,6 +107,19 @@ func TestFinishThatRetires(t *testing.T) {
 	}
 }
 
+// What the user wants while the way back is being opened is done when it is open.
+func TestFinishWhileOpening(t *testing.T) {
+	w := newWorld(t)
+	w.does[step.OpenWayBack] = func(int) (any, error) {
+		w.signal(step.SignalFinish)
+		return nil, nil
+	}
+	w.script(w.says(step.SignalSwitch))
+	if outcome := w.run(t, returningPlan); outcome.Status != upgrade.StatusSucceeded {
+		t.Errorf("outcome: %+v", outcome)
+	}
+}
+
 // Back at the source, the upgrade can be cancelled as at any time before the switchover.
 func TestCancelAfterSwitchback(t *testing.T) {
 	w := newWorld(t)

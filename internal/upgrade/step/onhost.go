@@ -143,6 +143,14 @@ type SynchronizeArgs struct {
 	WarnAt int64 `json:"warnAt,omitempty"`
 }
 
+// Phase is that of an upgrade while the step runs.
+func (a SynchronizeArgs) Phase() upgrade.Phase {
+	if a.Plan.Reversed {
+		return upgrade.PhaseFollowing
+	}
+	return upgrade.PhaseSynchronizing
+}
+
 // OpenWayBackArgs names the attempt that switched. The plan is that attempt's.
 type OpenWayBackArgs struct {
 	Plan    upgrade.Plan `json:"plan"`
@@ -159,6 +167,17 @@ type SwitchOverArgs struct {
 	Rehearse bool `json:"rehearse,omitempty"`
 	// Keep keeps the snapshots of both sides for Verify.
 	Keep bool `json:"keep,omitempty"`
+}
+
+// Phase is that of an upgrade while the step runs.
+func (a SwitchOverArgs) Phase() upgrade.Phase {
+	switch {
+	case a.Rehearse:
+		return upgrade.PhaseRehearsal
+	case a.Plan.Reversed:
+		return upgrade.PhaseSwitchback
+	}
+	return upgrade.PhaseSwitchover
 }
 
 // VerifyArgs names an attempt.

@@ -84,7 +84,11 @@ func (w *Worker) Register(r Registry) {
 // border to the engine in one place.
 func register[A, R any](r Registry, name string, phase upgrade.Phase, do func(context.Context, A) (R, error)) {
 	r.RegisterActivityWithOptions(func(ctx context.Context, args A) (R, error) {
-		ctx, stop := withProgress(ctx, upgrade.Progress{Phase: phase, Step: name})
+		first := upgrade.Progress{Phase: phase, Step: name}
+		if own, ok := any(args).(interface{ Phase() upgrade.Phase }); ok { // it depends on the way
+			first.Phase = own.Phase()
+		}
+		ctx, stop := withProgress(ctx, first)
 		defer stop()
 		result, err := do(ctx, args)
 		return result, atBorder(ctx, err)
