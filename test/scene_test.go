@@ -203,10 +203,10 @@ func (s *scene) serves(number int64) upgrade.Task {
 }
 
 // succeeds finishes the upgrade, lets clients write on, and proves that nothing is lost.
-func (s *scene) succeeds(number int64, finish ...string) upgrade.Task {
+func (s *scene) succeeds(number int64) upgrade.Task {
 	s.t.Helper()
 	if task := s.serves(number); !task.Status.Ended() {
-		if result := s.server.CLI(s.ctx, append([]string{"finish", id, "--yes"}, finish...)...); result.Code != 0 {
+		if result := s.server.CLI(s.ctx, "finish", id, "--yes"); result.Code != 0 {
 			s.t.Fatalf("pgleap finish %s: exit code %d: %s", id, result.Code, result.Stderr)
 		}
 	}

@@ -27,8 +27,8 @@ func PrepareWayBack(ctx context.Context, plan upgrade.Plan, targetLogin postgres
 		Name: plan.Back().Follows(), Publication: upgrade.Publication,
 		Publisher: targetLogin.In(database), Slot: slot, Version: postgres.ServerMajor(target),
 	}
-	if err := postgres.Subscribe(ctx, source, back); err != nil {
-		return fmt.Errorf("prepare the way back: %w", err)
+	if err := subscribeBack(ctx, source, back); err != nil {
+		return err
 	}
 	missing, err := notSubscribed(ctx, target, source, back.Name)
 	if err != nil {
@@ -38,11 +38,27 @@ func PrepareWayBack(ctx context.Context, plan upgrade.Plan, targetLogin postgres
 		if err := postgres.DropSubscriptions(ctx, source, back.Name); err != nil {
 			return err
 		}
-		if err := postgres.Subscribe(ctx, source, back); err != nil {
-			return fmt.Errorf("prepare the way back: %w", err)
+		if err := subscribeBack(ctx, source, back); err != nil {
+			return err
 		}
 	}
 	return postgres.AdvanceIdleSlots(ctx, target, plan.Follows())
+}
+
+// codeConnectionFailure is that of a server that cannot connect to another one.
+const codeConnectionFailure = "08006"
+
+// subscribeBack makes the subscription. The server that it is made on must reach the other one; libpq in
+// there prefers PGPASSWORD of its environment to the passfile.
+func subscribeBack(ctx context.Context, conn *pgx.Conn, back postgres.NewSubscription) error {
+	err := postgres.Subscribe(ctx, conn, back)
+	switch {
+	case postgres.IsCode(err, codeConnectionFailure):
+		return fmt.Errorf("prepare the way back: %w; if this server has PGPASSWORD in its environment, restart it without", err)
+	case err != nil:
+		return fmt.Errorf("prepare the way back: %w", err)
+	}
+	return nil
 }
 
 // turn ends the replication that has brought everything to the target, and says in the journal that the

@@ -98,17 +98,24 @@ host    all          all   127.0.0.1/32   scram-sha-256
 
 // Start starts the cluster.
 func (c *Cluster) Start(ctx context.Context) error {
-	return c.run(ctx, "pg_ctl", "start", "--pgdata", c.Pgdata, "--log", c.log, "--wait", "--silent")
+	return c.control(ctx, "start", "--log", c.log)
 }
 
 // Stop stops the cluster in fast mode.
 func (c *Cluster) Stop(ctx context.Context) error {
-	return c.run(ctx, "pg_ctl", "stop", "--pgdata", c.Pgdata, "--mode", "fast", "--wait", "--silent")
+	return c.control(ctx, "stop", "--mode", "fast")
 }
 
 // run runs one of the cluster's programs, with the superuser's password at hand.
 func (c *Cluster) run(ctx context.Context, program string, args ...string) error {
 	return c.place.owner.run(ctx, []string{"PGPASSWORD=" + c.password}, filepath.Join(c.Bindir, program), args...)
+}
+
+// control runs pg_ctl, without a password: a server keeps the environment that it is started with, and its
+// subscriptions would log in with what is there.
+func (c *Cluster) control(ctx context.Context, verb string, args ...string) error {
+	args = append([]string{verb, "--pgdata", c.Pgdata, "--wait", "--silent"}, args...)
+	return c.place.owner.run(ctx, nil, filepath.Join(c.Bindir, "pg_ctl"), args...)
 }
 
 // Upgraded is the target of an upgrade of this cluster: elsewhere, with the same superuser.
