@@ -26,6 +26,7 @@ type bed struct {
 	bouncer        *pgtest.Bouncer
 	journals       atomic.Int32
 	wasLeft        bool // clients have been at the target, and left it
+	groups         int  // of tables, at most
 }
 
 // databases are those of the applications; postgres is replicated too.
@@ -39,8 +40,14 @@ const tables = `
 // lay makes a bed. What is in the scripts is made in database app on both sides.
 func lay(t *testing.T, scripts ...string) *bed {
 	t.Helper()
+	return layInGroups(t, 1, scripts...)
+}
+
+// layInGroups makes a bed whose tables are shared among table groups.
+func layInGroups(t *testing.T, groups int, scripts ...string) *bed {
+	t.Helper()
 	versions := pgtest.Versions(t)
-	b := &bed{}
+	b := &bed{groups: groups}
 	b.source, b.target = pgtest.Pair(t, versions[0], versions[len(versions)-1],
 		pgtest.Config(map[string]string{"max_prepared_transactions": "5", "autovacuum_naptime": "1s"}))
 	for _, c := range []*pgtest.Cluster{b.source, b.target} {
@@ -75,13 +82,21 @@ func (b *bed) follow(t *testing.T, database string) {
 	must(t, "publish", postgres.EnsurePublication(t.Context(), target)) // a clone has it too
 	oid, err := postgres.DatabaseOID(t.Context(), source)
 	must(t, "ask for the oid", err)
-	slot := upgrade.SlotName(oid)
-	from, err := postgres.EnsureLogicalSlot(t.Context(), source, slot)
-	must(t, "make slot", err)
-	must(t, "subscribe", postgres.Subscribe(t.Context(), target, postgres.NewSubscription{
-		Name: upgrade.Subscription, Publication: upgrade.Publication, Publisher: b.login(b.source).In(database),
-		Slot: slot, Version: upgrade.Major(b.source.Major), From: from,
-	}))
+	groups, err := postgres.EnsureTableGroups(t.Context(), source, b.groups)
+	must(t, "share tables", err)
+	_, err = postgres.EnsureTableGroups(t.Context(), target, b.groups)
+	must(t, "share tables", err)
+	var from postgres.LSN
+	for group := min(1, groups.Count); group <= groups.Count; group++ {
+		from, err = postgres.EnsureLogicalSlot(t.Context(), source, upgrade.GroupSlotName(oid, group))
+		must(t, "make slot", err)
+	}
+	for group := min(1, groups.Count); group <= groups.Count; group++ {
+		must(t, "subscribe", postgres.Subscribe(t.Context(), target, postgres.NewSubscription{
+			Name: upgrade.GroupSubscription(group), Publication: upgrade.GroupPublication(group), Publisher: b.login(b.source).In(database),
+			Slot: upgrade.GroupSlotName(oid, group), Version: upgrade.Major(b.source.Major), From: from,
+		}))
+	}
 }
 
 func (b *bed) login(c *pgtest.Cluster) postgres.Login {
@@ -120,7 +135,7 @@ func (b *bed) setup(t *testing.T) setup {
 		Plan: upgrade.Plan{
 			Source:  upgrade.Cluster{Pgdata: b.source.Pgdata, Port: b.source.Port},
 			Target:  upgrade.Cluster{Pgdata: b.target.Pgdata, Port: b.target.Port},
-			Options: upgrade.Options{SwitchoverTimeout: 20 * time.Second},
+			Options: upgrade.Options{SwitchoverTimeout: 20 * time.Second, TableGroups: b.groups},
 		},
 		SourcePort: b.source.Port, TargetPort: b.target.Port, Console: b.bouncer.AdminDSN, Ini: b.bouncer.IniPath,
 		Path:   filepath.Join(t.TempDir(), fmt.Sprintf("%d.journal", b.journals.Add(1))),

@@ -169,7 +169,18 @@ func readConsumers(ctx context.Context, source *pgx.Conn, consumers []upgrade.Co
 
 // placeConsumers notes where the old slots end, the source's insert LSN after its last write, and where
 // the new ones begin, the target's flush LSN when all of that was on its disk.
-func placeConsumers(consumers []upgrade.ConsumerSlot, oldEnd, newStart postgres.LSN) {
+func placeConsumers(consumers []upgrade.ConsumerSlot, sourceLSN, targetLSN string) error {
+	if len(consumers) == 0 {
+		return nil
+	}
+	oldEnd, err := postgres.ParseLSN(sourceLSN)
+	if err != nil {
+		return fmt.Errorf("read where the old slots end: %w", err)
+	}
+	newStart, err := postgres.ParseLSN(targetLSN)
+	if err != nil {
+		return fmt.Errorf("read where the new slots begin: %w", err)
+	}
 	for i := range consumers {
 		c := &consumers[i]
 		c.OldEnd = oldEnd.String()
@@ -180,7 +191,12 @@ func placeConsumers(consumers []upgrade.ConsumerSlot, oldEnd, newStart postgres.
 			c.NewStart = newStart.String()
 		}
 	}
+	return nil
 }
+
+// settleAttempts is how often settling is attempted. Two processes may come to it at once, and get into
+// each other's way.
+const settleAttempts = 5
 
 // settleConsumers gives the slots on the target to their consumers. It may be repeated, and does
 // nothing about those that are settled.
@@ -188,23 +204,29 @@ func settleConsumers(ctx context.Context, target postgres.Login, consumers []upg
 	if len(consumers) == 0 {
 		return nil
 	}
+	for attempt := 1; ; attempt++ {
+		err := settleEach(ctx, target, consumers)
+		if err == nil {
+			return discardConsumers(ctx, target) // those of slots that were dropped meanwhile
+		}
+		if attempt == settleAttempts || sleep(ctx, retryReady) != nil {
+			return fmt.Errorf("make the logical slots of others again: %w", err)
+		}
+	}
+}
+
+func settleEach(ctx context.Context, target postgres.Login, consumers []upgrade.ConsumerSlot) error {
 	var failed error
 	for _, c := range consumers {
 		if c.Problem == "" {
 			failed = errors.Join(failed, settleConsumer(ctx, target.In(c.Database), c))
 		}
 	}
-	if failed != nil {
-		return fmt.Errorf("make the logical slots of others again: %w", failed)
-	}
-	return discardConsumers(ctx, target, consumers)
+	return failed
 }
 
 // discardConsumers removes what prepareConsumers has made and nobody has got.
-func discardConsumers(ctx context.Context, target postgres.Login, consumers []upgrade.ConsumerSlot) error {
-	if len(consumers) == 0 {
-		return nil
-	}
+func discardConsumers(ctx context.Context, target postgres.Login) error {
 	conn, err := postgres.Connect(ctx, target.In("postgres"))
 	if err != nil {
 		return err

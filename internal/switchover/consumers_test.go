@@ -1,7 +1,6 @@
 package switchover
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/pgleap/pgleap/internal/pgtest"
 	"github.com/pgleap/pgleap/internal/postgres"
@@ -178,7 +178,7 @@ func TestConsumersGoOn(t *testing.T) {
 	s.write(s.from, 500) // they arrive behind the start of the slots that are held
 	oldEnd, newStart := s.standStill()
 	must(t, "read", readConsumers(t.Context(), s.from, consumers))
-	placeConsumers(consumers, oldEnd, newStart)
+	must(t, "place", placeConsumers(consumers, oldEnd.String(), newStart.String()))
 	for _, c := range consumers {
 		if c.Behind <= 0 || c.OldEnd != oldEnd.String() || c.NewStart != newStart.String() || c.Confirmed == "" {
 			t.Errorf("consumer: %+v", c)
@@ -234,11 +234,15 @@ func TestConsumersSettledAfterCrash(t *testing.T) {
 			s.write(s.from, 5)
 			oldEnd, newStart := s.standStill()
 			must(t, "read", readConsumers(t.Context(), s.from, consumers))
-			placeConsumers(consumers, oldEnd, newStart)
+			must(t, "place", placeConsumers(consumers, oldEnd.String(), newStart.String()))
 			die(postgres.HeldSlot("cdc"), newStart)
 			first := s.last
 			s.write(s.to, 5)
-			must(t, "settle", settleConsumers(t.Context(), s.login(), consumers))
+			var both errgroup.Group // whoever finds the journal does the same
+			for range 2 {
+				both.Go(func() error { return settleConsumers(t.Context(), s.login(), consumers) })
+			}
+			must(t, "settle", both.Wait())
 			if diff := cmp.Diff([]string{"cdc test_decoding app"}, s.slots(s.target)); diff != "" {
 				t.Errorf("slots on the target (-want +got):\n%s", diff)
 			}
@@ -273,8 +277,8 @@ func TestConsumersDiscarded(t *testing.T) {
 	if consumers[0].Problem == "" {
 		t.Error("a slot that was dropped meanwhile is made again")
 	}
-	must(t, "discard", discardConsumers(t.Context(), s.login(), consumers))
-	must(t, "discard again", discardConsumers(t.Context(), s.login(), consumers))
+	must(t, "discard", discardConsumers(t.Context(), s.login()))
+	must(t, "discard again", discardConsumers(t.Context(), s.login()))
 	if left := s.slots(s.target); len(left) > 0 {
 		t.Errorf("left on the target: %v", left)
 	}
@@ -326,7 +330,7 @@ func TestConsumersRefused(t *testing.T) {
 					t.Errorf("a slot in a database that is not replicated: %+v", consumer)
 				}
 			}
-			must(t, "discard", discardConsumers(t.Context(), s.login(), consumers))
+			must(t, "discard", discardConsumers(t.Context(), s.login()))
 			for _, conn := range []*pgx.Conn{s.from, s.to} {
 				s.ask(conn, `SELECT pg_drop_replication_slot(slot_name)::text FROM pg_replication_slots WHERE slot_name IN ('own', $1)`, ifOn(conn == s.to, "cdc"))
 			}
@@ -350,6 +354,19 @@ func foreignPlugin(t *testing.T, c *pgtest.Cluster) string {
 	must(t, "read plugin", err)
 	path := filepath.Join(c.SocketDir, "own.so")
 	must(t, "write plugin", os.WriteFile(path, code, 0o755))
+	conn := c.Connect(t, "app")
+	allowed := func() string {
+		var list *string // minors of August 2026 and later have it
+		must(t, "read setting", conn.QueryRow(t.Context(), `SELECT current_setting('output_plugin_libraries', true)`).Scan(&list))
+		if list == nil {
+			return path
+		}
+		return *list
+	}
+	if allowed() != path {
+		c.Exec(t, "app", `ALTER SYSTEM SET output_plugin_libraries = 'test_decoding', '`+path+`'`, `SELECT pg_reload_conf()`)
+	}
+	await(t, "the setting", func() bool { return strings.Contains(allowed(), path) })
 	return path
 }
 
@@ -360,7 +377,7 @@ func TestConsumersComeBack(t *testing.T) {
 	s := newStream(t, versions[0], versions[len(versions)-1], `SELECT pg_create_logical_replication_slot('cdc', 'test_decoding')`)
 	s.target.Exec(t, "app", `SELECT pg_create_logical_replication_slot('cdc', 'test_decoding')`)
 	s.write(s.from, 3)
-	oldEnd, _ := s.standStill() // the old slot is the target's, and everything in it was replicated to it
+	s.standStill() // the old slot is the target's, and everything in it was replicated to it
 	former := []upgrade.ConsumerSlot{{Name: "cdc", OldEnd: s.ask(s.to, `SELECT pg_current_wal_insert_lsn()::text`)[0]}}
 	s.consume(s.to, "cdc", 0)
 	consumers, err := prepareConsumers(t.Context(), s.source.Connect(t, "postgres"), s.sessions, nil, former)
@@ -368,9 +385,13 @@ func TestConsumersComeBack(t *testing.T) {
 	s.write(s.from, 3)
 	oldEnd, newStart := s.standStill()
 	must(t, "read", readConsumers(t.Context(), s.from, consumers))
-	placeConsumers(consumers, oldEnd, newStart)
+	must(t, "place", placeConsumers(consumers, oldEnd.String(), newStart.String()))
 	s.write(s.to, 3)
-	must(t, "settle", settleConsumers(t.Context(), s.login(), consumers))
+	var both errgroup.Group
+	for range 2 {
+		both.Go(func() error { return settleConsumers(t.Context(), s.login(), consumers) })
+	}
+	must(t, "settle", both.Wait())
 	if got := slices.Concat(s.consume(s.from, "cdc", oldEnd), s.consume(s.to, "cdc", 0)); !slices.Equal(got, upTo(9)) {
 		t.Errorf("read %v", got)
 	}
@@ -389,7 +410,7 @@ func TestConsumersOfTwoPhaseAndFailover(t *testing.T) {
 	s.write(s.from, 3)
 	oldEnd, newStart := s.standStill()
 	must(t, "read", readConsumers(t.Context(), s.from, consumers))
-	placeConsumers(consumers, oldEnd, newStart)
+	must(t, "place", placeConsumers(consumers, oldEnd.String(), newStart.String()))
 	must(t, "settle", settleConsumers(t.Context(), s.login(), consumers))
 	want := []string{"both test_decoding app two_phase failover", "fail pgoutput app failover", "two test_decoding app two_phase"}
 	if diff := cmp.Diff(want, s.slots(s.target)); diff != "" {
@@ -413,7 +434,53 @@ func TestTwoPhaseBefore18(t *testing.T) {
 	if _, err := s.prepare(); err == nil || !strings.Contains(err.Error(), "two (two_phase cannot be set before 18); mend") {
 		t.Errorf("got %v", err)
 	}
-	consumers, err := s.prepare("logical-slots:two")
+	_, err := s.prepare("logical-slots:two")
+	must(t, "prepare what is accepted", err)
+	must(t, "discard", discardConsumers(t.Context(), s.login()))
+}
+
+// A subscriber goes on as docs/change-data-capture.md says: it follows the old side to its end, and then
+// the new one. Its own position is of the old side, and would let it pass over what comes first on the new
+// one, whose LSNs are smaller here.
+func TestSubscriberGoesOn(t *testing.T) {
+	t.Parallel()
+	versions := pgtest.Versions(t)
+	s := newStream(t, versions[0], versions[len(versions)-1])
+	reader := pgtest.Start(t, versions[0])
+	reader.CreateDatabase(t, "app")
+	reader.Exec(t, "app", `CREATE TABLE entry (id int PRIMARY KEY)`, fmt.Sprintf(`
+		CREATE SUBSCRIPTION reader CONNECTION 'host=127.0.0.1 port=%d user=postgres dbname=app' PUBLICATION entries WITH (copy_data = false)`, s.source.Port))
+	sub := reader.Connect(t, "app")
+	for range 8 { // the source's LSNs get ahead of the target's
+		s.ask(s.from, `SELECT pg_switch_wal()::text FROM pg_logical_emit_message(false, 'x', 'y')`)
+	}
+	s.write(s.from, 10)
+	consumers, err := s.prepare()
 	must(t, "prepare", err)
-	must(t, "discard", discardConsumers(context.WithoutCancel(t.Context()), s.login(), consumers))
+	s.write(s.from, 10)
+	oldEnd, newStart := s.standStill()
+	if newStart >= oldEnd {
+		t.Fatalf("the target is at %s, the source at %s", newStart, oldEnd)
+	}
+	must(t, "read", readConsumers(t.Context(), s.from, consumers))
+	must(t, "place", placeConsumers(consumers, oldEnd.String(), newStart.String()))
+	s.write(s.to, 10)
+	must(t, "settle", settleConsumers(t.Context(), s.login(), consumers))
+
+	await(t, "the subscriber to have read the old slot", func() bool {
+		return s.ask(s.from, `SELECT (confirmed_flush_lsn >= $1::text::pg_lsn)::text FROM pg_replication_slots WHERE slot_name = 'reader'`, oldEnd.String())[0] == "true"
+	})
+	reader.Exec(t, "app", `ALTER SUBSCRIPTION reader DISABLE`)
+	await(t, "the subscriber to stop", func() bool {
+		return s.ask(sub, `SELECT count(*)::text FROM pg_stat_subscription WHERE pid IS NOT NULL`)[0] == "0"
+	})
+	reader.Exec(t, "app",
+		fmt.Sprintf(`ALTER SUBSCRIPTION reader CONNECTION 'host=127.0.0.1 port=%d user=postgres dbname=app'`, s.target.Port),
+		fmt.Sprintf(`SELECT pg_replication_origin_advance('pg_' || oid, '%s') FROM pg_subscription WHERE subname = 'reader'`, newStart),
+		`ALTER SUBSCRIPTION reader ENABLE`)
+	s.write(s.to, 10)
+	await(t, "the subscriber to follow", func() bool { return len(s.ask(sub, `SELECT id::text FROM entry`)) >= s.last })
+	if got := s.ask(sub, `SELECT concat(count(*), ' ', min(id), '-', max(id)) FROM entry`)[0]; got != "40 1-40" {
+		t.Errorf("the subscriber has %s", got)
+	}
 }

@@ -175,6 +175,9 @@ func standsStill(snapshot string) bool { return strings.HasSuffix(snapshot, ":")
 // shapeUnchanged compares the catalogs' mark, and the shapes themselves only if it moved. Then there
 // may also be sequences, alike on both sides, that nobody has read.
 func (s *section) shapeUnchanged(ctx context.Context, db *database) error {
+	if err := definitionsReplayed(ctx, db); err != nil {
+		return err
+	}
 	if db.shapeNow == db.shapeMark {
 		return nil
 	}

@@ -266,6 +266,9 @@ func (s *section) databaseReady(ctx context.Context, db *database) error {
 
 // shapesAlike compares what is not replicated, and notes the mark under which it was alike.
 func (s *section) shapesAlike(ctx context.Context, db *database) error {
+	if err := definitionsReplayed(ctx, db); err != nil {
+		return err
+	}
 	mark, err := postgres.ReadShapeMark(ctx, db.source)
 	if err != nil {
 		return err
@@ -291,7 +294,30 @@ func (s *section) shapesAlike(ctx context.Context, db *database) error {
 	}
 	return &upgrade.Refused{
 		Reason: fmt.Sprintf("%d tables of database %s are not replicated: %s", len(missing), db.name, strings.Join(missing[:min(5, len(missing))], ", ")),
-		Remedy: "on the target, in that database: ALTER SUBSCRIPTION " + s.Plan.Follows() + " REFRESH PUBLICATION",
+		Remedy: replicate(s.Plan),
+	}
+}
+
+// replicate is how a user lets tables be replicated that were made since the upgrade began.
+func replicate(plan upgrade.Plan) string {
+	remedy := "on the target, in that database: ALTER SUBSCRIPTION " + plan.Follows() + " REFRESH PUBLICATION"
+	if plan.Options.TableGroups > 1 && !plan.Reversed {
+		remedy = fmt.Sprintf("on the source, in that database: ALTER PUBLICATION %s ADD TABLE for each of them, if there is that publication; then %s",
+			upgrade.GroupPublication(1), remedy)
+	}
+	return remedy
+}
+
+// definitionsReplayed wants every change of a definition that was captured to have been made on the
+// target too.
+func definitionsReplayed(ctx context.Context, db *database) error {
+	left, err := postgres.UnreplayedDDL(ctx, db.target)
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	return &upgrade.Refused{
+		Reason: fmt.Sprintf("%d changes of definitions in %s were not replayed on the other side: %s", len(left), db.name, postgres.DescribeDDL(left)),
+		Remedy: "make the same changes there and settle them (docs/definitions.md), or cancel the upgrade",
 	}
 }
 
@@ -314,13 +340,24 @@ func notSubscribed(ctx context.Context, publisher, subscriber *pgx.Conn, subscri
 	if err != nil {
 		return nil, err
 	}
-	applied := map[string]bool{}
+	takes := map[postgres.ReplicatedTable]bool{}
 	for _, table := range subscribed {
-		applied[table] = true
+		takes[table] = true
 	}
-	missing := slices.DeleteFunc(published, func(table string) bool { return applied[table] })
+	applied := map[string]bool{}
+	for _, table := range published {
+		if takes[table] {
+			applied[table.Table] = true // one that both sides know, but that no group publishes, is not
+		}
+	}
+	var missing []string
+	for _, table := range published {
+		if !applied[table.Table] {
+			missing = append(missing, table.Table)
+		}
+	}
 	slices.Sort(missing)
-	return missing, nil
+	return slices.Compact(missing), nil
 }
 
 // wait asks until nothing is in the way; when ctx ends it refuses with what was.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -70,10 +71,18 @@ func turn(ctx context.Context, c Config, databases []string, outcome upgrade.Swi
 		if err != nil || state.Stage != StageCommitted {
 			return err
 		}
+		// An apply worker that has nothing to do may take a second to see that it is not wanted any more.
+		all, ctx := errgroup.WithContext(ctx)
 		for _, name := range databases {
-			if err := endFollowing(ctx, c, name); err != nil {
-				return fmt.Errorf("database %s: %w", name, err)
-			}
+			all.Go(func() error {
+				if err := endFollowing(ctx, c, name); err != nil {
+					return fmt.Errorf("database %s: %w", name, err)
+				}
+				return nil
+			})
+		}
+		if err := all.Wait(); err != nil {
+			return err
 		}
 		return c.Journal.Done(outcome)
 	})

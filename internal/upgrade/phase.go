@@ -66,6 +66,10 @@ type Lag struct {
 	// ETASeconds is the time until the target has caught up at the present rates:
 	// 0 when it has, -1 when it never will.
 	ETASeconds float64 `json:"etaSeconds"`
+	// WALRate and ApplyRate are in bytes of WAL per second: what the source writes, and what the target gets
+	// through. Where tables are shared among groups it is the slowest group that counts.
+	WALRate   float64 `json:"walRate,omitempty"`
+	ApplyRate float64 `json:"applyRate,omitempty"`
 }
 
 // Event is a line of a task's log.

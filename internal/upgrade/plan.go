@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -132,6 +133,9 @@ func (o Options) Validate() error {
 	}
 	if o.TableGroups < 1 || o.TableGroups > MaxTableGroups {
 		return fmt.Errorf("tableGroups %d: choose between 1 and %d", o.TableGroups, MaxTableGroups)
+	}
+	if o.AllowDDL && o.TableGroups > 1 {
+		return errors.New("allowDDL does not go with tableGroups above 1: groups have no order among them")
 	}
 	if !slices.Contains(Transfers(), o.Transfer) {
 		return fmt.Errorf("transfer %q: choose one of %q", o.Transfer, Transfers())

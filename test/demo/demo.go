@@ -34,10 +34,11 @@ var (
 // machine's cores, as pools are commonly sized. More of them would only wait for each other.
 var poolSize = strconv.Itoa(max(4, 2*runtime.NumCPU()))
 
-// before and after are how long clients write while nothing else happens, around the switchover.
+// before, between and after are how long clients write while nothing else happens, around the switchovers.
 const (
-	before = 5 * time.Second
-	after  = 5 * time.Second
+	before  = 5 * time.Second
+	between = 2 * time.Second
+	after   = 5 * time.Second
 )
 
 // errNotProven is the failure of a demonstration that came to its end.
@@ -53,6 +54,7 @@ type demo struct {
 	server *harness.Server
 	record *harness.Record
 	load   *harness.Load
+	trips  []upgrade.Switchover
 	report report
 }
 
@@ -176,12 +178,26 @@ func (d *demo) findings(ctx context.Context, number int64) error {
 	return nil
 }
 
-// switchOver switches while the clients write, and waits for the upgrade's end.
+// switchOver lets the clients, who write all the time, go to the target, back to the source, and to the
+// target again; then the upgrade is finished.
 func (d *demo) switchOver(ctx context.Context, number int64) (upgrade.Task, error) {
-	if err := d.pgleap(ctx, nil, "switchover", instance, "switch"); err != nil {
+	if err := d.trip(ctx, number, "switch"); err != nil {
 		return upgrade.Task{}, err
 	}
-	task, err := d.server.AwaitEnd(ctx, number, 5*time.Minute)
+	d.title("Back to PostgreSQL %d, with all that was written since, and there again", d.from)
+	if err := d.trip(ctx, number, "back"); err != nil {
+		return upgrade.Task{}, err
+	}
+	if _, err := d.server.AwaitSynchronized(ctx, number, time.Minute); err != nil {
+		return upgrade.Task{}, err
+	}
+	if err := d.trip(ctx, number, "switch"); err != nil {
+		return upgrade.Task{}, err
+	}
+	if err := d.pgleap(ctx, nil, "finish", instance, "--yes"); err != nil {
+		return upgrade.Task{}, err
+	}
+	task, err := d.server.AwaitEnd(ctx, number, time.Minute)
 	if err != nil {
 		return task, err
 	}
@@ -190,6 +206,22 @@ func (d *demo) switchOver(ctx context.Context, number int64) (upgrade.Task, erro
 		return task, fmt.Errorf("the upgrade is %s: %s", task.Status, task.Reason)
 	}
 	return task, d.load.AwaitProgress(ctx, transactions(after), time.Minute)
+}
+
+// trip says a verb, and waits until the side that clients have left follows, and the data of both sides
+// were compared.
+func (d *demo) trip(ctx context.Context, number int64, verb string) error {
+	if err := d.pgleap(ctx, nil, "switchover", instance, verb); err != nil {
+		return err
+	}
+	task, err := d.server.AwaitTask(ctx, number, time.Minute, "the other side to follow", func(t upgrade.Task) bool {
+		return t.Phase == upgrade.PhaseSynchronizing || t.Phase == upgrade.PhaseFollowing && t.Verification != nil
+	})
+	if err != nil {
+		return err
+	}
+	d.trips = append(d.trips, *task.Switchover)
+	return d.load.AwaitProgress(ctx, transactions(between), time.Minute)
 }
 
 // prove stops the clients, counts, and writes the report.
@@ -217,6 +249,7 @@ func (d *demo) prove(ctx context.Context, task upgrade.Task) error {
 	}
 	d.report.VerifySeconds = seconds(time.Since(begun))
 	d.report.fill(task, now, summary, verdict)
+	d.report.fillTrips(d.trips, summary)
 	d.summarize()
 	if err := d.report.write(d.options.report); err != nil {
 		return err

@@ -37,6 +37,8 @@ type report struct {
 	PauseStepsMS     map[string]float64 `json:"pause_steps_ms"`
 	LatencyMS        map[string]float64 `json:"latency_ms"` // quantiles over the whole time
 
+	Trips []trip `json:"trips"` // of the clients: to the target, back, and to the target again
+
 	PhaseSeconds  map[string]float64 `json:"phase_s"`
 	SetUpSeconds  float64            `json:"set_up_s"`
 	UpgradeTotal  float64            `json:"upgrade_s"`
@@ -44,6 +46,20 @@ type report struct {
 	TotalSeconds  float64            `json:"total_s"`
 
 	steps []upgrade.StepDuration // in order
+}
+
+// trip is a switchover, or a switchback.
+type trip struct {
+	Back          bool    `json:"back"`
+	PauseMS       float64 `json:"pause_ms"` // as the clients saw it
+	ServerPauseMS float64 `json:"server_pause_ms"`
+}
+
+func (r *report) fillTrips(trips []upgrade.Switchover, s harness.Summary) {
+	for _, t := range trips {
+		seen := s.PauseBetween(t.StartedAt, t.EndedAt).Seen()
+		r.Trips = append(r.Trips, trip{Back: t.Back, PauseMS: millis(seen), ServerPauseMS: millis(t.Pause)})
+	}
 }
 
 // fill takes the numbers from where they come from.
@@ -84,6 +100,13 @@ func (d *demo) summarize() {
 	d.say("acknowledged   %d: lost %d, duplicated %d, unexpected %d; other problems %d", r.Acknowledged, r.Lost, r.Duplicated, r.Unexpected, r.Problems)
 	d.say("pause          %.1f ms as the clients saw it (longest transaction %.1f ms, longest gap %.1f ms); %.1f ms from PAUSE to RESUME",
 		r.PauseMS, r.LongestLatencyMS, r.LongestGapMS, r.ServerPauseMS)
+	for _, t := range r.Trips {
+		way := "to the target"
+		if t.Back {
+			way = "back to the source"
+		}
+		d.say("   %-20s %8.1f ms as the clients saw it, %.1f ms from PAUSE to RESUME", way, t.PauseMS, t.ServerPauseMS)
+	}
 	for _, step := range r.steps {
 		d.say("   %-12s %8.1f ms", step.Step, millis(step.Duration))
 	}

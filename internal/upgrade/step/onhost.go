@@ -113,10 +113,11 @@ type CheckEndpointArgs struct {
 	Cluster  upgrade.Cluster  `json:"cluster"`
 }
 
-// Slot is the logical slot of one database on the source.
+// Slot is a logical slot of one database on the source: its only one, or that of a table group.
 type Slot struct {
 	Database    string `json:"database"`
-	DatabaseOID uint32 `json:"databaseOID"` // on the source
+	DatabaseOID uint32 `json:"databaseOID"`     // on the source
+	Group       int    `json:"group,omitempty"` // counted from 1; 0: it delivers all tables
 	Name        string `json:"name"`
 	LSN         string `json:"lsn"` // its consistent point
 }

@@ -76,6 +76,9 @@ func dropOurs(ctx context.Context) func(*pgx.Conn, postgres.ReplicatedDatabase) 
 				return err
 			}
 		}
+		if err := postgres.DropDDLGuard(ctx, conn); err != nil {
+			return err
+		}
 		if err := postgres.DropPublication(ctx, conn); err != nil {
 			return err
 		}

@@ -39,6 +39,10 @@ func (w *Worker) PrepareSource(ctx context.Context, plan upgrade.Plan) (step.Don
 		if err := postgres.EnsureMarker(ctx, conn); err != nil {
 			return err
 		}
+		guard := postgres.DDLGuard{Task: plan.Number, Instance: plan.Instance, Allow: plan.Options.AllowDDL}
+		if err := postgres.EnsureDDLGuard(ctx, conn, guard); err != nil {
+			return err
+		}
 		return postgres.EnsurePublication(ctx, conn)
 	})
 	if err != nil {
