@@ -79,6 +79,10 @@ bench-idle: build ## measure start-up, memory and processor time of an idle serv
 bench-verify: setup ## measure the comparison of source and target against COPY of both
 	go run ./bench/verify
 
+.PHONY: bench-catchup
+bench-catchup: setup ## measure how much faster table groups apply a backlog than one subscription
+	go run ./bench/catchup
+
 .PHONY: bench-api
 bench-api: setup ## measure the clouds' APIs on a million upgrades (takes some 20 minutes and 10 GB)
 	go run ./bench/api

@@ -207,6 +207,8 @@ func hostID(ctx context.Context, record *catalog.Catalog) (string, error) {
 func (s *Server) startWorkers(ctx context.Context, temporal client.Client, record *catalog.Catalog, hostID string) error {
 	worker := durable.NewWorker(temporal, durable.ServerQueue)
 	worker.RegisterWorkflowWithOptions(flow.ZeroDowntime, workflow.RegisterOptions{Name: step.WorkflowZeroDowntime})
+	worker.RegisterWorkflowWithOptions(flow.BlueGreen, workflow.RegisterOptions{Name: step.WorkflowBlueGreen})
+	worker.RegisterWorkflowWithOptions(flow.InPlace, workflow.RegisterOptions{Name: step.WorkflowInPlace})
 	worker.RegisterWorkflowWithOptions(flow.Precheck, workflow.RegisterOptions{Name: step.WorkflowPrecheck})
 	worker.RegisterWorkflowWithOptions(flow.Cleanup, workflow.RegisterOptions{Name: step.WorkflowCleanup})
 	worker.RegisterWorkflowWithOptions(flow.Ask, workflow.RegisterOptions{Name: step.WorkflowAsk})

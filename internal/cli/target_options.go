@@ -22,7 +22,7 @@ type targetOptions struct {
 func (t *targetOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.IntVar(&t.to, "to", 0, "major `version` of the target, such as 17")
-	flags.StringVar(&t.mode, "mode", string(upgrade.ZeroDowntime), "mode of the upgrade")
+	flags.StringVar(&t.mode, "mode", string(upgrade.ZeroDowntime), "mode of the upgrade: in-place, blue-green or zero-downtime")
 	flags.StringVar(&t.pgdata, "target-pgdata", "", "data `directory` of the target (default: beside the source's)")
 	flags.IntVar(&t.port, "target-port", 0, "`port` of the target (default: a free one)")
 	flags.StringArrayVar(&t.accepted, "accept", nil, "finding that you take upon yourself, as `check:object`; repeat it for more")
@@ -30,7 +30,7 @@ func (t *targetOptions) addFlags(cmd *cobra.Command) {
 	flags.IntVar(&t.jobs, "jobs", 0, "parallelism of pg_upgrade and of the statistics (default 2)")
 	cmd.MarkFlagRequired("to")                                     //nolint:errcheck // fails for an unknown flag only
 	cmd.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions( //nolint:errcheck // likewise
-		[]string{string(upgrade.ZeroDowntime)}, cobra.ShellCompDirectiveNoFileComp))
+		[]string{string(upgrade.InPlace), string(upgrade.BlueGreen), string(upgrade.ZeroDowntime)}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 func (t *targetOptions) request() client.UpgradeRequest {

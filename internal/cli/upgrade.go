@@ -19,6 +19,8 @@ type upgradeOptions struct {
 	noSwitchback           bool
 	allowDDL, fullIdentity bool
 	tableGroups            int
+	transfer               string
+	cloneOnly, inWindow    bool
 	follow, detach         bool
 }
 
@@ -32,16 +34,22 @@ with a precheck, and goes no further if that finds a blocker.
 
 With --switch manual the upgrade stays in phase "synchronizing", the source in use, until
 "pgleap switchover ID switch" is said. With --switch auto it rehearses the switchover as soon as the
-target is close behind, compares all data of both sides, and switches over if nothing differs.` + exitStatus(ExitFailed, ExitInterrupted),
+target is close behind, compares all data of both sides, and switches over if nothing differs.
+
+With --mode in-place the data directory is upgraded where it is, in one outage during which clients
+of the instance's PgBouncer wait. With --mode blue-green a clone of the instance is upgraded and
+takes its place, in a switchover as above; with --clone-only it runs beside the instance.` + exitStatus(ExitFailed, ExitInterrupted),
 		Example: `  pgleap upgrade orders --to 17
-  pgleap upgrade orders --to 17 --switch auto --statistics after --detach`,
+  pgleap upgrade orders --to 17 --switch auto --statistics after --detach
+  pgleap upgrade orders --to 18 --mode in-place
+  pgleap upgrade orders --to 18 --mode blue-green --clone-only`,
 		Args:              arguments("ID"),
 		ValidArgsFunction: o.completeInstance,
 		RunE:              func(cmd *cobra.Command, args []string) error { return runUpgrade(cmd, o, args[0], u) },
 	}
 	u.addFlags(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&u.statistics, "statistics", string(upgrade.StatisticsBefore), "collect statistics before or after the switchover")
+	flags.StringVar(&u.statistics, "statistics", "", "collect statistics before or after the switchover (default before; with --mode in-place after)")
 	flags.StringVar(&u.switching, "switch", string(upgrade.SwitchManual), "who starts the switchover: auto or manual")
 	flags.DurationVar(&u.switchoverTimeout, "switchover-timeout", upgrade.DefaultSwitchoverTimeout, "how long clients may wait in the switchover, 10s to 1h; then it is undone")
 	flags.BoolVar(&u.skipRehearsal, "skip-rehearsal", false, "with --switch auto: switch over without a rehearsal")
@@ -50,10 +58,19 @@ target is close behind, compares all data of both sides, and switches over if no
 	flags.BoolVar(&u.allowDDL, "allow-ddl", false, "replay changes of definitions on the target instead of blocking them")
 	flags.BoolVar(&u.fullIdentity, "full-identity", false, "give tables without a replica identity REPLICA IDENTITY FULL for the time of the upgrade")
 	flags.IntVar(&u.tableGroups, "table-groups", 1, "share the tables of each database among so many subscriptions")
+	flags.StringVar(&u.transfer, "transfer", "", "with --mode in-place: how the files are taken over: auto, clone, copy-file-range, copy, link or swap (default auto)")
+	flags.BoolVar(&u.cloneOnly, "clone-only", false, "with --mode blue-green: upgrade a clone, and leave clients where they are")
+	flags.BoolVar(&u.inWindow, "switch-in-window", false, "with --mode blue-green: switch over in the instance's maintenance window")
 	flags.BoolVar(&u.follow, "follow", true, "follow the upgrade until it ends")
 	flags.BoolVar(&u.detach, "detach", false, "only start the upgrade")
 	cmd.MarkFlagsMutuallyExclusive("follow", "detach")
-	for flag, values := range map[string][]string{"statistics": {"before", "after"}, "switch": {"auto", "manual"}} {
+	var transfers []string
+	for _, transfer := range upgrade.Transfers() {
+		transfers = append(transfers, string(transfer))
+	}
+	for flag, values := range map[string][]string{
+		"statistics": {"before", "after"}, "switch": {"auto", "manual"}, "transfer": transfers,
+	} {
 		cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) //nolint:errcheck // fails for an unknown flag only
 	}
 	return cmd
@@ -74,6 +91,9 @@ func runUpgrade(cmd *cobra.Command, o *options, id string, u upgradeOptions) err
 	request.Options.AllowDDL = u.allowDDL
 	request.Options.FullIdentity = u.fullIdentity
 	request.Options.TableGroups = u.tableGroups
+	request.Options.Transfer = upgrade.Transfer(u.transfer)
+	request.Options.CloneOnly = u.cloneOnly
+	request.Options.SwitchInWindow = u.inWindow
 	task, err := decode[upgrade.Task](api.StartUpgrade(cmd.Context(), id, request))
 	if err != nil {
 		return err

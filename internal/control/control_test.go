@@ -93,7 +93,7 @@ func TestWhatCannotBeIsRefusedBeforeAnythingIsAsked(t *testing.T) {
 	}{
 		{"upgrade of an unknown instance", start("nosuch", 17), "notfound"},
 		{"upgrade to the same version", start("orders", 15), "refused"},
-		{"upgrade in a mode that only has prechecks", upgradeIn(upgrade.BlueGreen), "refused"},
+		{"upgrade in a mode that is not built", upgradeIn(upgrade.Logical), "refused"},
 		{"upgrade beside another", start("busy", 17), "conflict"},
 		{"switch of an unknown instance", switchOver("nosuch", VerbSwitch), "notfound"},
 		{"switch without an upgrade", switchOver("orders", VerbSwitch), "conflict"},

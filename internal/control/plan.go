@@ -34,6 +34,13 @@ func (c *Control) plan(ctx context.Context, req UpgradeRequest) (upgrade.Plan, e
 	if err := newer(req.Target, instance); err != nil {
 		return upgrade.Plan{}, err
 	}
+	if req.Options.SwitchInWindow && instance.Window == nil {
+		return upgrade.Plan{}, &upgrade.Refused{
+			Reason: fmt.Sprintf("instance %s has no maintenance window to switch over in", instance.ID),
+			Remedy: "give it one (pgleap instance set --window), or switch over at another time",
+			Cause:  upgrade.CauseOption,
+		}
+	}
 	if err := c.refuseWhileRunning(ctx, req.Instance, upgrade.TaskUpgrade); err != nil {
 		return upgrade.Plan{}, ofRecord(err)
 	}
@@ -45,6 +52,9 @@ func (c *Control) plan(ctx context.Context, req UpgradeRequest) (upgrade.Plan, e
 	args := step.ChooseTargetArgs{Source: source, Major: req.Target, Pgdata: req.TargetPgdata, Port: req.TargetPort}
 	if err := c.ask(ctx, source.Host, step.ChooseTarget, args, &target); err != nil {
 		return upgrade.Plan{}, err
+	}
+	if req.Mode == upgrade.InPlace {
+		target.Port = source.Port // it takes over the source's, so that clients find it where they look
 	}
 	if instance.Endpoint.Driver != "" {
 		check := step.CheckEndpointArgs{Endpoint: instance.Endpoint, Cluster: source}
@@ -84,14 +94,20 @@ func (r *UpgradeRequest) validate() error {
 	}
 	modes := []upgrade.Mode{upgrade.InPlace, upgrade.BlueGreen, upgrade.ZeroDowntime, upgrade.Logical}
 	if !slices.Contains(modes, r.Mode) {
-		return &Invalid{Reason: fmt.Sprintf("mode %q is unknown", r.Mode), Remedy: fmt.Sprintf("choose %q", upgrade.ZeroDowntime), Cause: upgrade.CauseMode}
+		return &Invalid{Reason: fmt.Sprintf("mode %q is unknown", r.Mode), Remedy: fmt.Sprintf("choose %q, %q or %q", upgrade.ZeroDowntime, upgrade.BlueGreen, upgrade.InPlace), Cause: upgrade.CauseMode}
 	}
 	if r.Mode == upgrade.Logical {
 		return unavailable(r.Mode)
 	}
+	if r.Mode == upgrade.InPlace && r.Options.Statistics == "" {
+		r.Options.Statistics = upgrade.StatisticsAfter // before the switch means within the outage
+	}
 	r.Options = r.Options.WithDefaults()
 	if err := r.Options.Validate(); err != nil {
 		return &Invalid{Reason: err.Error(), Cause: upgrade.CauseOption}
+	}
+	if err := r.validateForMode(); err != nil {
+		return err
 	}
 	switch {
 	case r.Target <= 0:
@@ -104,11 +120,34 @@ func (r *UpgradeRequest) validate() error {
 	return nil
 }
 
+// validateForMode refuses options that the mode cannot fulfil: they are not ignored.
+func (r *UpgradeRequest) validateForMode() error {
+	only := func(option string, mode upgrade.Mode) error {
+		return &Invalid{
+			Reason: fmt.Sprintf("%s is for mode %q, not for %q", option, mode, r.Mode),
+			Remedy: "leave it out, or choose that mode", Cause: upgrade.CauseOption,
+		}
+	}
+	switch {
+	case r.Mode == upgrade.InPlace && r.TargetPort != 0:
+		return &Invalid{Reason: "in mode in-place the target takes over the source's port", Remedy: "leave the target's port out", Cause: upgrade.CauseOption}
+	case r.Mode != upgrade.InPlace && r.Options.Transfer != upgrade.TransferAuto:
+		return only("the choice of a transfer", upgrade.InPlace)
+	case r.Mode != upgrade.BlueGreen && r.Options.CloneOnly:
+		return only("making a clone only", upgrade.BlueGreen)
+	case r.Mode != upgrade.BlueGreen && r.Options.SwitchInWindow:
+		return only("switching in the maintenance window", upgrade.BlueGreen)
+	case r.Options.CloneOnly && r.Options.SwitchInWindow:
+		return &Invalid{Reason: "a clone that is not switched to needs no window", Remedy: "choose one of both", Cause: upgrade.CauseOption}
+	}
+	return r.Options.RefuseUnacceptedSwap()
+}
+
 // unavailable refuses a mode that is not built yet.
 func unavailable(mode upgrade.Mode) error {
 	return &upgrade.Refused{
 		Reason: fmt.Sprintf("mode %q is not available yet", mode),
-		Remedy: fmt.Sprintf("choose %q", upgrade.ZeroDowntime),
+		Remedy: fmt.Sprintf("choose %q, %q or %q", upgrade.ZeroDowntime, upgrade.BlueGreen, upgrade.InPlace),
 		Cause:  upgrade.CauseModeUnavailable,
 	}
 }

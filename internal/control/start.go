@@ -55,11 +55,11 @@ const startTimeout = 10 * time.Second
 func (c *Control) startWorkflow(ctx context.Context, task upgrade.Task) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	name, argument := step.WorkflowZeroDowntime, any(*task.Plan)
-	if task.Kind == upgrade.TaskPrecheck {
-		name, argument = step.WorkflowPrecheck, precheckArgs(*task.Plan)
+	name, argument, err := c.workflow(ctx, task)
+	if err != nil {
+		return err
 	}
-	_, err := c.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+	_, err = c.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID:                       workflowID(task),
 		TaskQueue:                durable.ServerQueue,
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
@@ -69,6 +69,21 @@ func (c *Control) startWorkflow(ctx context.Context, task upgrade.Task) error {
 		return fmt.Errorf("start workflow %s: %w", workflowID(task), err)
 	}
 	return nil
+}
+
+// workflow is what carries a task out, with its argument.
+func (c *Control) workflow(ctx context.Context, task upgrade.Task) (name string, argument any, err error) {
+	plan := *task.Plan
+	switch {
+	case task.Kind == upgrade.TaskPrecheck:
+		return step.WorkflowPrecheck, precheckArgs(plan), nil
+	case plan.Mode == upgrade.InPlace:
+		return step.WorkflowInPlace, plan, nil
+	case plan.Mode == upgrade.BlueGreen:
+		instance, err := c.catalog.Instance(ctx, plan.Instance)
+		return step.WorkflowBlueGreen, step.BlueGreenArgs{Plan: plan, Window: instance.Window}, ofRecord(err)
+	}
+	return step.WorkflowZeroDowntime, plan, nil
 }
 
 // startCleanup has a lost upgrade undone. One that is being undone already is left to it.

@@ -122,6 +122,9 @@ func (v Verb) allowed(task upgrade.Task) error {
 		return refuse("is a precheck: it has no switchover", "")
 	case task.Status.Ended():
 		return refuse(fmt.Sprintf("is not running: it has ended (%s)", task.Status), "")
+	case (wayBack || v == VerbRehearse) && task.Mode != upgrade.ZeroDowntime:
+		return refuse(fmt.Sprintf("is of mode %s, in which neither side follows the other: what clients wrote on the target would be lost with it", task.Mode),
+			"see the documentation of that mode for what can be undone")
 	case task.Phase == upgrade.PhaseFinishing:
 		return refuse("has switched, and is being finished: applications are on the target", "")
 	case wayBack && !task.OnTarget():

@@ -8,7 +8,7 @@ import (
 
 func TestVerbFitsThePhase(t *testing.T) {
 	running := func(phase upgrade.Phase) upgrade.Task {
-		return upgrade.Task{Number: 3, Kind: upgrade.TaskUpgrade, Status: upgrade.StatusRunning, Phase: phase}
+		return upgrade.Task{Number: 3, Kind: upgrade.TaskUpgrade, Mode: upgrade.ZeroDowntime, Status: upgrade.StatusRunning, Phase: phase}
 	}
 	there := func(phase upgrade.Phase) upgrade.Task {
 		task := running(phase)

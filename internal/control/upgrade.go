@@ -16,14 +16,11 @@ func (c *Control) Upgrade(ctx context.Context, who Actor, req UpgradeRequest) (_
 	if err := req.validate(); err != nil {
 		return upgrade.Task{}, err
 	}
-	if req.Mode != upgrade.ZeroDowntime {
-		return upgrade.Task{}, unavailable(req.Mode)
-	}
 	plan, err := c.plan(ctx, req)
 	if err != nil {
 		return upgrade.Task{}, err
 	}
-	if plan.Endpoint.Driver == "" {
+	if plan.Endpoint.Driver == "" && movesClients(plan) {
 		return upgrade.Task{}, &upgrade.Refused{
 			Reason: fmt.Sprintf("instance %s has no endpoint: nothing could move its clients", plan.Instance),
 			Remedy: "remove it and add it again with --pgbouncer own or --pgbouncer adopt",
@@ -43,6 +40,12 @@ func (c *Control) Upgrade(ctx context.Context, who Actor, req UpgradeRequest) (_
 		}
 	}
 	return c.start(ctx, who, upgrade.TaskUpgrade, plan, note)
+}
+
+// movesClients tells whether clients end elsewhere than they were. An instance that is upgraded in place
+// keeps its address.
+func movesClients(plan upgrade.Plan) bool {
+	return plan.Mode != upgrade.InPlace && !plan.Options.CloneOnly
 }
 
 // reportNote says for the task's log what the last report is worth now.

@@ -77,6 +77,9 @@ func (u PgUpgrade) Run(ctx context.Context, as Caller, onProgress func(phase str
 func (u PgUpgrade) run(ctx context.Context, as Caller, args []string, onProgress func(string, int64, int64)) (UpgradeResult, error) {
 	started := time.Now()
 	command := as.call(u.NewBindir, "pg_upgrade", args...)
+	if u.Transfer == TransferSwap {
+		command = withoutReader(command)
+	}
 	command.Dir = u.Dir
 	command.Env = []string{untimed, passfile(u.Passfile), "PGSSLMODE=disable"}
 	var out run.Result

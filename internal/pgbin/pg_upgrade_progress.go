@@ -3,12 +3,14 @@ package pgbin
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/run"
@@ -128,18 +130,37 @@ func (p *progress) in(phase string) bool {
 // runWatched runs pg_upgrade and reports its progress.
 func (u PgUpgrade) runWatched(ctx context.Context, as Caller, command run.Command, started time.Time, report func(string, int64, int64)) (run.Result, error) {
 	p := &progress{report: report}
-	command.OnLine = p.line
+	running, end := context.WithCancel(ctx)
+	defer end()
+	var failed atomic.Bool
+	command.OnLine = func(line string) {
+		p.line(line)
+		if line == lastLine && !failed.Swap(true) {
+			time.AfterFunc(failureGrace, end)
+		}
+	}
 	watching, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		u.watchRestore(watching, as, started, p)
 	}()
-	out, err := as.Runner.Run(ctx, command)
+	out, err := as.Runner.Run(running, command)
 	stop()
 	<-done
+	if ended, ok := errors.AsType[*run.Error](err); ok && failed.Load() && ctx.Err() == nil {
+		ended.ExitCode = 1 // as it would have exited by itself
+	}
 	return out, err
 }
+
+// lastLine is what a pg_upgrade that failed says at its end (util.c, pg_fatal). It then stops its
+// servers, and waits for minutes for one that cannot stop, because its disk is full for example: whoever
+// waits for the source to come back need not wait for that.
+const (
+	lastLine     = "Failure, exiting"
+	failureGrace = 5 * time.Second
+)
 
 // watchRestore follows the logs of the pg_restore processes: pg_upgrade always has them say what
 // they create (pg_upgrade.c, create_new_objects), and the dumps' tables of contents tell how much there is to come.

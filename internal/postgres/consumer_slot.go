@@ -99,9 +99,14 @@ func FreeSlots(ctx context.Context, conn *pgx.Conn) (int, error) {
 // an advance (slotfuncs.c, pg_logical_replication_slot_advance) is of the held slot, and the copy, which
 // begins where the held slot stands by then, is on disk when it can be seen (copy_replication_slot).
 // With replace, a slot of that name which stands before from is an old one, and gives way. It may be
-// repeated: without a held slot there is nothing to do. alter changes the copy's properties.
+// repeated, and done by several processes: without a held slot there is nothing to do. alter changes
+// the copy's properties.
 func ReleaseSlot(ctx context.Context, conn *pgx.Conn, name string, from LSN, replace bool, alter func() error) error {
 	held := HeldSlot(name)
+	// Held by the session: nobody else drops the former slot when it is the new one already.
+	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock(hashtextextended($1, 0))`, held); err != nil {
+		return fmt.Errorf("lock slot %s: %w", held, err)
+	}
 	stands, exists, err := findSlot(ctx, conn, held)
 	if err != nil || !exists {
 		return err
@@ -111,34 +116,51 @@ func ReleaseSlot(ctx context.Context, conn *pgx.Conn, name string, from LSN, rep
 		return err
 	}
 	if exists && released < from {
-		if !replace {
-			return fmt.Errorf("slot %s exists and stands at %s, before %s: it is somebody else's", name, released, from)
-		}
-		if _, err := conn.Exec(ctx, `SELECT pg_drop_replication_slot($1)`, name); err != nil {
-			return fmt.Errorf("drop the former slot %s: %w", name, err)
+		if err := dropFormer(ctx, conn, name, released, from, replace); err != nil {
+			return err
 		}
 		exists = false
 	}
 	if !exists {
-		if stands < from {
-			if _, err := conn.Exec(ctx, `SELECT pg_replication_slot_advance($1, $2::text::pg_lsn)`, held, from.String()); err != nil {
-				return fmt.Errorf("advance slot %s to %s: %w", held, from, err)
-			}
-			if stands, _, err = findSlot(ctx, conn, held); err != nil {
-				return err
-			}
-		}
-		if stands != from {
-			return fmt.Errorf("slot %s for %s stands at %s, not at %s", held, name, stands, from)
-		}
-		if _, err := conn.Exec(ctx, `SELECT pg_copy_logical_replication_slot($1, $2, false)`, held, name); err != nil {
-			return fmt.Errorf("create slot %s: %w", name, err)
+		if err := copyAt(ctx, conn, held, stands, name, from); err != nil {
+			return err
 		}
 	}
 	if err := alter(); err != nil {
 		return err
 	}
 	return DropSlot(ctx, conn, held)
+}
+
+// dropFormer makes place for a consumer's slot. It fails if somebody reads the one that is there.
+func dropFormer(ctx context.Context, conn *pgx.Conn, name string, stands, from LSN, allowed bool) error {
+	if !allowed {
+		return fmt.Errorf("slot %s exists and stands at %s, before %s: it is somebody else's", name, stands, from)
+	}
+	if _, err := conn.Exec(ctx, `SELECT pg_drop_replication_slot($1)`, name); err != nil {
+		return fmt.Errorf("drop the former slot %s: %w", name, err)
+	}
+	return nil
+}
+
+// copyAt brings a held slot to an LSN and copies it there.
+func copyAt(ctx context.Context, conn *pgx.Conn, held string, stands LSN, name string, from LSN) error {
+	if stands < from {
+		if _, err := conn.Exec(ctx, `SELECT pg_replication_slot_advance($1, $2::text::pg_lsn)`, held, from.String()); err != nil {
+			return fmt.Errorf("advance slot %s to %s: %w", held, from, err)
+		}
+		var err error
+		if stands, _, err = findSlot(ctx, conn, held); err != nil {
+			return err
+		}
+	}
+	if stands != from {
+		return fmt.Errorf("slot %s for %s stands at %s, not at %s", held, name, stands, from)
+	}
+	if _, err := conn.Exec(ctx, `SELECT pg_copy_logical_replication_slot($1, $2, false)`, held, name); err != nil {
+		return fmt.Errorf("create slot %s: %w", name, err)
+	}
+	return nil
 }
 
 // findSlot looks for a slot and its position.

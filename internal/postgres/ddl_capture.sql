@@ -22,7 +22,6 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $ddl$
 	SELECT CASE tag
 		WHEN 'CREATE INDEX' THEN regexp_replace(query, '^(\s*create\s+(?:unique\s+)?index\s+)concurrently\M', '\1', 'i')
 		WHEN 'DROP INDEX' THEN regexp_replace(query, '^(\s*drop\s+index\s+)concurrently\M', '\1', 'i')
-		WHEN 'ALTER TABLE' THEN regexp_replace(query, '(\mdetach\s+partition\s.*)\mconcurrently(\s*;?\s*)$', '\1\2', 'i')
 		ELSE query
 	END
 $ddl$;
@@ -46,11 +45,17 @@ $ddl$;
 -- functions by oid (nodes/outfuncs.c). Before some minor versions the default of a domain rewrites nothing.
 CREATE FUNCTION pgleap.ddl_unsteady_column(relation oid, query text, rewritten boolean) RETURNS text
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $ddl$
+	WITH RECURSIVE tables AS (
+		SELECT relation AS oid
+		UNION
+		SELECT i.inhrelid FROM tables t JOIN pg_inherits i ON i.inhparent = t.oid
+	)
 	SELECT a.attname
-	FROM pg_attribute a
+	FROM tables r
+	JOIN pg_attribute a ON a.attrelid = r.oid
 	JOIN pg_type t ON t.oid = a.atttypid
 	LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-	WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped AND age(a.xmin) <= 0 AND query ~* '\madd\M'
+	WHERE a.attnum > 0 AND NOT a.attisdropped AND age(a.xmin) <= 0 AND query ~* '\madd\M'
 		AND (rewritten OR a.atthasmissing OR t.typtype = 'd' AND t.typdefault IS NOT NULL)
 		AND (query ~* 'u&"' OR strpos(lower(replace(query, '""', '"')), lower(a.attname)) > 0)
 		AND (
@@ -77,12 +82,12 @@ DECLARE
 	obstacle text;
 BEGIN
 	IF event = 'sql_drop' THEN
-		SELECT string_agg(d.kind || ' ' || d.name, ', ') FILTER (WHERE d.named), bool_or(d.schema = 'pgleap' OR d.name = 'pgleap_forward'),
+		SELECT string_agg(d.kind || ' ' || d.name, ', ') FILTER (WHERE d.named), bool_or(d.schema = 'pgleap' OR d.name ~ '^pgleap_(forward|group_[0-9]+)$'),
 			bool_or(d.kind IN ('domain constraint', 'index', 'schema', 'table', 'table column', 'table constraint') OR d.named AND d.kind = 'type')
 		INTO objects, ours, harms
 		FROM pgleap.ddl_dropped() AS d;
 	ELSE
-		SELECT string_agg(concat_ws(' ', lower(c.kind), c.name), ', '), bool_or(c.schema = 'pgleap' OR c.name IN ('pgleap', 'pgleap_forward')), bool_and(c.extension),
+		SELECT string_agg(concat_ws(' ', lower(c.kind), c.name), ', '), bool_or(c.schema = 'pgleap' OR c.name ~ '^pgleap(_forward|_group_[0-9]+)?$'), bool_and(c.extension),
 			bool_or(c.kind IN ('domain constraint', 'schema', 'table', 'table column', 'table constraint', 'type')
 				AND c.tag NOT IN ('COMMENT', 'SECURITY LABEL')),
 			array_agg(c.name) FILTER (WHERE c.kind = 'table' AND c.tag = 'CREATE TABLE')
@@ -155,8 +160,14 @@ DECLARE
 BEGIN
 	GET DIAGNOSTICS stack = PG_CONTEXT;
 	-- When the other events fire it is committed. It is not run from within another command.
-	IF strpos(stack, E'\n') = 0 AND current_query() ~* '\mconcurrently\M' AND pgleap.ddl_plain(TG_TAG, current_query()) ~* '\mconcurrently\M' THEN
-		PERFORM pgleap.refuse_ddl(TG_TAG, 'The command is replayed without CONCURRENTLY, which was not found at its usual place.',
+	IF strpos(stack, E'\n') > 0 OR current_query() !~* '\mconcurrently\M' THEN
+		RETURN;
+	END IF;
+	IF TG_TAG = 'ALTER TABLE' AND current_query() ~* '\mdetach\M' THEN
+		PERFORM pgleap.refuse_ddl(TG_TAG, 'CONCURRENTLY is left out where the command is replayed, and the partition would not be alike.',
+			'Detach the partition without CONCURRENTLY.');
+	ELSIF TG_TAG <> 'ALTER TABLE' AND pgleap.ddl_plain(TG_TAG, current_query()) ~* '\mconcurrently\M' THEN
+		PERFORM pgleap.refuse_ddl(TG_TAG, 'CONCURRENTLY is left out where the command is replayed, and was not found at its usual place.',
 			'Write the command without comments.');
 	END IF;
 END $ddl$;

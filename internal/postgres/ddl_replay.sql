@@ -1,6 +1,8 @@
--- The commands that were captured on this side (outcome is null), and those that came from the other.
+-- The commands that were captured on this side (outcome is null), and those that came from the other. A number
+-- may be given on both sides at once, where somebody changes definitions on the side that follows; a key may not.
 CREATE TABLE IF NOT EXISTS pgleap.ddl (
-	number      bigint PRIMARY KEY,
+	id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+	number      bigint NOT NULL,
 	at          timestamptz NOT NULL DEFAULT clock_timestamp(),
 	role        text NOT NULL,
 	search_path text NOT NULL,

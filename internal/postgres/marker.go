@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,7 +14,7 @@ import (
 const createMarker = `
 	CREATE SCHEMA IF NOT EXISTS pgleap AUTHORIZATION pgleap;
 	CREATE TABLE IF NOT EXISTS pgleap.marker (
-		id     smallint PRIMARY KEY CHECK (id = 1),
+		id     smallint PRIMARY KEY CHECK (id = 1) NO INHERIT,
 		number bigint NOT NULL,
 		at     timestamptz NOT NULL
 	);
@@ -21,16 +22,21 @@ const createMarker = `
 	COMMENT ON SCHEMA pgleap IS 'pgleap: for the running upgrade, removed when it has finished';
 	INSERT INTO pgleap.marker VALUES (1, 0, clock_timestamp()) ON CONFLICT DO NOTHING;`
 
+// All rows get the same number, which is a new one for each of them, whatever they had.
 const advanceMarker = `
-	UPDATE pgleap.marker
-	SET number = number + 1, at = clock_timestamp()
-	WHERE id = 1
-	RETURNING number`
+	WITH advanced AS (
+		UPDATE pgleap.marker
+		SET number = greatest(number, (SELECT max(number) FROM pgleap.marker)) + 1, at = clock_timestamp()
+		RETURNING number
+	)
+	SELECT max(number) FROM advanced`
 
-const readMarker = `SELECT number, at FROM pgleap.marker WHERE id = 1`
+const readMarker = `SELECT min(number), min(at) FROM pgleap.marker`
 
 // Marker is a row that is updated on the source and read on the target: when the target shows
-// a number, it has applied everything that the source committed before it.
+// a number, it has applied everything that the source committed before it. Where the tables are shared among
+// groups, each group has a row, in a table of its own that inherits pgleap.marker: what is written there reaches
+// all of them at once, and what is read there is what the slowest group has applied.
 type Marker struct {
 	Number int64
 	At     time.Time // the source's clock when it was written
@@ -62,10 +68,28 @@ func ReadMarker(ctx context.Context, conn *pgx.Conn) (Marker, error) {
 	return m, nil
 }
 
-// DropMarker removes the schema with the marker.
+// groupMarker is the quoted name of the marker of a group after the first.
+func groupMarker(group int) string {
+	return quoteIdent(upgrade.Schema, fmt.Sprintf("marker_%d", group))
+}
+
+// createGroupMarker makes the marker of a group after the first.
+func createGroupMarker(group int) string {
+	return fmt.Sprintf(`
+		CREATE TABLE %[1]s (PRIMARY KEY (id), CHECK (id = %[2]d)) INHERITS (pgleap.marker);
+		ALTER TABLE %[1]s OWNER TO pgleap;
+		INSERT INTO %[1]s SELECT %[2]d, number, at FROM ONLY pgleap.marker`, groupMarker(group), group)
+}
+
+// DropMarker removes the schema with the markers.
 func DropMarker(ctx context.Context, conn *pgx.Conn) error {
+	var tables []string
+	for group := 2; group <= upgrade.MaxTableGroups; group++ {
+		tables = append(tables, groupMarker(group))
+	}
+	tables = append(tables, quoteIdent(upgrade.Schema, "marker"))
 	err := execAll(ctx, conn, []string{
-		"DROP TABLE IF EXISTS " + quoteIdent(upgrade.Schema, "marker"),
+		"DROP TABLE IF EXISTS " + strings.Join(tables, ", "),
 		"DROP SCHEMA IF EXISTS " + quoteIdent(upgrade.Schema),
 	})
 	if err != nil {

@@ -1,6 +1,8 @@
 package postgres_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -88,4 +90,22 @@ func testRefresh(t *testing.T, c *pgtest.Cluster) {
 	if _, err := conn.Exec(t.Context(), shares); err == nil || !strings.Contains(err.Error(), "has not been populated") {
 		t.Errorf("read of what was emptied: %v", err)
 	}
+}
+
+// A refresh that is cancelled ends on the server too.
+func TestRefreshIsCancelled(t *testing.T) {
+	t.Parallel()
+	c := pgtest.Start(t, pgtest.Versions(t)[0])
+	c.Exec(t, "postgres", `CREATE MATERIALIZED VIEW slow AS SELECT pg_sleep(3600)::text AS slept WITH NO DATA`)
+	conn, watcher := c.Connect(t, "postgres"), c.Connect(t, "postgres")
+	const running = `SELECT pid::text FROM pg_stat_activity WHERE query LIKE 'REFRESH%' AND state = 'active'`
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- postgres.RefreshMaterializedView(ctx, conn, "public.slow", true) }()
+	until(t, "the refresh to begin", func() bool { return len(lines(t, watcher, running)) > 0 })
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	until(t, "the refresh to end", func() bool { return len(lines(t, watcher, running)) == 0 })
 }

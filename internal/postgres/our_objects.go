@@ -11,7 +11,7 @@ import (
 
 // Origins go by the oid of their subscription: one without it was left behind.
 const ourObjects = `
-	SELECT format('slot %I', slot_name) FROM pg_replication_slots WHERE slot_name ~ '` + ourSlots + `'
+	SELECT format('slot %I', slot_name) FROM pg_replication_slots WHERE slot_name ~ '` + ourSlots + `' OR slot_name ~ '` + heldSlots + `'
 	UNION ALL
 	SELECT format('subscription %I', s.subname)
 	FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
@@ -20,7 +20,7 @@ const ourObjects = `
 	SELECT format('replication origin %I', roname) FROM pg_replication_origin o
 	WHERE roname ~ '^pg_[0-9]+$' AND NOT EXISTS (SELECT FROM pg_subscription s WHERE 'pg_' || s.oid = o.roname)
 	UNION ALL
-	SELECT format('publication %I', pubname) FROM pg_publication WHERE pubname ~ $1
+	SELECT format('publication %I', pubname) FROM pg_publication WHERE pubname ~ $1 OR pubname ~ '` + groupPublications + `'
 	UNION ALL
 	SELECT format('schema %I', nspname) FROM pg_namespace WHERE nspname = $3
 	UNION ALL

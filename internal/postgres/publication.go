@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -26,18 +27,25 @@ func EnsurePublication(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// PublishedTables lists the tables that the publication of a database sends.
-func PublishedTables(ctx context.Context, conn *pgx.Conn) ([]string, error) {
-	return tableNames(ctx, conn, `
-		SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_publication_tables
-		WHERE pubname = $1`, upgrade.Publication)
+// ReplicatedTable is a table and the publication by which it is replicated.
+type ReplicatedTable struct {
+	Table       string // quoted
+	Publication string
+}
+
+// PublishedTables lists the tables that our publications of a database send. All of them go by
+// upgrade.Publication; where they are shared among groups, each goes by that of its group too.
+func PublishedTables(ctx context.Context, conn *pgx.Conn) ([]ReplicatedTable, error) {
+	return replicatedTables(ctx, conn, `
+		SELECT quote_ident(schemaname) || '.' || quote_ident(tablename), pubname FROM pg_publication_tables
+		WHERE pubname = $1 OR pubname ~ '`+groupPublications+`'`, upgrade.Publication)
 }
 
 // SubscribedTables lists the tables that our subscriptions of a name apply in the database of conn. What is
 // published of other tables is passed over without a word (relation.c, logicalrep_rel_open).
-func SubscribedTables(ctx context.Context, conn *pgx.Conn, subscription string) ([]string, error) {
-	return tableNames(ctx, conn, `
-		SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+func SubscribedTables(ctx context.Context, conn *pgx.Conn, subscription string) ([]ReplicatedTable, error) {
+	return replicatedTables(ctx, conn, `
+		SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), unnest(s.subpublications)
 		FROM pg_subscription s
 		JOIN pg_database d ON d.oid = s.subdbid
 		JOIN pg_subscription_rel r ON r.srsubid = s.oid
@@ -46,21 +54,28 @@ func SubscribedTables(ctx context.Context, conn *pgx.Conn, subscription string) 
 		WHERE d.datname = current_database() AND s.subname ~ $1`, family(subscription))
 }
 
-func tableNames(ctx context.Context, conn *pgx.Conn, query, name string) ([]string, error) {
+func replicatedTables(ctx context.Context, conn *pgx.Conn, query, name string) ([]ReplicatedTable, error) {
 	rows, err := conn.Query(ctx, query, name)
 	if err != nil {
 		return nil, fmt.Errorf("list replicated tables: %w", err)
 	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	tables, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ReplicatedTable])
 	if err != nil {
 		return nil, fmt.Errorf("list replicated tables: %w", err)
 	}
-	return names, nil
+	return tables, nil
 }
 
-// DropPublication removes the publication, if it is there.
+// DropPublication removes our publication, and those of table groups, if they are there.
 func DropPublication(ctx context.Context, conn *pgx.Conn) error {
-	if _, err := conn.Exec(ctx, "DROP PUBLICATION IF EXISTS "+quoteIdent(upgrade.Publication)); err != nil {
+	names := []string{upgrade.Publication}
+	for group := 1; group <= upgrade.MaxTableGroups; group++ {
+		names = append(names, upgrade.GroupPublication(group))
+	}
+	for i := range names {
+		names[i] = quoteIdent(names[i])
+	}
+	if _, err := conn.Exec(ctx, "DROP PUBLICATION IF EXISTS "+strings.Join(names, ", ")); err != nil {
 		return fmt.Errorf("drop publication %s in %s: %w", upgrade.Publication, conn.Config().Database, err)
 	}
 	return nil

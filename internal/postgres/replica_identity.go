@@ -256,6 +256,9 @@ func changeIdentityOnce(ctx context.Context, conn *pgx.Conn, table FormerIdentit
 	if err != nil || !found {
 		return err
 	}
+	if statements, err := change(ctx, before); err != nil || len(statements) == 0 {
+		return err // nobody has to wait for nothing
+	}
 	_, err = conn.Exec(ctx, "LOCK TABLE ONLY "+before.ident+" IN ACCESS EXCLUSIVE MODE")
 	if IsCode(err, codeLockNotAvailable) || IsCode(err, codeDeadlockDetected) || IsCode(err, codeUndefinedTable) {
 		return errTableBusy // or on its way to another name

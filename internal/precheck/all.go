@@ -20,6 +20,7 @@ func All() []Check {
 		walLevel,
 		replicationSlots,
 		walSenders,
+		switchback,
 		connections,
 		slotRetention,
 		synchronousStandbys,

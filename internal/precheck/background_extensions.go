@@ -18,7 +18,7 @@ func writers() []string {
 // backgroundExtensions: a background worker is no client, so neither the pooler nor the fence stops it.
 var backgroundExtensions = Check{
 	ID: "background-extensions", Title: "Extensions write by themselves",
-	Severity: upgrade.Warning, Modes: withReplication(), Scope: PerCluster,
+	Severity: upgrade.Warning, Modes: withClone(), Scope: PerCluster,
 	Why: "The background workers of these extensions write without a client. On source and target at the same time " +
 		"they would do their work twice, and what they write on the source after the fence cannot come over.",
 	Remedy: "Pause their jobs for the time of the upgrade (such as cron.job, or timescaledb.bgw_job_scheduling), schema changes of partition maintenance above all.",

@@ -62,7 +62,7 @@ const fingerprintDatabase = `
 		FROM relations r JOIN pg_trigger t ON t.tgrelid = r.oid
 		WHERE NOT t.tgisinternal
 		UNION ALL
-		SELECT format('event trigger %s %s', evtname, evtenabled) FROM pg_event_trigger
+		SELECT format('event trigger %s %s', evtname, evtenabled) FROM pg_event_trigger WHERE evtname !~ '^pgleap_'
 		UNION ALL
 		SELECT format('extension %s %s', extname, extversion) FROM pg_extension
 		UNION ALL

@@ -41,11 +41,13 @@ func TestChecksOfFacts(t *testing.T) {
 		{"no endpoint", endpoint, Facts{Plan: plan(170011)}, []Found{{Object: "shop"}}},
 		{"an endpoint", endpoint, Facts{Plan: upgrade.Plan{Endpoint: upgrade.Endpoint{Driver: upgrade.PgBouncer}}}, nil},
 
-		{"replica is enough for 19", walLevel, Facts{Version: 190000, Settings: settings("wal_level", "replica", "")}, nil},
-		{"minimal is not enough for 19", walLevel, Facts{Version: 190000, Settings: settings("wal_level", "minimal", "")}, []Found{{Object: "wal_level = minimal", SQL: "ALTER SYSTEM SET wal_level = 'logical'"}}},
+		{"replica is enough for 19", walLevel, Facts{Plan: upgrade.Plan{Mode: upgrade.ZeroDowntime}, Version: 190000, Settings: settings("wal_level", "replica", "")}, nil},
+		{"minimal is not enough for 19", walLevel, Facts{Plan: upgrade.Plan{Mode: upgrade.ZeroDowntime}, Version: 190000, Settings: settings("wal_level", "minimal", "")}, []Found{{Object: "wal_level = minimal", SQL: "ALTER SYSTEM SET wal_level = 'logical'"}}},
+		{"replica is enough without logical slots", walLevel, Facts{Plan: upgrade.Plan{Mode: upgrade.BlueGreen}, Version: 150018, Settings: settings("wal_level", "replica", "")}, nil},
+		{"minimal is not", walLevel, Facts{Plan: upgrade.Plan{Mode: upgrade.BlueGreen}, Version: 150018, Settings: settings("wal_level", "minimal", "")}, []Found{{Object: "wal_level = minimal", SQL: "ALTER SYSTEM SET wal_level = 'replica'"}}},
 		{
 			"a restart is missing", walLevel,
-			Facts{Version: 150018, Settings: postgres.Settings{"wal_level": {Name: "wal_level", Value: "replica", PendingRestart: true}}},
+			Facts{Plan: upgrade.Plan{Mode: upgrade.ZeroDowntime}, Version: 150018, Settings: postgres.Settings{"wal_level": {Name: "wal_level", Value: "replica", PendingRestart: true}}},
 			[]Found{{Object: "wal_level = replica", Note: "another value is set and waits for a restart of the source", SQL: "ALTER SYSTEM SET wal_level = 'logical'"}},
 		},
 

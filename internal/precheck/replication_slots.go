@@ -3,21 +3,29 @@ package precheck
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
-// replicationSlots: one for each published database and one for the clone.
+// replicationSlots: one for the clone, and one for each replicated database.
 var replicationSlots = Check{
 	ID: "replication-slots", Title: "The source has too few replication slots",
-	Severity: upgrade.Blocker, Modes: withReplication(), Scope: PerCluster,
-	Why:    "The upgrade needs a logical slot for each database and a physical one for the clone, beside those that are in use.",
+	Severity: upgrade.Blocker, Modes: withClone(), Scope: PerCluster,
+	Why:    "The upgrade needs a physical slot for the clone, and a logical one for each database if it replicates, beside those that are in use.",
 	Remedy: "Raise max_replication_slots and restart the source.",
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
-		const others = `SELECT count(*) FROM pg_replication_slots WHERE slot_name !~ '^pgleap_([0-9]+|base_backup)$'`
-		return f.enough(ctx, s, "max_replication_slots", others, int64(len(f.Published))+1)
+		const others = `SELECT count(*) FROM pg_replication_slots WHERE slot_name !~ '^pgleap_((back_)?[0-9]+(_[0-9]+)?|base_backup)$'`
+		more := int64(1)
+		if f.replicates() {
+			more += int64(len(f.Published))
+		}
+		return f.enough(ctx, s, "max_replication_slots", others, more)
 	},
 }
+
+// replicates tells whether the mode of the upgrade takes logical replication.
+func (f *Facts) replicates() bool { return slices.Contains(withReplication(), f.Plan.Mode) }
 
 // enough finds a limit that does not leave room for more beside what a query counts.
 func (f *Facts) enough(ctx context.Context, s Session, name, used string, more int64) ([]Found, error) {

@@ -5,7 +5,7 @@ import "github.com/pgleap/pgleap/internal/upgrade"
 // reservedRole: pgleap's own role has a comment that says so (postgres/role.go).
 var reservedRole = Check{
 	ID: "reserved-role", Title: "There is a role named " + upgrade.Role + " that is not pgleap's",
-	Severity: upgrade.Blocker, Modes: withReplication(), Scope: PerCluster,
+	Severity: upgrade.Blocker, Modes: withClone(), Scope: PerCluster,
 	Why:    "For the time of an upgrade pgleap makes a role of this name, with a password of its own, and drops it afterwards.",
 	Remedy: "Rename the role. A role with an md5 password loses it thereby.",
 	Find: query(`

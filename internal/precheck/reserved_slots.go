@@ -5,7 +5,7 @@ import "github.com/pgleap/pgleap/internal/upgrade"
 // reservedSlots: a slot of one of pgleap's names that pgleap would not have made so.
 var reservedSlots = Check{
 	ID: "reserved-slots", Title: "Replication slots have names that pgleap uses",
-	Severity: upgrade.Blocker, Modes: withReplication(), Scope: PerCluster,
+	Severity: upgrade.Blocker, Modes: withClone(), Scope: PerCluster,
 	Why:    "pgleap makes a logical slot for each database, named pgleap_ and the database's oid, and a physical one named " + upgrade.BaseBackupSlot + ".",
 	Remedy: "Find out who uses the slot, let it use another one, and drop this one with pg_drop_replication_slot.",
 	Find: query(`

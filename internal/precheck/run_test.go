@@ -87,11 +87,12 @@ func testCleanInstancePasses(t *testing.T, s stage) {
 func TestSettingsThatTakeARestart(t *testing.T) {
 	s := pair(t, pgtest.Config(map[string]string{
 		"wal_level": "replica", "max_replication_slots": "1", "max_wal_senders": "1", "max_prepared_transactions": "2", "max_connections": "6",
+		"max_logical_replication_workers": "1",
 	}))
 	s.source.CreateDatabase(t, "shop")
 	s.source.Exec(t, "shop", `SELECT pg_create_physical_replication_slot('standby1')`)
 	s.source.Exec(t, "shop", `BEGIN; SELECT txid_current(); PREPARE TRANSACTION 'it''s open'`)
-	checks := []Check{walLevel, replicationSlots, walSenders, connections, preparedTransactions}
+	checks := []Check{walLevel, replicationSlots, walSenders, switchback, connections, preparedTransactions}
 	look := func() (objects []string, remedies []upgrade.RemedySQL) {
 		t.Helper()
 		report, err := run(t.Context(), checks, s.subject(t, upgrade.Options{}), time.Now())
@@ -109,6 +110,7 @@ func TestSettingsThatTakeARestart(t *testing.T) {
 	want := []string{
 		"max_replication_slots = 1 (1 in use, 3 more needed)",
 		"max_wal_senders = 1 (0 in use, 4 more needed)",
+		"max_logical_replication_workers = 1 (0 in use, 2 more needed)",
 		"max_connections = 6 (0 in use, 7 more needed)",
 	}
 	if s.source.Major < 19 {

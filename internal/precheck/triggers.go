@@ -15,6 +15,6 @@ var triggers = Check{
 			CASE t.tgenabled WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE REPLICA' END,
 			format('ALTER TABLE %I.%I ENABLE TRIGGER %I', n.nspname, c.relname, t.tgname)
 		FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE t.tgenabled IN ('A', 'R') AND NOT t.tgisinternal AND c.relpersistence = 'p'
+		WHERE t.tgenabled IN ('A', 'R') AND NOT t.tgisinternal AND c.relpersistence = 'p' AND n.nspname <> 'pgleap'
 		ORDER BY 1`),
 }

@@ -21,8 +21,8 @@ import (
 type violation struct {
 	name    string
 	check   Check
-	source  int      // the first major version that can be violated so
-	target  int      // the first target for which it is a violation
+	source  int      // the first major version that can be violated so; negative: the last
+	target  int      // the first target for which it is a violation; negative: the last
 	violate []string // in a database named app; {db} becomes its real name
 	want    []string // objects
 	options upgrade.Options
@@ -142,8 +142,15 @@ func activityViolations() []violation {
 		{
 			name: "logical slot", check: logicalSlots,
 			violate: []string{`SELECT pg_create_logical_replication_slot('cdc', 'test_decoding')`},
-			want:    []string{`cdc (database {db}, plugin test_decoding, inactive)`},
+			want:    []string{`cdc`},
 			mend:    []string{`SELECT pg_drop_replication_slot('cdc')`},
+		},
+		{
+			name: "logical slot of two phases", check: logicalSlots, source: 14, target: -17,
+			violate:  []string{`SELECT pg_create_logical_replication_slot('cdc', 'test_decoding', false, true)`},
+			want:     []string{`cdc`},
+			mend:     []string{`SELECT pg_drop_replication_slot('cdc')`},
+			severity: upgrade.Blocker,
 		},
 	}
 }
@@ -481,7 +488,7 @@ func TestChecksFindWhatIsThereAndNothingWhenItIsMended(t *testing.T) {
 		t.Run(fmt.Sprintf("%d to %d", s.source.Major, s.target.Major), func(t *testing.T) {
 			for i, v := range violations() {
 				v, database := v, fmt.Sprintf("app%d", i)
-				if s.source.Major < v.source || v.source < 0 && s.source.Major > -v.source || s.target.Major < v.target {
+				if s.source.Major < v.source || v.source < 0 && s.source.Major > -v.source || s.target.Major < v.target || v.target < 0 && s.target.Major > -v.target {
 					continue
 				}
 				t.Run(v.name, func(t *testing.T) { s.carryOut(t, v, database) })

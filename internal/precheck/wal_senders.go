@@ -6,17 +6,21 @@ import (
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
-// walSenders: one for each published database, and two for pg_basebackup, which fetches the WAL
+// walSenders: one for each replicated database, and two for pg_basebackup, which fetches the WAL
 // in a connection of its own.
 var walSenders = Check{
 	ID: "wal-senders", Title: "The source allows too few replication connections",
-	Severity: upgrade.Blocker, Modes: withReplication(), Scope: PerCluster,
-	Why:    "The upgrade needs a replication connection for each database, and two for the base backup, beside those that are in use.",
+	Severity: upgrade.Blocker, Modes: withClone(), Scope: PerCluster,
+	Why:    "The upgrade needs two replication connections for the base backup, and one for each database if it replicates, beside those that are in use.",
 	Remedy: "Raise max_wal_senders and restart the source. Its standbys must have at least the same value before.",
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
 		const others = `
 			SELECT count(*) FROM pg_stat_activity
 			WHERE backend_type = 'walsender' AND application_name NOT LIKE 'pgleap%'`
-		return f.enough(ctx, s, "max_wal_senders", others, int64(len(f.Published))+2)
+		more := int64(2)
+		if f.replicates() {
+			more += int64(len(f.Published))
+		}
+		return f.enough(ctx, s, "max_wal_senders", others, more)
 	},
 }

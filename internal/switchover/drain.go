@@ -74,6 +74,9 @@ func (s *section) lookAtCluster(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := readConsumers(ctx, s.control, s.outcome.Consumers); err != nil {
+		return err
+	}
 	if mark != s.globalsMark {
 		return errors.New("a role, a setting or a database of the source changed meanwhile; try again")
 	}
@@ -224,7 +227,7 @@ func (s *section) sequences(ctx context.Context) error {
 		}
 		return nil
 	})
-	if err != nil || s.Plan.Options.SkipSwitchback {
+	if err != nil || s.Plan.Options.SkipSwitchback && len(s.outcome.Consumers) == 0 {
 		return err
 	}
 	// What the target has applied lies before this, on its disk; what clients will write lies after it.

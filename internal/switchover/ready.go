@@ -41,6 +41,9 @@ func (s *section) ready(ctx context.Context) error {
 	if err := s.inEach(ctx, s.databaseReady); err != nil {
 		return err
 	}
+	if err := s.consumersReady(ctx); err != nil {
+		return err
+	}
 	if err := s.pauses.Prepare(ctx, s.to); err != nil {
 		return fmt.Errorf("prepare endpoint: %w", err)
 	}

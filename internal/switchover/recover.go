@@ -83,6 +83,7 @@ func rollBack(ctx context.Context, c Config, state State) (upgrade.Switchover, e
 	if err := recoverEndpoint(ctx, c, at); err != nil {
 		return upgrade.Switchover{}, err
 	}
+	c.dropConsumers(ctx)
 	outcome := upgrade.Switchover{Reason: state.Reason, EndedAt: c.Now(), Back: c.Plan.Reversed}
 	err := c.Journal.Undone(outcome)
 	return outcome, err
@@ -116,7 +117,11 @@ func rollForward(ctx context.Context, c Config, state State) (upgrade.Switchover
 	outcome := state.Outcome
 	outcome.Switched, outcome.TargetPort, outcome.EndedAt = true, at.Port, c.Now()
 	outcome.Pause = outcome.EndedAt.Sub(outcome.StartedAt)
-	return outcome, turn(ctx, c, state.Intent.Databases, outcome)
+	if err := turn(ctx, c, state.Intent.Databases, outcome); err != nil {
+		return outcome, err
+	}
+	c.settleConsumers(ctx, outcome)
+	return outcome, nil
 }
 
 // admit lets everybody log in to the target who could log in to the source.

@@ -22,6 +22,8 @@ type Config struct {
 	Target   postgres.Login
 	Endpoint endpoint.Driver
 	Journal  *Journal
+	// FormerConsumers are the slots of others at the switchover before, which led the other way.
+	FormerConsumers []upgrade.ConsumerSlot
 	// StartGuard starts a process that ends the switchover if this one dies or misses the deadline.
 	StartGuard func(ctx context.Context, deadline time.Time) (*endpoint.Guard, error)
 	// OnStep is told each step when it begins. It must return at once.
@@ -78,6 +80,7 @@ func Run(ctx context.Context, c Config) (upgrade.Switchover, error) {
 		if ctx.Err() != nil {
 			err = errInterrupted
 		}
+		s.dropConsumers(ctx)
 		s.Log.InfoContext(ctx, "switchover refused", "reason", err)
 		return upgrade.Switchover{Reason: err.Error(), Back: c.Plan.Reversed}, nil
 	}
@@ -86,6 +89,7 @@ func Run(ctx context.Context, c Config) (upgrade.Switchover, error) {
 		if _, begun := errors.AsType[*WrongStage](err); begun {
 			return upgrade.Switchover{}, err // by another process: its attempt has to be ended first
 		}
+		s.dropConsumers(ctx)
 		return upgrade.Switchover{Reason: err.Error(), Back: c.Plan.Reversed}, nil
 	}
 	if err := s.startGuard(ctx, deadline); err != nil {
@@ -163,7 +167,12 @@ func (s *section) step(name string) {
 	}
 }
 
-func (s *section) commit(context.Context) error { return s.Journal.Commit(s.outcome) }
+func (s *section) commit(context.Context) error {
+	if err := placeConsumers(s.outcome.Consumers, s.outcome.SourceLSN, s.outcome.TargetLSN); err != nil {
+		return err
+	}
+	return s.Journal.Commit(s.outcome)
+}
 
 // forward is the part after the commit point: it ends with clients on the target, or with an error
 // after which Recover does the same again. Clients come first: the source is fenced, so the
@@ -189,6 +198,7 @@ func (s *section) forward(ctx context.Context) (upgrade.Switchover, error) {
 	s.dismissGuard(ctx)
 	s.closeEndpoint()
 	s.keep(ctx)
+	s.settleConsumers(ctx, s.outcome)
 	return s.outcome, nil
 }
 
@@ -246,6 +256,7 @@ func (s *section) undo(ctx context.Context, reason error) (upgrade.Switchover, e
 	if s.outcome.StartedAt.IsZero() {
 		s.outcome.Pause = 0
 	}
+	s.dropConsumers(ctx)
 	s.outcome.Reason = reason.Error()
 	if err := s.Journal.Undone(s.outcome); err != nil {
 		return upgrade.Switchover{}, err

@@ -2,7 +2,6 @@ package aliyun
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 
 	"github.com/pgleap/pgleap/internal/control"
@@ -30,11 +29,7 @@ func startUpgrade(ctx context.Context, a *api, c *call) (any, error) {
 		return nil, err
 	}
 	task, err := a.control.Upgrade(ctx, c.actor(), request)
-	switch upgrade.CauseOf(err) {
-	case upgrade.CauseModeUnavailable:
-		return nil, fail("InvalidUpgradeMode", fmt.Sprintf(
-			"UpgradeMode %s is not available in this release of pgleap; %s is.", modeText(request.Mode), zeroDownTimeUpgrade))
-	case upgrade.CauseRunning:
+	if upgrade.CauseOf(err) == upgrade.CauseRunning {
 		return nil, a.alreadyUpgrading(ctx, request.Instance, err)
 	}
 	if err != nil {
@@ -50,6 +45,9 @@ func startUpgrade(ctx context.Context, a *api, c *call) (any, error) {
 func (a *api) alreadyUpgrading(ctx context.Context, instance string, err error) error {
 	state, unknown := a.control.InstanceState(ctx, instance)
 	if unknown != nil || state.Upgrade == nil {
+		return err
+	}
+	if state.Upgrade.Mode == upgrade.InPlace { // its target is the instance itself
 		return err
 	}
 	if phase := state.Upgrade.Phase; phase == upgrade.PhasePrecheck || phase == upgrade.PhasePrepare {
@@ -77,12 +75,13 @@ func requestedUpgrade(p params) (control.UpgradeRequest, error) {
 	if err != nil {
 		return request, err
 	}
-	for _, check := range []func(params) error{checkPayment, checkSwitch, checkDDL, checkStorage, checkNetwork} {
+	for _, check := range []func(params) error{checkPayment, checkDDL, checkStorage, checkNetwork} {
 		if err := check(p); err != nil {
 			return request, err
 		}
 	}
 	request.Target, request.Mode = target, mode
-	request.Options = upgrade.Options{Statistics: statistics, Switch: upgrade.SwitchManual}
-	return request, nil
+	request.Options, err = requestedSwitch(p, mode)
+	request.Options.Statistics = statistics
+	return request, err
 }

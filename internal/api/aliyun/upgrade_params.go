@@ -63,21 +63,35 @@ func checkPayment(p params) error {
 	return oneOf(p, "PayType", "InvalidPayType", "Postpaid", "Prepaid", "Serverless")
 }
 
-// checkSwitch checks how the vendor's other modes would switch. A zero-downtime upgrade waits for
+// requestedSwitch reads how a mode is to switch. A blue-green upgrade makes a copy only, unless it was told
+// to switch over. An upgrade in place is its own switch. A zero-downtime upgrade waits for
 // SwitchOverMajorVersionUpgrade, here as there.
-func checkSwitch(p params) error {
-	if _, _, err := p.boolean("SwitchOver"); err != nil {
-		return fail("InvalidSwitchOver", "SwitchOver must be true or false.")
+func requestedSwitch(p params, mode upgrade.Mode) (upgrade.Options, error) {
+	options := upgrade.Options{Switch: upgrade.SwitchManual}
+	switchOver, given, err := p.boolean("SwitchOver")
+	if err != nil {
+		return options, fail("InvalidSwitchOver", "SwitchOver must be true or false.")
 	}
 	if err := oneOf(p, "SwitchTimeMode", "InvalidSwitchTimeMode", "Immediate", "MaintainTime"); err != nil {
-		return err
+		return options, err
 	}
 	if text := p.text("SwitchTime"); text != "" {
 		if _, err := time.Parse("2006-01-02T15:04:05Z", text); err != nil {
-			return fail("InvalidSwitchTime", "SwitchTime must be a time in UTC such as 2026-03-01T18:00:00Z.")
+			return options, fail("InvalidSwitchTime", "SwitchTime must be a time in UTC such as 2026-03-01T18:00:00Z.")
 		}
 	}
-	return nil
+	inWindow := p.text("SwitchTimeMode") == "MaintainTime"
+	switch {
+	case mode == upgrade.BlueGreen && switchOver:
+		options.Switch, options.SwitchInWindow = upgrade.SwitchAuto, inWindow
+	case mode == upgrade.BlueGreen:
+		options.CloneOnly = true
+	case mode == upgrade.InPlace && given && !switchOver:
+		return options, fail("InvalidSwitchOver", "An inPlaceUpgrade upgrades the instance itself: SwitchOver must be true, or be left out.")
+	case mode == upgrade.InPlace && inWindow:
+		return options, fail("InvalidSwitchTimeMode", "An inPlaceUpgrade begins at once: SwitchTimeMode must be Immediate; start it in the maintenance window.")
+	}
+	return options, nil
 }
 
 // checkDDL: DDL is not replicated, so allowing it would let the target fall apart from the source.

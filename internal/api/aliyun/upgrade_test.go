@@ -30,12 +30,33 @@ func TestRequestedUpgrade(t *testing.T) {
 			Options: upgrade.Options{Statistics: statistics, Switch: upgrade.SwitchManual},
 		}
 	}
+	blueGreen := func(target upgrade.Major, options upgrade.Options) control.UpgradeRequest {
+		r := request(target, upgrade.BlueGreen, upgrade.StatisticsAfter)
+		options.Statistics = upgrade.StatisticsAfter
+		r.Options = options
+		return r
+	}
 	for _, c := range []struct {
 		name   string
 		params params
 		want   control.UpgradeRequest
 	}{
-		{"the least", params{instanceID: "orders", "TargetMajorVersion": "16"}, request(16, upgrade.BlueGreen, upgrade.StatisticsAfter)},
+		{"the least makes a copy", params{instanceID: "orders", "TargetMajorVersion": "16"}, blueGreen(16, upgrade.Options{Switch: upgrade.SwitchManual, CloneOnly: true})},
+		{
+			"blue-green that switches", with(params{"UpgradeMode": "blueGreenDeployment", "SwitchOver": "true"}),
+			blueGreen(17, upgrade.Options{Switch: upgrade.SwitchAuto}),
+		},
+		{
+			"blue-green that switches in the window",
+			with(params{"UpgradeMode": "blueGreenDeployment", "SwitchOver": "true", "SwitchTimeMode": "MaintainTime"}),
+			blueGreen(17, upgrade.Options{Switch: upgrade.SwitchAuto, SwitchInWindow: true}),
+		},
+		{
+			"blue-green that does not switch, whatever the window",
+			with(params{"UpgradeMode": "blueGreenDeployment", "SwitchOver": "false", "SwitchTimeMode": "MaintainTime"}),
+			blueGreen(17, upgrade.Options{Switch: upgrade.SwitchManual, CloneOnly: true}),
+		},
+		{"in-place, as the vendor has it", with(params{"UpgradeMode": "inPlaceUpgrade", "SwitchOver": "true"}), request(17, upgrade.InPlace, upgrade.StatisticsAfter)},
 		{"zero-downtime", with(nil), request(17, upgrade.ZeroDowntime, upgrade.StatisticsAfter)},
 		{"in-place", with(params{"UpgradeMode": "inPlaceUpgrade"}), request(17, upgrade.InPlace, upgrade.StatisticsAfter)},
 		{"statistics before", with(params{"CollectStatMode": "Before"}), request(17, upgrade.ZeroDowntime, upgrade.StatisticsBefore)},
@@ -68,8 +89,9 @@ func TestUpgradeIsRefused(t *testing.T) {
 		{"a version of old", with(params{"TargetMajorVersion": "9.6"}), "InvalidEngineVersion", "17.0"},
 		{"the same version", with(params{"TargetMajorVersion": "15.0"}), "InvalidEngineVersion", "choose a major version above 15"},
 		{"an unknown mode", with(params{"UpgradeMode": "inplaceupgrade"}), "InvalidUpgradeMode", "inPlaceUpgrade, blueGreenDeployment or zeroDownTimeUpgrade"},
-		{"no mode", with(params{"UpgradeMode": ""}), "InvalidUpgradeMode", "blueGreenDeployment is not available in this release of pgleap; zeroDownTimeUpgrade is"},
-		{"in-place", with(params{"UpgradeMode": "inPlaceUpgrade"}), "InvalidUpgradeMode", "inPlaceUpgrade is not available"},
+		{"in-place without a switch", with(params{"UpgradeMode": "inPlaceUpgrade", "SwitchOver": "false"}), "InvalidSwitchOver", "upgrades the instance itself"},
+		{"in-place at another time", with(params{"UpgradeMode": "inPlaceUpgrade", "SwitchTimeMode": "MaintainTime"}), "InvalidSwitchTimeMode", "begins at once"},
+		{"a window that is not set", with(params{"UpgradeMode": "blueGreenDeployment", "SwitchOver": "1", "SwitchTimeMode": "MaintainTime"}), "Parameters.Invalid", "no maintenance window"},
 		{"another payment", with(params{"PayType": "Cash"}), "InvalidPayType", "Postpaid"},
 		{"SwitchOver", with(params{"SwitchOver": "maybe"}), "InvalidSwitchOver", "true or false"},
 		{"SwitchTimeMode", with(params{"SwitchTimeMode": "Later"}), "InvalidSwitchTimeMode", "MaintainTime"},

@@ -124,6 +124,24 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// An upgrade that leaves the private IP address where it is makes a clone, and moves nobody.
+func TestUpgradeThatMovesNobody(t *testing.T) {
+	b := newBed(t)
+	b.addInstance(t, "orders")
+	b.control.task.ID = "3f1b5e0a-0000-4000-8000-000000000001"
+	w := b.call(t, "POST", versionPath("orders", "upgrade"), `{"target_version":"17","is_change_private_ip":false}`)
+	if w.Code != http.StatusOK {
+		t.Fatalf("got %d: %s", w.Code, w.Body)
+	}
+	want := []control.UpgradeRequest{{
+		Instance: "orders", Target: 17, Mode: upgrade.BlueGreen, RequireReport: true,
+		Options: upgrade.Options{Switch: upgrade.SwitchManual, CloneOnly: true},
+	}}
+	if diff := cmp.Diff(want, b.control.asked); diff != "" {
+		t.Errorf("asked of control (-want +got):\n%s", diff)
+	}
+}
+
 func TestChecksAsTheyPass(t *testing.T) {
 	b := newBed(t)
 	b.addInstance(t, "orders")
@@ -202,8 +220,7 @@ func TestErrors(t *testing.T) {
 		"instances-type":         {"GET", "/instances?type=single", "", nil, "400 DBS.280001"},
 		"instances-engine":       {"GET", "/instances?datastore_type=postgresql", "", nil, "400 DBS.280001"},
 		"instances-limit":        {"GET", "/instances?limit=0", "", nil, "400 DBS.280001"},
-		"mode-unavailable":       {"POST", change, start, nil, "400 DBS.200040"}, // what control really says now
-		"clone-unavailable":      {"POST", change, `{"target_version":"17","is_change_private_ip":false}`, nil, "400 DBS.200040"},
+		"mode-unavailable":       {"POST", change, start, refused(upgrade.CauseModeUnavailable), "400 DBS.200040"},
 		"no-report":              {"POST", change, start, &control.Conflict{Reason: "no report", Cause: upgrade.CauseNoReport}, "409 DBS.200402"},
 		"running":                {"POST", inspection, start, &control.Conflict{Reason: "upgrade 5 is running", Cause: upgrade.CauseRunning}, "409 DBS.200019"},
 		"target":                 {"POST", inspection, start, refused(upgrade.CauseTarget), "400 DBS.200041"},

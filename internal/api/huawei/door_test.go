@@ -235,7 +235,7 @@ func TestPermissions(t *testing.T) {
 	for _, test := range []struct{ method, path, body, want string }{
 		{"GET", versionPath("orders", "upgrade-histories"), "", ""},
 		{"GET", versionPath(uuid("orders")+"in03", "upgrade-histories"), "", ""},
-		{"POST", versionPath("orders", "upgrade"), changing, "400 DBS.200040"}, // allowed: it gets as far as the request
+		{"POST", versionPath("orders", "upgrade"), changing, "409 DBS.200019"}, // allowed: it gets as far as the running one
 		{"GET", versionPath("orders-secret", "upgrade-histories"), "", "403 APIGW.0302"},
 		{"POST", versionPath("orders-secret", "upgrade"), changing, "403 APIGW.0302"},
 		{"GET", versionPath("orders-x", "status?action=check"), "", "404 DBS.200002"},

@@ -83,16 +83,15 @@ const (
 	msgInstanceAbsent message = "instance absent"
 	msgJobAbsent      message = "job absent"
 
-	msgRunning          message = "running"
-	msgModeUnavailable  message = "mode unavailable"
-	msgCloneUnavailable message = "clone unavailable"
-	msgUnsupported      message = "unsupported"
-	msgTarget           message = "target"
-	msgState            message = "state"
-	msgFormer           message = "former"
-	msgNoReport         message = "no report"
-	msgNeverChecked     message = "never checked"
-	msgNeverUpgraded    message = "never upgraded"
+	msgRunning         message = "running"
+	msgModeUnavailable message = "mode unavailable"
+	msgUnsupported     message = "unsupported"
+	msgTarget          message = "target"
+	msgState           message = "state"
+	msgFormer          message = "former"
+	msgNoReport        message = "no report"
+	msgNeverChecked    message = "never checked"
+	msgNeverUpgraded   message = "never upgraded"
 
 	msgDetail message = "detail"
 
@@ -217,10 +216,6 @@ var texts = map[message][2]string{
 	msgModeUnavailable: {
 		"The blue-green upgrade behind this call is not available in this version of the service. Start a zero-downtime upgrade through another API.",
 		"当前版本的服务尚不支持此接口所用的蓝绿升级，请通过其他接口发起零停机升级。",
-	},
-	msgCloneUnavailable: {
-		"An upgrade that leaves the private IP address with the source (is_change_private_ip = false) is not available in this version of the service.",
-		"当前版本的服务尚不支持不切换内网 IP 的升级（is_change_private_ip = false）。",
 	},
 	msgUnsupported: {"The DB engine or its version does not support this operation.", "该数据库引擎或版本不支持此操作。"},
 	msgTarget:      {"The target version is not valid for this DB instance.", "目标版本对该实例无效。"},

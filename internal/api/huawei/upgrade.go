@@ -11,19 +11,20 @@ type upgradeStarted struct {
 	JobID string `json:"job_id"`
 }
 
-// upgrade starts a blue-green upgrade that switches over by itself. An upgrade that leaves the
-// clients where they are is refused rather than turned into one that moves them.
+// upgrade starts a blue-green upgrade. It switches over by itself if the upgraded cluster is to take over
+// the private IP address, and makes a clone beside the instance if not.
 func (a *api) upgrade(ctx context.Context, c *call, instance upgrade.Instance) (any, error) {
 	want, bad := decodeUpgrade(c.body)
 	if bad != nil {
 		return nil, bad
 	}
+	options := upgrade.Options{Statistics: want.statistics, Switch: upgrade.SwitchAuto}
 	if !want.changePrivateIP {
-		return nil, refuse(codeUnsupported, msgCloneUnavailable)
+		options.Switch, options.CloneOnly = upgrade.SwitchManual, true
 	}
 	task, err := a.control.Upgrade(ctx, c.actor(), control.UpgradeRequest{
 		Instance: instance.ID, Target: want.target, Mode: upgrade.BlueGreen, RequireReport: true,
-		Options: upgrade.Options{Statistics: want.statistics, Switch: upgrade.SwitchAuto},
+		Options: options,
 	})
 	if err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ import (
 var shared = map[string]any{
 	"Instance": upgrade.Instance{}, "Window": upgrade.Window{}, "Cluster": upgrade.Cluster{}, "Address": upgrade.Address{},
 	"Endpoint": upgrade.Endpoint{}, "Task": upgrade.Task{}, "PhaseSpan": upgrade.PhaseSpan{},
-	"Progress": upgrade.Progress{}, "Lag": upgrade.Lag{}, "Switchover": upgrade.Switchover{},
+	"Progress": upgrade.Progress{}, "Lag": upgrade.Lag{}, "Switchover": upgrade.Switchover{}, "ConsumerSlot": upgrade.ConsumerSlot{},
 	"Rehearsal": upgrade.Rehearsal{}, "Verification": upgrade.Verification{}, "Difference": upgrade.Difference{}, "StepDuration": upgrade.StepDuration{}, "Plan": upgrade.Plan{},
 	"Options": upgrade.Options{}, "Report": upgrade.Report{}, "Finding": upgrade.Finding{}, "RemedySQL": upgrade.RemedySQL{},
 }

@@ -193,7 +193,7 @@ func TestAnswers(t *testing.T) {
 		{"POST", "/api/v1/instances", `{"id":"` + strings.Repeat("x", 2<<20) + `"}`, 400, "larger than 1048576 bytes"},
 		{"POST", "/api/v1/instances/nosuch/upgrades", `{"target":17}`, 404, "instance nosuch"},
 		{"POST", "/api/v1/instances/orders/upgrades", `{"target":15}`, 422, "cannot be upgraded to 15"},
-		{"POST", "/api/v1/instances/orders/upgrades", `{"target":17,"mode":"in-place"}`, 422, "not available yet"},
+		{"POST", "/api/v1/instances/orders/upgrades", `{"target":17,"mode":"logical"}`, 422, "not available yet"},
 		{"POST", "/api/v1/instances/orders/upgrades", `{"target":17}`, 409, "upgrade 1 of instance orders is running"},
 		{"POST", "/api/v1/instances/orders/prechecks", `{"target":17,"options":{"jobs":-1}}`, 400, "jobs"},
 		{"POST", "/api/v1/instances/orders/switchover", `{"verb":"switch"}`, 409, `is in phase \"precheck\"`},

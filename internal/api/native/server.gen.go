@@ -192,6 +192,9 @@ type AuditEntry struct {
 // Cluster defines model for Cluster.
 type Cluster = upgrade.Cluster
 
+// ConsumerSlot A logical slot of somebody else, made again on the other side.
+type ConsumerSlot = upgrade.ConsumerSlot
+
 // Difference defines model for Difference.
 type Difference = upgrade.Difference
 

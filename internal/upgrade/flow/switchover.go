@@ -36,6 +36,7 @@ type leg struct {
 	switching upgrade.Phase
 	asked     map[wish]workflow.ReceiveChannel
 	automatic bool
+	refreshed bool  // its materialized views
 	failures  int   // in a row, of what pgleap began by itself
 	warnAt    int64 // bytes of WAL that the source keeps; 0: the user was warned for the last time
 }
@@ -128,7 +129,20 @@ func (t *task) carryOut(ctx workflow.Context, l *leg, wanted wish, request step.
 	if wanted == wishRehearsal {
 		return t.rehearse(ctx, args)
 	}
+	t.refresh(ctx, l, wanted == wishSwitch)
 	return t.switchOver(ctx, l, args)
+}
+
+// refresh fills the materialized views of the side that clients go to, as far as the other side has filled
+// them: no replication does. On an automatic leg it is done once.
+func (t *task) refresh(ctx workflow.Context, l *leg, asked bool) {
+	if !t.refreshes || l.refreshed && l.automatic && !asked {
+		return
+	}
+	l.refreshed = true
+	if err := t.do(ctx, step.RefreshMaterializedViews, l.plan); ctx.Err() == nil {
+		t.orTell(ctx, err)
+	}
 }
 
 // pauseAfter tells what follows when clients have not gone over: on an automatic leg another attempt,

@@ -32,6 +32,7 @@ type task struct {
 	cancelled       bool
 	attempts        int  // to switch over or to rehearse it so far; each has a journal of its own
 	rehearses       bool // see synchronizeAndSwitch
+	refreshes       bool // materialized views are, before a switchover
 	returns         bool // there is a way back, see ZeroDowntime
 	returned        bool // clients have gone back: nothing is switched by itself any more
 	rehearsal       *upgrade.Rehearsal
@@ -180,6 +181,11 @@ func (t *task) recordSwitchover(ctx workflow.Context, result upgrade.Switchover)
 	args := step.RecordArgs{
 		Switchover: &result,
 		Events:     []upgrade.Event{{At: workflow.Now(ctx).UTC(), Level: level, Phase: t.current, Text: text}},
+	}
+	if result.Switched {
+		for _, consumer := range result.Consumers {
+			args.Events = append(args.Events, upgrade.Event{At: workflow.Now(ctx).UTC(), Level: upgrade.LevelInfo, Phase: t.current, Text: consumer.String()})
+		}
 	}
 	t.write(ctx, args)
 }

@@ -50,7 +50,7 @@ type world struct {
 // planSteps are the host's activities that take the plan and return step.Done.
 var planSteps = []string{
 	step.PrepareSource, step.BaseBackup, step.StreamClone, step.InitTarget, step.PgUpgrade, step.StartTarget,
-	step.UpdateExtensions, step.CollectStatistics, step.PrepareWayBack, step.Discard,
+	step.UpdateExtensions, step.CollectStatistics, step.PrepareWayBack, step.RefreshMaterializedViews, step.Discard,
 }
 
 func newWorld(t *testing.T) *world {

@@ -37,7 +37,8 @@ func ZeroDowntime(ctx workflow.Context, plan upgrade.Plan) (upgrade.Outcome, err
 // towardsTarget is the upgrade up to the time when the target follows the source.
 func (t *task) towardsTarget(ctx workflow.Context) error {
 	// Upgrades that were started by an older program end with the switchover.
-	t.returns = workflow.GetVersion(ctx, "switchback", workflow.DefaultVersion, 1) >= 1 && !t.plan.Options.SkipSwitchback
+	t.refreshes = workflow.GetVersion(ctx, "switchback", workflow.DefaultVersion, 1) >= 1
+	t.returns = t.refreshes && !t.plan.Options.SkipSwitchback
 	if err := t.precheck(ctx); err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ var story = []string{
 	step.InitTarget, step.PgUpgrade,
 	step.StartTarget, step.Subscribe, step.UpdateExtensions, step.CollectStatistics,
 	step.Synchronize,
-	step.SwitchOver,
+	step.RefreshMaterializedViews, step.SwitchOver,
 	step.MoveInstance, step.FenceForGood, step.Finish, step.MoveInstance,
 	step.EndTask,
 }
@@ -94,7 +94,9 @@ func TestPrecheckStandsInTheWay(t *testing.T) {
 }
 
 // beforeSwitchover are the steps whose failure, or cancel, ends an upgrade.
-func beforeSwitchover() []string { return story[:slices.Index(story, step.SwitchOver)] }
+func beforeSwitchover() []string {
+	return story[:slices.Index(story, step.RefreshMaterializedViews)]
+}
 
 func TestFailureAtEachStep(t *testing.T) {
 	for i, name := range beforeSwitchover() {

@@ -50,6 +50,8 @@ const (
 	// PrepareWayBack makes what is needed to go back after the switchover.
 	PrepareWayBack    = "PrepareWayBack"
 	CollectStatistics = "CollectStatistics" // long
+	// RefreshMaterializedViews fills the target's materialized views from what it holds by now.
+	RefreshMaterializedViews = "RefreshMaterializedViews" // long
 	// Synchronize follows the lag until it is cancelled, or, when asked to, until the lag is small.
 	Synchronize = "Synchronize" // long; argument: SynchronizeArgs
 	// SwitchOver is the critical section; argument: SwitchOverArgs; result: upgrade.Switchover. Not

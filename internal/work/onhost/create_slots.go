@@ -16,7 +16,7 @@ import (
 // slotPatience is how long the slots may wait for transactions that were open before them.
 const slotPatience = time.Hour
 
-// CreateSlots makes a logical slot in every database, and takes X: an LSN after all of them and
+// CreateSlots makes the logical slots of every database, and takes X: an LSN after all of them and
 // before anything that the clone has replayed could be past it, for the clone stands still. The
 // clone will hold every transaction whose commit record starts before X (xlogrecovery.c,
 // recoveryStopsBefore), the slots will deliver every other one (snapbuild.c,
@@ -33,10 +33,11 @@ func (w *Worker) CreateSlots(ctx context.Context, plan upgrade.Plan) (step.Hando
 	if err := w.stopClone(ctx, plan); err != nil {
 		return handover, err
 	}
-	handover.Slots, err = whole(ctx, plan, func(ctx context.Context) ([]step.Slot, error) { return w.createSlots(ctx, plan) })
+	made, err := whole(ctx, plan, func(ctx context.Context) (step.Handover, error) { return w.createSlots(ctx, plan) })
 	if err != nil {
 		return handover, err
 	}
+	handover.Slots = made.Slots
 	err = with(ctx, login(plan, plan.Source), func(conn *pgx.Conn) error {
 		x, err := postgres.InsertLSN(ctx, conn)
 		if err != nil {
@@ -51,7 +52,8 @@ func (w *Worker) CreateSlots(ctx context.Context, plan upgrade.Plan) (step.Hando
 	if err != nil {
 		return handover, err
 	}
-	handover.Done = w.info(ctx, fmt.Sprintf("hand-over decided: %d logical slots made, physical replication ends before LSN %s", len(handover.Slots), handover.LSN))
+	handover.Events = append(made.Events, w.say(ctx, upgrade.LevelInfo, fmt.Sprintf(
+		"hand-over decided: %d logical slots made, physical replication ends before LSN %s", len(handover.Slots), handover.LSN)))
 	return handover, files.write(noteHandover, handover)
 }
 
@@ -65,24 +67,67 @@ func after(x postgres.LSN, slots []step.Slot) error {
 	return nil
 }
 
-func (w *Worker) createSlots(ctx context.Context, plan upgrade.Plan) ([]step.Slot, error) {
+// createSlots makes the slots of each database, and before them the groups of its tables: a change that is older
+// than its publication cannot be sent.
+func (w *Worker) createSlots(ctx context.Context, plan upgrade.Plan) (made step.Handover, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, slotPatience, &upgrade.Refused{
 		Reason: fmt.Sprintf("transactions on the source stayed open for %s, and a logical slot waits for them", slotPatience),
 		Remedy: "end them, see the last progress of this task for who they were, and start the upgrade again",
 	})
 	defer cancel()
 	go w.showBlockers(ctx, plan)
-	var slots []step.Slot
-	err := inEachDatabase(ctx, login(plan, plan.Source), func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
-		name := upgrade.SlotName(db.OID)
-		lsn, err := postgres.EnsureLogicalSlot(ctx, conn, name)
-		slots = append(slots, step.Slot{Database: db.Name, DatabaseOID: db.OID, Name: name, LSN: lsn.String()})
-		return err
+	most, events := w.tableGroups(ctx, plan)
+	made.Events = events
+	err = inEachDatabase(ctx, quiet(login(plan, plan.Source)), func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
+		groups, err := postgres.EnsureTableGroups(ctx, conn, most)
+		if err != nil {
+			return err
+		}
+		made.Events = append(made.Events, w.describeGroups(ctx, db.Name, groups)...)
+		for group := min(1, groups.Count); group <= groups.Count; group++ {
+			slot := step.Slot{Database: db.Name, DatabaseOID: db.OID, Group: group, Name: upgrade.GroupSlotName(db.OID, group)}
+			lsn, err := postgres.EnsureLogicalSlot(ctx, conn, slot.Name)
+			if err != nil {
+				return err
+			}
+			slot.LSN = lsn.String()
+			made.Slots = append(made.Slots, slot)
+		}
+		return nil
 	})
 	if err != nil && context.Cause(ctx) != nil {
-		return nil, context.Cause(ctx)
+		return made, context.Cause(ctx)
 	}
-	return slots, err
+	return made, err
+}
+
+// tableGroups is the greatest number of groups of a database. Definitions that change have to take their place
+// among the changes of all tables, so that then they all go one way.
+func (w *Worker) tableGroups(ctx context.Context, plan upgrade.Plan) (most int, events []upgrade.Event) {
+	most = plan.Options.TableGroups
+	if most > 1 && plan.Options.AllowDDL {
+		return 1, []upgrade.Event{w.say(ctx, upgrade.LevelWarning,
+			"the tables are not shared among groups: definitions may change (--allow-ddl), and a group could be ahead of one")}
+	}
+	return most, nil
+}
+
+// shownKeys is how many foreign keys between groups are named.
+const shownKeys = 3
+
+// describeGroups tells how the tables of a database are shared, and what that costs.
+func (w *Worker) describeGroups(ctx context.Context, database string, groups postgres.TableGroups) (events []upgrade.Event) {
+	if groups.Count == 0 {
+		return nil
+	}
+	events = append(events, w.say(ctx, upgrade.LevelInfo, fmt.Sprintf(
+		"database %s: %d tables are shared among %d groups, each with a subscription of its own", database, groups.Tables, groups.Count)))
+	if keys := groups.Cut; len(keys) > 0 {
+		events = append(events, w.say(ctx, upgrade.LevelWarning, fmt.Sprintf(
+			"database %s: %d foreign keys lead from one group to another (%s); rows are not affected, but replication stops at a TRUNCATE of such tables",
+			database, len(keys), strings.Join(keys[:min(shownKeys, len(keys))], "; "))))
+	}
+	return events
 }
 
 // showBlockers tells which transactions the slots wait for.

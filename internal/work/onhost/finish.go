@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/switchover"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
@@ -28,6 +29,9 @@ func (w *Worker) Finish(ctx context.Context, plan upgrade.Plan) (step.FinishResu
 			Remedy: "switch over first, or cancel it",
 		}
 	}
+	if err := switchover.SettleConsumers(ctx, w.switchoverConfig(last.Intent.Plan, nil), last.Outcome); err != nil {
+		return result, err
+	}
 	superuser := quiet(w.host.Login(plan.Target, "postgres"))
 	// The target's slots first: they fill its disk. Then what would take them up again.
 	if err := w.dropSlots(ctx, superuser); err != nil {
@@ -40,6 +44,9 @@ func (w *Worker) Finish(ctx context.Context, plan upgrade.Plan) (step.FinishResu
 		return result, err
 	}
 	if err := errors.Join(w.dropSlots(ctx, superuser), inEachDatabase(ctx, superuser, nothingLeft(ctx))); err != nil {
+		return result, err
+	}
+	if err := w.finishIdentities(ctx, plan); err != nil {
 		return result, err
 	}
 	user, err := owner(plan)
@@ -118,6 +125,6 @@ func (w *Worker) dropSlots(ctx context.Context, l postgres.Login) error {
 				return err
 			}
 		}
-		return nil
+		return postgres.DropHeldSlots(ctx, conn)
 	})
 }

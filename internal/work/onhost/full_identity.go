@@ -105,6 +105,18 @@ func (w *Worker) restoreTargetIdentities(ctx context.Context, plan upgrade.Plan,
 	return restoreIdentities(ctx, files, at, func(table *postgres.FormerIdentity) { table.OID = 0 })
 }
 
+// finishIdentities restores both sides when the upgrade ends at the target. A source that the user has
+// stopped meanwhile stays as it is.
+func (w *Worker) finishIdentities(ctx context.Context, plan upgrade.Plan) error {
+	if err := w.restoreTargetIdentities(ctx, plan, w.host.Login(plan.Target, "postgres")); err != nil {
+		return err
+	}
+	if _, running := w.host.Running(plan.Source); !running {
+		return nil
+	}
+	return w.restoreSourceIdentities(ctx, plan, login(plan, plan.Source))
+}
+
 func restoreIdentities(ctx context.Context, files files, at postgres.Login, adapt func(*postgres.FormerIdentity)) error {
 	noted := formerIdentities{}
 	found, err := files.read(noteIdentities, &noted)

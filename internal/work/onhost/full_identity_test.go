@@ -132,12 +132,11 @@ func TestCarriedNevertheless(t *testing.T) {
 	b.sameRows()
 	b.refreshViews()
 
-	_, err = b.worker.Finish(t.Context(), b.plan)
-	b.must(err)
-	twice(b, "restoreTargetIdentities", func(ctx context.Context) (any, error) {
-		return nil, b.worker.restoreTargetIdentities(ctx, b.plan, b.worker.host.Login(b.plan.Target, "postgres"))
-	})
-	b.restoreSourceIdentities()
+	source, target := b.worker.host.Login(b.plan.Source, "postgres"), b.worker.host.Login(b.plan.Target, "postgres")
+	b.must(inEachDatabase(t.Context(), quiet(target), dropOurs(t.Context())))
+	b.must(b.worker.dropSlots(t.Context(), source))
+	b.must(inEachDatabase(t.Context(), quiet(source), dropOurs(t.Context())))
+	twice(b, "finishIdentities", func(ctx context.Context) (any, error) { return nil, b.worker.finishIdentities(ctx, b.plan) })
 	b.wantIdentities(b.plan.Source, "audit n ", "coded i coded_code", "keyless f ", "visit d ")
 	b.wantIdentities(b.plan.Target, "audit n ", "coded i ", "keyless f ", "visit d ") // pg_upgrade leaves out invalid indexes
 	b.source.Exec(t, "shop", `UPDATE visit SET page = 'd'`, `DELETE FROM audit`)

@@ -145,7 +145,9 @@ func accessForPgUpgrade(plan upgrade.Plan, user run.User) error {
 	return writeOwned(accessFile(plan), []byte("local all all trust\n"), user, 0o600)
 }
 
-func accessFile(plan upgrade.Plan) string { return filepath.Join(plan.Workdir(), "pg_upgrade_hba.conf") }
+func accessFile(plan upgrade.Plan) string {
+	return filepath.Join(plan.Workdir(), "pg_upgrade_hba.conf")
+}
 
 // sourceStart is how the source was started, to start it again in the same way.
 type sourceStart struct {
@@ -201,7 +203,9 @@ func outputOf(pid int, user run.User) string {
 }
 
 // startConf is the file by which postgresql-common knows whether to start a cluster with the system.
-func startConf(c upgrade.Cluster) string { return filepath.Join(filepath.Dir(c.ConfigFile), "start.conf") }
+func startConf(c upgrade.Cluster) string {
+	return filepath.Join(filepath.Dir(c.ConfigFile), "start.conf")
+}
 
 // setBoot writes a cluster's start.conf. One that postgresql-common does not manage has none.
 func setBoot(c upgrade.Cluster, content string, user run.User) error {

@@ -35,7 +35,7 @@ func pgUpgradeReason(failure *pgbin.Failure) string {
 		}
 		text += ": " + statement.Error
 		if statement.SQL != "" {
-			text += fmt.Sprintf("; the statement was: %s", oneLine(statement.SQL))
+			text += fmt.Sprintf("; the statement was: %s", strings.TrimSuffix(oneLine(statement.SQL), ";"))
 		}
 		return text
 	}
@@ -86,6 +86,9 @@ var remedies = []struct{ part, remedy string }{
 }
 
 func pgUpgradeRemedy(failure *pgbin.Failure) string {
+	if statement, _ := failure.Statement(); strings.Contains(statement.Error+failure.Log+failure.Message, "No space left on device") {
+		return "make room on the target's file system, and start the upgrade again; the source is as it was"
+	}
 	for _, known := range remedies {
 		for file := range failure.Files {
 			if strings.Contains(file, known.part) {

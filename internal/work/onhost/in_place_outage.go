@@ -65,6 +65,8 @@ type outage struct {
 	guard   *endpoint.Guard
 	outcome upgrade.Switchover
 	told    step.Done
+	// pending are what still waits for servers that have stopped or started already, see ahead.
+	pending []chan error
 }
 
 func (o *outage) run(ctx context.Context) (upgrade.Switchover, error) {
@@ -180,6 +182,9 @@ func (o *outage) complete(ctx context.Context) error {
 		return err
 	}
 	o.outcome.EndedAt = o.now().UTC()
+	if err := o.caughtUp(); err != nil { // it serves nevertheless
+		o.told.Events = append(o.told.Events, o.say(ctx, upgrade.LevelWarning, "what starts the target is not content: "+err.Error()))
+	}
 	o.outcome.Pause = o.outcome.EndedAt.Sub(o.outcome.StartedAt)
 	o.outcome.Switched, o.outcome.TargetPort = true, o.plan.Target.Port
 	if err := o.journal.write(outageRecord{Stage: outageDone, Outcome: &o.outcome}); err != nil {
@@ -193,12 +198,12 @@ func (o *outage) complete(ctx context.Context) error {
 func (o *outage) settle(ctx context.Context, reason error) (upgrade.Switchover, error) {
 	o.log.WarnContext(ctx, "an upgrade in place failed", "task", o.plan.Number, "stage", string(o.journal.state.Stage), "reason", reason)
 	progressOf(ctx).text("putting the source back")
-	o.closeSession(ctx)
-	outcome, err := o.settleOutage(ctx, o.journal, reason.Error())
+	_ = o.caughtUp() // it fails because of the reason, or changes nothing
+	o.closeSession()
+	outcome, err := o.settleOutage(ctx, o.journal, reason.Error(), o.outcome.Steps...)
 	if err != nil {
 		return outcome, err // the guard stays: it tries, too
 	}
-	outcome.Steps = o.outcome.Steps
 	o.dismissGuard(ctx)
 	return outcome, nil
 }
@@ -229,7 +234,10 @@ func (o *outage) pause(ctx context.Context) error {
 }
 
 func (o *outage) stopSource(ctx context.Context) error {
-	if err := o.host.Stop(ctx, o.plan.Source, pgbin.StopFast, sourceStopWait); err != nil {
+	err := o.ahead(ctx,
+		func() error { return o.host.Stop(ctx, o.plan.Source, pgbin.StopFast, sourceStopWait) },
+		func() bool { _, running := o.host.Running(o.plan.Source); return !running })
+	if err != nil {
 		return err
 	}
 	as, err := o.caller(o.plan, "pg_controldata")
@@ -252,6 +260,9 @@ func (o *outage) pgUpgrade(ctx context.Context) error {
 	program, err := o.pgUpgradeInPlace(o.plan, o.intent.Prepared, o.intent.Sockets, o.user)
 	if err != nil {
 		return err
+	}
+	if program.Transfer == pgbin.TransferSwap {
+		ctx = context.WithoutCancel(ctx) // its servers and files must not be left in the middle
 	}
 	pace := newPace(o.now)
 	result, err := program.Run(ctx, as, func(phase string, done, total int64) {
@@ -328,10 +339,49 @@ func (o *outage) configure(context.Context) error {
 }
 
 func (o *outage) startTarget(ctx context.Context) error {
-	if err := o.host.Start(ctx, o.plan.Target, targetLogInPlace(o.intent), targetStart); err != nil {
+	if err := o.caughtUp(); err != nil {
+		return err
+	}
+	err := o.ahead(ctx,
+		func() error { return o.host.Start(ctx, o.plan.Target, targetLogInPlace(o.intent), targetStart) },
+		func() bool {
+			lock, running := pgbin.RunningPostmaster(o.plan.Target.Pgdata)
+			return running && lock.Status == "ready"
+		})
+	if err != nil {
 		return o.explainStart(ctx, o.plan, err)
 	}
 	return nil
+}
+
+// ahead returns as soon as a server has stopped or started, while the program that does it still waits for
+// that: pg_ctl looks every 100 ms, and pg_ctlcluster stays for seconds. Meanwhile nobody serves.
+func (o *outage) ahead(ctx context.Context, do func() error, done func() bool) error {
+	ended := make(chan error, 1)
+	go func() { ended <- do() }()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-tick.C:
+			if done() {
+				o.pending = append(o.pending, ended)
+				return ctx.Err()
+			}
+		}
+	}
+}
+
+// caughtUp waits for the programs that ahead has left waiting.
+func (o *outage) caughtUp() error {
+	var errs []error
+	for _, ended := range o.pending {
+		errs = append(errs, <-ended)
+	}
+	o.pending = nil
+	return errors.Join(errs...)
 }
 
 func (o *outage) statisticsBefore(ctx context.Context) error {
@@ -362,7 +412,7 @@ func (o *outage) dismissGuard(ctx context.Context) {
 
 // closeSession lets go of the endpoint without letting clients go: whoever settles the outage does
 // that, in a session of his own.
-func (o *outage) closeSession(context.Context) {
+func (o *outage) closeSession() {
 	if o.session != nil {
 		o.session.Close()
 		o.session = nil
@@ -370,7 +420,7 @@ func (o *outage) closeSession(context.Context) {
 }
 
 func (o *outage) close() {
-	o.closeSession(context.Background())
+	o.closeSession()
 	if o.intent.Sockets != "" {
 		_ = os.RemoveAll(o.intent.Sockets)
 	}

@@ -21,7 +21,7 @@ import (
 
 // settleOutage ends an outage that was left in the middle: the source is put back, or, if the target has
 // begun to write, the target serves. It may be called any number of times.
-func (w *Worker) settleOutage(ctx context.Context, journal *outageJournal, reason string) (upgrade.Switchover, error) {
+func (w *Worker) settleOutage(ctx context.Context, journal *outageJournal, reason string, steps ...upgrade.StepDuration) (upgrade.Switchover, error) {
 	state := journal.state
 	if state.Stage.ended() || state.Stage == outageNone {
 		return state.Outcome, nil
@@ -35,7 +35,7 @@ func (w *Worker) settleOutage(ctx context.Context, journal *outageJournal, reaso
 	if err != nil {
 		return upgrade.Switchover{}, err
 	}
-	s := &settlement{Worker: w, journal: journal, plan: plan, intent: state.Intent, user: user, files: files}
+	s := &settlement{Worker: w, journal: journal, plan: plan, intent: state.Intent, user: user, files: files, steps: steps}
 	goOn, err := s.mustGoOn(ctx)
 	switch {
 	case err != nil:
@@ -57,13 +57,17 @@ type settlement struct {
 	intent  outageIntent
 	user    run.User
 	files   files
+	steps   []upgrade.StepDuration // taken so far, as far as they are known
 }
 
 // mustGoOn tells whether the target has begun to write: then whatever it was told is lost if the source is
 // put back, and with links its files are no longer what they were. A start that failed before, over a
 // configuration that does not suit for example, has left the target's last checkpoint as it was.
 func (s *settlement) mustGoOn(ctx context.Context) (bool, error) {
-	if s.journal.state.Stage != outageStarting {
+	switch stage := s.journal.state.Stage; {
+	case stage == outageUpgrading && s.hasSwapped():
+		return s.awaitSwap(ctx)
+	case stage != outageStarting:
 		return false, nil
 	}
 	if s.targetRuns(ctx) {
@@ -177,7 +181,7 @@ func (s *settlement) goBack(ctx context.Context, reason string) (upgrade.Switcho
 	if err := s.endPgUpgrade(ctx); err != nil {
 		return upgrade.Switchover{}, err
 	}
-	if s.isLost() {
+	if s.hasSwapped() {
 		return s.giveUp(ctx, reason)
 	}
 	if err := removeControl(s.plan.Target.Pgdata); err != nil {
@@ -204,7 +208,7 @@ func (s *settlement) goBack(ctx context.Context, reason string) (upgrade.Switcho
 // outcome is that of an outage that ends now.
 func (s *settlement) outcome() upgrade.Switchover {
 	begun, now := s.journal.state.BegunAt, s.now().UTC()
-	return upgrade.Switchover{StartedAt: begun, EndedAt: now, Pause: now.Sub(begun)}
+	return upgrade.Switchover{Steps: s.steps, StartedAt: begun, EndedAt: now, Pause: now.Sub(begun)}
 }
 
 // endPgUpgrade ends what pg_upgrade has left running: itself, and the servers that it started.
@@ -216,38 +220,19 @@ func (s *settlement) endPgUpgrade(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, server := range []pgbin.PgCtl{
-		{Bindir: s.plan.Source.Bindir, Pgdata: s.plan.Source.Pgdata}, {Bindir: s.plan.Target.Bindir, Pgdata: s.plan.Target.Pgdata},
-	} {
-		lock, running := pgbin.RunningPostmaster(server.Pgdata)
-		if !running || lock.SocketDir != s.intent.Sockets {
-			continue
-		}
-		if err := server.Stop(ctx, as, pgbin.StopFast, 10*time.Second); err != nil {
-			if err := server.Stop(ctx, as, pgbin.StopImmediate, time.Minute); err != nil { // it recovers
-				return err
-			}
-		}
+	// The target is thrown away: nobody waits for its shutdown, which a full disk may keep from ending.
+	if err := s.stopLeftover(ctx, s.plan, s.plan.Target.Bindir, s.plan.Target.Pgdata, pgbin.StopImmediate); err != nil {
+		return err
 	}
-	// Whatever else runs in the target's directory was not let in by anybody.
-	return s.stopLeftover(ctx, s.plan, s.plan.Target.Bindir, s.plan.Target.Pgdata, pgbin.StopImmediate)
-}
-
-// isLost tells whether swap has begun to move the source's files: it takes the name of pg_control away
-// right before (pg_upgrade.c, main).
-func (s *settlement) isLost() bool {
-	_, err := os.Stat(controlFile(s.plan.Source.Pgdata) + ".old")
-	return s.intent.Prepared.Chosen.Transfer == pgbin.TransferSwap && err == nil
-}
-
-func (s *settlement) giveUp(ctx context.Context, reason string) (upgrade.Switchover, error) {
-	outcome := s.outcome()
-	outcome.Reason = fmt.Sprintf("%s. pg_upgrade was cut short while it moved files (transfer swap): neither %s nor %s can be started; "+
-		"restore the instance from a backup. Both data directories are left as they are", reason, s.plan.Source.Pgdata, s.plan.Target.Pgdata)
-	if err := s.release(ctx); err != nil {
-		s.log.WarnContext(ctx, "clients of an instance that is lost are still held", "error", err)
+	source := pgbin.PgCtl{Bindir: s.plan.Source.Bindir, Pgdata: s.plan.Source.Pgdata}
+	lock, running := pgbin.RunningPostmaster(source.Pgdata)
+	if !running || lock.SocketDir != s.intent.Sockets {
+		return nil
 	}
-	return outcome, s.journal.write(outageRecord{Stage: outageLost, Outcome: &outcome})
+	if source.Stop(ctx, as, pgbin.StopFast, 10*time.Second) == nil {
+		return nil
+	}
+	return source.Stop(ctx, as, pgbin.StopImmediate, time.Minute) // it recovers
 }
 
 // startSource starts the source as it was started before. One that is still stopping is given time,
@@ -411,7 +396,9 @@ func (w *Worker) recoverOutageOnce(ctx context.Context, path string) error {
 const guardPatience = 10 * time.Minute
 
 // IsOutage tells whether a journal is that of an upgrade in place: then GuardInPlace watches over it.
-func (w *Worker) IsOutage(path string) bool { return filepath.Dir(path) == filepath.Clean(w.outageDir()) }
+func (w *Worker) IsOutage(path string) bool {
+	return filepath.Dir(path) == filepath.Clean(w.outageDir())
+}
 
 // GuardInPlace watches over an outage until the process that started it says that it is done. When
 // that process dies, it ends the outage as an agent that starts again would.

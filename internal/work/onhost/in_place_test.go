@@ -2,14 +2,21 @@ package onhost
 
 import (
 	"context"
+	"errors"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/pgtest"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
@@ -125,34 +132,341 @@ func (b *upgradeBed) sourceCannotStart() {
 	}
 }
 
-// putBack looks whether the source serves as if nothing had happened.
-func (b *upgradeBed) putBack(result step.InPlaceResult, reason string, before map[string]string, state map[string][]string, content map[string][]string) {
+// beforeOutage is what an upgrade in place that fails must leave as it was.
+type beforeOutage struct {
+	content map[string][]string
+	state   map[string][]string
+}
+
+// prepared makes the target, and notes how the source was before.
+func (b *upgradeBed) prepared() beforeOutage {
 	b.Helper()
-	if result.Switchover.Switched || !strings.Contains(result.Switchover.Reason, reason) {
-		b.Errorf("outcome: %+v, want %q", result.Switchover, reason)
-	}
-	if diff := cmp.Diff(content, b.content(b.plan.Source)); diff != "" {
+	before := beforeOutage{b.content(b.plan.Source), b.sourceState()}
+	b.do("PrepareInPlace", b.worker.PrepareInPlace)
+	return before
+}
+
+// isAsBefore looks whether the source serves as if nothing had happened, now and when the upgrade is discarded.
+func (b *upgradeBed) isAsBefore(before beforeOutage) {
+	b.Helper()
+	if diff := cmp.Diff(before.content, b.content(b.plan.Source)); diff != "" {
 		b.Errorf("content (-before +after):\n%s", diff)
 	}
-	b.unchangedInPlace(state)
+	withTarget := maps.Clone(before.state)
+	delete(withTarget, "beside")
+	b.unchanged(withTarget)
 	b.source.Exec(b, "shop", `INSERT INTO keyless VALUES (1, 'it writes')`, `DELETE FROM keyless`, `VACUUM`)
-	_ = before
 	b.step("DiscardInPlace", b.worker.DiscardInPlace)
-	b.unchanged(state)
+	b.unchanged(before.state)
+	spaces, err := os.ReadDir(filepath.Join(filepath.Dir(b.plan.Source.Pgdata), "aside"))
+	b.must(err)
+	if len(spaces) != 1 {
+		b.Errorf("the tablespace holds %v", spaces)
+	}
 }
 
-// unchangedInPlace is unchanged, but for what DiscardInPlace will remove.
-func (b *upgradeBed) unchangedInPlace(before map[string][]string) {
-	b.Helper()
-	before, beside := map[string][]string{}, before
-	for name, lines := range beside {
-		if name != "beside" {
-			before[name] = lines
+// A view of what the target's catalogs have no more is seen by no check of pg_upgrade's. The failure
+// costs an outage, and names the object.
+func TestInPlaceFailsWithinPgUpgrade(t *testing.T) {
+	b := newInPlaceBed(t, upgrade.TransferAuto)
+	b.source.Exec(t, "shop", `CREATE VIEW health AS SELECT checkpoints_timed FROM pg_stat_bgwriter`)
+	before := b.prepared()
+	result := b.upgradeInPlace()
+	t.Logf("reason: %s", result.Switchover.Reason)
+	if result.Switchover.Switched {
+		t.Fatal("upgraded, though the target cannot take a view")
+	}
+	for _, part := range []string{
+		"Restoring database schemas", `VIEW "public.health"`, "in database shop", `checkpoints_timed does not exist`,
+		`CREATE VIEW "public"."health" AS`, "change or drop that object",
+	} {
+		if !strings.Contains(result.Switchover.Reason, part) {
+			t.Errorf("the reason lacks %q", part)
 		}
 	}
-	b.unchanged(before)
+	b.isAsBefore(before)
 }
 
-func TestInPlaceGoesBack(t *testing.T) {
+// What pg_upgrade's check knows costs no outage: the source runs all the time.
+func TestInPlaceWithMissingLibrary(t *testing.T) {
+	b := newInPlaceBed(t, upgrade.TransferAuto)
+	library := filepath.Join(filepath.Dir(b.plan.Source.Pgdata), "own.so")
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(b.plan.Source.Bindir), "lib", "hstore.so"))
+	if err != nil {
+		t.Skip(err)
+	}
+	b.must(os.WriteFile(library, text, 0o644))
+	b.source.Exec(t, "shop", `CREATE FUNCTION own(text) RETURNS int LANGUAGE c AS '`+library+`', 'hstore_in'`)
+	pid := b.source.Pid()
+	_, err = b.worker.PrepareInPlace(t.Context(), b.plan)
+	if err == nil || !strings.Contains(err.Error(), library) || !strings.Contains(err.Error(), "in database shop") || !strings.Contains(err.Error(), "install the package") {
+		t.Errorf("prepare: %v", err)
+	}
+	if now := b.source.Pid(); now != pid {
+		t.Errorf("the source was restarted: its pid was %d and is %d", pid, now)
+	}
+	b.step("DiscardInPlace", b.worker.DiscardInPlace)
+}
+
+// A configuration with which the target does not start is found in the outage only if no program could
+// tell before. The target has not written then: the source is put back.
+func TestInPlaceWhenTheTargetDoesNotStart(t *testing.T) {
 	pgtest.Slow(t)
+	b := newInPlaceBed(t, upgrade.TransferLink)
+	before := b.prepared()
+	conf, err := os.OpenFile(filepath.Join(stagedDir(b.plan), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	b.must(err)
+	_, err = conf.WriteString("listen_addresses = '192.0.2.1'\nunix_socket_directories = '/nowhere'\n")
+	b.must(errors.Join(err, conf.Close()))
+	result := b.upgradeInPlace()
+	if result.Switchover.Switched || !strings.Contains(result.Switchover.Reason, "start:") {
+		t.Fatalf("outcome: %+v", result.Switchover)
+	}
+	t.Logf("reason: %s", result.Switchover.Reason)
+	b.isAsBefore(before)
+}
+
+// Clients of the endpoint wait; they see no error, and their session goes on.
+func TestInPlaceClientsWait(t *testing.T) {
+	pgtest.Slow(t)
+	b := newInPlaceBed(t, upgrade.TransferAuto)
+	bouncer := b.adoptBouncer()
+	b.prepared()
+	client := bouncer.Connect(t, "postgres", "shop")
+	done, stop := make(chan int, 1), make(chan struct{})
+	go func() {
+		served := 0
+		for {
+			select {
+			case <-stop:
+				done <- served
+				return
+			default:
+			}
+			if _, err := client.Exec(t.Context(), `INSERT INTO keyless VALUES (1, 'x')`); err != nil {
+				t.Errorf("a client saw an error after %d statements: %v", served, err)
+				done <- served
+				return
+			}
+			served++
+		}
+	}()
+	result := b.upgradeInPlace()
+	if !result.Switchover.Switched {
+		t.Fatalf("not upgraded: %s", result.Switchover.Reason)
+	}
+	close(stop)
+	served := <-done
+	if got := b.ask(b.plan.Target, "shop", `SELECT count(*)::text FROM keyless`)[0]; got != strconv.Itoa(served) {
+		t.Errorf("the target has %s rows, the client was told of %d", got, served)
+	}
+	if version := b.through(bouncer, `SHOW server_version_num`); !strings.HasPrefix(version, strconv.Itoa(int(b.plan.Target.Version.Major()))) {
+		t.Errorf("clients are on %s", version)
+	}
+}
+
+// A transaction that does not end keeps the outage from beginning. The source was never stopped.
+func TestInPlaceBlockedByTransaction(t *testing.T) {
+	pgtest.Slow(t)
+	b := newInPlaceBed(t, upgrade.TransferAuto)
+	b.plan.Options.SwitchoverTimeout = time.Second
+	bouncer := b.adoptBouncer()
+	before := b.prepared()
+	client := bouncer.Connect(t, "postgres", "shop")
+	b.exec(client, `BEGIN`)
+	b.exec(client, `INSERT INTO keyless VALUES (1, 'open')`)
+	pid := b.source.Pid()
+	result := b.upgradeInPlace()
+	if result.Switchover.Switched || !strings.Contains(result.Switchover.Reason, "user postgres in database shop") {
+		t.Errorf("outcome: %+v", result.Switchover)
+	}
+	if now := b.source.Pid(); now != pid {
+		t.Errorf("the source was restarted: its pid was %d and is %d", pid, now)
+	}
+	b.exec(client, `ROLLBACK`)
+	b.isAsBefore(before)
+}
+
+// adoptBouncer puts a PgBouncer before the source.
+func (b *upgradeBed) adoptBouncer() *pgtest.Bouncer {
+	b.Helper()
+	bouncer := pgtest.PgBouncer(b, pgtest.Target{Name: "shop", Cluster: b.source}, pgtest.Target{Name: "postgres", Cluster: b.source})
+	b.plan.Endpoint = upgrade.Endpoint{
+		Driver: upgrade.PgBouncer, Listen: upgrade.Address{Host: "127.0.0.1", Port: bouncer.Port},
+		Console: upgrade.Address{Host: "127.0.0.1", Port: bouncer.Port}, ConsoleUser: "pgbouncer", Ini: bouncer.IniPath,
+	}
+	return bouncer
+}
+
+// through asks through the endpoint.
+func (b *upgradeBed) through(bouncer *pgtest.Bouncer, query string) string {
+	b.Helper()
+	var answer string
+	b.must(bouncer.Connect(b, "postgres", "shop").QueryRow(b.Context(), query).Scan(&answer))
+	return answer
+}
+
+// swapBed is an upgrade to a version that can swap.
+func swapBed(t *testing.T) *upgradeBed {
+	t.Helper()
+	pgtest.Slow(t)
+	t.Setenv("PGLEAP_TEST_VERSIONS", "17,18")
+	return newInPlaceBed(t, upgrade.TransferSwap)
+}
+
+func TestInPlaceSwapIsConfirmed(t *testing.T) {
+	b := swapBed(t)
+	_, err := b.worker.PrepareInPlace(t.Context(), b.plan)
+	if err == nil || !strings.Contains(err.Error(), "--accept transfer:swap") {
+		t.Errorf("prepare: %v", err)
+	}
+}
+
+func TestInPlaceSwap(t *testing.T) {
+	b := swapBed(t)
+	b.plan.Options.Accepted = []string{upgrade.AcceptSwap}
+	before := b.prepared()
+	if result := b.upgradeInPlace(); !result.Switchover.Switched {
+		t.Fatalf("not upgraded: %s", result.Switchover.Reason)
+	}
+	if diff := cmp.Diff(before.content, b.content(b.plan.Target)); diff != "" {
+		t.Errorf("content (-source +target):\n%s", diff)
+	}
+	b.sourceCannotStart()
+}
+
+// Until the files are moved, swap can be taken back as every transfer.
+func TestInPlaceSwapFailsBeforeItBegins(t *testing.T) {
+	b := swapBed(t)
+	b.plan.Options.Accepted = []string{upgrade.AcceptSwap}
+	b.source.Exec(t, "shop", `CREATE VIEW health AS SELECT wal_write FROM pg_stat_wal`)
+	before := b.prepared()
+	if result := b.upgradeInPlace(); result.Switchover.Switched || !strings.Contains(result.Switchover.Reason, `VIEW "public.health"`) {
+		t.Errorf("outcome: %+v", result.Switchover)
+	}
+	b.isAsBefore(before)
+}
+
+// The target is made with what the source's pg_control and catalogs say, whatever that is.
+func TestInitdbLikeTheSource(t *testing.T) {
+	pgtest.Slow(t)
+	versions := pgtest.Versions(t)
+	if versions[0] < 15 {
+		t.Skip("ICU is a database's provider since 15")
+	}
+	b := newInPlaceBed(t, upgrade.TransferAuto)
+	b.source = pgtest.Start(t, versions[0], pgtest.Superuser("boss"),
+		pgtest.InitdbArgs("--data-checksums", "--wal-segsize=4", "--locale-provider=icu", "--icu-locale=de", "--allow-group-access"))
+	cluster, err := b.worker.host.Inspect(t.Context(), step.InspectArgs{Pgdata: b.source.Pgdata, Superuser: "boss"})
+	b.must(err)
+	b.plan.Source, b.plan.Target.Superuser, b.plan.Target.Port = cluster, "boss", cluster.Port
+	b.plan.Target.SocketDir = cluster.SocketDir
+	b.source.Exec(t, "postgres", `CREATE TABLE words AS SELECT 'Äpfel' AS word`)
+	b.do("PrepareInPlace", b.worker.PrepareInPlace)
+	if result := b.upgradeInPlace(); !result.Switchover.Switched {
+		t.Fatalf("not upgraded: %s", result.Switchover.Reason)
+	}
+	as, err := b.worker.caller(b.plan, "pg_controldata")
+	b.must(err)
+	control, err := pgbin.PgControldata(t.Context(), as, b.plan.Target.Bindir, b.plan.Target.Pgdata)
+	b.must(err)
+	if !control.DataChecksums || control.WALSegmentSize != 4<<20 {
+		t.Errorf("checksums %t, WAL segments of %d bytes", control.DataChecksums, control.WALSegmentSize)
+	}
+	info, err := os.Stat(b.plan.Target.Pgdata)
+	b.must(err)
+	if info.Mode().Perm() != 0o750 {
+		t.Errorf("the data directory has mode %s", info.Mode())
+	}
+}
+
+// A source that was started with options, and whose configuration is elsewhere, is put back with
+// both; the target has the options in its configuration.
+func TestInPlaceOfSourceWithOptions(t *testing.T) {
+	pgtest.Slow(t)
+	b := newInPlaceBed(t, upgrade.TransferLink)
+	user, err := owner(b.plan)
+	b.must(err)
+	elsewhere := filepath.Join(filepath.Dir(b.source.Pgdata), "etc")
+	b.must(makeDir(elsewhere, user))
+	b.source.Stop(t)
+	var options []string
+	for setting, file := range map[string]string{"config_file": "postgresql.conf", "hba_file": "pg_hba.conf", "ident_file": "pg_ident.conf"} {
+		b.must(os.Rename(filepath.Join(b.source.Pgdata, file), filepath.Join(elsewhere, file)))
+		options = append(options, setting+"="+filepath.Join(elsewhere, file))
+	}
+	options = append(options, "cluster_name=it's prod", "work_mem=5MB")
+	as, err := b.worker.caller(b.plan, "pg_ctl")
+	b.must(err)
+	log := filepath.Join(elsewhere, "server.log")
+	server := pgbin.PgCtl{Bindir: b.source.Bindir, Pgdata: b.source.Pgdata}
+	b.must(server.Start(t.Context(), as, log, pgbin.Options(options...), time.Minute))
+	b.plan.Source, err = b.worker.host.Inspect(t.Context(), step.InspectArgs{Pgdata: b.source.Pgdata})
+	b.must(err)
+	start, err := b.worker.howStarted(b.plan, user)
+	b.must(err)
+	if start.Log != log {
+		t.Errorf("the source writes to %q, want %q", start.Log, log)
+	}
+	before := b.prepared()
+	staged := filepath.Join(stagedDir(b.plan), "postgresql.conf")
+	good := read(staged)
+	b.must(writeOwned(staged, []byte(good+"listen_addresses = '192.0.2.1'\nunix_socket_directories = '/nowhere'\n"), user, 0o600))
+	if result := b.upgradeInPlace(); result.Switchover.Switched {
+		t.Fatal("the target was started")
+	}
+	b.isAsBefore(before)
+	b.plan.Number++ // once more, without what failed
+	b.do("PrepareInPlace", b.worker.PrepareInPlace)
+	if result := b.upgradeInPlace(); !result.Switchover.Switched {
+		t.Fatalf("not upgraded: %s", result.Switchover.Reason)
+	}
+	if got := b.ask(b.plan.Target, "shop", `SELECT current_setting('cluster_name') || ', ' || current_setting('work_mem')`)[0]; got != "it's prod, 5MB" {
+		t.Errorf("the target has %s", got)
+	}
+}
+
+// A disk that fills up while files are copied costs an outage; the source is put back, and the room freed.
+func TestInPlaceOnFullDisk(t *testing.T) {
+	pgtest.Slow(t)
+	b := newInPlaceBed(t, upgrade.TransferCopy)
+	small := filepath.Join(filepath.Dir(b.source.Pgdata), "small")
+	b.must(os.Mkdir(small, 0o700))
+	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=400m,mode=0777"); err != nil {
+		t.Skipf("mount a small file system: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(small, syscall.MNT_DETACH) })
+	target, err := b.worker.host.ChooseTarget(t.Context(), step.ChooseTargetArgs{
+		Source: b.plan.Source, Major: b.plan.Target.Version.Major(), Pgdata: filepath.Join(small, "target"),
+	})
+	b.must(err)
+	target.Port = b.plan.Source.Port
+	b.plan.Target = target
+	before := b.prepared()
+	free, err := freeSpace(small)
+	b.must(err)
+	filler, err := os.Create(filepath.Join(small, "filler"))
+	b.must(err)
+	_, err = io.CopyN(filler, zeros{}, free.Bytes-(10<<20))
+	b.must(errors.Join(err, filler.Close()))
+	result := b.upgradeInPlace()
+	t.Logf("reason: %s", result.Switchover.Reason)
+	if result.Switchover.Switched {
+		t.Fatal("upgraded, though the disk is full")
+	}
+	if !strings.Contains(result.Switchover.Reason, "No space left on device") {
+		t.Errorf("the reason does not tell that the disk is full: %s", result.Switchover.Reason)
+	}
+	if result.Switchover.Pause > time.Minute { // pg_upgrade itself would wait for two minutes
+		t.Errorf("nobody served for %s", result.Switchover.Pause)
+	}
+	b.isAsBefore(before)
+}
+
+// zeros never ends.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
 }

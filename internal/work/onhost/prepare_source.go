@@ -33,6 +33,10 @@ func (w *Worker) PrepareSource(ctx context.Context, plan upgrade.Plan) (step.Don
 	if err := w.letOurRoleIn(ctx, plan); err != nil {
 		return step.Done{}, err
 	}
+	events, err := w.giveFullIdentity(ctx, plan)
+	if err != nil {
+		return step.Done{}, err
+	}
 	var names []string
 	err = inEachDatabase(ctx, quiet(w.host.Login(plan.Source, "postgres")), func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
 		names = append(names, db.Name)
@@ -48,7 +52,9 @@ func (w *Worker) PrepareSource(ctx context.Context, plan upgrade.Plan) (step.Don
 	if err != nil {
 		return step.Done{}, err
 	}
-	return w.info(ctx, fmt.Sprintf("the source is prepared: role %s, and a marker and a publication in %d databases %v", upgrade.Role, len(names), names)), nil
+	done := w.info(ctx, fmt.Sprintf("the source is prepared: role %s, and a marker and a publication in %d databases %v", upgrade.Role, len(names), names))
+	done.Events = append(events, done.Events...)
+	return done, nil
 }
 
 // makeWorkdir makes the upgrade's directory, and notes what had to be made above it.

@@ -16,6 +16,10 @@ import (
 // the source cannot be read on the target either. A view that cannot be refreshed is told, and keeps
 // its rows; the others are refreshed.
 func (w *Worker) RefreshMaterializedViews(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
+	return whole(ctx, plan, func(ctx context.Context) (step.Done, error) { return w.refreshMaterializedViews(ctx, plan) })
+}
+
+func (w *Worker) refreshMaterializedViews(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
 	var done step.Done
 	refreshed := 0
 	err := inEachDatabase(ctx, quiet(login(plan, plan.Target)), func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
@@ -34,7 +38,7 @@ func (w *Worker) RefreshMaterializedViews(ctx context.Context, plan upgrade.Plan
 			}
 			if err != nil {
 				done.Events = append(done.Events, w.say(ctx, upgrade.LevelWarning,
-					err.Error()+"; it holds what it held when the clone was made: refresh it by hand after the switchover"))
+					err.Error()+"; it keeps the rows that it had, refresh it by hand after the switchover"))
 				continue
 			}
 			refreshed++

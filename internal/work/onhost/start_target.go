@@ -87,13 +87,14 @@ func (w *Worker) subscribe(ctx context.Context, args step.HandoverArgs) (step.Do
 	if err != nil {
 		return step.Done{}, err
 	}
-	source := login(plan, plan.Source)
+	source, databases := login(plan, plan.Source), map[string]bool{}
 	for i, slot := range args.Handover.Slots {
-		progressOf(ctx).count("subscribing", int64(i), int64(len(args.Handover.Slots)), "databases")
+		databases[slot.Database] = true
+		progressOf(ctx).count("subscribing", int64(i), int64(len(args.Handover.Slots)), "objects")
 		err := with(ctx, quiet(login(plan, plan.Target)).In(slot.Database), func(conn *pgx.Conn) error {
 			return postgres.Subscribe(ctx, conn, postgres.NewSubscription{
-				Name: upgrade.Subscription, Publication: upgrade.Publication, Publisher: source.In(slot.Database),
-				Slot: slot.Name, Version: plan.Source.Version.Major(), From: x,
+				Name: upgrade.GroupSubscription(slot.Group), Publication: upgrade.GroupPublication(slot.Group),
+				Publisher: source.In(slot.Database), Slot: slot.Name, Version: plan.Source.Version.Major(), From: x,
 			})
 		})
 		if err != nil {
@@ -103,7 +104,8 @@ func (w *Worker) subscribe(ctx context.Context, args step.HandoverArgs) (step.Do
 	if err := w.awaitSubscriptions(ctx, plan); err != nil {
 		return step.Done{}, err
 	}
-	return w.info(ctx, fmt.Sprintf("the target follows the source from LSN %s on, in %d databases", x, len(args.Handover.Slots))), nil
+	return w.info(ctx, fmt.Sprintf("the target follows the source from LSN %s on, in %d databases (%d subscriptions)",
+		x, len(databases), len(args.Handover.Slots))), nil
 }
 
 // subscriptionsWait is how long the apply workers may take to start.

@@ -54,6 +54,7 @@ func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgr
 			return upgrade.Switchover{Reason: err.Error()}, nil //nolint:nilerr // not switching is a result
 		}
 	}
+	config.FormerConsumers = last.Outcome.Consumers
 	w.snapshots.drop(taskName(args.Plan), attemptName(args.Plan, args.Attempt))
 	config.StartGuard = func(ctx context.Context, deadline time.Time) (*endpoint.Guard, error) {
 		return w.startGuard(ctx, args.Plan, path, deadline)

@@ -3,7 +3,6 @@ package onhost
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -44,7 +43,7 @@ func (w *Worker) Synchronize(ctx context.Context, args step.SynchronizeArgs) (st
 			f.close() // the next sample connects again
 			progressOf(ctx).text("the lag cannot be measured: " + err.Error())
 		default:
-			progressOf(ctx).lag(lag, describeLag(lag, f.idle))
+			progressOf(ctx).lag(lag, f.describe(lag))
 			small++
 			if lag.Bytes > smallLag || lag.LagSeconds > 1 || len(f.idle) > 0 {
 				small = 0
@@ -54,7 +53,11 @@ func (w *Worker) Synchronize(ctx context.Context, args step.SynchronizeArgs) (st
 			return w.info(ctx, "the target has caught up"), nil
 		}
 		if err == nil && args.WarnAt > 0 && lag.RetainedWAL > args.WarnAt {
-			return w.warnOfCap(ctx, args.Plan, lag.RetainedWAL), nil
+			done := w.warnOfCap(ctx, args.Plan, lag.RetainedWAL)
+			if text := f.neverCatchesUp(lag); text != "" {
+				done.Events = append(done.Events, w.say(ctx, upgrade.LevelWarning, text))
+			}
+			return done, nil
 		}
 		select {
 		case <-ctx.Done():
@@ -62,19 +65,6 @@ func (w *Worker) Synchronize(ctx context.Context, args step.SynchronizeArgs) (st
 		case <-tick.C:
 		}
 	}
-}
-
-func describeLag(lag upgrade.Lag, idle []string) string {
-	text := fmt.Sprintf("%d KiB and %.1f s behind", lag.Bytes>>10, lag.LagSeconds)
-	switch {
-	case len(idle) > 0:
-		text += fmt.Sprintf("; the subscriptions of %v are not working, look at the target's log", idle)
-	case lag.ETASeconds < 0:
-		text += "; at this rate it will never catch up"
-	case lag.ETASeconds > 1:
-		text += fmt.Sprintf("; caught up in about %s", (time.Duration(lag.ETASeconds) * time.Second))
-	}
-	return text
 }
 
 // follower measures the lag with sessions that it keeps.
@@ -171,7 +161,9 @@ func (f *follower) sample(ctx context.Context) (upgrade.Lag, error) {
 		}
 		lag.LagSeconds = max(lag.LagSeconds, age.Seconds())
 	}
-	lag.ETASeconds = f.trend.eta(time.Now(), lag.Bytes)
+	f.trend.add(trendSample{at: time.Now(), written: slots.InsertLSN, applied: slots.FlushedLSN})
+	lag.ETASeconds = f.trend.left()
+	lag.WALRate, lag.ApplyRate = f.trend.rates()
 	return lag, nil
 }
 
@@ -201,35 +193,4 @@ func markerAge(ctx context.Context, db followed) (time.Duration, error) {
 			return 0, err
 		}
 	}
-}
-
-// trend tells from the last samples when the target will have caught up.
-type trend struct {
-	samples []trendSample
-}
-
-type trendSample struct {
-	at    time.Time
-	bytes int64
-}
-
-// trendWindow is the number of samples that the rate is taken from.
-const trendWindow = 30
-
-// eta is in seconds: 0 when the target has caught up, -1 when it is not getting nearer.
-func (t *trend) eta(at time.Time, bytes int64) float64 {
-	t.samples = append(t.samples, trendSample{at, bytes})
-	if len(t.samples) > trendWindow {
-		t.samples = t.samples[1:]
-	}
-	if bytes <= smallLag {
-		return 0
-	}
-	first := t.samples[0]
-	elapsed := at.Sub(first.at).Seconds()
-	nearer := float64(first.bytes - bytes)
-	if elapsed <= 0 || nearer <= 0 {
-		return -1
-	}
-	return float64(bytes) / (nearer / elapsed)
 }

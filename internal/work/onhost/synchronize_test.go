@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,78 +12,6 @@ import (
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
-
-func TestETA(t *testing.T) {
-	const mib = 1 << 20
-	for _, c := range []struct {
-		name  string
-		bytes []int64 // one sample a second
-		want  float64
-	}{
-		{"the first sample tells no rate", []int64{100 * mib}, -1},
-		{"it has caught up", []int64{100 * mib, smallLag}, 0},
-		{"it was never behind", []int64{0}, 0},
-		{"10 MiB nearer every second", []int64{100 * mib, 90 * mib, 80 * mib}, 8},
-		{"it falls behind", []int64{100 * mib, 110 * mib}, -1},
-		{"it keeps its distance", []int64{100 * mib, 100 * mib}, -1},
-		{"a short setback", []int64{100 * mib, 60 * mib, 70 * mib}, 70.0 / 15},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			var samples trend
-			var got float64
-			for i, bytes := range c.bytes {
-				got = samples.eta(time.Unix(int64(i), 0), bytes)
-			}
-			if got != c.want {
-				t.Errorf("got %v s, want %v s", got, c.want)
-			}
-		})
-	}
-}
-
-// The rate is that of the last half minute: what was before counts no more.
-func TestETAForgets(t *testing.T) {
-	var samples trend
-	at := time.Unix(0, 0)
-	for range 100 { // falling behind for long
-		at = at.Add(time.Second)
-		samples.eta(at, at.Unix()<<20)
-	}
-	var got float64
-	for i := range trendWindow {
-		at = at.Add(time.Second)
-		got = samples.eta(at, int64(200-i*2)<<20)
-	}
-	if want := float64(200-2*(trendWindow-1)) / 2; got != want {
-		t.Errorf("got %v s, want %v s", got, want)
-	}
-	if samples.eta(at, 100<<20); len(samples.samples) != trendWindow {
-		t.Errorf("%d samples are kept", len(samples.samples))
-	}
-	// A clock that stands still is no reason to divide by nothing.
-	var still trend
-	still.eta(at, 100<<20)
-	if got := still.eta(at, 50<<20); got != -1 {
-		t.Errorf("with a clock that stands still: %v", got)
-	}
-}
-
-func TestDescribeLag(t *testing.T) {
-	for _, c := range []struct {
-		lag  upgrade.Lag
-		idle []string
-		want string
-	}{
-		{upgrade.Lag{Bytes: 2048, LagSeconds: 0.04}, nil, "2 KiB and 0.0 s behind"},
-		{upgrade.Lag{Bytes: 50 << 20, LagSeconds: 12, ETASeconds: 90}, nil, "51200 KiB and 12.0 s behind; caught up in about 1m30s"},
-		{upgrade.Lag{Bytes: 50 << 20, LagSeconds: 12, ETASeconds: -1}, nil, "51200 KiB and 12.0 s behind; at this rate it will never catch up"},
-		{upgrade.Lag{Bytes: 50 << 20, LagSeconds: 12, ETASeconds: -1}, []string{"shop"}, "51200 KiB and 12.0 s behind; the subscriptions of [shop] are not working, look at the target's log"},
-	} {
-		if got := describeLag(c.lag, c.idle); got != c.want {
-			t.Errorf("got %q, want %q", got, c.want)
-		}
-	}
-}
 
 func TestOverCap(t *testing.T) {
 	plan := upgrade.Plan{Options: upgrade.Options{MaxRetainedWAL: 100 << 20}}

@@ -52,6 +52,13 @@ func (w *Worker) OpenWayBack(ctx context.Context, args step.OpenWayBackArgs) (st
 	if err != nil {
 		return step.Done{}, err
 	}
+	state, err := config.Journal.Read()
+	if err != nil {
+		return step.Done{}, err
+	}
+	if err := switchover.SettleConsumers(ctx, config, state.Outcome); err != nil {
+		return step.Done{}, err
+	}
 	took, err := w.proveWayBack(ctx, plan.Back())
 	if err != nil {
 		return step.Done{}, err

@@ -1,0 +1,106 @@
+package control
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+func TestOptionsOfAMode(t *testing.T) {
+	for _, test := range []struct {
+		what    string
+		request UpgradeRequest
+		refused string // empty: it is not
+	}{
+		{"in place as it comes", UpgradeRequest{Mode: upgrade.InPlace}, ""},
+		{"in place with links", UpgradeRequest{Mode: upgrade.InPlace, Options: upgrade.Options{Transfer: upgrade.TransferLink}}, ""},
+		{"swap that nobody confirmed", UpgradeRequest{Mode: upgrade.InPlace, Options: upgrade.Options{Transfer: upgrade.TransferSwap}}, "nothing but a backup"},
+		{"swap that is confirmed", UpgradeRequest{Mode: upgrade.InPlace, Options: upgrade.Options{Transfer: upgrade.TransferSwap, Accepted: []string{"transfer:swap"}}}, ""},
+		{"an unknown transfer", UpgradeRequest{Mode: upgrade.InPlace, Options: upgrade.Options{Transfer: "move"}}, "transfer"},
+		{"in place on another port", UpgradeRequest{Mode: upgrade.InPlace, TargetPort: 5433}, "takes over the source's port"},
+		{"in place in the window", UpgradeRequest{Mode: upgrade.InPlace, Options: upgrade.Options{SwitchInWindow: true}}, "blue-green"},
+		{"a transfer for another mode", UpgradeRequest{Mode: upgrade.BlueGreen, Options: upgrade.Options{Transfer: upgrade.TransferCopy}}, "in-place"},
+		{"a clone only", UpgradeRequest{Mode: upgrade.BlueGreen, Options: upgrade.Options{CloneOnly: true}}, ""},
+		{"a clone only, without downtime", UpgradeRequest{Mode: upgrade.ZeroDowntime, Options: upgrade.Options{CloneOnly: true}}, "blue-green"},
+		{"a clone only, in the window", UpgradeRequest{Mode: upgrade.BlueGreen, Options: upgrade.Options{CloneOnly: true, SwitchInWindow: true}}, "needs no window"},
+		{"blue-green in the window", UpgradeRequest{Mode: upgrade.BlueGreen, Options: upgrade.Options{SwitchInWindow: true}}, ""},
+		{"an unknown mode", UpgradeRequest{Mode: "beside"}, "unknown"},
+	} {
+		test.request.Target = 17
+		err := test.request.validate()
+		switch {
+		case test.refused == "" && err != nil:
+			t.Errorf("%s: %v", test.what, err)
+		case test.refused != "" && (err == nil || !strings.Contains(err.Error(), test.refused)):
+			t.Errorf("%s: %v, want %q", test.what, err, test.refused)
+		}
+	}
+}
+
+// Statistics before the switch would be collected within the outage: that is for those who ask for it.
+func TestStatisticsOfAMode(t *testing.T) {
+	for mode, want := range map[upgrade.Mode]upgrade.Statistics{
+		upgrade.InPlace: upgrade.StatisticsAfter, upgrade.BlueGreen: upgrade.StatisticsBefore, upgrade.ZeroDowntime: upgrade.StatisticsBefore,
+	} {
+		request := UpgradeRequest{Mode: mode, Target: 17}
+		if err := request.validate(); err != nil || request.Options.Statistics != want {
+			t.Errorf("%s: %s, %v; want %s", mode, request.Options.Statistics, err, want)
+		}
+		request = UpgradeRequest{Mode: mode, Target: 17, Options: upgrade.Options{Statistics: upgrade.StatisticsBefore}}
+		if err := request.validate(); err != nil || request.Options.Statistics != upgrade.StatisticsBefore {
+			t.Errorf("%s, asked for: %s, %v", mode, request.Options.Statistics, err)
+		}
+	}
+}
+
+func TestWhoNeedsAnEndpoint(t *testing.T) {
+	for _, test := range []struct {
+		plan upgrade.Plan
+		want bool
+	}{
+		{upgrade.Plan{Mode: upgrade.ZeroDowntime}, true},
+		{upgrade.Plan{Mode: upgrade.BlueGreen}, true},
+		{upgrade.Plan{Mode: upgrade.BlueGreen, Options: upgrade.Options{CloneOnly: true}}, false},
+		{upgrade.Plan{Mode: upgrade.InPlace}, false},
+	} {
+		if got := movesClients(test.plan); got != test.want {
+			t.Errorf("%s %+v: %t", test.plan.Mode, test.plan.Options, got)
+		}
+	}
+}
+
+func TestWorkflowOfAMode(t *testing.T) {
+	c := newControl(t)
+	addInstance(t, c, "orders")
+	window := upgrade.Window{Start: 60, End: 120}
+	if err := c.SetWindow(t.Context(), Actor{Name: "dba"}, "orders", window); err != nil {
+		t.Fatal(err)
+	}
+	plan := func(mode upgrade.Mode) upgrade.Plan {
+		return upgrade.Plan{Instance: "orders", Mode: mode, Number: 7, ID: "u"}
+	}
+	for _, test := range []struct {
+		kind     upgrade.TaskKind
+		mode     upgrade.Mode
+		name     string
+		argument any
+	}{
+		{upgrade.TaskUpgrade, upgrade.ZeroDowntime, step.WorkflowZeroDowntime, plan(upgrade.ZeroDowntime)},
+		{upgrade.TaskUpgrade, upgrade.InPlace, step.WorkflowInPlace, plan(upgrade.InPlace)},
+		{upgrade.TaskUpgrade, upgrade.BlueGreen, step.WorkflowBlueGreen, step.BlueGreenArgs{Plan: plan(upgrade.BlueGreen), Window: &window}},
+		{upgrade.TaskPrecheck, upgrade.InPlace, step.WorkflowPrecheck, step.PrecheckArgs{Number: 7, ID: "u", Plan: plan(upgrade.InPlace)}},
+	} {
+		p := plan(test.mode)
+		name, argument, err := c.workflow(t.Context(), upgrade.Task{Kind: test.kind, Plan: &p})
+		if err != nil || name != test.name {
+			t.Errorf("%s, %s: %s, %v", test.kind, test.mode, name, err)
+		}
+		if diff := cmp.Diff(test.argument, argument); diff != "" {
+			t.Errorf("%s, %s (-want +got):\n%s", test.kind, test.mode, diff)
+		}
+	}
+}

@@ -1,0 +1,236 @@
+package onhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/endpoint"
+	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/run"
+	"github.com/pgleap/pgleap/internal/switchover"
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// noteCloneSpent says that the clone is, or is about to be, promoted: it cannot follow the source any
+// more. It is the last note to go when the clone is thrown away.
+const noteCloneSpent note = "clone.spent"
+
+// SwitchToClone carries out one attempt to switch to the clone, or ends one that a crash left in the
+// middle. Clients wait from the fence on until the clone has become the target, or until the deadline.
+// A clone that was promoted in vain is thrown away, once clients go on.
+func (w *Worker) SwitchToClone(ctx context.Context, args step.SwitchOverArgs) (step.CloneSwitch, error) {
+	var result step.CloneSwitch
+	path, err := w.journalPath(args)
+	if err != nil {
+		return result, err
+	}
+	journal := switchover.OpenJournal(path, w.now)
+	state, err := journal.Read()
+	if err != nil {
+		return result, err
+	}
+	config := w.switchoverConfig(args.Plan, journal)
+	config.OnStep = func(name string) { progressOf(ctx).text(name) }
+	switch {
+	case state.Stage != switchover.StageNone:
+		result.Switchover, err = switchover.Recover(context.WithoutCancel(ctx), config)
+	case args.SettleOnly:
+		result.Switchover.Reason = "interrupted before it began"
+	default:
+		config.StartGuard = func(ctx context.Context, deadline time.Time) (*endpoint.Guard, error) {
+			return w.startGuard(ctx, args.Plan, path, deadline)
+		}
+		result, err = w.switchToClone(ctx, args.Plan, config)
+	}
+	if err != nil || result.Switchover.Switched {
+		return result, err
+	}
+	result.Spent, err = w.throwAway(context.WithoutCancel(ctx), args.Plan)
+	return result, err
+}
+
+// switchToClone begins an attempt. All that can be made before clients wait is made first.
+func (w *Worker) switchToClone(ctx context.Context, plan upgrade.Plan, config switchover.Config) (step.CloneSwitch, error) {
+	// An earlier attempt that was not ended would be ended by somebody later: now is the time.
+	last, err := w.settleAll(ctx, plan)
+	if err != nil || last.OnTarget() {
+		return step.CloneSwitch{Switchover: last.Outcome}, err
+	}
+	err = w.stream(ctx, plan)
+	if err == nil {
+		_, err = w.InitTarget(ctx, plan)
+	}
+	if ctx.Err() != nil {
+		err = errors.New("interrupted before it began")
+	}
+	if err != nil {
+		return step.CloneSwitch{Switchover: upgrade.Switchover{Reason: err.Error()}}, nil //nolint:nilerr // not switching is a result
+	}
+	var events []upgrade.Event
+	outcome, err := switchover.RunStandby(ctx, config, switchover.Standby{
+		Application: cloneApplication,
+		Steps:       w.cloneSteps(plan, func(done step.Done) { events = append(events, done.Events...) }),
+	})
+	return step.CloneSwitch{Done: step.Done{Events: events}, Switchover: outcome}, err
+}
+
+// cloneSteps make the target of the clone while clients wait.
+func (w *Worker) cloneSteps(plan upgrade.Plan, tell func(step.Done)) []switchover.StandbyStep {
+	named := func(name string, do func(context.Context, switchover.Standstill) (step.Done, error)) switchover.StandbyStep {
+		return switchover.StandbyStep{Name: name, Do: func(ctx context.Context, at switchover.Standstill) error {
+			done, err := do(ctx, at)
+			tell(done)
+			return err
+		}}
+	}
+	planned := func(name string, do func(context.Context, upgrade.Plan) (step.Done, error)) switchover.StandbyStep {
+		return named(name, func(ctx context.Context, _ switchover.Standstill) (step.Done, error) { return do(ctx, plan) })
+	}
+	steps := []switchover.StandbyStep{
+		named("promote", func(ctx context.Context, at switchover.Standstill) (step.Done, error) {
+			return w.promoteCaughtUp(ctx, plan, at)
+		}),
+		planned("pg_upgrade", w.PgUpgrade),
+		planned("start", w.StartUpgraded),
+	}
+	if plan.Options.Statistics == upgrade.StatisticsBefore {
+		steps = append(steps, planned("statistics", w.collectStatistics))
+	}
+	return steps
+}
+
+// promoteCaughtUp makes a primary of the clone, which has replayed the fenced source's last record, lets
+// everybody log in to it again, for it has replayed the fence too, and stops it for pg_upgrade. Its
+// history file is the proof that nothing is missing.
+func (w *Worker) promoteCaughtUp(ctx context.Context, plan upgrade.Plan, at switchover.Standstill) (step.Done, error) {
+	files, err := w.files(plan)
+	if err != nil {
+		return step.Done{}, err
+	}
+	if err := files.write(noteCloneSpent, w.now()); err != nil {
+		return step.Done{}, err
+	}
+	as, err := w.caller(plan, "clone")
+	if err != nil {
+		return step.Done{}, err
+	}
+	if err := (pgbin.PgCtl{Bindir: plan.Source.Bindir, Pgdata: plan.ClonePgdata()}).Promote(ctx, as, cloneStart); err != nil {
+		return step.Done{}, err
+	}
+	ours := w.cloneLogin(plan)
+	ours.User = upgrade.Role // the fence has left nobody else
+	if err := awaitLogin(ctx, ours, cloneStart); err != nil {
+		return step.Done{}, fmt.Errorf("log in to the promoted clone: %w", err)
+	}
+	err = with(ctx, ours, func(conn *pgx.Conn) error { return postgres.PermitLogins(ctx, conn, at.LoginRoles) })
+	if err != nil {
+		return step.Done{}, err
+	}
+	cleaned, err := w.cleanClone(ctx, plan)
+	if err != nil {
+		return step.Done{}, err
+	}
+	if err := w.stopClone(ctx, plan); err != nil {
+		return step.Done{}, err
+	}
+	end, err := w.provePromotedAt(ctx, plan, at.LSN)
+	if err != nil {
+		return step.Done{}, err
+	}
+	proof := fmt.Sprintf("the fenced source's last record ends at LSN %s, the clone had replayed up to %s and was promoted at %s%s",
+		at.LSN, at.Replayed, end, cleaned)
+	w.log.InfoContext(ctx, "the clone is promoted", "task", plan.Number, "proof", proof)
+	return w.info(ctx, proof), nil
+}
+
+// endOfRecovery is the last line of a history file as the promotion of a standby writes it (timeline.c,
+// writeTimeLineHistory): parent timeline, LSN of the switch, reason.
+var endOfRecovery = regexp.MustCompile(`(?m)^\d+\t([0-9A-F]+/[0-9A-F]+)\tno recovery target specified\s*\z`)
+
+// promotedAt reads from a timeline's history where it began.
+func promotedAt(history []byte) (postgres.LSN, error) {
+	found := endOfRecovery.FindSubmatch(history)
+	if found == nil {
+		return 0, fmt.Errorf("the clone's timeline history does not tell of a promotion: %q", history)
+	}
+	return postgres.ParseLSN(string(found[1]))
+}
+
+// provePromotedAt wants the history of the timeline that the clone, which is stopped, is on to say that
+// it began at x or later.
+func (w *Worker) provePromotedAt(ctx context.Context, plan upgrade.Plan, x postgres.LSN) (postgres.LSN, error) {
+	as, err := w.caller(plan, "pg_controldata")
+	if err != nil {
+		return 0, err
+	}
+	control, err := pgbin.PgControldata(ctx, as, plan.Source.Bindir, plan.ClonePgdata())
+	if err != nil {
+		return 0, err
+	}
+	history, err := os.ReadFile(filepath.Join(plan.ClonePgdata(), "pg_wal", fmt.Sprintf("%08X.history", control.TimelineID)))
+	if err != nil {
+		return 0, fmt.Errorf("the clone is on timeline %d, which no promotion began: %w", control.TimelineID, err)
+	}
+	end, err := promotedAt(history)
+	if err == nil && end < x {
+		err = fmt.Errorf("the clone was promoted at LSN %s, before the source's last record ended at %s", end, x)
+	}
+	return end, err
+}
+
+// throwAway removes a clone that was promoted in vain, and what was made of it, so that another one can
+// be made. It reports whether there was one.
+func (w *Worker) throwAway(ctx context.Context, plan upgrade.Plan) (spent bool, err error) {
+	files, err := w.files(plan)
+	if err != nil || !files.has(noteCloneSpent) {
+		return false, err
+	}
+	if err := run.EndLeftover(ctx, files.pidfile("pg_upgrade")); err != nil {
+		return true, err
+	}
+	if err := w.stopServers(ctx, plan, files); err != nil {
+		return true, err
+	}
+	if err := w.removeUpgraded(plan, files); err != nil {
+		return true, err
+	}
+	err = with(ctx, login(plan, plan.Source), func(conn *pgx.Conn) error {
+		return postgres.DropSlot(ctx, conn, upgrade.BaseBackupSlot)
+	})
+	if err != nil {
+		return true, err
+	}
+	for _, n := range []note{
+		noteTargetStarted, noteUpgraded, noteUpgradeBegun, noteTargetBegun, noteTargetDir, noteBackedUp, noteCloneSpent,
+	} {
+		err = errors.Join(err, files.remove(n))
+	}
+	return true, err
+}
+
+// removeUpgraded removes the clone and the target.
+func (w *Worker) removeUpgraded(plan upgrade.Plan, files files) error {
+	if files.has(noteTargetBegun) {
+		if err := removeTarget(plan, files); err != nil {
+			return err
+		}
+		if plan.Target.Manager == upgrade.ManagerPgCtlcluster {
+			if err := w.host.UnregisterDebian(plan.Target); err != nil {
+				return err
+			}
+		}
+	}
+	if err := os.RemoveAll(tablespacesDir(plan)); err != nil {
+		return fmt.Errorf("remove the target's tablespaces: %w", err)
+	}
+	return removeClone(plan)
+}

@@ -1,0 +1,70 @@
+package onhost
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// hasSwapped tells whether swap has begun to move the source's files: pg_upgrade takes the name of
+// pg_control away right before (pg_upgrade.c, main).
+func (s *settlement) hasSwapped() bool {
+	_, err := os.Stat(controlFile(s.plan.Source.Pgdata) + ".old")
+	return s.intent.Prepared.Chosen.Transfer == pgbin.TransferSwap && err == nil
+}
+
+// awaitSwap lets a pg_upgrade that has begun to swap come to its end, since that is the only way there is.
+// It tells whether the target is complete.
+func (s *settlement) awaitSwap(ctx context.Context) (bool, error) {
+	for isRunning(s.files.pidfile("pg_upgrade")) {
+		if err := sleep(ctx, 200*time.Millisecond); err != nil {
+			return false, fmt.Errorf("wait for pg_upgrade, which moves the source's files: %w", err)
+		}
+	}
+	if !(pgbin.PgUpgrade{NewPgdata: s.plan.Target.Pgdata}).Completed() {
+		return false, nil
+	}
+	as, err := s.caller(s.plan, "pg_controldata")
+	if err != nil {
+		return false, err
+	}
+	control, err := pgbin.PgControldata(ctx, as, s.plan.Target.Bindir, s.plan.Target.Pgdata)
+	if err != nil || control.State != pgbin.StateShutDown {
+		return false, err
+	}
+	return true, s.journal.write(outageRecord{Stage: outageStarting, Checkpoint: control.CheckpointLSN})
+}
+
+// isRunning tells whether the process of a pidfile, which has its start time too, still runs.
+func isRunning(pidfile string) bool {
+	content, err := os.ReadFile(pidfile)
+	if err != nil {
+		return false
+	}
+	pid, started, _ := strings.Cut(strings.TrimSpace(string(content)), " ")
+	stat, err := os.ReadFile(filepath.Join("/proc", filepath.Base(pid), "stat"))
+	if err != nil {
+		return false
+	}
+	// The second field is the program's name in parentheses and may hold anything; the third is the state,
+	// the 22nd the start time (proc(5)).
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	return len(fields) > 19 && fields[0] != "Z" && fields[19] == started
+}
+
+// giveUp ends an outage in which swap was cut short. Nothing is removed of what may be all that there is.
+func (s *settlement) giveUp(ctx context.Context, reason string) (upgrade.Switchover, error) {
+	outcome := s.outcome()
+	outcome.Reason = fmt.Sprintf("%s. pg_upgrade was cut short while it moved files (transfer swap): neither %s nor %s can be started; "+
+		"restore the instance from a backup. Both data directories are left as they are", reason, s.plan.Source.Pgdata, s.plan.Target.Pgdata)
+	if err := s.release(ctx); err != nil {
+		s.log.WarnContext(ctx, "clients of an instance that is lost are still held", "error", err)
+	}
+	return outcome, s.journal.write(outageRecord{Stage: outageLost, Outcome: &outcome})
+}
