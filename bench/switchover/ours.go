@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/endpoint"
@@ -52,8 +53,8 @@ func (d *staying) Open(ctx context.Context) (endpoint.Session, error) {
 
 // split takes the lifting of the fence out of the last step.
 func (d *staying) split(steps []upgrade.StepDuration) []upgrade.StepDuration {
-	last := len(steps) - 1
-	resume := steps[last]
+	last := slices.IndexFunc(steps, func(s upgrade.StepDuration) bool { return s.Step == "resume" })
+	resume := steps[last] // what comes after it, clients do not wait for
 	resume.Duration -= d.unfence
 	return append(steps[:last:last], upgrade.StepDuration{Step: "unfence", Duration: d.unfence}, resume)
 }

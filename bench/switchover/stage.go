@@ -201,7 +201,13 @@ func (s *stage) subscribe(ctx context.Context, name, slot string, source upgrade
 		if err := postgres.EnsureMarker(ctx, conn); err != nil {
 			return err
 		}
-		return postgres.Subscribe(ctx, conn, s.login.In(name), slot, from, source)
+		if err := postgres.EnsurePublication(ctx, conn); err != nil { // a clone has it too
+			return err
+		}
+		return postgres.Subscribe(ctx, conn, postgres.NewSubscription{
+			Name: upgrade.Subscription, Publication: upgrade.Publication, Publisher: s.login.In(name),
+			Slot: slot, Version: source, From: from,
+		})
 	})
 }
 
@@ -283,7 +289,7 @@ func (s *stage) synchronize(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = postgres.SetSubscription(ctx, target, true)
+		_, err = target.Exec(ctx, "ALTER SUBSCRIPTION "+upgrade.Subscription+" ENABLE") // from where it stands
 		if err == nil {
 			err = in(ctx, s.login.In(name), func(source *pgx.Conn) error { return arrived(ctx, source, target) })
 		}
