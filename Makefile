@@ -71,6 +71,10 @@ format: ## format the code
 bench-switchover: setup ## measure the switchover against the naive recipe
 	go run ./bench/switchover
 
+.PHONY: bench-roundtrips
+bench-roundtrips: setup build ## bring clients to the target and back a hundred times (takes some 20 minutes)
+	go run ./bench/roundtrips -binary bin/pgleap
+
 .PHONY: bench-idle
 bench-idle: build ## measure start-up, memory and processor time of an idle server
 	go run ./bench/idle -binary bin/pgleap

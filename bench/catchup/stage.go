@@ -42,6 +42,7 @@ type stage struct {
 type round struct {
 	took             time.Duration
 	senders, workers time.Duration // processor time
+	processes        int           // that worked at it
 }
 
 // setUp makes all of it. What it made so far is returned with an error, to be cleared.
@@ -211,7 +212,7 @@ func (s *stage) catchUp(ctx context.Context, groups int) (r round, err error) {
 			if err := s.arrived(ctx, target); err != nil {
 				return err
 			}
-			r.took = time.Since(begun)
+			r.took, r.processes = time.Since(begun), 2*max(1, groups)
 			if r.senders, err = processorTime(ctx, source, `SELECT pid FROM pg_stat_replication`); err != nil {
 				return err
 			}
