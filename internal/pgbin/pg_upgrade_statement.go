@@ -45,7 +45,7 @@ func failedStatement(log string, lineOf func(path string, number int) string) (S
 }
 
 var (
-	// "psql:/path/pg_upgrade_dump_globals.sql:25: ERROR:  ..."
+	// As in "psql:/path/pg_upgrade_dump_globals.sql:25: ERROR:  ...", from psql.
 	psqlError = regexp.MustCompile(`(?m)^psql:([^\n]+\.sql):(\d+): (?:ERROR|FATAL|PANIC): +(.*)$`)
 	// `pg_restore: creating VIEW "public.orders"` comes before the statement is sent (pg_backup_archiver.c,
 	// restore_toc_entry).

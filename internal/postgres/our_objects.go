@@ -9,7 +9,7 @@ import (
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
-// Origins go by the oid of their subscription: one without it was left behind.
+// The origin of a subscription goes with it (subscriptioncmds.c, DropSubscription).
 const ourObjects = `
 	SELECT format('slot %I', slot_name) FROM pg_replication_slots WHERE slot_name ~ '` + ourSlots + `' OR slot_name ~ '` + heldSlots + `'
 	UNION ALL
@@ -17,14 +17,11 @@ const ourObjects = `
 	FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
 	WHERE d.datname = current_database() AND (s.subname ~ $1 OR s.subname ~ $2)
 	UNION ALL
-	SELECT format('replication origin %I', roname) FROM pg_replication_origin o
-	WHERE roname ~ '^pg_[0-9]+$' AND NOT EXISTS (SELECT FROM pg_subscription s WHERE 'pg_' || s.oid = o.roname)
-	UNION ALL
 	SELECT format('publication %I', pubname) FROM pg_publication WHERE pubname ~ $1 OR pubname ~ '` + groupPublications + `'
 	UNION ALL
 	SELECT format('schema %I', nspname) FROM pg_namespace WHERE nspname = $3
 	UNION ALL
-	SELECT format('event trigger %I', evtname) FROM pg_event_trigger WHERE evtname ~ '^pgleap_'
+	SELECT format('event trigger %I', evtname) FROM pg_event_trigger WHERE evtname ~ '^pgleap_ddl_'
 	ORDER BY 1`
 
 // OurObjects lists what pgleap has made in the database of conn, or in what all databases share, and not

@@ -34,19 +34,22 @@ func TestShareTables(t *testing.T) {
 		{
 			"linked tables stay together",
 			[]string{"item 5 1", "order 5 1", "page 5 1", "site 5 1"},
-			[]string{"item order", "page site"}, 2,
+			[]string{"item order", "page site"},
+			2,
 			[]string{"item order", "page site"},
 		},
 		{
 			"but not at the price of balance",
 			[]string{"item 10 1", "order 10 1", "a 1 1"},
-			[]string{"item order", "a item"}, 2,
+			[]string{"item order", "a item"},
+			2,
 			[]string{"item a", "order"},
 		},
 		{
 			"with the most links",
 			[]string{"x 10 1", "y 10 1", "z 10 1", "small 1 1"},
-			[]string{"small x", "small z", "z small"}, 3,
+			[]string{"small x", "small z", "z small"},
+			3,
 			[]string{"x", "y", "z small"},
 		},
 		{

@@ -310,3 +310,33 @@ func TestMarkerWaitsForAllGroups(t *testing.T) {
 		t.Errorf("the source's marker is at %d, want %d (%v)", marker.Number, next, err)
 	}
 }
+
+// TestTruncateAcrossGroups: a referenced table cannot be truncated without those that reference it, which another
+// group has. A person gets it going again as docs/table-groups.md says.
+func TestTruncateAcrossGroups(t *testing.T) {
+	t.Parallel()
+	p := newGroupPair(t)
+	groups := p.follow(t, 3)
+	if diff := cmp.Diff([]string{"public.entry and public.account"}, groups.Cut); diff != "" {
+		t.Errorf("foreign keys between groups (-want +got):\n%s", diff)
+	}
+	p.source.Exec(t, "postgres", "TRUNCATE account, entry")
+	number, err := postgres.AdvanceMarker(t.Context(), p.from)
+	must(t, "write marker", err)
+	until(t, "the group to fail", func() bool {
+		var errors int
+		must(t, "ask", p.to.QueryRow(t.Context(), `SELECT coalesce(sum(apply_error_count), 0)::int FROM pg_stat_subscription_stats`).Scan(&errors))
+		return errors > 0
+	})
+	if marker, err := postgres.ReadMarker(t.Context(), p.to); err != nil || marker.Number >= number {
+		t.Errorf("marker %d has arrived (%v)", marker.Number, err)
+	}
+	p.target.Exec(t, "postgres", "ALTER TABLE entry DROP CONSTRAINT entry_account_fkey")
+	awaitMarker(t, p.to, number)
+	p.target.Exec(t, "postgres", "ALTER TABLE entry ADD CONSTRAINT entry_account_fkey FOREIGN KEY (account) REFERENCES account")
+	var rows int
+	must(t, "count", p.to.QueryRow(t.Context(), "SELECT (SELECT count(*) FROM public.account) + (SELECT count(*) FROM public.entry)").Scan(&rows))
+	if rows > 0 {
+		t.Errorf("%d rows are left", rows)
+	}
+}

@@ -5,9 +5,10 @@ import "github.com/pgleap/pgleap/internal/upgrade"
 // reservedObjects: pgleap's own schema has a comment that says so (postgres/marker.go); a
 // publication that is exactly as pgleap makes it does no harm.
 var reservedObjects = Check{
-	ID: "reserved-objects", Title: "A schema or publication has a name that pgleap uses",
+	ID: "reserved-objects", Title: "A schema, publication or event trigger has a name that pgleap uses",
 	Severity: upgrade.Blocker, Modes: withReplication(), Scope: PerPublished,
-	Why:    "For the time of an upgrade pgleap makes a schema " + upgrade.Schema + " and a publication " + upgrade.Publication + " in every database, and drops them afterwards.",
+	Why: "For the time of an upgrade pgleap makes a schema " + upgrade.Schema + ", publications (" + upgrade.Publication + ", pgleap_group_N) " +
+		"and event triggers (pgleap_ddl_...) in every database, and drops them afterwards.",
 	Remedy: "Rename the object.",
 	Find: query(`
 		SELECT nspname, 'schema', format('ALTER SCHEMA %I RENAME TO %I', nspname, nspname || '_of_ours')
@@ -17,5 +18,13 @@ var reservedObjects = Check{
 		SELECT pubname, 'publication', format('ALTER PUBLICATION %I RENAME TO %I', pubname, pubname || '_of_ours')
 		FROM pg_publication
 		WHERE pubname = 'pgleap_forward'
-			AND NOT (puballtables AND pubinsert AND pubupdate AND pubdelete AND pubtruncate AND NOT pubviaroot)`),
+			AND NOT (puballtables AND pubinsert AND pubupdate AND pubdelete AND pubtruncate AND NOT pubviaroot)
+		UNION ALL
+		SELECT pubname, 'publication', format('ALTER PUBLICATION %I RENAME TO %I', pubname, pubname || '_of_ours')
+		FROM pg_publication
+		WHERE pubname ~ '^pgleap_group_[0-9]+$' AND pubowner IS DISTINCT FROM (SELECT oid FROM pg_roles WHERE rolname = 'pgleap')
+		UNION ALL
+		SELECT evtname, 'event trigger', format('ALTER EVENT TRIGGER %I RENAME TO %I', evtname, evtname || '_of_ours')
+		FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid JOIN pg_namespace n ON n.oid = p.pronamespace
+		WHERE evtname ~ '^pgleap_ddl_' AND n.nspname <> 'pgleap'`),
 }

@@ -176,7 +176,8 @@ func unlike(what string, source, target postgres.Shape) error {
 	return &upgrade.Refused{
 		Reason: fmt.Sprintf("%d definitions (%s) changed since the upgrade began and are not replicated; %s",
 			len(missing)+len(extra), what, strings.Join(said, "; ")),
-		Remedy: "make the same change on the target, or cancel the upgrade and start it again",
+		Remedy: "make the same change on the side that lacks it (in a session with SET session_replication_role = replica, since changes are blocked), " +
+			"or cancel the upgrade and start it again",
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // Mode is a way to upgrade.
 type Mode string
 
-// The modes. Only zero-downtime is built so far.
+// The modes. Logical is not built yet.
 const (
 	InPlace      Mode = "in-place"
 	BlueGreen    Mode = "blue-green"

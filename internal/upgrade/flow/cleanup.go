@@ -16,8 +16,9 @@ func Cleanup(ctx workflow.Context, plan upgrade.Plan) error {
 	if err == nil {
 		return nil
 	}
-	t.orTell(ctx, err)
+	t.tell(ctx, upgrade.LevelWarning, "nothing is undone: "+sentence(err))
 	t.current = upgrade.PhaseFinishing
+	t.orTell(ctx, t.do(ctx, step.FenceForGood, plan))
 	t.orTell(ctx, t.finishOnHost(ctx))
 	return nil
 }

@@ -73,12 +73,16 @@ func (t *task) rehearse(ctx workflow.Context, args step.SwitchOverArgs) (upgrade
 
 func rehearsalEvent(at time.Time, result upgrade.Switchover, limit time.Duration) upgrade.Event {
 	event := upgrade.Event{At: at, Level: upgrade.LevelInfo, Phase: upgrade.PhaseRehearsal}
+	what, where := "switchover", "source"
+	if result.Back {
+		what, where = "switchback", "target"
+	}
 	if !result.Rehearsed {
-		event.Level, event.Text = upgrade.LevelWarning, "the rehearsal failed, clients go on at the source: "+result.Reason
+		event.Level, event.Text = upgrade.LevelWarning, fmt.Sprintf("the rehearsal failed, clients go on at the %s: %s", where, result.Reason)
 		return event
 	}
-	event.Text = fmt.Sprintf("rehearsed: clients paused for %s of the %s that a switchover may take (switchoverTimeout); both sides are being compared",
-		result.Pause.Round(100*time.Microsecond), limit)
+	event.Text = fmt.Sprintf("rehearsed: clients paused for %s of the %s that a %s may take (switchoverTimeout); both sides are being compared",
+		result.Pause.Round(100*time.Microsecond), limit, what)
 	return event
 }
 
@@ -101,7 +105,9 @@ func (t *task) takeIn(ctx workflow.Context, v upgrade.Verification) {
 		return
 	}
 	t.rehearsal.Verification = &v
-	t.recordRehearsal(ctx, verificationEvent(workflow.Now(ctx).UTC(), v))
+	event := verificationEvent(workflow.Now(ctx).UTC(), v)
+	event.Phase = t.current
+	t.recordRehearsal(ctx, event)
 }
 
 func verificationEvent(at time.Time, v upgrade.Verification) upgrade.Event {

@@ -125,6 +125,9 @@ func (t *task) untilSwitched(ctx workflow.Context, l *leg) (_ *upgrade.Switchove
 // carryOut is one attempt, real or rehearsed.
 func (t *task) carryOut(ctx workflow.Context, l *leg, wanted wish, request step.SwitchRequest) (upgrade.Switchover, error) {
 	t.attempts++
+	if l.plan.Reversed {
+		t.untilCancelled(ctx) // a cancel counts that is said when clients may be at the source again
+	}
 	args := t.switchoverArgs(l.plan, request)
 	if wanted == wishRehearsal {
 		return t.rehearse(ctx, args)

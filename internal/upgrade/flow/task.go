@@ -43,7 +43,8 @@ type task struct {
 	backSignal      workflow.ReceiveChannel
 	finishSignal    workflow.ReceiveChannel
 	finishing       step.FinishRequest  // what the user said with it
-	abandon         workflow.CancelFunc // what the user's cancel ends, if it can be ended
+	work            workflow.Context    // what the user's cancel ends
+	abandon         workflow.CancelFunc // ends it
 }
 
 func newTask(ctx workflow.Context, plan upgrade.Plan) *task {
@@ -61,7 +62,7 @@ func newTask(ctx workflow.Context, plan upgrade.Plan) *task {
 func (t *task) untilCancelled(ctx workflow.Context) workflow.Context {
 	listens := t.abandon != nil
 	work, cancel := workflow.WithCancel(ctx)
-	t.cancelled, t.abandon = false, cancel
+	t.cancelled, t.work, t.abandon = false, work, cancel
 	if !listens {
 		workflow.Go(ctx, func(ctx workflow.Context) {
 			for {
@@ -222,6 +223,12 @@ func describe(f upgrade.Finding) string {
 		named += fmt.Sprintf(" and %d more", more)
 	}
 	return f.Title + " (" + named + ")"
+}
+
+// isRefused tells whether only the user can mend what is wrong.
+func isRefused(err error) bool {
+	application, ok := errors.AsType[*temporal.ApplicationError](err)
+	return ok && application.Type() == "Refused"
 }
 
 // sentence is what an error says to the user, without the engine's words around it.

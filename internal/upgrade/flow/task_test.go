@@ -138,8 +138,8 @@ func TestCleanup(t *testing.T) {
 			return step.Done{Events: []upgrade.Event{{Level: upgrade.LevelInfo, Phase: upgrade.PhaseCleanup, Text: "undone"}}}, nil
 		}, upgrade.LevelInfo, "cleaning up: undone", []string{step.Discard}},
 		{
-			"clients are on the target: it is finished", refuse("clients write to the target"), upgrade.LevelError, "cleaning up: clients write to the target",
-			[]string{step.Discard, step.Finish, step.MoveInstance},
+			"clients are on the target: it is finished", refuse("clients write to the target"), upgrade.LevelWarning, "cleaning up: nothing is undone: clients write to the target",
+			[]string{step.Discard, step.FenceForGood, step.Finish, step.MoveInstance},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

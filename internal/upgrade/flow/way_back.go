@@ -31,8 +31,8 @@ func (t *task) follow(ctx workflow.Context) (*upgrade.Switchover, error) {
 
 // wayBack opens the way back and keeps it open.
 func (t *task) wayBack(ctx workflow.Context) (*upgrade.Switchover, error) {
-	if t.openWayBack(ctx) {
-		return nil, nil
+	if finish, err := t.openWayBack(ctx, t.plan); finish || err != nil {
+		return nil, err
 	}
 	back, finish, err := t.untilSwitched(ctx, &leg{
 		plan: t.plan.Back(), phase: upgrade.PhaseFollowing, switching: upgrade.PhaseSwitchback, warnAt: t.warnAt(firstWarning),
@@ -47,30 +47,33 @@ func (t *task) wayBack(ctx workflow.Context) (*upgrade.Switchover, error) {
 // openAgain is the time after which the way back is tried to be opened again.
 const openAgain = 30 * time.Second
 
-// openWayBack tries until it has succeeded, or until the user wants the upgrade to finish: the side that
-// is to follow may be down for a while.
-func (t *task) openWayBack(ctx workflow.Context) (finish bool) {
+// openWayBack tries until the side that clients have left follows, or until the user wants the upgrade
+// to finish, or ctx ends: that side may be down for a while. What only the user could mend is an error.
+func (t *task) openWayBack(ctx workflow.Context, plan upgrade.Plan) (finish bool, err error) {
 	for {
-		err := t.do(ctx, step.OpenWayBack, step.OpenWayBackArgs{Plan: t.plan, Attempt: t.attempts})
-		if err == nil {
-			return false
+		err := t.do(ctx, step.OpenWayBack, step.OpenWayBackArgs{Plan: plan, Attempt: t.attempts})
+		if err == nil || isRefused(err) || ctx.Err() != nil {
+			return false, err
 		}
-		t.tell(ctx, upgrade.LevelWarning, "the way back is not open yet, which is tried again: "+sentence(err))
+		t.tell(ctx, upgrade.LevelWarning, "the side that clients have left does not follow yet, which is tried again: "+sentence(err))
 		selector := workflow.NewSelector(ctx)
 		selector.AddFuture(workflow.NewTimer(ctx, openAgain), func(workflow.Future) {})
-		selector.AddReceive(t.finishSignal, func(c workflow.ReceiveChannel, _ bool) {
-			c.Receive(ctx, &t.finishing)
-			finish = true
-		})
+		if !plan.Reversed {
+			selector.AddReceive(t.finishSignal, func(c workflow.ReceiveChannel, _ bool) {
+				c.Receive(ctx, &t.finishing)
+				finish = true
+			})
+		}
 		selector.Select(ctx)
 		if finish {
-			return true
+			return true, nil
 		}
 	}
 }
 
-// backAtSource is what follows a switchback: the target follows the source again.
-func (t *task) backAtSource(ctx workflow.Context) {
+// backAtSource is what follows a switchback: the target follows the source again. The user may cancel the
+// upgrade meanwhile.
+func (t *task) backAtSource(ctx, work workflow.Context) {
 	t.returned, t.rehearsal = true, nil
 	back := t.plan.Back()
 	t.comparing = t.verifySwitchover(ctx, back)
@@ -79,7 +82,9 @@ func (t *task) backAtSource(ctx workflow.Context) {
 		Number: t.plan.Number, Returned: true,
 	}))
 	t.orTell(ctx, t.do(ctx, step.FenceForGood, back))
-	t.orTell(ctx, t.do(ctx, step.OpenWayBack, step.OpenWayBackArgs{Plan: back, Attempt: t.attempts}))
+	if _, err := t.openWayBack(work, back); work.Err() == nil {
+		t.orTell(ctx, err)
+	}
 }
 
 // awaitComparison waits for the end of the verification that is under way.

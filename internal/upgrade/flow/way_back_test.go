@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -198,14 +199,14 @@ func roughly(bytes []int64) []int64 {
 func TestWayBackThatDoesNotOpen(t *testing.T) {
 	w := newWorld(t)
 	w.does[step.OpenWayBack] = func(n int) (any, error) {
-		if n == 3 {
+		if n == 11 { // each time it is tried five times
 			w.signal(step.SignalFinish)
 		}
-		return refuse("the server at port 5432 is down")(n)
+		return nil, errors.New("connection refused")
 	}
 	w.script(w.says(step.SignalSwitch))
 	outcome := w.run(t, returningPlan)
-	if outcome.Status != upgrade.StatusSucceeded || len(w.opened) != 3 || len(w.told(upgrade.LevelWarning)) != 3 {
+	if outcome.Status != upgrade.StatusSucceeded || len(w.opened) != 15 || len(w.told(upgrade.LevelWarning)) != 3 {
 		t.Errorf("outcome %+v after %d attempts to open, warnings %q", outcome, len(w.opened), w.told(upgrade.LevelWarning))
 	}
 }

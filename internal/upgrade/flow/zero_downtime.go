@@ -29,8 +29,8 @@ func ZeroDowntime(ctx workflow.Context, plan upgrade.Plan) (upgrade.Outcome, err
 			t.orTell(ctx, err)
 			return t.finish(ctx, *switched)
 		}
-		t.backAtSource(ctx)
-		work = t.untilCancelled(ctx)
+		work = t.work
+		t.backAtSource(ctx, work)
 	}
 }
 

@@ -122,6 +122,9 @@ func (w *Worker) restoreSource(ctx context.Context, plan upgrade.Plan) error {
 	if err := inEachDatabase(ctx, source, dropOurs(ctx)); err != nil {
 		return err
 	}
+	if err := inEachDatabase(ctx, source, nothingLeft(ctx)); err != nil {
+		return err
+	}
 	if err := w.restoreSourceIdentities(ctx, plan, source); err != nil {
 		return err
 	}

@@ -86,10 +86,21 @@ func (w *Worker) prepareInPlace(ctx context.Context, plan upgrade.Plan, files fi
 	}
 	at := places{source: plan.Source.Pgdata, target: plan.Workdir()}
 	for _, space := range spaces {
+		if isWithin(space, plan.Source.Pgdata) { // whoever removes the source some day would remove the target's tables
+			return &upgrade.Refused{
+				Reason: fmt.Sprintf("the tablespace at %s lies within the source's data directory", space),
+				Remedy: "move its tables to another one (ALTER TABLE ... SET TABLESPACE), and drop it",
+				Cause:  upgrade.CausePlace,
+			}
+		}
 		at.spaces = append(at.spaces, space)
 	}
 	if prepared.Chosen, err = chooseTransfer(plan.Options.Transfer, plan.Target.Version, at, user); err != nil {
 		return err
+	}
+	decided := []upgrade.Event{
+		w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("files are transferred by %s: %s", prepared.Chosen.Transfer, prepared.Chosen.Why)),
+		w.say(ctx, upgrade.LevelInfo, wayBack(prepared.Chosen.Transfer)),
 	}
 	if err := w.enoughSpace(ctx, plan, prepared.Chosen.Transfer, spaces); err != nil {
 		return err
@@ -112,11 +123,31 @@ func (w *Worker) prepareInPlace(ctx context.Context, plan upgrade.Plan, files fi
 	if err != nil {
 		return err
 	}
-	prepared.Done.Events = append([]upgrade.Event{
-		w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("files are transferred by %s: %s", prepared.Chosen.Transfer, prepared.Chosen.Why)),
-		w.say(ctx, upgrade.LevelInfo, wayBack(prepared.Chosen.Transfer)),
-	}, append(events, warned...)...)
+	prepared.Done.Events = append(append(append(decided, events...), w.toldOfWAL(ctx, plan)...), warned...)
 	return nil
+}
+
+// isWithin tells whether a path is below a directory, by their names and by where links lead.
+func isWithin(path, dir string) bool {
+	for _, resolve := range []func(string) (string, error){filepath.Abs, filepath.EvalSymlinks} {
+		inner, errInner := resolve(path)
+		outer, errOuter := resolve(dir)
+		if errInner == nil && errOuter == nil && strings.HasPrefix(inner+"/", outer+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// toldOfWAL warns of WAL that moves: initdb makes it in the data directory.
+func (w *Worker) toldOfWAL(ctx context.Context, plan upgrade.Plan) []upgrade.Event {
+	path := filepath.Join(plan.Source.Pgdata, "pg_wal")
+	elsewhere, err := os.Readlink(path)
+	if err != nil {
+		return nil
+	}
+	return []upgrade.Event{w.say(ctx, upgrade.LevelWarning, fmt.Sprintf(
+		"the source's WAL is in %s, the target's will be in its data directory: to move it, stop the target, move its pg_wal to the same file system, and put a link in its place", elsewhere))}
 }
 
 // initInPlace makes the target's data directory with what must be alike. What an earlier attempt made
@@ -226,7 +257,7 @@ func (w *Worker) optionsInPlace(ctx context.Context, plan upgrade.Plan, user run
 	if filepath.Dir(plan.Source.ConfigFile) != filepath.Clean(plan.Source.Pgdata) {
 		old = append(old, "config_file="+plan.Source.ConfigFile, "ident_file="+plan.Source.IdentFile)
 	}
-	fresh := []string{locks}
+	fresh := []string{locks, "max_worker_processes=0"}                                       // what is preloaded must not begin to work, a scheduler for example
 	for _, name := range []string{"wal_level", "max_replication_slots", "max_wal_senders"} { // for the slots that it takes over
 		fresh = append(fresh, name+"="+settings.Text(name))
 	}

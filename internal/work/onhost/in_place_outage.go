@@ -27,6 +27,9 @@ const (
 // errOutageInterrupted is why an upgrade in place did not happen whose context was cancelled.
 var errOutageInterrupted = errors.New("the upgrade was interrupted; the source serves as before")
 
+// agentDied is why an upgrade in place did not happen that somebody else had to end.
+const agentDied = "the agent that upgraded it died in the middle; the source serves as before, start the upgrade again"
+
 // UpgradeInPlace stops the source, lets pg_upgrade make the target of its data directory, and starts the
 // target on the source's port. If anything fails before the target has begun to write, the source is put
 // back as it was and started. A call that finds a journal ends what it tells.
@@ -41,7 +44,7 @@ func (w *Worker) UpgradeInPlace(ctx context.Context, args step.InPlaceArgs) (ste
 	}
 	defer journal.close()
 	if journal.state.Stage != outageNone {
-		outcome, err := w.settleOutage(context.WithoutCancel(ctx), journal, "the agent that upgraded it died")
+		outcome, err := w.settleOutage(context.WithoutCancel(ctx), journal, agentDied)
 		return step.InPlaceResult{Switchover: outcome}, err
 	}
 	if args.SettleOnly {

@@ -36,17 +36,14 @@ func (w *Worker) settleOutage(ctx context.Context, journal *outageJournal, reaso
 		return upgrade.Switchover{}, err
 	}
 	s := &settlement{Worker: w, journal: journal, plan: plan, intent: state.Intent, user: user, files: files, steps: steps}
-	goOn, err := s.mustGoOn(ctx)
-	switch {
-	case err != nil:
-		return upgrade.Switchover{}, err
-	case goOn:
-		return s.goOn(ctx)
-	}
 	if state.Reason != "" {
 		reason = state.Reason // it is decided already, and tells why
 	}
-	return s.goBack(ctx, reason)
+	outcome, err := s.end(ctx, reason)
+	if err == nil {
+		_ = os.RemoveAll(state.Intent.Sockets) // an empty directory is no harm
+	}
+	return outcome, err
 }
 
 // settlement is the end of an outage.
@@ -58,6 +55,18 @@ type settlement struct {
 	user    run.User
 	files   files
 	steps   []upgrade.StepDuration // taken so far, as far as they are known
+}
+
+// end goes the one way or the other.
+func (s *settlement) end(ctx context.Context, reason string) (upgrade.Switchover, error) {
+	goOn, err := s.mustGoOn(ctx)
+	switch {
+	case err != nil:
+		return upgrade.Switchover{}, err
+	case goOn:
+		return s.goOn(ctx)
+	}
+	return s.goBack(ctx, reason)
 }
 
 // mustGoOn tells whether the target has begun to write: then whatever it was told is lost if the source is
@@ -385,7 +394,7 @@ func (w *Worker) recoverOutageOnce(ctx context.Context, path string) error {
 		return err
 	}
 	defer journal.close()
-	outcome, err := w.settleOutage(ctx, journal, "the agent that upgraded it died")
+	outcome, err := w.settleOutage(ctx, journal, agentDied)
 	if err == nil {
 		w.log.WarnContext(ctx, "an upgrade in place is ended", "task", journal.state.Intent.Plan.Number, "upgraded", outcome.Switched, "reason", outcome.Reason)
 	}

@@ -61,6 +61,9 @@ func isRunning(pidfile string) bool {
 // giveUp ends an outage in which swap was cut short. Nothing is removed of what may be all that there is.
 func (s *settlement) giveUp(ctx context.Context, reason string) (upgrade.Switchover, error) {
 	outcome := s.outcome()
+	if reason == agentDied {
+		reason = "the agent that upgraded it died in the middle"
+	}
 	outcome.Reason = fmt.Sprintf("%s. pg_upgrade was cut short while it moved files (transfer swap): neither %s nor %s can be started; "+
 		"restore the instance from a backup. Both data directories are left as they are", reason, s.plan.Source.Pgdata, s.plan.Target.Pgdata)
 	if err := s.release(ctx); err != nil {

@@ -160,3 +160,22 @@ func TestPgUpgradeFailureIsExplained(t *testing.T) {
 		t.Errorf("another error became %v", err)
 	}
 }
+
+func TestIsWithin(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"pgdata/space", "pgdata2", "aside"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(filepath.Join(dir, "pgdata", "space"), filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{
+		"pgdata": true, "pgdata/space": true, "pgdata2": false, "aside": false, "link": true, "nosuch": false,
+	} {
+		if got := isWithin(filepath.Join(dir, path), filepath.Join(dir, "pgdata")); got != want {
+			t.Errorf("%s: %t", path, got)
+		}
+	}
+}

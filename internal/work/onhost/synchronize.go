@@ -73,8 +73,14 @@ type follower struct {
 	control   *pgx.Conn
 	databases []followed
 	trend     trend
-	idle      []string // databases whose subscription has no apply worker
+	idle      []string  // databases whose subscription has no apply worker
+	advanced  time.Time // when the slots of the other direction were advanced
 }
+
+// advanceInterval is the time between two advances of the slots of the other direction. Each reads the
+// WAL anew from the slot's restart_lsn on, which moves every 15 seconds or so (bgwriter.c,
+// LOG_SNAPSHOT_INTERVAL_MS).
+const advanceInterval = 15 * time.Second
 
 type followed struct {
 	name           string
@@ -144,13 +150,19 @@ func (f *follower) sample(ctx context.Context) (upgrade.Lag, error) {
 	}
 	lag := upgrade.Lag{Bytes: max(0, slots.InsertLSN.Minus(slots.FlushedLSN)), RetainedWAL: slots.RetainedWAL}
 	f.idle = nil
+	advance := time.Since(f.advanced) > advanceInterval
+	if advance {
+		f.advanced = time.Now()
+	}
 	for _, db := range f.databases {
 		state, err := postgres.ReadSubscriptions(ctx, db.target, f.plan.Follows())
 		if err != nil {
 			return upgrade.Lag{}, err
 		}
-		if err := postgres.AdvanceIdleSlots(ctx, db.target, f.plan.Follows()); err != nil {
-			return upgrade.Lag{}, err
+		if advance {
+			if err := postgres.AdvanceIdleSlots(ctx, db.target, f.plan.Follows()); err != nil {
+				return upgrade.Lag{}, err
+			}
 		}
 		if !state.Working {
 			f.idle = append(f.idle, db.name)

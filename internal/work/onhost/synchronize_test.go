@@ -50,7 +50,7 @@ func TestOverDisk(t *testing.T) {
 		{"1 GiB of a small disk", gib, gib - 1, 10 * gib, true},
 		{"full, but not of ours", ourShare, 0, 100 * gib, false},
 	} {
-		err := overDisk(postgres.SlotState{RetainedWAL: c.retained}, c.free, c.total)
+		err := overDisk(upgrade.Plan{}, postgres.SlotState{RetainedWAL: c.retained}, c.free, c.total)
 		if refused, ok := errors.AsType[*upgrade.Refused](err); ok != c.full || ok && refused.Remedy == "" {
 			t.Errorf("%s: %v", c.name, err)
 		}

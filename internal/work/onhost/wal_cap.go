@@ -75,7 +75,7 @@ func overCap(plan upgrade.Plan, slots postgres.SlotState) error {
 	if err != nil {
 		return nil //nolint:nilerr // what cannot be measured now will be the next time
 	}
-	return overDisk(slots, free, total)
+	return overDisk(plan, slots, free, total)
 }
 
 // wayBackLost is why clients cannot go back any more.
@@ -105,15 +105,19 @@ const ourShare = 256 << 20
 
 // overDisk is a refusal when the disk of the source's WAL is nearly full and the upgrade has its
 // share in that. PostgreSQL stops when it cannot write WAL.
-func overDisk(slots postgres.SlotState, free, total int64) error {
+func overDisk(plan upgrade.Plan, slots postgres.SlotState, free, total int64) error {
 	if least := max(1<<30, total/20); free >= least || slots.RetainedWAL <= ourShare {
 		return nil
 	}
-	return &upgrade.Refused{
-		Reason: fmt.Sprintf("the file system of the source's WAL has %d MiB left of %d MiB, and the source keeps %d MiB of WAL for the upgrade",
-			free>>20, total>>20, slots.RetainedWAL>>20),
+	refused := &upgrade.Refused{
+		Reason: fmt.Sprintf("the file system of the WAL of the server at port %d has %d MiB left of %d MiB, and that server keeps %d MiB of WAL for the upgrade",
+			plan.Source.Port, free>>20, total>>20, slots.RetainedWAL>>20),
 		Remedy: "make room there (1 GiB and 5 % must stay free), and start the upgrade again",
 	}
+	if plan.Reversed {
+		refused.Remedy = "make room there; there is no way back any more"
+	}
+	return refused
 }
 
 // walDisk measures the file system of a cluster's WAL.

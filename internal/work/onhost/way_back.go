@@ -44,6 +44,16 @@ func (w *Worker) OpenWayBack(ctx context.Context, args step.OpenWayBackArgs) (st
 	if err != nil {
 		return step.Done{}, err
 	}
+	err = with(ctx, login(plan.Back(), plan.Target), func(conn *pgx.Conn) error {
+		slots, err := postgres.ReadSlots(ctx, conn)
+		if err != nil {
+			return err
+		}
+		return overCap(plan.Back(), slots)
+	})
+	if err != nil {
+		return step.Done{}, err
+	}
 	config := w.switchoverConfig(plan, switchover.OpenJournal(path, w.now))
 	err = switchover.OpenWayBack(ctx, config, func() (bool, error) {
 		all, err := w.journalPaths(taskName(plan))

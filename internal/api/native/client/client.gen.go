@@ -678,9 +678,10 @@ type ClientInterface interface {
 
 	// SwitchOverWithBody Say a verb of the switchover.
 	//
-	// `switch` starts the switchover of an upgrade that is synchronizing; `interrupt` aborts the
-	// present attempt, back to synchronizing; `cancel` abandons the upgrade, before it has switched.
-	// The task tells the outcome.
+	// `switch` starts the switchover of an upgrade that is synchronizing, `rehearse` one without the move;
+	// `back` brings clients back to the source when it follows the target; `interrupt` aborts the present
+	// attempt; `cancel` abandons the upgrade, while clients are at the source; `finish` gives the way
+	// back up and ends it. The task tells the outcome.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -689,9 +690,10 @@ type ClientInterface interface {
 
 	// SwitchOver Say a verb of the switchover.
 	//
-	// `switch` starts the switchover of an upgrade that is synchronizing; `interrupt` aborts the
-	// present attempt, back to synchronizing; `cancel` abandons the upgrade, before it has switched.
-	// The task tells the outcome.
+	// `switch` starts the switchover of an upgrade that is synchronizing, `rehearse` one without the move;
+	// `back` brings clients back to the source when it follows the target; `interrupt` aborts the present
+	// attempt; `cancel` abandons the upgrade, while clients are at the source; `finish` gives the way
+	// back up and ends it. The task tells the outcome.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1098,9 +1100,10 @@ func (c *Client) StartPrecheck(ctx context.Context, id InstanceID, body StartPre
 
 // SwitchOverWithBody Say a verb of the switchover.
 //
-// `switch` starts the switchover of an upgrade that is synchronizing; `interrupt` aborts the
-// present attempt, back to synchronizing; `cancel` abandons the upgrade, before it has switched.
-// The task tells the outcome.
+// `switch` starts the switchover of an upgrade that is synchronizing, `rehearse` one without the move;
+// `back` brings clients back to the source when it follows the target; `interrupt` aborts the present
+// attempt; `cancel` abandons the upgrade, while clients are at the source; `finish` gives the way
+// back up and ends it. The task tells the outcome.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1119,9 +1122,10 @@ func (c *Client) SwitchOverWithBody(ctx context.Context, id InstanceID, contentT
 
 // SwitchOver Say a verb of the switchover.
 //
-// `switch` starts the switchover of an upgrade that is synchronizing; `interrupt` aborts the
-// present attempt, back to synchronizing; `cancel` abandons the upgrade, before it has switched.
-// The task tells the outcome.
+// `switch` starts the switchover of an upgrade that is synchronizing, `rehearse` one without the move;
+// `back` brings clients back to the source when it follows the target; `interrupt` aborts the present
+// attempt; `cancel` abandons the upgrade, while clients are at the source; `finish` gives the way
+// back up and ends it. The task tells the outcome.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2599,9 +2603,10 @@ type ClientWithResponsesInterface interface {
 
 	// SwitchOverWithBodyWithResponse Say a verb of the switchover.
 	//
-	// `switch` starts the switchover of an upgrade that is synchronizing; `interrupt` aborts the
-	// present attempt, back to synchronizing; `cancel` abandons the upgrade, before it has switched.
-	// The task tells the outcome.
+	// `switch` starts the switchover of an upgrade that is synchronizing, `rehearse` one without the move;
+	// `back` brings clients back to the source when it follows the target; `interrupt` aborts the present
+	// attempt; `cancel` abandons the upgrade, while clients are at the source; `finish` gives the way
+	// back up and ends it. The task tells the outcome.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2610,9 +2615,10 @@ type ClientWithResponsesInterface interface {
 
 	// SwitchOverWithResponse Say a verb of the switchover.
 	//
-	// `switch` starts the switchover of an upgrade that is synchronizing; `interrupt` aborts the
-	// present attempt, back to synchronizing; `cancel` abandons the upgrade, before it has switched.
-	// The task tells the outcome.
+	// `switch` starts the switchover of an upgrade that is synchronizing, `rehearse` one without the move;
+	// `back` brings clients back to the source when it follows the target; `interrupt` aborts the present
+	// attempt; `cancel` abandons the upgrade, while clients are at the source; `finish` gives the way
+	// back up and ends it. The task tells the outcome.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4220,9 +4226,10 @@ func (c *ClientWithResponses) StartPrecheckWithResponse(ctx context.Context, id 
 
 // SwitchOverWithBodyWithResponse Say a verb of the switchover.
 //
-// `switch` starts the switchover of an upgrade that is synchronizing; `interrupt` aborts the
-// present attempt, back to synchronizing; `cancel` abandons the upgrade, before it has switched.
-// The task tells the outcome.
+// `switch` starts the switchover of an upgrade that is synchronizing, `rehearse` one without the move;
+// `back` brings clients back to the source when it follows the target; `interrupt` aborts the present
+// attempt; `cancel` abandons the upgrade, while clients are at the source; `finish` gives the way
+// back up and ends it. The task tells the outcome.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -4237,9 +4244,10 @@ func (c *ClientWithResponses) SwitchOverWithBodyWithResponse(ctx context.Context
 
 // SwitchOverWithResponse Say a verb of the switchover.
 //
-// `switch` starts the switchover of an upgrade that is synchronizing; `interrupt` aborts the
-// present attempt, back to synchronizing; `cancel` abandons the upgrade, before it has switched.
-// The task tells the outcome.
+// `switch` starts the switchover of an upgrade that is synchronizing, `rehearse` one without the move;
+// `back` brings clients back to the source when it follows the target; `interrupt` aborts the present
+// attempt; `cancel` abandons the upgrade, while clients are at the source; `finish` gives the way
+// back up and ends it. The task tells the outcome.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
