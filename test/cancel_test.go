@@ -62,7 +62,7 @@ func TestRetainedWALIsCapped(t *testing.T) {
 	task := s.synchronized(number)
 	plan := task.Plan
 	target := s.source.Upgraded(plan.Target.Bindir, plan.Target.Pgdata, plan.Target.Port)
-	s.must(target.Exec(s.ctx, harness.Bank, "ALTER SUBSCRIPTION "+upgrade.Subscription+" DISABLE"))
+	s.must(target.Exec(s.ctx, harness.Bank, "SET session_replication_role = replica", "ALTER SUBSCRIPTION "+upgrade.Subscription+" DISABLE"))
 	s.must(s.source.Exec(s.ctx, harness.Bank, `
 		SELECT count(pg_logical_emit_message(false, 'test', repeat('x', 1000000))) FROM generate_series(1, 100)`))
 	task, err = s.server.AwaitEnd(s.ctx, number, patience)

@@ -108,7 +108,7 @@ func (c *clouds) offeredAtHuawei(target bool) {
 	}
 }
 
-// inspect checks for the way this vendor upgrades. The upgrade itself is not to be had yet.
+// inspect checks for the way this vendor upgrades.
 func (c *clouds) inspect() {
 	started, err := c.huawei.UpgradeDbMajorVersionPreCheck(&model.UpgradeDbMajorVersionPreCheckRequest{
 		InstanceId: c.huaweiID, Body: &model.PostgresqlPreCheckUpgradeMajorVersionReq{TargetVersion: strconv.Itoa(c.to)},
@@ -144,10 +144,6 @@ func (c *clouds) inspect() {
 	if job := c.huaweiJob(newest.Id); job.Status.Value() != "Completed" {
 		c.t.Errorf("the inspection's job is %s", job)
 	}
-	_, err = c.huawei.UpgradeDbMajorVersion(&model.UpgradeDbMajorVersionRequest{InstanceId: c.huaweiID, Body: &model.UpgradePgMajorVersion{
-		TargetVersion: strconv.Itoa(c.to), IsChangePrivateIp: true, StatisticsCollectionMode: new("after_change_private_ip"),
-	}})
-	c.refusedByHuawei(err, http.StatusBadRequest, "DBS.200040")
 }
 
 func (c *clouds) huaweiJob(uuid string) *model.GetJobInfoResponseBodyJob {

@@ -93,7 +93,7 @@ func TestServerKilledInTheSwitchover(t *testing.T) {
 			s.goesOn(15 * time.Second)
 			s.must(s.server.Start(s.ctx))
 			task, err := s.server.AwaitTask(s.ctx, number, patience, "the switchover to be ended", func(t upgrade.Task) bool {
-				return t.Status.Ended() || t.Phase == upgrade.PhaseFinishing || t.Phase == upgrade.PhaseSynchronizing && t.Switchover != nil
+				return t.Status.Ended() || t.Phase == upgrade.PhaseFollowing || t.Phase == upgrade.PhaseSynchronizing && t.Switchover != nil
 			})
 			s.must(err)
 			t.Logf("killed after %q: phase %q, %+v", stage, task.Phase, task.Switchover)
