@@ -21,8 +21,8 @@ func TestDefinitionsAreBlocked(t *testing.T) {
 	refused := func(c *harness.Cluster) {
 		s.t.Helper()
 		err := c.Exec(s.ctx, harness.Shop, "ALTER TABLE orders ADD COLUMN late text")
-		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("upgrade %d", number)) {
-			s.t.Errorf("a change of a table met %v, want a refusal that names upgrade %d", err, number)
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("task %d upgrades instance %s", number, id)) {
+			s.t.Errorf("a change of a table met %v, want a refusal that names task %d", err, number)
 		}
 		s.must(c.Exec(s.ctx, harness.Shop, "CREATE TEMP TABLE scratch (id int)"))
 	}

@@ -45,6 +45,7 @@ type options struct {
 	rows         int
 	transactions int
 	span         int
+	buffers      string
 }
 
 func main() {
@@ -58,6 +59,7 @@ func main() {
 	flag.IntVar(&o.rows, "rows", 60_000, "rows of each table before the backlog")
 	flag.IntVar(&o.transactions, "transactions", 15_000, "transactions of the backlog")
 	flag.IntVar(&o.span, "span", 3, "tables that each transaction changes, 4 rows in each")
+	flag.StringVar(&o.buffers, "buffers", "512MB", "shared_buffers of both; the data of the defaults take some 250 MB")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

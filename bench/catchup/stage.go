@@ -67,7 +67,7 @@ func (s *stage) makeClusters(ctx context.Context) (err error) {
 		return err
 	}
 	settings := map[string]string{
-		"shared_buffers": "512MB", "max_wal_size": "8GB", "checkpoint_timeout": "1h", "autovacuum": "off",
+		"shared_buffers": s.buffers, "max_wal_size": "8GB", "checkpoint_timeout": "1h", "autovacuum": "off",
 		"max_replication_slots": "20", "max_wal_senders": "20", "max_logical_replication_workers": "20", "max_worker_processes": "30",
 	}
 	if s.source, err = s.place.NewCluster(ctx, s.options.from, settings); err != nil {
