@@ -47,6 +47,11 @@ func (a *Agent) Start(ctx context.Context, temporal client.Client) (stop func(),
 			a.config.Log.ErrorContext(ctx, "a switchover that was left in the middle could not be ended", "error", err)
 		}
 	}()
+	go func() {
+		if err := a.worker.RecoverInPlace(ctx); err != nil {
+			a.config.Log.ErrorContext(ctx, "an upgrade in place that was left in the middle could not be ended", "error", err)
+		}
+	}()
 	go a.worker.KeepEndpoints(ctx)
 	worker := durable.NewWorker(temporal, durable.HostQueue(a.config.HostID))
 	a.worker.Register(worker)

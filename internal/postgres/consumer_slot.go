@@ -58,6 +58,15 @@ func HeldSlot(name string) string {
 	return fmt.Sprintf("pgleap_cdc_%x", sum[:8])
 }
 
+// CheckHeldSlot wants the slot that HoldSlot made to be there, and to deliver everything from an LSN on.
+func CheckHeldSlot(ctx context.Context, conn *pgx.Conn, name string, from LSN) error {
+	delivers, err := SlotDelivers(ctx, conn, SlotPosition{Slot: HeldSlot(name), From: from})
+	if err == nil && !delivers {
+		err = fmt.Errorf("the slot that was made for consumer %s is gone, or stands after LSN %s; try again", name, from)
+	}
+	return err
+}
+
 // HoldSlot makes the slot that is going to be the consumer's of that name in the database of conn.
 // It waits for every running transaction.
 func HoldSlot(ctx context.Context, conn *pgx.Conn, name, plugin string) error {
@@ -137,10 +146,7 @@ func dropFormer(ctx context.Context, conn *pgx.Conn, name string, stands, from L
 	if !allowed {
 		return fmt.Errorf("slot %s exists and stands at %s, before %s: it is somebody else's", name, stands, from)
 	}
-	if _, err := conn.Exec(ctx, `SELECT pg_drop_replication_slot($1)`, name); err != nil {
-		return fmt.Errorf("drop the former slot %s: %w", name, err)
-	}
-	return nil
+	return DropSlot(ctx, conn, name) // its consumer may be back already, and would read once more what it has
 }
 
 // copyAt brings a held slot to an LSN and copies it there.

@@ -99,7 +99,7 @@ const advanceIdleSlots = `
 		WHERE d.datname = current_database() AND s.subname ~ $1
 	) AS applied
 	WHERE slot_name ~ '` + ourSlots + `' AND slot_type = 'logical' AND database = current_database()
-		AND NOT active AND confirmed_flush_lsn < applied.lsn`
+		AND NOT active AND confirmed_flush_lsn < applied.lsn AND coalesce(wal_status, '') <> 'lost'`
 
 // AdvanceIdleSlots moves our logical slots on a cluster that follows to what it has applied, so that
 // they keep little WAL, and the other direction begins soon when it is asked for. The local position of
@@ -111,6 +111,35 @@ func AdvanceIdleSlots(ctx context.Context, conn *pgx.Conn, subscription string) 
 		return fmt.Errorf("advance slots: %w", err)
 	}
 	return nil
+}
+
+// SlotDelivers tells whether a logical slot delivers everything that was committed from an LSN on: it is
+// there, its WAL was not dropped, and nothing after that was confirmed.
+func SlotDelivers(ctx context.Context, conn *pgx.Conn, from SlotPosition) (bool, error) {
+	var delivers bool
+	err := conn.QueryRow(ctx, `
+		SELECT EXISTS (
+			SELECT FROM pg_replication_slots
+			WHERE slot_name = $1 AND database = current_database() AND coalesce(wal_status, '') <> 'lost'
+				AND confirmed_flush_lsn <= $2::text::pg_lsn)`, from.Slot, from.From.String()).Scan(&delivers)
+	if err != nil {
+		return false, fmt.Errorf("look at slot %s: %w", from.Slot, err)
+	}
+	return delivers, nil
+}
+
+// DropLostSlot removes a slot whose WAL was dropped: it can deliver nothing any more.
+func DropLostSlot(ctx context.Context, conn *pgx.Conn, name string) error {
+	var lost bool
+	err := conn.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1 AND wal_status = 'lost')`, name).Scan(&lost)
+	if err != nil {
+		return fmt.Errorf("look at slot %s: %w", name, err)
+	}
+	if !lost {
+		return nil
+	}
+	return DropSlot(ctx, conn, name)
 }
 
 // OurSlots lists the slots whose names pgleap gives.

@@ -53,10 +53,12 @@ func Subscribe(ctx context.Context, conn *pgx.Conn, s NewSubscription) error {
 	return nil
 }
 
-// enableFrom lets a disabled subscription apply what was committed from an LSN on.
+// enableFrom lets a disabled subscription apply what was committed from an LSN on, or from where it got to
+// if that is later.
 func enableFrom(ctx context.Context, tx pgx.Tx, name string, from LSN) error {
 	const position = `
-		SELECT pg_replication_origin_advance('pg_' || s.oid, $2::text::pg_lsn)
+		SELECT pg_replication_origin_advance('pg_' || s.oid,
+			greatest($2::text::pg_lsn, pg_replication_origin_progress('pg_' || s.oid, true)))
 		FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
 		WHERE d.datname = current_database() AND s.subname = $1`
 	if _, err := tx.Exec(ctx, position, name, from.String()); err != nil {
@@ -156,6 +158,32 @@ func EnableSubscriptions(ctx context.Context, conn *pgx.Conn, name string, from 
 		}
 		return err == nil, err
 	})
+}
+
+// SlotPosition is a slot that a subscription reads from, and from where on it would.
+type SlotPosition struct {
+	Slot string
+	From LSN
+}
+
+// DisabledPositions lists, for our subscriptions of a name that are disabled, where they would go on if
+// they were enabled from an LSN on.
+func DisabledPositions(ctx context.Context, conn *pgx.Conn, name string, from LSN) ([]SlotPosition, error) {
+	rows, err := conn.Query(ctx, `
+		SELECT s.subslotname::text, greatest($2::text::pg_lsn, pg_replication_origin_progress('pg_' || s.oid, true))::text
+		FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
+		WHERE d.datname = current_database() AND s.subname ~ $1 AND NOT s.subenabled`, family(name), from.String())
+	if err != nil {
+		return nil, fmt.Errorf("read the positions of subscriptions: %w", err)
+	}
+	positions, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p SlotPosition, err error) {
+		err = row.Scan(&p.Slot, scanLSN{&p.From})
+		return p, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the positions of subscriptions: %w", err)
+	}
+	return positions, nil
 }
 
 func subscriptionsOf(ctx context.Context, conn *pgx.Conn, name string) ([]string, error) {

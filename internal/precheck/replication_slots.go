@@ -18,7 +18,7 @@ var replicationSlots = Check{
 		const others = `SELECT count(*) FROM pg_replication_slots WHERE slot_name !~ '^pgleap_((back_)?[0-9]+(_[0-9]+)?|base_backup)$'`
 		more := int64(1)
 		if f.replicates() {
-			more += int64(len(f.Published))
+			more += int64(len(f.Published) * max(1, f.Plan.Options.TableGroups))
 		}
 		return f.enough(ctx, s, "max_replication_slots", others, more)
 	},

@@ -19,7 +19,7 @@ var walSenders = Check{
 			WHERE backend_type = 'walsender' AND application_name NOT LIKE 'pgleap%'`
 		more := int64(2)
 		if f.replicates() {
-			more += int64(len(f.Published))
+			more += int64(len(f.Published) * max(1, f.Plan.Options.TableGroups))
 		}
 		return f.enough(ctx, s, "max_wal_senders", others, more)
 	},

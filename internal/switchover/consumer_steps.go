@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -16,6 +17,23 @@ const consumersPatience = 30 * time.Second
 func (s *section) consumersReady(ctx context.Context) (err error) {
 	s.outcome.Consumers, err = prepareConsumers(ctx, s.control, s.targetIn, s.Plan.Options.Accepted, s.FormerConsumers)
 	return err
+}
+
+// consumersHeld wants the slots that consumersReady made to be as it left them: another attempt that was
+// late may have made them again.
+func (s *section) consumersHeld(ctx context.Context) error {
+	at, err := postgres.ParseLSN(s.outcome.TargetLSN)
+	if err != nil {
+		return err
+	}
+	for _, c := range s.outcome.Consumers {
+		if conn := s.targetIn(c.Database); conn != nil && c.Problem == "" {
+			if err := postgres.CheckHeldSlot(ctx, conn, c.Name, at); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // targetIn is the session in a database of the target, nil if it is not replicated.

@@ -20,6 +20,9 @@ import (
 // worker to report its position takes its WAL writer's delays. Meanwhile the source is looked at.
 func (s *section) drain(ctx context.Context) error {
 	err := s.inEach(ctx, func(ctx context.Context, db *database) (err error) {
+		if db.written, err = postgres.InsertLSN(ctx, db.source); err != nil {
+			return err
+		}
 		db.marker, err = postgres.AdvanceMarker(ctx, db.source)
 		return err
 	})
@@ -220,12 +223,7 @@ func (s *section) sequences(ctx context.Context) error {
 		if err := setChangedSequences(ctx, db); err != nil {
 			return err
 		}
-		for _, subscription := range db.subscriptions {
-			if _, err := postgres.FlushOrigin(ctx, db.target, subscription); err != nil {
-				return err
-			}
-		}
-		return nil
+		return flushApplied(ctx, db)
 	})
 	if err != nil || s.Plan.Options.SkipSwitchback && len(s.outcome.Consumers) == 0 {
 		return err
@@ -234,6 +232,27 @@ func (s *section) sequences(ctx context.Context) error {
 	lsn, err := postgres.FlushLSN(ctx, s.databases[0].target)
 	s.outcome.TargetLSN = lsn.String()
 	return err
+}
+
+// flushApplied forces to disk what each subscription has applied, and wants that to be everything that
+// the source had written before the marker: whoever may have written a marker on the target, an origin's
+// position moves with the source's transactions alone.
+func flushApplied(ctx context.Context, db *database) error {
+	for _, subscription := range db.subscriptions {
+		for {
+			applied, err := postgres.FlushOrigin(ctx, db.target, subscription)
+			if err != nil {
+				return err
+			}
+			if applied >= db.written {
+				break
+			}
+			if err := sleep(ctx, lookAgain); err != nil {
+				return fmt.Errorf("the target has applied up to LSN %s, the source has written up to %s: %w", applied, db.written, err)
+			}
+		}
+	}
+	return nil
 }
 
 func setChangedSequences(ctx context.Context, db *database) error {

@@ -17,6 +17,7 @@ type database struct {
 	target          *pgx.Conn           // reads the marker, sets sequences, turns the replication round
 	snapshot        *pgx.Conn           // the target's snapshot; nil when nobody keeps it
 	marker          int64               // the last one written on the source
+	written         postgres.LSN        // where the source's WAL stood before that
 	obstacle        string              // what keeps it from being ready, for now
 	subscriptions   []uint32            // oids on the target
 	sequences       []string            // names, quoted

@@ -76,6 +76,9 @@ func Decide(j *Journal, reason string) (endpoint.Decision, error) {
 
 // rollBack lifts the fence, lets clients go on at the source, and says so in the journal.
 func rollBack(ctx context.Context, c Config, state State) (upgrade.Switchover, error) {
+	if now, err := stillAt(c.Journal, StageRollingBack); err != nil || now.Stage != StageRollingBack {
+		return now.Outcome, err
+	}
 	if err := Unfence(ctx, c, state.Intent); err != nil {
 		return upgrade.Switchover{}, err
 	}
@@ -107,8 +110,14 @@ func Unfence(ctx context.Context, c Config, intent Intent) error {
 // rollForward lets clients go on at the target, ends the replication that led there and says so in
 // the journal.
 func rollForward(ctx context.Context, c Config, state State) (upgrade.Switchover, error) {
+	if now, err := stillAt(c.Journal, StageCommitted); err != nil || now.Stage != StageCommitted {
+		return now.Outcome, err
+	}
 	if err := admit(ctx, c, state.Intent); err != nil {
 		return upgrade.Switchover{}, err
+	}
+	if now, err := stillAt(c.Journal, StageCommitted); err != nil || now.Stage != StageCommitted {
+		return now.Outcome, err
 	}
 	at := endpoint.Address{Host: state.Intent.TargetHost, Port: c.Plan.Target.Port}
 	if err := recoverEndpoint(ctx, c, at); err != nil {
@@ -122,6 +131,16 @@ func rollForward(ctx context.Context, c Config, state State) (upgrade.Switchover
 	}
 	c.settleConsumers(ctx, outcome)
 	return outcome, nil
+}
+
+// stillAt reads the journal again, right before something that only its present stage justifies: whoever
+// was held up may find that somebody else has ended the switchover, and clients have gone elsewhere since.
+func stillAt(j *Journal, stage Stage) (State, error) {
+	now, err := j.Read()
+	if err == nil && now.Stage != stage && !now.Stage.Ended() {
+		err = &WrongStage{Stage: now.Stage, Wanted: stage}
+	}
+	return now, err
 }
 
 // admit lets everybody log in to the target who could log in to the source.

@@ -75,6 +75,7 @@ type section struct {
 // An error means that the switchover is neither done nor undone yet; Recover goes on from there.
 func Run(ctx context.Context, c Config) (upgrade.Switchover, error) {
 	s := &section{Config: c}
+	s.outcome.Back = c.Plan.Reversed
 	defer s.close()
 	if err := s.prepare(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -124,7 +125,7 @@ func (s *section) standStill(ctx context.Context, deadline time.Time) error {
 	ctx, cancel := context.WithDeadlineCause(ctx, deadline,
 		fmt.Errorf("the switchover was not done within %s (switchoverTimeout)", s.Plan.Options.SwitchoverTimeout))
 	defer cancel()
-	s.outcome.StartedAt, s.outcome.Back = s.Now(), s.Plan.Reversed
+	s.outcome.StartedAt = s.Now()
 	for _, part := range []struct {
 		name string
 		do   func(context.Context) error
@@ -167,7 +168,12 @@ func (s *section) step(name string) {
 	}
 }
 
-func (s *section) commit(context.Context) error {
+func (s *section) commit(ctx context.Context) error {
+	if len(s.outcome.Consumers) > 0 {
+		if err := s.consumersHeld(ctx); err != nil {
+			return err
+		}
+	}
 	if err := placeConsumers(s.outcome.Consumers, s.outcome.SourceLSN, s.outcome.TargetLSN); err != nil {
 		return err
 	}

@@ -21,6 +21,9 @@ func PrepareWayBack(ctx context.Context, plan upgrade.Plan, targetLogin postgres
 		return err
 	}
 	slot := plan.OppositeSlot(oid)
+	if err := postgres.DropLostSlot(ctx, target, slot); err != nil { // nobody needs it yet
+		return fmt.Errorf("prepare the way back: %w", err)
+	}
 	if _, err := postgres.EnsureLogicalSlot(ctx, target, slot); err != nil {
 		return fmt.Errorf("prepare the way back: %w", err)
 	}
@@ -128,5 +131,34 @@ func beginFollowing(ctx context.Context, c Config, database string, from postgre
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
-	return postgres.EnableSubscriptions(ctx, conn, c.Plan.Back().Follows(), from)
+	back := c.Plan.Back().Follows()
+	positions, err := postgres.DisabledPositions(ctx, conn, back, from)
+	if err != nil {
+		return err
+	}
+	if err := slotsDeliver(ctx, c, database, positions); err != nil {
+		return err
+	}
+	return postgres.EnableSubscriptions(ctx, conn, back, from)
+}
+
+// slotsDeliver wants the slots on the side where clients are to have all that they have written there.
+func slotsDeliver(ctx context.Context, c Config, database string, positions []postgres.SlotPosition) error {
+	conn, err := postgres.Connect(ctx, session(c.Target.In(database), sessionRecovery))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
+	for _, position := range positions {
+		delivers, err := postgres.SlotDelivers(ctx, conn, position)
+		if err != nil {
+			return err
+		}
+		if !delivers {
+			return &upgrade.Refused{Reason: fmt.Sprintf(
+				"slot %s of database %s does not have everything from LSN %s on: it was dropped or moved, or its WAL was",
+				position.Slot, database, position.From)}
+		}
+	}
+	return nil
 }

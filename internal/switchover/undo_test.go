@@ -92,7 +92,7 @@ func refusals(t *testing.T, b *bed) {
 				b.source.Exec(t, "shop", "CREATE TABLE late (id int PRIMARY KEY)")
 				return func() { b.source.Exec(t, "shop", "DROP TABLE late") }
 			},
-			[]string{"(schema) changed since the upgrade began", "only on the source", "column public.late.id integer not null", "make the same change on the target"},
+			[]string{"(schema) changed since the upgrade began", "only on the source", "column public.late.id integer not null", "make the same change on the side that lacks it"},
 		},
 		{
 			"a table is on both sides and not replicated",

@@ -48,10 +48,10 @@ func sections() []section {
 // use it and for no others.
 func replicationChecks() []string {
 	return []string{
-		"background-extensions", "connections", "event-triggers", "full-identity-size", "full-identity-types",
-		"large-objects", "long-transactions", "replica-identity", "replication-slots", "reserved-objects",
-		"reserved-role", "reserved-slots", "slot-retention", "source-minor", "target-minor", "template-contents",
-		"triggers", "wal-level", "wal-senders",
+		"connections", "event-triggers", "full-identity-size", "full-identity-types",
+		"large-objects", "long-transactions", "replica-identity", "reserved-objects",
+		"slot-retention", "source-minor", "switchback", "target-minor", "template-contents",
+		"triggers",
 	}
 }
 

@@ -75,13 +75,18 @@ func requestedUpgrade(p params) (control.UpgradeRequest, error) {
 	if err != nil {
 		return request, err
 	}
-	for _, check := range []func(params) error{checkPayment, checkDDL, checkStorage, checkNetwork} {
+	for _, check := range []func(params) error{checkPayment, checkStorage, checkNetwork} {
 		if err := check(p); err != nil {
 			return request, err
 		}
 	}
+	allowDDL, _, err := p.boolean("AllowDDL")
+	if err != nil {
+		return request, err
+	}
 	request.Target, request.Mode = target, mode
 	request.Options, err = requestedSwitch(p, mode)
 	request.Options.Statistics = statistics
+	request.Options.AllowDDL = allowDDL && mode == upgrade.ZeroDowntime // what is replicated is replayed, too
 	return request, err
 }

@@ -94,15 +94,6 @@ func requestedSwitch(p params, mode upgrade.Mode) (upgrade.Options, error) {
 	return options, nil
 }
 
-// checkDDL: DDL is not replicated, so allowing it would let the target fall apart from the source.
-func checkDDL(p params) error {
-	allow, _, err := p.boolean("AllowDDL")
-	if err == nil && allow {
-		err = fail("Parameters.Invalid", "AllowDDL=true is not available yet; leave it out, and change no tables until the upgrade has ended.")
-	}
-	return err
-}
-
 // checkStorage checks what a cloud would need to make a disk. local_ssd is what pgleap itself
 // calls the storage of its instances.
 func checkStorage(p params) error {

@@ -97,7 +97,6 @@ func TestUpgradeIsRefused(t *testing.T) {
 		{"SwitchTimeMode", with(params{"SwitchTimeMode": "Later"}), "InvalidSwitchTimeMode", "MaintainTime"},
 		{"SwitchTime", with(params{"SwitchTime": "2026-03-01 18:00:00"}), "InvalidSwitchTime", "2026-03-01T18:00:00Z"},
 		{"CollectStatMode", with(params{"CollectStatMode": "during"}), "InvalidCollectStats", "Before or After"},
-		{"DDL", with(params{"AllowDDL": "true"}), "Parameters.Invalid", "not available yet"},
 		{"perhaps DDL", with(params{"AllowDDL": "2"}), "Parameters.Invalid", "AllowDDL"},
 		{"storage that is no number", with(params{"DBInstanceStorage": "20GB"}), "InvalidDBInstanceStorage", "gigabytes"},
 		{"no storage", with(params{"DBInstanceStorage": "0"}), "InvalidDBInstanceStorage", "gigabytes"},

@@ -21,9 +21,12 @@ func (t *task) follow(ctx workflow.Context) (*upgrade.Switchover, error) {
 	t.orTell(ctx, t.do(ctx, step.FenceForGood, t.plan))
 	collecting := t.collectAfter(ctx)
 	back, err := t.wayBack(ctx)
-	if back == nil {
+	switch {
+	case back == nil && err == nil:
 		t.awaitComparison(ctx) // it is done as the role that Finish removes
 		collecting.wait(ctx)
+	case back == nil: // there is no time to lose: slots fill the disk of the side that serves
+		t.endComparing(ctx)
 	}
 	collecting.end(ctx)
 	return back, err
@@ -55,7 +58,9 @@ func (t *task) openWayBack(ctx workflow.Context, plan upgrade.Plan) (finish bool
 		if err == nil || isRefused(err) || ctx.Err() != nil {
 			return false, err
 		}
-		t.tell(ctx, upgrade.LevelWarning, "the side that clients have left does not follow yet, which is tried again: "+sentence(err))
+		t.tell(ctx, upgrade.LevelWarning, "the side that clients have left does not follow yet, which is tried again; what was asked for meanwhile is not done: "+sentence(err))
+		forget(t.backSignal)
+		forget(t.rehearseSignal)
 		selector := workflow.NewSelector(ctx)
 		selector.AddFuture(workflow.NewTimer(ctx, openAgain), func(workflow.Future) {})
 		if !plan.Reversed {
@@ -82,6 +87,8 @@ func (t *task) backAtSource(ctx, work workflow.Context) {
 		Number: t.plan.Number, Returned: true,
 	}))
 	t.orTell(ctx, t.do(ctx, step.FenceForGood, back))
+	t.forgetWishes()
+	t.enter(ctx, upgrade.PhaseSynchronizing)
 	if _, err := t.openWayBack(work, back); work.Err() == nil {
 		t.orTell(ctx, err)
 	}

@@ -152,17 +152,18 @@ func (w *Worker) forReplication(ctx context.Context, plan upgrade.Plan, conf *pg
 	if err != nil {
 		return nil, err
 	}
+	workers := databases * max(1, plan.Options.TableGroups) // one for each subscription, which has an origin, too
 	lines = []string{"wal_level = logical"}
 	least := map[string]int{
 		"max_connections":      3*databases + 20, // our own sessions beside those of the applications
-		"max_worker_processes": 2*databases + 8, "max_logical_replication_workers": databases + 4,
-		"max_replication_slots": databases + 10, "max_wal_senders": databases + 10,
+		"max_worker_processes": 2*workers + 8, "max_logical_replication_workers": workers + 4,
+		"max_replication_slots": workers + 10, "max_wal_senders": databases + 10,
 	}
 	defaults := map[string]int{
 		"max_connections": 100, "max_worker_processes": 8, "max_logical_replication_workers": 4, "max_replication_slots": 10, "max_wal_senders": 10,
 	}
 	if plan.Target.Version.Major() >= 18 {
-		least["max_active_replication_origins"], defaults["max_active_replication_origins"] = databases+10, 10
+		least["max_active_replication_origins"], defaults["max_active_replication_origins"] = workers+10, 10
 	}
 	for _, name := range []string{
 		"max_connections", "max_worker_processes", "max_logical_replication_workers", "max_replication_slots", "max_wal_senders", "max_active_replication_origins",

@@ -18,6 +18,9 @@ import (
 // Discard undoes an upgrade that has not switched over: the target and the clone go, and the source
 // is as it was. What the upgrade did not make is not touched. It may begin at any point of the story.
 func (w *Worker) Discard(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
+	if plan.Mode == upgrade.InPlace { // of an upgrade whose own workflow was lost
+		return w.DiscardInPlace(ctx, plan)
+	}
 	files, err := w.files(plan)
 	if err != nil {
 		return step.Done{}, err

@@ -16,6 +16,13 @@ import (
 // is created or altered there by mistake still cannot write to it. The source is kept. PgBouncer's
 // users are those of the target from now on.
 func (w *Worker) FenceForGood(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
+	last, err := w.lastSwitched(plan)
+	if err != nil {
+		return step.Done{}, err
+	}
+	if last.OnTarget() == plan.Reversed {
+		return step.Done{}, nil // clients are there: this step comes late
+	}
 	if err := w.closeAccess(ctx, plan, plan.Source); err != nil {
 		return step.Done{}, err
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgleap/pgleap/internal/postgres"
-	"github.com/pgleap/pgleap/internal/switchover"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
@@ -29,9 +28,7 @@ func (w *Worker) Finish(ctx context.Context, plan upgrade.Plan) (step.FinishResu
 			Remedy: "switch over first, or cancel it",
 		}
 	}
-	if err := switchover.SettleConsumers(ctx, w.switchoverConfig(last.Intent.Plan, nil), last.Outcome); err != nil {
-		return result, err
-	}
+	said := w.settleConsumers(ctx, w.switchoverConfig(last.Intent.Plan, nil), last.Outcome)
 	superuser := quiet(w.host.Login(plan.Target, "postgres"))
 	// The target's slots first: they fill its disk. Then what would take them up again.
 	if err := w.dropSlots(ctx, superuser); err != nil {
@@ -72,6 +69,7 @@ func (w *Worker) Finish(ctx context.Context, plan upgrade.Plan) (step.FinishResu
 		return result, err
 	}
 	result.Done = w.info(ctx, fmt.Sprintf("what the replication needed is removed (settings of its own hold until the target's next restart); the instance is %s", result.Cluster))
+	result.Events = append(said.Events, result.Events...)
 	return result, nil
 }
 

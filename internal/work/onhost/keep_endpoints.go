@@ -101,7 +101,7 @@ func (k *keeper) keep(ctx context.Context, file string, first bool) error {
 	status, err := own.Status(ctx)
 	if status.PID != 0 {
 		k.down[file] = false
-		if err != nil || k.switching() {
+		if err != nil || k.switching() || k.upgradingInPlace() {
 			return err
 		}
 		return k.refreshUsers(ctx, own, p.Cluster)

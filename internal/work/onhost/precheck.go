@@ -81,8 +81,12 @@ func (w *Worker) hostFacts(ctx context.Context, plan upgrade.Plan) precheck.Host
 
 // targetProblems asks for the target's place once more, as the plan has it: it may have been taken since.
 func (w *Worker) targetProblems(ctx context.Context, plan upgrade.Plan) []string {
+	port := plan.Target.Port
+	if plan.Mode == upgrade.InPlace {
+		port = 0 // the target takes over the source's, which is in use until then
+	}
 	_, err := w.host.ChooseTarget(ctx, step.ChooseTargetArgs{
-		Source: plan.Source, Major: plan.Target.Version.Major(), Pgdata: plan.Target.Pgdata, Port: plan.Target.Port,
+		Source: plan.Source, Major: plan.Target.Version.Major(), Pgdata: plan.Target.Pgdata, Port: port,
 	})
 	if err != nil {
 		return []string{err.Error()}

@@ -25,6 +25,9 @@ func (w *Worker) RetireCluster(ctx context.Context, c upgrade.Cluster) (step.Don
 	if _, err := os.Stat(filepath.Join(c.Pgdata, "PG_VERSION")); errors.Is(err, fs.ErrNotExist) {
 		return w.info(ctx, fmt.Sprintf("the data directory %s is gone already", c.Pgdata)), nil
 	}
+	if _, running := w.host.Running(c); !running {
+		return w.info(ctx, fmt.Sprintf("%s does not run; its data are in %s as they were", c, c.Pgdata)), nil
+	}
 	if err := w.isStill(ctx, c); err != nil {
 		return step.Done{}, err
 	}

@@ -39,7 +39,7 @@ func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgr
 	config := w.switchoverConfig(args.Plan, journal)
 	config.OnStep = func(name string) { progressOf(ctx).text(name) }
 	if state.Stage != switchover.StageNone {
-		return switchover.Recover(context.WithoutCancel(ctx), config)
+		return w.recover(context.WithoutCancel(ctx), config)
 	}
 	// An earlier attempt that was not ended would be ended by somebody later: now is the time.
 	last, err := w.settleAll(ctx, args.Plan)
@@ -74,15 +74,53 @@ func (w *Worker) runSwitchover(ctx context.Context, config switchover.Config, la
 	}
 	config.Barred = last.Intent.LoginRoles
 	if err := w.openAccess(ctx, config.Plan, config.Plan.Target); err != nil {
+		w.barFormer(ctx, config.Plan)
 		return upgrade.Switchover{Reason: err.Error(), Back: config.Plan.Reversed}, nil //nolint:nilerr // not switching is a result
 	}
 	outcome, err := switchover.Run(ctx, config)
 	if err == nil && !outcome.Switched {
-		if err := w.closeAccess(context.WithoutCancel(ctx), config.Plan, config.Plan.Target); err != nil {
-			w.log.WarnContext(ctx, "pg_hba.conf of the side that clients have left is open, its roles cannot log in", "error", err)
-		}
+		w.barFormer(ctx, config.Plan)
 	}
 	return outcome, err
+}
+
+// lastSwitched is the last attempt of an upgrade that switched and is done, if there is one.
+func (w *Worker) lastSwitched(plan upgrade.Plan) (last switchover.State, err error) {
+	journals, err := w.journals(taskName(plan))
+	if err != nil {
+		return last, err
+	}
+	for _, journal := range journals {
+		state, err := journal.Read()
+		if err != nil {
+			return last, err
+		}
+		if state.Stage == switchover.StageDone {
+			last = state
+		}
+	}
+	return last, nil
+}
+
+// recover ends an attempt that a crash left in the middle. The side that clients have left before is
+// barred again: the attempt may have opened its pg_hba.conf.
+func (w *Worker) recover(ctx context.Context, config switchover.Config) (upgrade.Switchover, error) {
+	outcome, err := switchover.Recover(ctx, config)
+	if err == nil {
+		w.barFormer(ctx, config.Plan)
+	}
+	return outcome, err
+}
+
+// barFormer closes the pg_hba.conf of the side that clients have left, if they have left one.
+func (w *Worker) barFormer(ctx context.Context, plan upgrade.Plan) {
+	last, err := w.lastSwitched(plan)
+	if err == nil && last.Stage == switchover.StageDone {
+		err = w.closeAccess(context.WithoutCancel(ctx), last.Intent.Plan, last.Intent.Plan.Source)
+	}
+	if err != nil {
+		w.log.WarnContext(ctx, "pg_hba.conf of the side that clients have left may be open; its roles cannot log in", "error", err)
+	}
 }
 
 // settleAll ends every attempt of an upgrade that is not ended, and returns the last one that switched.
@@ -185,7 +223,7 @@ func (w *Worker) recoverSwitchover(ctx context.Context, journal *switchover.Jour
 	}
 	plan := state.Intent.Plan
 	w.log.WarnContext(ctx, "a switchover was left in the middle; it is ended now", "task", plan.Number, "stage", string(state.Stage))
-	_, err = switchover.Recover(ctx, w.switchoverConfig(plan, journal))
+	_, err = w.recover(ctx, w.switchoverConfig(plan, journal))
 	return err
 }
 
@@ -220,6 +258,9 @@ func (w *Worker) startGuard(ctx context.Context, plan upgrade.Plan, journal stri
 // Guard watches over the switchover of a journal until the process that started it says that it is
 // done. When that process dies or misses the deadline, it ends the switchover as the journal tells.
 func (w *Worker) Guard(ctx context.Context, path string) error {
+	if w.IsOutage(path) {
+		return w.GuardInPlace(ctx, path, os.Stdin)
+	}
 	// Who ends the agent may signal its whole session or group; the guard is for just that moment.
 	signal.Ignore(os.Interrupt)
 	journal := switchover.OpenJournal(path, w.now)
@@ -240,6 +281,6 @@ func (w *Worker) Guard(ctx context.Context, path string) error {
 // decide ends the switchover by itself: what is left to the guard's endpoint is nothing, or to do
 // the same again.
 func (w *Worker) decide(ctx context.Context, config switchover.Config) (endpoint.Decision, error) {
-	_, err := switchover.Recover(ctx, config)
+	_, err := w.recover(ctx, config)
 	return endpoint.Leave, err
 }

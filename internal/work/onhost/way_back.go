@@ -36,9 +36,16 @@ func (w *Worker) PrepareWayBack(ctx context.Context, plan upgrade.Plan) (step.Do
 // worker is started within wal_retrieve_retry_interval, 5 s by default.
 const proofPatience = time.Minute
 
+// openPatience bounds the turn of the replication.
+const openPatience = time.Minute
+
 // OpenWayBack lets the side that clients have left follow the other one. The way there was proven by the
 // switchover itself, whose marker arrived; the way back is proven by another one.
 func (w *Worker) OpenWayBack(ctx context.Context, args step.OpenWayBackArgs) (step.Done, error) {
+	return whole(ctx, args.Plan.Back(), func(ctx context.Context) (step.Done, error) { return w.openWayBack(ctx, args) })
+}
+
+func (w *Worker) openWayBack(ctx context.Context, args step.OpenWayBackArgs) (step.Done, error) {
 	plan := args.Plan
 	path, err := w.journalPath(step.SwitchOverArgs{Plan: plan, Attempt: args.Attempt})
 	if err != nil {
@@ -55,7 +62,9 @@ func (w *Worker) OpenWayBack(ctx context.Context, args step.OpenWayBackArgs) (st
 		return step.Done{}, err
 	}
 	config := w.switchoverConfig(plan, switchover.OpenJournal(path, w.now))
-	err = switchover.OpenWayBack(ctx, config, func() (bool, error) {
+	opening, cancel := context.WithTimeout(ctx, openPatience) // other instances' switchovers wait for this one's lock
+	defer cancel()
+	err = switchover.OpenWayBack(opening, config, func() (bool, error) {
 		all, err := w.journalPaths(taskName(plan))
 		return err == nil && len(all) > 0 && all[len(all)-1] == path, err
 	})
@@ -66,16 +75,26 @@ func (w *Worker) OpenWayBack(ctx context.Context, args step.OpenWayBackArgs) (st
 	if err != nil {
 		return step.Done{}, err
 	}
-	if err := switchover.SettleConsumers(ctx, config, state.Outcome); err != nil {
-		return step.Done{}, err
-	}
+	done := w.settleConsumers(ctx, config, state.Outcome)
 	took, err := w.proveWayBack(ctx, plan.Back())
 	if err != nil {
 		return step.Done{}, err
 	}
-	return w.info(ctx, fmt.Sprintf(
+	done.Events = append(done.Events, w.say(ctx, upgrade.LevelInfo, fmt.Sprintf(
 		"the way back is open and proven: PostgreSQL %s at port %d follows; a marker that was written at port %d arrived there in every database, within %s",
-		plan.Source.Version, plan.Source.Port, plan.Target.Port, took.Round(time.Millisecond))), nil
+		plan.Source.Version, plan.Source.Port, plan.Target.Port, took.Round(time.Millisecond))))
+	return done, nil
+}
+
+// settleConsumers gives consumers their slots, if the switchover has not got to that. What cannot be done
+// is told: neither the way back nor the end of the upgrade depends on it.
+func (w *Worker) settleConsumers(ctx context.Context, config switchover.Config, outcome upgrade.Switchover) (done step.Done) {
+	ctx, cancel := context.WithTimeout(ctx, proofPatience)
+	defer cancel()
+	if err := switchover.SettleConsumers(ctx, config, outcome); err != nil {
+		done.Events = append(done.Events, w.say(ctx, upgrade.LevelError, "make the slots of other consumers yourself: "+err.Error()))
+	}
+	return done
 }
 
 // proveWayBack sends a marker from a plan's source to its target in every database.

@@ -1,0 +1,189 @@
+package onhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// pause lets the clients of the endpoint wait. Those who come round it are disconnected by the stop.
+func (o *outage) pause(ctx context.Context) error {
+	if o.session == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.plan.Options.SwitchoverTimeout)
+	defer cancel()
+	return o.session.Pause(ctx)
+}
+
+func (o *outage) stopSource(ctx context.Context) error {
+	err := o.ahead(ctx,
+		func() error { return o.host.Stop(ctx, o.plan.Source, pgbin.StopFast, sourceStopWait) },
+		func() bool { _, running := o.host.Running(o.plan.Source); return !running })
+	if err != nil {
+		return err
+	}
+	as, err := o.caller(o.plan, "pg_controldata")
+	if err != nil {
+		return err
+	}
+	control, err := pgbin.PgControldata(ctx, as, o.plan.Source.Bindir, o.plan.Source.Pgdata)
+	if err == nil && control.State != pgbin.StateShutDown {
+		err = fmt.Errorf("the source was not shut down cleanly: its state is %q", control.State)
+	}
+	return err
+}
+
+func (o *outage) pgUpgrade(ctx context.Context) error {
+	as, err := o.caller(o.plan, "pg_upgrade")
+	if err != nil {
+		return err
+	}
+	as.Pidfile = o.files.pidfile("pg_upgrade")
+	program, err := o.pgUpgradeInPlace(o.plan, o.intent.Prepared, o.intent.Sockets, o.user)
+	if err != nil {
+		return err
+	}
+	if program.Transfer == pgbin.TransferSwap {
+		ctx = context.WithoutCancel(ctx) // its servers and files must not be left in the middle
+	}
+	pace := newPace(o.now)
+	result, err := program.Run(ctx, as, func(phase string, done, total int64) {
+		progressOf(ctx).count("pg_upgrade: "+phase+pace.remaining(phase, done, total), done, total, unitOf(phase))
+	})
+	if err != nil {
+		return explainPgUpgrade(err)
+	}
+	if len(result.Warnings) > 0 {
+		o.told.Events = append(o.told.Events, o.say(ctx, upgrade.LevelWarning,
+			fmt.Sprintf("pg_upgrade warned: %s; see %s", strings.Join(result.Warnings, "; "), result.Outdir)))
+	}
+	return nil
+}
+
+// unitOf is what pg_upgrade's progress counts.
+func unitOf(phase string) string {
+	switch phase {
+	case pgbin.PhaseDumping:
+		return "databases"
+	case pgbin.PhaseTransfer:
+		return "relations"
+	}
+	return "objects"
+}
+
+// pace tells how long a phase of pg_upgrade will take at the rate that it has had so far.
+type pace struct {
+	now   func() time.Time
+	phase string
+	begun time.Time
+}
+
+func newPace(now func() time.Time) *pace { return &pace{now: now} }
+
+// paceAfter is how much of a phase must have passed before its rate says anything.
+const paceAfter = 2 * time.Second
+
+func (p *pace) remaining(phase string, done, total int64) string {
+	if phase != p.phase {
+		p.phase, p.begun = phase, p.now()
+	}
+	passed := p.now().Sub(p.begun)
+	if done <= 0 || total <= done || passed < paceAfter {
+		return ""
+	}
+	left := time.Duration(float64(passed) / float64(done) * float64(total-done))
+	return fmt.Sprintf(", about %s left in this phase", max(left, time.Second).Round(time.Second))
+}
+
+// targetIsComplete returns the target's checkpoint: as long as that is its last one, nobody has used it.
+func (o *outage) targetIsComplete(ctx context.Context) (string, error) {
+	as, err := o.caller(o.plan, "pg_controldata")
+	if err != nil {
+		return "", err
+	}
+	control, err := pgbin.PgControldata(ctx, as, o.plan.Target.Bindir, o.plan.Target.Pgdata)
+	if err == nil && control.State != pgbin.StateShutDown {
+		err = fmt.Errorf("the target was not shut down cleanly by pg_upgrade: its state is %q", control.State)
+	}
+	return control.CheckpointLSN, err
+}
+
+// configure makes the target what the instance's cluster is, and keeps anybody from starting the source,
+// at boot for example, on the port that it had.
+func (o *outage) configure(context.Context) error {
+	if err := disableControl(o.plan.Source.Pgdata); err != nil {
+		return err
+	}
+	if err := setBoot(o.plan.Source, "manual\n", o.user); err != nil {
+		return err
+	}
+	return o.installConfiguration(o.plan, o.user)
+}
+
+func (o *outage) startTarget(ctx context.Context) error {
+	if err := o.caughtUp(); err != nil {
+		return err
+	}
+	err := o.ahead(ctx,
+		func() error { return o.host.Start(ctx, o.plan.Target, targetLogInPlace(o.intent), targetStart) },
+		func() bool {
+			lock, running := pgbin.RunningPostmaster(o.plan.Target.Pgdata)
+			return running && lock.Status == "ready"
+		})
+	if err != nil {
+		return o.explainStart(ctx, o.plan, err)
+	}
+	return nil
+}
+
+// ahead returns as soon as a server has stopped or started, while the program that does it still waits for
+// that: pg_ctl looks every 100 ms, and pg_ctlcluster stays for seconds. Meanwhile nobody serves.
+func (o *outage) ahead(ctx context.Context, do func() error, done func() bool) error {
+	ended := make(chan error, 1)
+	go func() { ended <- do() }()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-tick.C:
+			if done() {
+				o.pending = append(o.pending, ended)
+				return ctx.Err()
+			}
+		}
+	}
+}
+
+// caughtUp waits for the programs that ahead has left waiting.
+func (o *outage) caughtUp() error {
+	var errs []error
+	for _, ended := range o.pending {
+		errs = append(errs, <-ended)
+	}
+	o.pending = nil
+	return errors.Join(errs...)
+}
+
+func (o *outage) statisticsBefore(ctx context.Context) error {
+	done, err := o.AnalyzeInPlace(ctx, o.plan)
+	o.told.Events = append(o.told.Events, done.Events...)
+	if err != nil {
+		o.told.Events = append(o.told.Events, o.say(ctx, upgrade.LevelWarning, "statistics could not be collected before clients went on: "+err.Error()))
+	}
+	return nil
+}
+
+func (o *outage) resume(ctx context.Context) error {
+	if o.session == nil {
+		return nil
+	}
+	return o.session.Resume(ctx)
+}
