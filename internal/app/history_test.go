@@ -83,12 +83,29 @@ func TestFlowOnTheEngine(t *testing.T) {
 		{"cancelled-too-late", nil, func(s *scene) {
 			s.does[step.SwitchOver] = s.untilCancelled(step.SignalCancel, upgrade.Switchover{Switched: true})
 		}, upgrade.StatusSucceeded, "", 1},
+		{"there-and-back", func(o *upgrade.Options) { o.SkipSwitchback = false }, func(s *scene) {
+			s.does[step.Synchronize] = func(ctx context.Context, n int) (any, error) {
+				said := []string{step.SignalSwitch, step.SignalBack, step.SignalSwitch, step.SignalFinish}
+				return s.untilCancelled(said[min(n, len(said))-1], step.Done{})(ctx, n)
+			}
+		}, upgrade.StatusSucceeded, "", 3},
+		{"in-place", func(o *upgrade.Options) { o.Statistics = upgrade.StatisticsAfter }, func(s *scene) {
+			s.does[step.UpgradeInPlace] = func(context.Context, int) (any, error) {
+				return step.InPlaceResult{Switchover: upgrade.Switchover{Switched: true}}, nil
+			}
+		}, upgrade.StatusSucceeded, "", 0},
+		{"blue-green", func(o *upgrade.Options) { o.Switch = upgrade.SwitchAuto }, func(s *scene) {
+			s.does[step.SwitchToClone] = func(context.Context, int) (any, error) {
+				return step.CloneSwitch{Switchover: upgrade.Switchover{Switched: true}}, nil
+			}
+		}, upgrade.StatusSucceeded, "", 0},
+		{"clone-only", func(o *upgrade.Options) { o.CloneOnly = true }, func(*scene) {}, upgrade.StatusSucceeded, "", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := stage.play(c.name)
 			c.does(s)
 			run, err := s.client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: s.id, TaskQueue: durable.ServerQueue},
-				step.WorkflowZeroDowntime, historyPlan(c.options))
+				workflowOf(c.name), historyPlan(c.options))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -108,6 +125,16 @@ func TestFlowOnTheEngine(t *testing.T) {
 	}
 }
 
+func workflowOf(name string) string {
+	switch name {
+	case "in-place":
+		return step.WorkflowInPlace
+	case "blue-green", "clone-only":
+		return step.WorkflowBlueGreen
+	}
+	return step.WorkflowZeroDowntime
+}
+
 func newRefusal(text string) error {
 	return temporal.NewNonRetryableApplicationError(text, "Refused", nil)
 }
@@ -117,7 +144,7 @@ func historyPlan(change func(*upgrade.Options)) upgrade.Plan {
 		Number: 7, ID: "00000000-0000-0000-0000-000000000007", Instance: "shop", Mode: upgrade.ZeroDowntime,
 		Source:  upgrade.Cluster{Host: "h1", Version: 150018, Pgdata: "/data/15", Port: 5432, Owner: "postgres"},
 		Target:  upgrade.Cluster{Host: "h1", Version: 170011, Pgdata: "/data/17", Port: 5433, Owner: "postgres"},
-		Options: upgrade.Options{}.WithDefaults(),
+		Options: upgrade.Options{SkipSwitchback: true}.WithDefaults(),
 	}
 	if change != nil {
 		change(&plan.Options)
@@ -199,6 +226,8 @@ func openStage(t *testing.T) *stage {
 		worker := durable.NewWorker(s.client, queue)
 		if queue == durable.ServerQueue {
 			worker.RegisterWorkflowWithOptions(flow.ZeroDowntime, workflow.RegisterOptions{Name: step.WorkflowZeroDowntime})
+			worker.RegisterWorkflowWithOptions(flow.InPlace, workflow.RegisterOptions{Name: step.WorkflowInPlace})
+			worker.RegisterWorkflowWithOptions(flow.BlueGreen, workflow.RegisterOptions{Name: step.WorkflowBlueGreen})
 		}
 		for _, name := range activities {
 			worker.RegisterActivityWithOptions(func(ctx context.Context, args any) (any, error) { return s.scene().act(ctx, name, args) },
@@ -218,6 +247,9 @@ var activities = []string{
 	step.Precheck, step.PrepareSource, step.BaseBackup, step.StreamClone, step.CreateSlots, step.PromoteClone,
 	step.InitTarget, step.PgUpgrade, step.StartTarget, step.Subscribe, step.UpdateExtensions, step.CollectStatistics,
 	step.Synchronize, step.SwitchOver, step.Verify, step.FenceForGood, step.Finish, step.Discard,
+	step.PrepareWayBack, step.RefreshMaterializedViews, step.OpenWayBack,
+	step.PrepareInPlace, step.UpgradeInPlace, step.FinishInPlace, step.UpdateInPlace, step.AnalyzeInPlace, step.DiscardInPlace,
+	step.PrepareCloning, step.DetachClone, step.StartUpgraded, step.FinishClone, step.FollowSource, step.SwitchToClone,
 }
 
 // dial connects without encryption: the histories are to be read.

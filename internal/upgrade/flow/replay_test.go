@@ -22,6 +22,8 @@ func TestReplay(t *testing.T) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			replayer := worker.NewWorkflowReplayer()
 			replayer.RegisterWorkflowWithOptions(ZeroDowntime, workflow.RegisterOptions{Name: step.WorkflowZeroDowntime})
+			replayer.RegisterWorkflowWithOptions(InPlace, workflow.RegisterOptions{Name: step.WorkflowInPlace})
+			replayer.RegisterWorkflowWithOptions(BlueGreen, workflow.RegisterOptions{Name: step.WorkflowBlueGreen})
 			if err := replayer.ReplayWorkflowHistoryFromJSONFile(discardLogger{}, path); err != nil {
 				t.Error(err)
 			}
