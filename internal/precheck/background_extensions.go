@@ -20,7 +20,8 @@ var backgroundExtensions = Check{
 	ID: "background-extensions", Title: "Extensions write by themselves",
 	Severity: upgrade.Warning, Modes: withClone(), Scope: PerCluster,
 	Why: "The background workers of these extensions write without a client. On source and target at the same time " +
-		"they would do their work twice, and what they write on the source after the fence cannot come over.",
+		"they would do their work twice, and what they write on the source after the fence cannot come over. " +
+		"The source goes on running, fenced: what its schedulers write there collides with what comes from the target, and ends the way back.",
 	Remedy: "Pause their jobs for the time of the upgrade (such as cron.job, or timescaledb.bgw_job_scheduling), schema changes of partition maintenance above all.",
 	Find: func(_ context.Context, f *Facts, _ Session) ([]Found, error) {
 		var found []Found

@@ -45,6 +45,11 @@ func PrepareWayBack(ctx context.Context, plan upgrade.Plan, targetLogin postgres
 		if err := subscribeBack(ctx, source, back); err != nil {
 			return err
 		}
+		for group := 2; group <= upgrade.MaxTableGroups; group++ { // the new one reads for all groups
+			if err := postgres.DropSlot(ctx, target, upgrade.GroupSlotName(oid, group)); err != nil {
+				return err
+			}
+		}
 	}
 	return postgres.AdvanceIdleSlots(ctx, target, plan.Follows())
 }

@@ -81,14 +81,24 @@ func (a *api) jobOf(ctx context.Context, t upgrade.Task) (any, error) {
 	return jobAnswer{j}, nil
 }
 
+// phasesOf lists the phases that a task goes through, but for the keeping of a way back, which this API
+// does not know.
+func phasesOf(t upgrade.Task) []upgrade.Phase {
+	switch {
+	case t.Kind == upgrade.TaskPrecheck:
+		return []upgrade.Phase{upgrade.PhasePrecheck}
+	case t.Mode == upgrade.InPlace:
+		return upgrade.InPlacePhases()
+	case t.Mode == upgrade.BlueGreen:
+		return upgrade.BlueGreenPhases(t.Plan != nil && t.Plan.Options.CloneOnly)
+	}
+	return slices.DeleteFunc(upgrade.Phases(), func(p upgrade.Phase) bool { return p == upgrade.PhaseFollowing })
+}
+
 // percent is how far a running task has come: each phase is an equal part of the whole, and the
 // present one counts as far as it is done. While it cleans up, what it had reached stands.
 func percent(t upgrade.Task) string {
-	keepsWayBack := func(p upgrade.Phase) bool { return p == upgrade.PhaseFollowing } // which this API does not know
-	phases := slices.DeleteFunc(upgrade.Phases(), keepsWayBack)
-	if t.Kind == upgrade.TaskPrecheck {
-		phases = []upgrade.Phase{upgrade.PhasePrecheck}
-	}
+	phases := phasesOf(t)
 	at := slices.Index(phases, t.Phase)
 	present := at >= 0
 	if !present {

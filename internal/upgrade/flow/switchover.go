@@ -26,6 +26,7 @@ const (
 	wishRehearsal             // the user asks for a rehearsal
 	wishFinish                // the user gives up the way back
 	wishCompared              // a verification has ended
+	wishWarned                // the user was warned of the WAL that is kept
 )
 
 // leg is a stretch of an upgrade: clients are on one side, and the other side follows, until they go
@@ -53,10 +54,10 @@ func (t *task) warnAt(percent int64) int64 { return t.plan.Options.MaxRetainedWA
 
 // takeWarning records that a leg keeps much WAL, if following ended for that, and lets the next warning
 // come later.
-func (t *task) takeWarning(ctx workflow.Context, l *leg, done step.Done) {
-	warned := slices.ContainsFunc(done.Events, func(e upgrade.Event) bool { return e.Level == upgrade.LevelWarning })
+func (t *task) takeWarning(ctx workflow.Context, l *leg, done step.Done) (warned bool) {
+	warned = slices.ContainsFunc(done.Events, func(e upgrade.Event) bool { return e.Level == upgrade.LevelWarning })
 	if !warned {
-		return
+		return false
 	}
 	t.record(ctx, done.Events...)
 	if l.warnAt < t.warnAt(lastWarning) {
@@ -64,6 +65,7 @@ func (t *task) takeWarning(ctx workflow.Context, l *leg, done step.Done) {
 	} else {
 		l.warnAt = 0
 	}
+	return true
 }
 
 // synchronizeAndSwitch follows the source until a switchover has succeeded. One that did not switch
@@ -97,6 +99,8 @@ func (t *task) untilSwitched(ctx workflow.Context, l *leg) (_ *upgrade.Switchove
 		switch {
 		case wanted == wishFinish:
 			return nil, true, nil
+		case wanted == wishWarned:
+			continue
 		case wanted == wishCompared:
 			t.compared(ctx, l)
 			continue
@@ -195,7 +199,9 @@ func (t *task) synchronize(ctx workflow.Context, l *leg, untilReady bool) (wante
 	selector.AddFuture(future, func(f workflow.Future) {
 		var done step.Done
 		err = f.Get(ctx, &done)
-		t.takeWarning(ctx, l, done)
+		if t.takeWarning(ctx, l, done) {
+			wanted = wishWarned
+		}
 		ended = true
 	})
 	for _, asked := range []wish{wishSwitch, wishRehearsal, wishFinish} {
@@ -215,7 +221,7 @@ func (t *task) synchronize(ctx workflow.Context, l *leg, untilReady bool) (wante
 	}
 	selector.Select(ctx)
 	if ended {
-		return wishNothing, request, err
+		return wanted, request, err
 	}
 	stop()
 	_ = future.Get(ctx, nil) // it ends because it was stopped

@@ -63,7 +63,7 @@ func (b *upgradeBed) wayBack() {
 	var intent switchover.Intent
 	intent.Plan = b.plan
 	var at string
-	b.must(inEachDatabase(b.Context(), login(b.plan, b.plan.Target), func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
+	b.must(inEachDatabase(b.Context(), quiet(login(b.plan, b.plan.Target)), func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
 		intent.Databases = append(intent.Databases, db.Name)
 		lsn, err := postgres.FlushLSN(b.Context(), conn)
 		at = lsn.String()

@@ -1,0 +1,159 @@
+package test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/aliyun/alibaba-cloud-sdk-go/sdk/requests"
+	alibaba "github.com/aliyun/alibaba-cloud-sdk-go/services/rds"
+	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/rds/v3/model"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/test/harness"
+)
+
+// Alibaba Cloud's SDK upgrades an instance in place, under load: clients wait behind PgBouncer, and go on at
+// the same port.
+func TestAlibabaUpgradesInPlace(t *testing.T) {
+	from, to := versions(t)
+	s := newScene(t, from, to)
+	c := newClouds(s)
+	s.write()
+	c.precheckAtAlibaba("inPlaceUpgrade")
+	number := c.startAtAlibaba("inPlaceUpgrade", nil)
+	task := c.endsAtAlibaba(number)
+	s.goesOn(patience)
+	s.load.Stop()
+	target := s.target()
+	if target.Port != s.source.Port || target.Pgdata == s.source.Pgdata {
+		t.Errorf("the instance is at port %d in %s, the source was at %d in %s", target.Port, target.Pgdata, s.source.Port, s.source.Pgdata)
+	}
+	s.accept(s.prove(target))
+	t.Logf("nobody served for %s", task.Switchover.Pause.Round(time.Millisecond))
+}
+
+// The same SDK makes an upgraded clone, and then lets an upgraded clone take the place of the source.
+func TestAlibabaUpgradesBlueGreen(t *testing.T) {
+	from, to := versions(t)
+	s := newScene(t, from, to)
+	c := newClouds(s)
+	s.write()
+	c.precheckAtAlibaba("blueGreenDeployment")
+	s.within("clone", func() {
+		number := c.startAtAlibaba("blueGreenDeployment", map[string]string{"SwitchOver": "false"})
+		task := c.endsAtAlibaba(number)
+		s.goesOn(patience)
+		var major int
+		s.must(s.source.Upgraded("", "", task.Plan.Target.Port).QueryRow(s.ctx, harness.Bank, "SELECT current_setting('server_version_num')::int / 10000", &major))
+		s.must(s.server.JSON(s.ctx, &s.instance, "instance", "show", id))
+		if major != to || s.instance.Cluster.Port != s.source.Port {
+			s.t.Errorf("the clone is a PostgreSQL %d, the instance is at port %d", major, s.instance.Cluster.Port)
+		}
+		s.must(s.source.Upgraded(task.Plan.Target.Bindir, task.Plan.Target.Pgdata, task.Plan.Target.Port).Stop(s.ctx))
+	})
+}
+
+// Huawei Cloud's SDK upgrades an instance by its only way, which is blue-green: an inspection, the upgrade,
+// and clients are on the target.
+func TestHuaweiUpgrades(t *testing.T) {
+	from, to := versions(t)
+	s := newScene(t, from, to)
+	c := newClouds(s)
+	s.write()
+	c.inspect()
+	started, err := c.huawei.UpgradeDbMajorVersion(&model.UpgradeDbMajorVersionRequest{InstanceId: c.huaweiID, Body: &model.UpgradePgMajorVersion{
+		TargetVersion: strconv.Itoa(to), IsChangePrivateIp: true, StatisticsCollectionMode: new("after_change_private_ip"),
+	}})
+	s.must(err)
+	if text(started.JobId) == "" {
+		t.Errorf("the answer is %s", started)
+	}
+	s.must(harness.Await(s.ctx, patience, "the upgrade to end", func(context.Context) error {
+		status, err := c.huaweiStatus("upgrade", nil)
+		if err != nil {
+			return harness.Final(err)
+		}
+		if text(status.Status) == "running" {
+			return errors.New("it runs")
+		}
+		return nil
+	}))
+	r := c.huaweiUpgrade()
+	if r.Result != "success" || !r.IsPrivateIpChanged || r.PrivateIpChangeTime == "" {
+		t.Errorf("the history has %s", r)
+	}
+	if job := c.huaweiJob(text(started.JobId)); job.Status.Value() != "Completed" {
+		t.Errorf("the job is %s", job)
+	}
+	var tasks []upgrade.Task
+	s.must(s.server.JSON(s.ctx, &tasks, "tasks", id))
+	s.succeeds(tasks[0].Number)
+}
+
+// precheckAtAlibaba prechecks for a mode, and wants it to pass.
+func (c *clouds) precheckAtAlibaba(mode string) {
+	c.t.Helper()
+	request := alibaba.CreateUpgradeDBInstanceMajorVersionPrecheckRequest()
+	request.DBInstanceId, request.TargetMajorVersion = id, atAlibaba(c.to)
+	request.QueryParams["UpgradeMode"] = mode
+	started, err := c.alibaba.UpgradeDBInstanceMajorVersionPrecheck(request)
+	c.must(err)
+	about := alibaba.CreateDescribeUpgradeMajorVersionPrecheckTaskRequest()
+	about.DBInstanceId, about.TaskId = id, requests.Integer(started.TaskId)
+	c.must(harness.Await(c.ctx, patience, "the precheck to end", func(context.Context) error {
+		response, err := c.alibaba.DescribeUpgradeMajorVersionPrecheckTask(about)
+		if err != nil || len(response.Items) != 1 {
+			return harness.Final(fmt.Errorf("%d prechecks: %w", len(response.Items), err))
+		}
+		switch task := response.Items[0]; task.Result {
+		case "Running":
+			return errors.New("it runs")
+		case "Success", "warning":
+			return nil
+		default:
+			return harness.Final(fmt.Errorf("it came to %s: %s", task.Result, task.Detail))
+		}
+	}))
+}
+
+// startAtAlibaba starts an upgrade in a mode.
+func (c *clouds) startAtAlibaba(mode string, more map[string]string) int64 {
+	c.t.Helper()
+	request := alibaba.CreateUpgradeDBInstanceMajorVersionRequest()
+	request.DBInstanceId, request.TargetMajorVersion = id, atAlibaba(c.to)
+	request.PayType, request.CollectStatMode = "Postpaid", "After"
+	request.QueryParams["UpgradeMode"] = mode
+	for name, value := range more {
+		request.QueryParams[name] = value
+	}
+	started, err := c.alibaba.UpgradeDBInstanceMajorVersion(request)
+	c.must(err)
+	return started.TaskId
+}
+
+// endsAtAlibaba waits until an upgrade has succeeded.
+func (c *clouds) endsAtAlibaba(number int64) upgrade.Task {
+	c.t.Helper()
+	c.must(harness.Await(c.ctx, patience, "the upgrade to end", func(context.Context) error {
+		_, tasks := c.alibabaUpgrades()
+		for _, task := range tasks {
+			switch {
+			case task.TaskID != number:
+			case task.Result == "Running":
+				return errors.New("it runs")
+			case task.Result == "Success":
+				return nil
+			default:
+				return harness.Final(fmt.Errorf("it came to %s: %s", task.Result, task.Detail))
+			}
+		}
+		return harness.Final(fmt.Errorf("upgrade %d is not among %+v", number, tasks))
+	}))
+	task, err := c.server.Task(c.ctx, number)
+	c.must(err)
+	return task
+}
