@@ -75,6 +75,10 @@ bench-switchover: setup ## measure the switchover against the naive recipe
 bench-roundtrips: setup build ## bring clients to the target and back a hundred times (takes some 20 minutes)
 	go run ./bench/roundtrips -binary bin/pgleap
 
+.PHONY: bench-inplace
+bench-inplace: setup ## measure the outage of an in-place upgrade against pg_upgrade run by a script
+	go run ./bench/inplace
+
 .PHONY: bench-idle
 bench-idle: build ## measure start-up, memory and processor time of an idle server
 	go run ./bench/idle -binary bin/pgleap

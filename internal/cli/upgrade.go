@@ -49,9 +49,9 @@ takes its place, in a switchover as above; with --clone-only it runs beside the 
 	}
 	u.addFlags(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&u.statistics, "statistics", "", "collect statistics before or after the switchover (default before; with --mode in-place after)")
+	flags.StringVar(&u.statistics, "statistics", "", "collect statistics before or after the switchover (default: before; after, where clients would wait for them)")
 	flags.StringVar(&u.switching, "switch", string(upgrade.SwitchManual), "who starts the switchover: auto or manual")
-	flags.DurationVar(&u.switchoverTimeout, "switchover-timeout", upgrade.DefaultSwitchoverTimeout, "how long clients may wait in the switchover, 10s to 1h; then it is undone")
+	flags.DurationVar(&u.switchoverTimeout, "switchover-timeout", 0, "how long clients may wait in the switchover, 10s to 1h; then it is undone\n(default: 1m, 10m in mode blue-green)")
 	flags.BoolVar(&u.skipRehearsal, "skip-rehearsal", false, "with --switch auto: switch over without a rehearsal")
 	flags.BoolVar(&u.terminateDirectClients, "terminate-direct-clients", false, "let the switchover terminate sessions that do not come through the endpoint")
 	flags.BoolVar(&u.noSwitchback, "no-switchback", false, "finish as soon as clients are on the target: without a way back")

@@ -44,7 +44,7 @@ func TestOptionsOfAMode(t *testing.T) {
 // Statistics before the switch would be collected within the outage: that is for those who ask for it.
 func TestStatisticsOfAMode(t *testing.T) {
 	for mode, want := range map[upgrade.Mode]upgrade.Statistics{
-		upgrade.InPlace: upgrade.StatisticsAfter, upgrade.BlueGreen: upgrade.StatisticsBefore, upgrade.ZeroDowntime: upgrade.StatisticsBefore,
+		upgrade.InPlace: upgrade.StatisticsAfter, upgrade.BlueGreen: upgrade.StatisticsAfter, upgrade.ZeroDowntime: upgrade.StatisticsBefore,
 	} {
 		request := UpgradeRequest{Mode: mode, Target: 17}
 		if err := request.validate(); err != nil || request.Options.Statistics != want {

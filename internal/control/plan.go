@@ -99,8 +99,11 @@ func (r *UpgradeRequest) validate() error {
 	if r.Mode == upgrade.Logical {
 		return unavailable(r.Mode)
 	}
-	if r.Mode == upgrade.InPlace && r.Options.Statistics == "" {
-		r.Options.Statistics = upgrade.StatisticsAfter // before the switch means within the outage
+	if r.Mode != upgrade.ZeroDowntime && r.Options.Statistics == "" {
+		r.Options.Statistics = upgrade.StatisticsAfter // before the switch means within the time that clients wait
+	}
+	if r.Mode == upgrade.BlueGreen && r.Options.SwitchoverTimeout == 0 {
+		r.Options.SwitchoverTimeout = upgrade.LongSwitchoverTimeout
 	}
 	r.Options = r.Options.WithDefaults()
 	if err := r.Options.Validate(); err != nil {

@@ -42,6 +42,8 @@ const (
 	MinSwitchoverTimeout     = 10 * time.Second
 	MaxSwitchoverTimeout     = 3600 * time.Second
 	DefaultSwitchoverTimeout = 60 * time.Second
+	// LongSwitchoverTimeout is what is used where pg_upgrade is within the pause.
+	LongSwitchoverTimeout = 10 * time.Minute
 )
 
 // DefaultMaxRetainedWAL is the cap on WAL that the source keeps for the upgrade, in bytes.

@@ -76,10 +76,8 @@ func (w *Worker) createSlots(ctx context.Context, plan upgrade.Plan) (made step.
 	})
 	defer cancel()
 	go w.showBlockers(ctx, plan)
-	most, events := w.tableGroups(ctx, plan)
-	made.Events = events
 	err = inEachDatabase(ctx, quiet(login(plan, plan.Source)), func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
-		groups, err := postgres.EnsureTableGroups(ctx, conn, most)
+		groups, err := postgres.EnsureTableGroups(ctx, conn, plan.Options.TableGroups)
 		if err != nil {
 			return err
 		}
@@ -99,17 +97,6 @@ func (w *Worker) createSlots(ctx context.Context, plan upgrade.Plan) (made step.
 		return made, context.Cause(ctx)
 	}
 	return made, err
-}
-
-// tableGroups is the greatest number of groups of a database. Definitions that change have to take their place
-// among the changes of all tables, so that then they all go one way.
-func (w *Worker) tableGroups(ctx context.Context, plan upgrade.Plan) (most int, events []upgrade.Event) {
-	most = plan.Options.TableGroups
-	if most > 1 && plan.Options.AllowDDL {
-		return 1, []upgrade.Event{w.say(ctx, upgrade.LevelWarning,
-			"the tables are not shared among groups: definitions may change (--allow-ddl), and a group could be ahead of one")}
-	}
-	return most, nil
 }
 
 // shownKeys is how many foreign keys between groups are named.

@@ -121,19 +121,6 @@ func TestCreateSlotsForGroups(t *testing.T) {
 	b.unchanged(before)
 }
 
-// Definitions that change could come to a table before or after their time.
-func TestNoGroupsWhileDefinitionsMayChange(t *testing.T) {
-	w := &Worker{now: time.Now}
-	plan := upgrade.Plan{Options: upgrade.Options{TableGroups: 3}}
-	if most, events := w.tableGroups(t.Context(), plan); most != 3 || len(events) > 0 {
-		t.Errorf("%d groups, %v", most, events)
-	}
-	plan.Options.AllowDDL = true
-	if most, events := w.tableGroups(t.Context(), plan); most != 1 || len(events) != 1 || events[0].Level != upgrade.LevelWarning {
-		t.Errorf("with --allow-ddl: %d groups, %v", most, events)
-	}
-}
-
 func TestDescribeGroups(t *testing.T) {
 	w := &Worker{now: time.Now}
 	for _, c := range []struct {
