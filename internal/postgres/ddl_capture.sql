@@ -1,19 +1,65 @@
--- The command that the client has sent, provided that it is one command with that tag, told by the server's own
--- parser: a cursor cannot be opened for it, and the message says why (spi.c, SPI_cursor_open_internal).
-CREATE FUNCTION pgleap.ddl_is_alone(tag text, query text, path text) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lc_messages = 'C' AS $ddl$
+-- What a text begins with, by the rules of the server's own scanner (scan.l): blanks, a comment, a constant, a name
+-- or a single character.
+CREATE FUNCTION pgleap.ddl_token(query text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $ddl$
 DECLARE
-	opened refcursor;
-	message text;
+	-- In a name stand letters, _ and all beyond ASCII; from its second character on also digits and $.
+	token text := substring(query FROM $form$(?x)^(?:
+		[\ \t\n\r\f\v]+ | --[^\n\r]* | /\* | [0-9.,]+ |
+		[^\u0001-\u0040\u005b-\u005e\u0060\u007b-\u007f][^\u0001-\u0023\u0025-\u002f\u003a-\u0040\u005b-\u005e\u0060\u007b-\u007f]* |
+		\$(?:[^\u0001-\u0040\u005b-\u005e\u0060\u007b-\u007f][^\u0001-\u002f\u003a-\u0040\u005b-\u005e\u0060\u007b-\u007f]*)?\$ |
+		[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "[^"]*" | .)$form$);
+	part text;
+	depth int := 1;
 BEGIN
-	BEGIN
-		PERFORM set_config('search_path', path, true); -- of this block: the error takes it back
-		OPEN opened FOR EXECUTE query;
-		RAISE 'opened';
-	EXCEPTION WHEN OTHERS THEN
-		GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
-	END;
-	RETURN message = format('cannot open %s query as cursor', tag);
+	IF token ~ '^\$.*\$$' THEN -- up to the next of the same
+		RETURN left(query, 2 * length(token) - 1 + strpos(substr(query, length(token) + 1), token));
+	ELSIF token = '/*' THEN
+		WHILE depth > 0 LOOP
+			part := substring(substr(query, length(token) + 1) FROM '^.*?(?:/\*|\*/)');
+			token := token || part;
+			depth := depth + CASE right(part, 2) WHEN '/*' THEN 1 ELSE -1 END;
+		END LOOP;
+	END IF;
+	RETURN token;
+END $ddl$;
+
+-- Whether the query is one command, the one with the tag. Its text is only read: if the server's parser were asked,
+-- it would analyse the commands, and so run the client's functions (checks of domains, say), here as a superuser.
+-- Who sees to it that this is wrong has his own commands replayed in his own name.
+CREATE FUNCTION pgleap.ddl_is_alone(tag text, query text) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $ddl$
+DECLARE
+	rest text := query;
+	token text;
+	first text; -- word
+	ended boolean := false;
+	body boolean := false; -- of a function, written as BEGIN ATOMIC
+	depth int := 0; -- of parentheses, as in CREATE RULE, and in the body of BEGIN and CASE
+BEGIN
+	IF current_setting('standard_conforming_strings', true) = 'off' AND strpos(query, '\') > 0 THEN
+		RETURN false;
+	END IF;
+	WHILE rest <> '' AND (first IS NULL OR ended OR strpos(rest, ';') > 0) LOOP
+		token := pgleap.ddl_token(rest);
+		rest := substr(rest, length(token) + 1);
+		IF token ~ '^(?:[ \t\n\r\f\v]|--|/\*)' THEN
+			CONTINUE;
+		ELSIF token = ';' AND depth = 0 THEN
+			ended := first IS NOT NULL;
+			CONTINUE;
+		ELSIF ended THEN
+			RETURN false;
+		END IF;
+		first := coalesce(first, upper(token));
+		body := body OR tag IN ('CREATE FUNCTION', 'CREATE PROCEDURE') AND lower(token) = 'begin' AND rest ~* '^\s+atomic\M';
+		depth := depth + CASE
+			WHEN token = '(' OR body AND lower(token) IN ('begin', 'case') THEN 1
+			WHEN token = ')' OR body AND lower(token) = 'end' THEN -1
+			ELSE 0
+		END;
+	END LOOP;
+	RETURN coalesce(first = split_part(tag, ' ', 1), false);
 END $ddl$;
 
 -- The command without CONCURRENTLY: it is replayed within a transaction.
@@ -27,7 +73,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $ddl$
 $ddl$;
 
 -- Why a command cannot be replayed, or null.
-CREATE FUNCTION pgleap.ddl_obstacle(tag text, query text, path text, nested boolean) RETURNS text
+CREATE FUNCTION pgleap.ddl_obstacle(tag text, query text, nested boolean) RETURNS text
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $ddl$
 	SELECT CASE
 		WHEN tag ~ ' EXTENSION$' THEN 'an extension may differ between the two versions'
@@ -36,7 +82,7 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $ddl$
 		WHEN nested THEN 'a function, a DO block or a trigger ran it, so that its text is not known'
 		WHEN query ~* '\msession_user\M' THEN 'it depends on SESSION_USER'
 		WHEN query ~* '\menable\s+(always|replica)\M' THEN 'a trigger or rule would fire on both sides'
-		WHEN NOT pgleap.ddl_is_alone(tag, query, path) THEN 'it was sent together with other commands'
+		WHEN NOT pgleap.ddl_is_alone(tag, query) THEN 'it was sent together with other commands'
 	END
 $ddl$;
 
@@ -120,7 +166,7 @@ BEGIN
 			PERFORM pgleap.refuse_ddl_default(tag, unsteady);
 		END IF;
 	END IF;
-	obstacle := pgleap.ddl_obstacle(tag, current_query(), path, nested);
+	obstacle := pgleap.ddl_obstacle(tag, current_query(), nested);
 	IF obstacle IS NOT NULL AND harms THEN
 		PERFORM pgleap.refuse_ddl(tag, format('It cannot be replayed on the other side: %s. Rows could not be replicated after it.', obstacle),
 			CASE WHEN obstacle ~ '^(a function|it was sent)' THEN

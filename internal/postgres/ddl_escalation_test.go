@@ -90,7 +90,7 @@ func TestDDLReplayLeavesNoCodeBehind(t *testing.T) {
 				CREATE TABLE app.later (id int);
 				CREATE CONSTRAINT TRIGGER later AFTER INSERT ON app.later DEFERRABLE INITIALLY DEFERRED
 					FOR EACH ROW EXECUTE FUNCTION app.baited();
-				ALTER TABLE app.later ENABLE ALWAYS TRIGGER later;
+				EXECUTE 'ALTER TABLE app.later ENABLE ' || 'ALWAYS TRIGGER later';
 				INSERT INTO app.later VALUES (1)`, postgres.DDLFailed},
 		} {
 			send(t, p.app, fmt.Sprintf(`

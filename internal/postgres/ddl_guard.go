@@ -39,7 +39,7 @@ type DDLGuard struct {
 }
 
 // EnsureDDLGuard makes the guard in the database of conn, a superuser's session, or makes it anew. It is one
-// transaction: there is never a part of it. Captured commands are kept, and a change of Allow does not touch what
+// transaction: there is never a part of it. A schema pgleap that is not ours alone is refused with *upgrade.Refused. Captured commands are kept, and a change of Allow does not touch what
 // the other side needs to follow: the table of commands is there in any case, since a table that is made later
 // would be unknown to a clone.
 func EnsureDDLGuard(ctx context.Context, conn *pgx.Conn, guard DDLGuard) error {
@@ -50,12 +50,21 @@ func EnsureDDLGuard(ctx context.Context, conn *pgx.Conn, guard DDLGuard) error {
 	if guard.Allow {
 		way = ddlCaptureSQL
 	}
-	statements := append(beginDDLGuard(), "SET LOCAL ROLE "+quoteIdent(upgrade.Role))
-	statements = append(statements, dropDDLTriggers()...)
-	statements = append(statements, "DROP TRIGGER IF EXISTS replay ON pgleap.ddl")
-	statements = append(statements, dropDDLFunctions()...)
-	statements = append(statements, guard.said(ddlGuardSQL), guard.said(way), ddlReplaySQL, "COMMIT")
-	if err := execAll(ctx, conn, statements); err != nil {
+	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, strings.Join(quietDDLGuard(), ";\n")); err != nil {
+			return err
+		}
+		if err := ensureOwnSchema(ctx, tx); err != nil {
+			return err
+		}
+		statements := append([]string{"SET LOCAL ROLE " + quoteIdent(upgrade.Role)}, dropDDLTriggers()...)
+		statements = append(statements, "DROP TRIGGER IF EXISTS replay ON pgleap.ddl")
+		statements = append(statements, dropDDLFunctions()...)
+		statements = append(statements, guard.said(ddlGuardSQL), guard.said(way), ddlReplaySQL)
+		_, err := tx.Exec(ctx, strings.Join(statements, ";\n"))
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("guard the definitions in %s: %w", conn.Config().Database, err)
 	}
 	return nil
@@ -73,7 +82,15 @@ func (g DDLGuard) said(sql string) string {
 
 // DropDDLGuard removes all of the guard, or what there is of it, from the database of conn.
 func DropDDLGuard(ctx context.Context, conn *pgx.Conn) error {
-	statements := append(beginDDLGuard(), dropDDLTriggers()...)
+	ours, err := hasOwnSchema(ctx, conn)
+	if err != nil {
+		return fmt.Errorf("remove the guard of the definitions in %s: %w", conn.Config().Database, err)
+	}
+	if !ours { // nor is anything in it, and triggers are nothing without their functions
+		return nil
+	}
+	statements := append([]string{"BEGIN"}, quietDDLGuard()...)
+	statements = append(statements, dropDDLTriggers()...)
 	statements = append(statements, "DROP TABLE IF EXISTS pgleap.ddl", "DROP SEQUENCE IF EXISTS pgleap.ddl_number")
 	statements = append(append(statements, dropDDLFunctions()...), "COMMIT")
 	if err := execAll(ctx, conn, statements); err != nil {
@@ -82,9 +99,9 @@ func DropDDLGuard(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// beginDDLGuard begins a transaction in which neither the guard nor anybody else's event triggers fire.
-func beginDDLGuard() []string {
-	return []string{"BEGIN", "SET LOCAL session_replication_role = replica", "SET LOCAL client_min_messages = warning"}
+// quietDDLGuard lets neither the guard nor anybody else's event triggers fire in this transaction.
+func quietDDLGuard() []string {
+	return []string{"SET LOCAL session_replication_role = replica", "SET LOCAL client_min_messages = warning"}
 }
 
 func dropDDLTriggers() []string {
@@ -101,8 +118,8 @@ func dropDDLFunctions() []string {
 	for _, function := range []string{
 		"block_ddl()", "capture_ddl_end()", "capture_ddl_start()", "capture_ddl_rewrite()",
 		"capture_ddl(text, text, text, boolean)", "ddl_changed()", "ddl_dropped()", "ddl_changes_nothing(text)",
-		"ddl_is_alone(text, text, text)", "ddl_obstacle(text, text, text, boolean)", "ddl_plain(text, text)",
-		"ddl_unsteady_column(oid, text, boolean)", "refuse_ddl(text, text, text)", "refuse_ddl_default(text, text)",
+		"ddl_is_alone(text, text)", "ddl_obstacle(text, text, boolean)", "ddl_plain(text, text)", "ddl_token(text)",
+		"ddl_unsteady_column(oid, text, boolean)", "refuse_code_left()", "refuse_ddl(text, text, text)", "refuse_ddl_default(text, text)",
 		"replay_ddl()", "run_ddl(text, text, jsonb, text)", "settle_ddl(bigint)", "subscribe_tables(text[])",
 	} {
 		statements = append(statements, "DROP FUNCTION IF EXISTS pgleap."+function)

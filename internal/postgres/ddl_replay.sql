@@ -35,6 +35,19 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $ddl$
 		AND NOT EXISTS (SELECT FROM pg_subscription_rel r WHERE r.srsubid = s.oid AND r.srrelid = c.oid)
 $ddl$;
 
+-- Code that a replayed command has called may leave code that runs when the transaction ends, by then as the
+-- session's superuser: the query of a cursor, and before 18 a deferred trigger that fires here. What triggers wait
+-- cannot be seen; one whose events wait cannot be dropped.
+CREATE FUNCTION pgleap.refuse_code_left() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $ddl$
+BEGIN
+	IF EXISTS (SELECT FROM pg_cursors WHERE is_holdable) THEN
+		RAISE 'it leaves a cursor WITH HOLD';
+	ELSIF EXISTS (SELECT FROM pg_trigger WHERE tgdeferrable AND tgenabled IN ('A', 'R')) THEN
+		RAISE 'there is a deferrable trigger that is ENABLE ALWAYS or ENABLE REPLICA';
+	END IF;
+END $ddl$;
+
 -- Runs a command as its role. The session is a superuser's, to whom code that the command calls (a default,
 -- a check) must not return: within a SECURITY DEFINER function neither role nor session user can be set.
 CREATE FUNCTION pgleap.run_ddl(as_role text, path text, settings jsonb, command text) RETURNS void
@@ -53,7 +66,10 @@ BEGIN
 		END $now$ $create$);
 	EXECUTE format('ALTER FUNCTION pgleap.run_ddl_now(text, text) OWNER TO %I', as_role);
 	EXECUTE 'SELECT pgleap.run_ddl_now($1, $2)' USING path, command;
-	DROP FUNCTION pgleap.run_ddl_now(text, text);
+	RESET ALL; -- a search_path that was set outlasts the function, and would lead us to other functions of that name
+	SET LOCAL search_path = pg_catalog, pg_temp;
+	PERFORM pgleap.refuse_code_left();
+	DROP FUNCTION IF EXISTS pgleap.run_ddl_now(text, text); -- after DROP OWNED it is gone
 END $ddl$;
 
 -- Replays a command as it arrives, so that it takes its place among the changes of rows. A failure is

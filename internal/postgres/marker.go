@@ -12,15 +12,14 @@ import (
 )
 
 const createMarker = `
-	CREATE SCHEMA IF NOT EXISTS pgleap AUTHORIZATION pgleap;
+	SET LOCAL ROLE pgleap;
+	COMMENT ON SCHEMA pgleap IS 'pgleap: for the running upgrade, removed when it has finished';
 	CREATE TABLE IF NOT EXISTS pgleap.marker (
 		id     smallint PRIMARY KEY CHECK (id = 1) NO INHERIT,
 		number bigint NOT NULL,
 		at     timestamptz NOT NULL
 	);
-	ALTER TABLE pgleap.marker OWNER TO pgleap;
-	COMMENT ON SCHEMA pgleap IS 'pgleap: for the running upgrade, removed when it has finished';
-	INSERT INTO pgleap.marker VALUES (1, 0, clock_timestamp()) ON CONFLICT DO NOTHING;`
+	INSERT INTO pgleap.marker VALUES (1, 0, clock_timestamp()) ON CONFLICT DO NOTHING`
 
 // All rows get the same number, which is a new one for each of them, whatever they had.
 const advanceMarker = `
@@ -42,9 +41,17 @@ type Marker struct {
 	At     time.Time // the source's clock when it was written
 }
 
-// EnsureMarker makes the schema and the table with its one row.
+// EnsureMarker makes the schema and the table with its one row. A schema of that name that is not ours alone is
+// refused with *upgrade.Refused.
 func EnsureMarker(ctx context.Context, conn *pgx.Conn) error {
-	if err := execAll(ctx, conn, []string{"BEGIN", createMarker + "COMMIT"}); err != nil {
+	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if err := ensureOwnSchema(ctx, tx); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, createMarker)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("create marker: %w", err)
 	}
 	return nil
@@ -81,14 +88,21 @@ func createGroupMarker(group int) string {
 		INSERT INTO %[1]s SELECT %[2]d, number, at FROM ONLY pgleap.marker`, groupMarker(group), group)
 }
 
-// DropMarker removes the schema with the markers.
+// DropMarker removes the schema with the markers. A schema of that name that is somebody else's stays.
 func DropMarker(ctx context.Context, conn *pgx.Conn) error {
+	ours, err := hasOwnSchema(ctx, conn)
+	if err != nil {
+		return fmt.Errorf("drop marker: %w", err)
+	}
+	if !ours {
+		return nil
+	}
 	var tables []string
 	for group := 2; group <= upgrade.MaxTableGroups; group++ {
 		tables = append(tables, groupMarker(group))
 	}
 	tables = append(tables, quoteIdent(upgrade.Schema, "marker"))
-	err := execAll(ctx, conn, []string{
+	err = execAll(ctx, conn, []string{
 		"DROP TABLE IF EXISTS " + strings.Join(tables, ", "),
 		"DROP SCHEMA IF EXISTS " + quoteIdent(upgrade.Schema),
 	})

@@ -2,8 +2,9 @@ package precheck
 
 import "github.com/pgleap/pgleap/internal/upgrade"
 
-// reservedObjects: pgleap's own schema has a comment that says so (postgres/marker.go); a
-// publication that is exactly as pgleap makes it does no harm.
+// reservedObjects: pgleap's own schema has a comment that says so (postgres/marker.go), and belongs to its role: the
+// comment alone could be anybody's, whose code in the schema would run as a superuser. A publication that is exactly
+// as pgleap makes it does no harm.
 var reservedObjects = Check{
 	ID: "reserved-objects", Title: "A schema, publication or event trigger has a name that pgleap uses",
 	Severity: upgrade.Blocker, Modes: withReplication(), Scope: PerPublished,
@@ -13,7 +14,9 @@ var reservedObjects = Check{
 	Find: query(`
 		SELECT nspname, 'schema', format('ALTER SCHEMA %I RENAME TO %I', nspname, nspname || '_of_ours')
 		FROM pg_namespace
-		WHERE nspname = 'pgleap' AND coalesce(obj_description(oid, 'pg_namespace'), '') NOT LIKE 'pgleap:%'
+		WHERE nspname = 'pgleap'
+			AND (nspowner IS DISTINCT FROM (SELECT oid FROM pg_roles WHERE rolname = 'pgleap')
+				OR coalesce(obj_description(oid, 'pg_namespace'), '') NOT LIKE 'pgleap:%')
 		UNION ALL
 		SELECT pubname, 'publication', format('ALTER PUBLICATION %I RENAME TO %I', pubname, pubname || '_of_ours')
 		FROM pg_publication

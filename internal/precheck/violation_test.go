@@ -84,6 +84,11 @@ func instanceViolations() []violation {
 			want:    []string{`{db}.pgleap (schema)`, `{db}.pgleap_forward (publication)`},
 		},
 		{
+			name: "schema that only says that it is pgleap's", check: reservedObjects,
+			violate: []string{`CREATE SCHEMA pgleap`, `COMMENT ON SCHEMA pgleap IS 'pgleap: for the running upgrade, removed when it has finished'`},
+			want:    []string{`{db}.pgleap (schema)`},
+		},
+		{
 			name: "subscription", check: subscriptions,
 			violate: []string{`CREATE SUBSCRIPTION inbound CONNECTION 'dbname=none' PUBLICATION p WITH (connect = false)`},
 			want:    []string{`{db}.inbound (disabled)`},
