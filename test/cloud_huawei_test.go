@@ -108,8 +108,9 @@ func (c *clouds) offeredAtHuawei(target bool) {
 	}
 }
 
-// inspect checks for the way this vendor upgrades.
-func (c *clouds) inspect() {
+// inspect checks for the way this vendor upgrades. There are so many inspections then, those through other
+// APIs among them.
+func (c *clouds) inspect(inspections int32) {
 	started, err := c.huawei.UpgradeDbMajorVersionPreCheck(&model.UpgradeDbMajorVersionPreCheckRequest{
 		InstanceId: c.huaweiID, Body: &model.PostgresqlPreCheckUpgradeMajorVersionReq{TargetVersion: strconv.Itoa(c.to)},
 	})
@@ -130,7 +131,7 @@ func (c *clouds) inspect() {
 	}
 	histories, err := c.huawei.ListInspectionHistories(&model.ListInspectionHistoriesRequest{InstanceId: c.huaweiID, IsAvailable: new(true)})
 	c.must(err)
-	if *histories.TotalCount != 2 { // Alibaba's, and this one
+	if *histories.TotalCount != inspections {
 		c.t.Fatalf("the inspections are %s", histories)
 	}
 	newest := (*histories.InspectionReports)[0]

@@ -64,7 +64,7 @@ func TestHuaweiUpgrades(t *testing.T) {
 	s := newScene(t, from, to)
 	c := newClouds(s)
 	s.write()
-	c.inspect()
+	c.inspect(1)
 	started, err := c.huawei.UpgradeDbMajorVersion(&model.UpgradeDbMajorVersionRequest{InstanceId: c.huaweiID, Body: &model.UpgradePgMajorVersion{
 		TargetVersion: strconv.Itoa(to), IsChangePrivateIp: true, StatisticsCollectionMode: new("after_change_private_ip"),
 	}})

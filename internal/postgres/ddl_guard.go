@@ -39,9 +39,9 @@ type DDLGuard struct {
 }
 
 // EnsureDDLGuard makes the guard in the database of conn, a superuser's session, or makes it anew. It is one
-// transaction: there is never a part of it. A schema pgleap that is not ours alone is refused with *upgrade.Refused. Captured commands are kept, and a change of Allow does not touch what
+// transaction: there is never a part of it. Captured commands are kept, and a change of Allow does not touch what
 // the other side needs to follow: the table of commands is there in any case, since a table that is made later
-// would be unknown to a clone.
+// would be unknown to a clone. A schema pgleap that is not ours alone is refused with *upgrade.Refused.
 func EnsureDDLGuard(ctx context.Context, conn *pgx.Conn, guard DDLGuard) error {
 	if strings.Contains(guard.Instance, "$") { // it would end the functions' bodies
 		return fmt.Errorf("guard the definitions in %s: %q is no name of an instance", conn.Config().Database, guard.Instance)

@@ -19,7 +19,7 @@ const ourObjects = `
 	UNION ALL
 	SELECT format('publication %I', pubname) FROM pg_publication WHERE pubname ~ $1 OR pubname ~ '` + groupPublications + `'
 	UNION ALL
-	SELECT format('schema %I', nspname) FROM pg_namespace WHERE nspname = $3
+	SELECT format('schema %I', nspname) FROM pg_namespace WHERE nspname = $3 AND pg_get_userbyid(nspowner) = '` + upgrade.Role + `'
 	UNION ALL
 	SELECT format('event trigger %I', evtname) FROM pg_event_trigger WHERE evtname ~ '^pgleap_ddl_'
 	ORDER BY 1`

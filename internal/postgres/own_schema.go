@@ -21,7 +21,8 @@ const notOurs = `
 	SELECT format('schema %I of role %I', nspname, pg_get_userbyid(nspowner))
 	FROM ours WHERE nspowner IS DISTINCT FROM role
 	UNION ALL
-	SELECT format('the privilege CREATE on schema %I of %s', nspname, CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END)
+	SELECT format('the privilege CREATE on schema %I of %s', nspname,
+		CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END)
 	FROM ours, aclexplode(nspacl) AS acl WHERE acl.privilege_type = 'CREATE' AND acl.grantee <> nspowner
 	UNION ALL
 	SELECT format('%s %s', named.type, named.identity)

@@ -17,19 +17,14 @@ const roleComment = "pgleap: for the running upgrade, removed when it has finish
 // It is a superuser: FOR ALL TABLES, the fence and subscriptions need one. The session of conn is
 // silenced by this, and should be closed after it.
 func EnsureRole(ctx context.Context, conn *pgx.Conn, verifier string) error {
-	var exists bool
-	err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)`, upgrade.Role).Scan(&exists)
-	if err != nil {
-		return fmt.Errorf("look for role %s: %w", upgrade.Role, err)
-	}
-	verb := "CREATE"
-	if exists {
-		verb = "ALTER"
-	}
 	if err := silence(ctx, conn); err != nil {
 		return err
 	}
-	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		verb, err := verbForRole(ctx, tx)
+		if err != nil {
+			return err
+		}
 		// A statement each: statements that are sent together are logged together.
 		for _, statement := range []string{
 			verb + " ROLE " + quoteIdent(upgrade.Role) + " LOGIN SUPERUSER REPLICATION CONNECTION LIMIT -1 PASSWORD " + quoteLiteral(verifier),
@@ -45,6 +40,32 @@ func EnsureRole(ctx context.Context, conn *pgx.Conn, verifier string) error {
 		return fmt.Errorf("create role %s: %w", upgrade.Role, err)
 	}
 	return nil
+}
+
+// verbForRole tells whether the role has to be made. One that is there must be a superuser without members
+// already, as ours is: whoever may create roles could have made it, to become a superuser with it. Nobody
+// changes roles until tx ends.
+func verbForRole(ctx context.Context, tx pgx.Tx) (string, error) {
+	if _, err := tx.Exec(ctx, "LOCK TABLE pg_catalog.pg_authid, pg_catalog.pg_auth_members IN SHARE ROW EXCLUSIVE MODE"); err != nil {
+		return "", err
+	}
+	var exists, foreign bool
+	err := tx.QueryRow(ctx, `
+		SELECT count(*) > 0, coalesce(bool_or(NOT r.rolsuper OR EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = r.oid)), false)
+		FROM pg_roles r
+		WHERE r.rolname = $1`, upgrade.Role).Scan(&exists, &foreign)
+	switch {
+	case err != nil:
+		return "", err
+	case foreign:
+		return "", &upgrade.Refused{
+			Reason: "there is a role " + upgrade.Role + " that is not pgleap's own: it is no superuser, or it has members",
+			Remedy: "rename or drop the role, or revoke it from its members, and start the upgrade again",
+		}
+	case exists:
+		return "ALTER", nil
+	}
+	return "CREATE", nil
 }
 
 // silence keeps the statements of a session, for the rest of its life, from the server's log, from

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/pgleap/pgleap/internal/pgtest"
 	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
 // TestBarLogins: nobody but us can log in, nobody can change that until it is permitted, and all get
@@ -45,6 +47,28 @@ func TestBarLogins(t *testing.T) {
 		if diff := cmp.Diff([]string{`odd "role`, "postgres"}, left); diff != "" {
 			t.Errorf("login roles (-want +got):\n%s", diff)
 		}
+	}
+}
+
+// Who may create roles must not become a superuser by making the role before pgleap does.
+func TestRoleOfSomebodyElse(t *testing.T) {
+	t.Parallel()
+	for _, major := range pgtest.Versions(t) {
+		c := pgtest.Start(t, major)
+		c.Exec(t, "postgres", "CREATE ROLE mallory LOGIN CREATEROLE")
+		for name, prepare := range map[string][]string{
+			"no superuser": {"SET ROLE mallory", "CREATE ROLE pgleap", "COMMENT ON ROLE pgleap IS 'pgleap: mine'", "RESET ROLE"},
+			"has members":  {"CREATE ROLE pgleap SUPERUSER", "GRANT pgleap TO mallory"},
+		} {
+			c.Exec(t, "postgres", prepare...)
+			err := postgres.EnsureRole(t.Context(), c.Connect(t, "postgres"), verifier(t, "x"))
+			if _, refused := errors.AsType[*upgrade.Refused](err); !refused {
+				t.Errorf("%d, %s: %v", major, name, err)
+			}
+			c.Exec(t, "postgres", "DROP ROLE pgleap")
+		}
+		conn := c.Connect(t, "postgres")
+		twice(t, "make role", func() error { return postgres.EnsureRole(t.Context(), conn, verifier(t, "x")) })
 	}
 }
 
