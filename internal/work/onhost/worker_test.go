@@ -63,6 +63,9 @@ var hostActivities = []string{
 	step.CreateSlots, step.PromoteClone, step.InitTarget, step.PgUpgrade, step.StartTarget,
 	step.Subscribe, step.UpdateExtensions, step.CollectStatistics, step.Synchronize, step.SwitchOver, step.Verify,
 	step.FenceForGood, step.Finish, step.Discard,
+	step.PrepareWayBack, step.RefreshMaterializedViews, step.OpenWayBack,
+	step.PrepareInPlace, step.UpgradeInPlace, step.FinishInPlace, step.UpdateInPlace, step.AnalyzeInPlace, step.DiscardInPlace,
+	step.PrepareCloning, step.DetachClone, step.StartUpgraded, step.FinishClone, step.FollowSource, step.SwitchToClone,
 }
 
 // registry notes what is registered.
