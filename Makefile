@@ -51,6 +51,10 @@ test-unit: setup ## run the tests beside the code (they use real PostgreSQL clus
 test-slow: setup ## run the tests beside the code that take long: whole upgrades, crashes at every step, the fence
 	PGLEAP_SLOW_TESTS=1 go test -count=1 -p 1 -timeout 20m ./internal/work/onhost ./internal/switchover
 
+.PHONY: test-crash
+test-crash: setup ## run the tests that let in-place and blue-green upgrades die at every moment (takes some 10 minutes)
+	PGLEAP_EXHAUSTIVE_TESTS=1 go test -count=1 -timeout 30m ./internal/work/onhost -run 'TestInPlaceCrash|TestAgentDiesBeforeCommit|TestDiscardCloneAfterEachStep'
+
 .PHONY: test-e2e
 test-e2e: setup build ## run the end-to-end tests against the built binary
 	PGLEAP_SLOW_TESTS=1 go test -count=1 -timeout 25m ./test/...

@@ -16,5 +16,17 @@ func Slow(t testing.TB) {
 	}
 }
 
+// ExhaustiveTests is the environment variable that asks for the exhaustive tests; make test-crash sets it.
+const ExhaustiveTests = "PGLEAP_EXHAUSTIVE_TESTS"
+
+// Exhaustive skips a test that goes through every moment at which something may die, with whole servers each
+// time, unless that is asked for: together these take longer than all others.
+func Exhaustive(t testing.TB) {
+	t.Helper()
+	if os.Getenv(ExhaustiveTests) == "" {
+		t.Skip("exhaustive: run by make test-crash (" + ExhaustiveTests + "=1)")
+	}
+}
+
 // IsSlow tells whether the slow tests are asked for.
 func IsSlow() bool { return os.Getenv(SlowTests) != "" }

@@ -93,7 +93,7 @@ func (b *switchBed) dieAt(moment string, attempt int, guarded bool) {
 // guard or by the next agent, and none has seen an error. What was made of the clone is thrown away,
 // and another one can be made; given up, the source is as it was.
 func TestAgentDiesBeforeCommit(t *testing.T) {
-	pgtest.Slow(t)
+	pgtest.Exhaustive(t)
 	b := newSwitchBed(t, func(*upgrade.Options) {})
 	before := b.sourceState()
 	b.must(os.MkdirAll(b.worker.dir, 0o700))
@@ -208,7 +208,7 @@ func (b *switchBed) interruptAt(moment string, attempt int) (step.CloneSwitch, e
 
 // A clone can be given up after any step: the source is as it was, and nothing lies beside it.
 func TestDiscardCloneAfterEachStep(t *testing.T) {
-	pgtest.Slow(t)
+	pgtest.Exhaustive(t)
 	b := newBlueGreenBed(t, func(o *upgrade.Options) { o.CloneOnly = true })
 	before := b.sourceState()
 	story := []struct {

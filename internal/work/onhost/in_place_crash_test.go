@@ -150,7 +150,7 @@ const recoverWithin = 10 * time.Second
 // has begun to write, the source is put back, exactly as it was, without anybody asking; afterwards the
 // target serves.
 func TestInPlaceCrash(t *testing.T) {
-	pgtest.Slow(t)
+	pgtest.Exhaustive(t)
 	deaths := []inPlaceDeath{
 		{At: "pause", Agent: true},
 		{At: "stop", Agent: true},
