@@ -125,9 +125,10 @@ func LoginRoles(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 	return roles, nil
 }
 
-// PermitLogins gives LOGIN back to roles, in one transaction. A role that no longer exists is passed over.
+// PermitLogins gives LOGIN back to roles, in one transaction. A role that no longer exists is passed over, and
+// so is one that has LOGIN: several processes may do this at once, and would be in each other's way.
 func PermitLogins(ctx context.Context, conn *pgx.Conn, roles []string) error {
-	kept, err := existingRoles(ctx, conn, roles)
+	kept, err := barredRoles(ctx, conn, roles)
 	if err != nil {
 		return err
 	}
@@ -164,8 +165,8 @@ func PermitRoleChanges(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-func existingRoles(ctx context.Context, conn *pgx.Conn, roles []string) ([]string, error) {
-	rows, err := conn.Query(ctx, `SELECT rolname FROM pg_roles WHERE rolname = ANY ($1)`, roles)
+func barredRoles(ctx context.Context, conn *pgx.Conn, roles []string) ([]string, error) {
+	rows, err := conn.Query(ctx, `SELECT rolname FROM pg_roles WHERE rolname = ANY ($1) AND NOT rolcanlogin`, roles)
 	if err != nil {
 		return nil, fmt.Errorf("look for roles: %w", err)
 	}
