@@ -103,8 +103,8 @@ const advanceIdleSlots = `
 
 // AdvanceIdleSlots moves our logical slots on a cluster that follows to what it has applied, so that
 // they keep little WAL, and the other direction begins soon when it is asked for. The local position of
-// the last commit that our subscriptions of a name have applied is never beyond what came from the
-// other side: so this skips nothing of a client, even if it comes late, when clients are here.
+// the last commit that our subscriptions of a name have applied is not beyond what came from the other
+// side, unless this comes so late that clients are here already: SlotDelivers tells before the slot is used.
 func AdvanceIdleSlots(ctx context.Context, conn *pgx.Conn, subscription string) error {
 	_, err := conn.Exec(ctx, advanceIdleSlots, family(subscription))
 	if err != nil && !IsCode(err, codeObjectInUse) {

@@ -103,10 +103,6 @@ func family(name string) string { return "^" + name + "(_[0-9]+)?$" }
 
 // DisableSubscriptions disables our subscriptions of a name, and returns when their apply workers are gone.
 func DisableSubscriptions(ctx context.Context, conn *pgx.Conn, name string) error {
-	return stopSubscriptions(ctx, conn, name, true)
-}
-
-func stopSubscriptions(ctx context.Context, conn *pgx.Conn, name string, wait bool) error {
 	names, err := subscriptionsOf(ctx, conn, name)
 	if err != nil {
 		return err
@@ -116,9 +112,6 @@ func stopSubscriptions(ctx context.Context, conn *pgx.Conn, name string, wait bo
 		if err != nil && !IsCode(err, codeUndefinedObject) {
 			return fmt.Errorf("disable subscription %s in %s: %w", each, conn.Config().Database, err)
 		}
-	}
-	if !wait {
-		return nil
 	}
 	const working = `
 		SELECT count(*)::int FROM pg_stat_subscription

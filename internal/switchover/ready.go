@@ -23,13 +23,7 @@ const retryReady = 250 * time.Millisecond
 // ready refuses a switchover that would fail, and prepares the rest. What may pass by itself, such
 // as lag or a long transaction, is waited for until ctx ends.
 func (s *section) ready(ctx context.Context) error {
-	if err := s.endpointReady(ctx); err != nil {
-		return err
-	}
-	if _, err := s.children(); err != nil {
-		return err
-	}
-	if err := s.directSessionsReady(ctx); err != nil {
+	if err := s.sourceReady(ctx); err != nil {
 		return err
 	}
 	if err := s.globalsAlike(ctx); err != nil {
@@ -44,6 +38,30 @@ func (s *section) ready(ctx context.Context) error {
 	if err := s.consumersReady(ctx); err != nil {
 		return err
 	}
+	if err := s.aim(ctx); err != nil {
+		return err
+	}
+	admitted, err := postgres.LoginRoles(ctx, s.databases[0].target)
+	if err != nil {
+		return err
+	}
+	s.shutOut = slices.DeleteFunc(slices.Clone(s.intent.LoginRoles), func(role string) bool { return slices.Contains(admitted, role) })
+	return nil
+}
+
+// sourceReady wants the endpoint to lead to the source, its processes to be seen, and nobody to go around.
+func (s *section) sourceReady(ctx context.Context) error {
+	if err := s.endpointReady(ctx); err != nil {
+		return err
+	}
+	if _, err := s.children(); err != nil {
+		return err
+	}
+	return s.directSessionsReady(ctx)
+}
+
+// aim prepares the endpoint for the move, and writes down what is about to be done.
+func (s *section) aim(ctx context.Context) error {
 	if err := s.pauses.Prepare(ctx, s.to); err != nil {
 		return fmt.Errorf("prepare endpoint: %w", err)
 	}
@@ -56,11 +74,6 @@ func (s *section) ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	admitted, err := postgres.LoginRoles(ctx, s.databases[0].target)
-	if err != nil {
-		return err
-	}
-	s.shutOut = slices.DeleteFunc(slices.Clone(roles), func(role string) bool { return slices.Contains(admitted, role) })
 	s.intent.Plan, s.intent.LoginRoles = s.Plan, roles
 	s.intent.SourceHost, s.intent.TargetHost = s.from.Host, s.to.Host
 	return nil

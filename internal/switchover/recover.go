@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pgleap/pgleap/internal/endpoint"
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -96,15 +98,22 @@ func rollBack(ctx context.Context, c Config, state State) (upgrade.Switchover, e
 // sessions of the one who began it first: the server may still be busy with the fence that a process
 // sent before it died, and would put it up after it was lifted.
 func Unfence(ctx context.Context, c Config, intent Intent) error {
-	conn, err := postgres.Connect(ctx, session(c.Source.In("postgres"), sessionRecovery))
+	return with(ctx, c.Source.In("postgres"), func(conn *pgx.Conn) error {
+		if err := postgres.EndSessions(ctx, conn, sessionSection); err != nil {
+			return err
+		}
+		return postgres.PermitLogins(ctx, conn, intent.LoginRoles)
+	})
+}
+
+// with does something in a session of its own, which is none of a section's.
+func with(ctx context.Context, l postgres.Login, do func(*pgx.Conn) error) error {
+	conn, err := postgres.Connect(ctx, session(l, sessionRecovery))
 	if err != nil {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
-	if err := postgres.EndSessions(ctx, conn, sessionSection); err != nil {
-		return err
-	}
-	return postgres.PermitLogins(ctx, conn, intent.LoginRoles)
+	return do(conn)
 }
 
 // rollForward lets clients go on at the target, ends the replication that led there and says so in
@@ -145,12 +154,9 @@ func stillAt(j *Journal, stage Stage) (State, error) {
 
 // admit lets everybody log in to the target who could log in to the source.
 func admit(ctx context.Context, c Config, intent Intent) error {
-	conn, err := postgres.Connect(ctx, session(c.Target.In("postgres"), sessionRecovery))
-	if err != nil {
-		return err
-	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
-	return postgres.PermitLogins(ctx, conn, intent.LoginRoles)
+	return with(ctx, c.Target.In("postgres"), func(conn *pgx.Conn) error {
+		return postgres.PermitLogins(ctx, conn, intent.LoginRoles)
+	})
 }
 
 func recoverEndpoint(ctx context.Context, c Config, where endpoint.Address) error {

@@ -108,13 +108,7 @@ func (s *standbySection) openSource(ctx context.Context) (err error) {
 }
 
 func (s *standbySection) standbyReady(ctx context.Context) error {
-	if err := s.endpointReady(ctx); err != nil {
-		return err
-	}
-	if _, err := s.children(); err != nil {
-		return err
-	}
-	if err := s.directSessionsReady(ctx); err != nil {
+	if err := s.sourceReady(ctx); err != nil {
 		return err
 	}
 	if err := s.wait(ctx, s.passing); err != nil {
@@ -123,21 +117,7 @@ func (s *standbySection) standbyReady(ctx context.Context) error {
 	if err := s.wait(ctx, s.standbyBehind); err != nil {
 		return err
 	}
-	if err := s.pauses.Prepare(ctx, s.to); err != nil {
-		return fmt.Errorf("prepare endpoint: %w", err)
-	}
-	state, err := s.Endpoint.Describe(ctx)
-	if err != nil {
-		return fmt.Errorf("endpoint: %w", err)
-	}
-	s.pooled = state.ServerPIDs()
-	roles, err := postgres.LoginRoles(ctx, s.control)
-	if err != nil {
-		return err
-	}
-	s.intent.Plan, s.intent.LoginRoles = s.Plan, roles
-	s.intent.SourceHost, s.intent.TargetHost = s.from.Host, s.to.Host
-	return nil
+	return s.aim(ctx)
 }
 
 // maxBehind is how many bytes of WAL the standby may have to replay for a switch to begin.

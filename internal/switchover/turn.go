@@ -97,12 +97,9 @@ func turn(ctx context.Context, c Config, databases []string, outcome upgrade.Swi
 }
 
 func endFollowing(ctx context.Context, c Config, database string) error {
-	conn, err := postgres.Connect(ctx, session(c.Target.In(database), sessionRecovery))
-	if err != nil {
-		return err
-	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
-	return postgres.DisableSubscriptions(ctx, conn, c.Plan.Follows())
+	return with(ctx, c.Target.In(database), func(conn *pgx.Conn) error {
+		return postgres.DisableSubscriptions(ctx, conn, c.Plan.Follows())
+	})
 }
 
 // OpenWayBack lets the side that clients have left follow the other one, from where that stood when they
@@ -131,29 +128,22 @@ func OpenWayBack(ctx context.Context, c Config, latest func() (bool, error)) err
 }
 
 func beginFollowing(ctx context.Context, c Config, database string, from postgres.LSN) error {
-	conn, err := postgres.Connect(ctx, session(c.Source.In(database), sessionRecovery))
-	if err != nil {
-		return err
-	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
-	back := c.Plan.Back().Follows()
-	positions, err := postgres.DisabledPositions(ctx, conn, back, from)
-	if err != nil {
-		return err
-	}
-	if err := slotsDeliver(ctx, c, database, positions); err != nil {
-		return err
-	}
-	return postgres.EnableSubscriptions(ctx, conn, back, from)
+	return with(ctx, c.Source.In(database), func(conn *pgx.Conn) error {
+		back := c.Plan.Back().Follows()
+		positions, err := postgres.DisabledPositions(ctx, conn, back, from)
+		if err != nil {
+			return err
+		}
+		err = with(ctx, c.Target.In(database), func(conn *pgx.Conn) error { return slotsDeliver(ctx, conn, positions) })
+		if err != nil {
+			return err
+		}
+		return postgres.EnableSubscriptions(ctx, conn, back, from)
+	})
 }
 
 // slotsDeliver wants the slots on the side where clients are to have all that they have written there.
-func slotsDeliver(ctx context.Context, c Config, database string, positions []postgres.SlotPosition) error {
-	conn, err := postgres.Connect(ctx, session(c.Target.In(database), sessionRecovery))
-	if err != nil {
-		return err
-	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
+func slotsDeliver(ctx context.Context, conn *pgx.Conn, positions []postgres.SlotPosition) error {
 	for _, position := range positions {
 		delivers, err := postgres.SlotDelivers(ctx, conn, position)
 		if err != nil {
@@ -162,7 +152,7 @@ func slotsDeliver(ctx context.Context, c Config, database string, positions []po
 		if !delivers {
 			return &upgrade.Refused{Reason: fmt.Sprintf(
 				"slot %s of database %s does not have everything from LSN %s on: it was dropped or moved, or its WAL was",
-				position.Slot, database, position.From)}
+				position.Slot, conn.Config().Database, position.From)}
 		}
 	}
 	return nil

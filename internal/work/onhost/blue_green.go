@@ -31,21 +31,7 @@ func (w *Worker) PrepareCloning(ctx context.Context, plan upgrade.Plan) (step.Do
 			Cause:  upgrade.CauseNoEndpoint,
 		}
 	}
-	user, err := owner(plan)
-	if err != nil {
-		return step.Done{}, err
-	}
-	files, err := w.files(plan)
-	if err != nil {
-		return step.Done{}, err
-	}
-	if err := files.write(noteSourcePrepared, w.now()); err != nil { // first: Discard goes by it
-		return step.Done{}, err
-	}
-	if err := w.makeWorkdir(plan, user); err != nil {
-		return step.Done{}, err
-	}
-	if err := w.letOurRoleIn(ctx, plan); err != nil {
+	if err := w.prepareAccess(ctx, plan); err != nil {
 		return step.Done{}, err
 	}
 	return w.info(ctx, fmt.Sprintf("the source is prepared: role %s, which its pg_hba.conf lets in from this host", upgrade.Role)), nil

@@ -5,12 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
-	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
@@ -73,41 +69,11 @@ func (w *Worker) UpdateInPlace(ctx context.Context, plan upgrade.Plan) (step.Don
 // them, in stages, since clients are at work or wait for it. Partitioned tables come last, since
 // vacuumdb leaves them out before 19.
 func (w *Worker) AnalyzeInPlace(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
-	as, err := w.caller(plan, "vacuumdb")
-	if err != nil {
-		return step.Done{}, err
-	}
-	superuser := w.host.Login(plan.Target, "postgres")
 	how := pgbin.AnalyzeInStages
 	if plan.Target.Version.Major() >= 18 {
 		how = pgbin.AnalyzeMissing
 	}
-	vacuumdb := pgbin.Vacuumdb{
-		Bindir: plan.Target.Bindir, Version: plan.Target.Version, At: superuser.Address, User: superuser.User,
-		Analyze: how, Jobs: plan.Options.Jobs,
-	}
-	err = vacuumdb.Run(ctx, as, func(database, stage string) {
-		progressOf(ctx).text(strings.TrimSpace(fmt.Sprintf("collecting statistics of %s %s", database, stage)))
-	})
-	if err != nil {
-		return step.Done{}, err
-	}
-	parents := 0
-	err = inEachDatabase(ctx, superuser, func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
-		tables, err := postgres.PartitionedParents(ctx, conn)
-		if err != nil {
-			return err
-		}
-		for i, table := range tables {
-			progressOf(ctx).count("collecting statistics of partitioned tables of "+db.Name, int64(i), int64(len(tables)), "tables")
-			if err := postgres.Analyze(ctx, conn, table); err != nil {
-				return err
-			}
-		}
-		parents += len(tables)
-		return nil
-	})
-	return w.info(ctx, fmt.Sprintf("statistics collected, those of %d partitioned tables included", parents)), err
+	return w.analyzeTarget(ctx, plan, w.host.Login(plan.Target, "postgres"), how)
 }
 
 // DiscardInPlace undoes an upgrade in place that has not happened: an outage that was left in the middle

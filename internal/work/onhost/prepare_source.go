@@ -16,21 +16,7 @@ import (
 // in from this host, a marker and a publication in every database. The publication must be there
 // before the slots: a change that is older than it cannot be sent.
 func (w *Worker) PrepareSource(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
-	user, err := owner(plan)
-	if err != nil {
-		return step.Done{}, err
-	}
-	files, err := w.files(plan)
-	if err != nil {
-		return step.Done{}, err
-	}
-	if err := files.write(noteSourcePrepared, w.now()); err != nil { // first: Discard goes by it
-		return step.Done{}, err
-	}
-	if err := w.makeWorkdir(plan, user); err != nil {
-		return step.Done{}, err
-	}
-	if err := w.letOurRoleIn(ctx, plan); err != nil {
+	if err := w.prepareAccess(ctx, plan); err != nil {
 		return step.Done{}, err
 	}
 	events, err := w.giveFullIdentity(ctx, plan)
@@ -55,6 +41,26 @@ func (w *Worker) PrepareSource(ctx context.Context, plan upgrade.Plan) (step.Don
 	done := w.info(ctx, fmt.Sprintf("the source is prepared: role %s, and a marker and a publication in %d databases %v", upgrade.Role, len(names), names))
 	done.Events = append(events, done.Events...)
 	return done, nil
+}
+
+// prepareAccess makes the upgrade's directory, and a role of our own on the source that may come in from
+// this host.
+func (w *Worker) prepareAccess(ctx context.Context, plan upgrade.Plan) error {
+	user, err := owner(plan)
+	if err != nil {
+		return err
+	}
+	files, err := w.files(plan)
+	if err != nil {
+		return err
+	}
+	if err := files.write(noteSourcePrepared, w.now()); err != nil { // first: Discard goes by it
+		return err
+	}
+	if err := w.makeWorkdir(plan, user); err != nil {
+		return err
+	}
+	return w.letOurRoleIn(ctx, plan)
 }
 
 // makeWorkdir makes the upgrade's directory, and notes what had to be made above it.

@@ -3,6 +3,7 @@ package onhost
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -50,17 +51,21 @@ func (w *Worker) CollectStatistics(ctx context.Context, plan upgrade.Plan) (step
 }
 
 func (w *Worker) collectStatistics(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
+	return w.analyzeTarget(ctx, plan, login(plan, plan.Target), analyze(plan))
+}
+
+// analyzeTarget analyzes all databases of the target, and then the partitioned tables.
+func (w *Worker) analyzeTarget(ctx context.Context, plan upgrade.Plan, at postgres.Login, how pgbin.Analyze) (step.Done, error) {
 	as, err := w.caller(plan, "vacuumdb")
 	if err != nil {
 		return step.Done{}, err
 	}
-	at := login(plan, plan.Target)
 	vacuumdb := pgbin.Vacuumdb{
 		Bindir: plan.Target.Bindir, Version: plan.Target.Version, At: at.Address, User: at.User, Passfile: at.Passfile,
-		Analyze: analyze(plan), Jobs: plan.Options.Jobs,
+		Analyze: how, Jobs: plan.Options.Jobs,
 	}
 	err = vacuumdb.Run(ctx, as, func(database, stage string) {
-		progressOf(ctx).text(fmt.Sprintf("collecting statistics of %s %s", database, stage))
+		progressOf(ctx).text(strings.TrimSpace(fmt.Sprintf("collecting statistics of %s %s", database, stage)))
 	})
 	if err != nil {
 		return step.Done{}, err

@@ -134,19 +134,14 @@ func (w *Worker) settleAll(ctx context.Context, plan upgrade.Plan) (last switcho
 		if err != nil {
 			return last, err
 		}
-		if !state.Stage.Ended() && state.Stage != switchover.StageNone {
-			if _, err := switchover.Recover(ctx, w.switchoverConfig(state.Intent.Plan, journal)); err != nil {
-				return last, err
-			}
-			if state, err = journal.Read(); err != nil {
-				return last, err
-			}
+		if state.Stage == switchover.StageNone || state.Stage.Ended() {
+			continue
 		}
-		if state.Stage == switchover.StageDone {
-			last = state
+		if _, err := switchover.Recover(ctx, w.switchoverConfig(state.Intent.Plan, journal)); err != nil {
+			return last, err
 		}
 	}
-	return last, nil
+	return w.lastSwitched(plan)
 }
 
 func (w *Worker) switchoverConfig(plan upgrade.Plan, journal *switchover.Journal) switchover.Config {
