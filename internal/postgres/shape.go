@@ -3,15 +3,13 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"maps"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
 
 // Shape is what must be alike on source and target: one line for each relation, column,
 // constraint, trigger, function, policy, enum, column default and privilege, with what tells it from
-// another, and one for all large objects. Members of extensions are left out, since the target's
+// another. Large objects are content. Members of extensions are left out, since the target's
 // extensions are updated; so are temporary objects and our own. Everything is said by name, never by
 // oid, and in words that all versions share: MAINTAIN, which 17 added, is left out.
 type Shape map[string]struct{}
@@ -91,19 +89,7 @@ const readShape = `
 	SELECT format('privilege on %s: %s%s to %s by %I', g.object, x.privilege_type, CASE WHEN x.is_grantable THEN ' with grant option' END,
 		CASE x.grantee WHEN 0 THEN 'public' ELSE quote_ident(pg_get_userbyid(x.grantee)) END, pg_get_userbyid(x.grantor))
 	FROM granted g CROSS JOIN aclexplode(g.acl) AS x
-	WHERE x.privilege_type <> 'MAINTAIN'
-	UNION ALL
-	SELECT format('%s%s, sum of oids %s', '` + largeObjects + `', count(*), coalesce(sum(oid::bigint), 0)) FROM pg_largeobject_metadata`
-
-// largeObjects begins the line of the large objects.
-const largeObjects = "large objects: "
-
-// WithoutLargeObjects is s but for the line of the large objects.
-func (s Shape) WithoutLargeObjects() Shape {
-	kept := maps.Clone(s)
-	maps.DeleteFunc(kept, func(line string, _ struct{}) bool { return strings.HasPrefix(line, largeObjects) })
-	return kept
-}
+	WHERE x.privilege_type <> 'MAINTAIN'`
 
 // ReadShape reads the shape of a database.
 func ReadShape(ctx context.Context, conn *pgx.Conn) (Shape, error) {
@@ -150,8 +136,7 @@ const readShapeMark = `
 		(SELECT concat(count(*), '/', sum(p.xmin::text::bigint)) FROM pg_policy p JOIN relations r ON r.oid = p.polrelid),
 		(SELECT concat(count(*), '/', sum(e.xmin::text::bigint)) FROM pg_enum e),
 		-- A schema for temporary objects comes with the first session that needs it.
-		(SELECT concat(count(*), '/', sum(n.xmin::text::bigint)) FROM pg_namespace n WHERE n.nspname !~ '^pg_(toast_)?temp_'),
-		(SELECT concat(count(*), '/', sum(l.xmin::text::bigint)) FROM pg_largeobject_metadata l))`
+		(SELECT concat(count(*), '/', sum(n.xmin::text::bigint)) FROM pg_namespace n WHERE n.nspname !~ '^pg_(toast_)?temp_'))`
 
 // ReadShapeMark reads the mark of a database's shape: as long as it is the same the shape is too.
 func ReadShapeMark(ctx context.Context, conn *pgx.Conn) (string, error) {

@@ -38,7 +38,7 @@ func All() []Check {
 		fullIdentityTypes,
 		fullIdentitySize,
 		unloggedTables,
-		largeObjects,
+		largeObjects(256 << 20),
 		triggers,
 		eventTriggers,
 		systemCatalogObjects,

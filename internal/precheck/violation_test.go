@@ -289,7 +289,13 @@ func contentViolations() []violation {
 			want:    []string{`{db}.public.cache`, `{db}.public.cache_id_seq`, `{db}.public.free`},
 		},
 		{
-			name: "large objects", check: largeObjects,
+			name: "large objects", check: largeObjects(1 << 30), severity: upgrade.Info,
+			violate: []string{`SELECT lo_from_bytea(42, 'x')`},
+			want:    []string{`{db}`},
+			mend:    []string{`SELECT lo_unlink(42)`},
+		},
+		{
+			name: "many large objects", check: largeObjects(1), severity: upgrade.Warning,
 			violate: []string{`SELECT lo_from_bytea(42, 'x')`},
 			want:    []string{`{db}`},
 			mend:    []string{`SELECT lo_unlink(42)`},

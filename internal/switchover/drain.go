@@ -49,9 +49,13 @@ func awaitApplied(ctx context.Context, db *database) error {
 	return err
 }
 
-// lookAtDatabase reads where the source's sequences stand, and the mark of its catalogs.
+// lookAtDatabase reads where the source's sequences stand, which large objects were changed, and the mark
+// of its catalogs.
 func lookAtDatabase(ctx context.Context, db *database) error {
 	if err := readSequences(ctx, db); err != nil {
+		return err
+	}
+	if err := lookAtLargeObjects(ctx, db); err != nil {
 		return err
 	}
 	var err error
@@ -215,12 +219,15 @@ func readSequences(ctx context.Context, db *database) error {
 	return nil
 }
 
-// sequences sets those that moved since they were set before the pause, and then sees to it that all
-// is on the target's disk: what a subscription with synchronous_commit = off has applied is visible
+// sequences sets those that moved since they were set before the pause, carries the large objects that were
+// changed since, and then sees to it that all is on the target's disk: what a subscription with synchronous_commit = off has applied is visible
 // but not durable. The commit of the sequences has flushed most of it already.
 func (s *section) sequences(ctx context.Context) error {
 	err := s.inEach(ctx, func(ctx context.Context, db *database) error {
 		if err := setChangedSequences(ctx, db); err != nil {
+			return err
+		}
+		if err := carryChangedLargeObjects(ctx, db); err != nil {
 			return err
 		}
 		return flushApplied(ctx, db)

@@ -24,8 +24,9 @@ type database struct {
 	changed         []postgres.Sequence // since they were set on the target
 	known           map[string]postgres.Sequence
 	targetSequences []postgres.Sequence // as they stood together with the snapshots
-	shapeMark       string              // of the source when both shapes were found alike
-	shapeNow        string              // the same when it stood still
+	largeObjects    largeObjects
+	shapeMark       string // of the source when both shapes were found alike
+	shapeNow        string // the same when it stood still
 }
 
 // The names of our sessions. Whoever undoes a switchover ends those of the one who began it first.

@@ -259,8 +259,8 @@ func probe(ctx context.Context, db *database, subscription string) error {
 	return err
 }
 
-// databaseReady compares the shapes of both sides, prepares the way back and sets the sequences a
-// first time.
+// databaseReady compares the shapes of both sides, prepares the way back, carries the large objects and
+// sets the sequences a first time.
 func (s *section) databaseReady(ctx context.Context, db *database) error {
 	if err := s.shapesAlike(ctx, db); err != nil {
 		return err
@@ -269,6 +269,9 @@ func (s *section) databaseReady(ctx context.Context, db *database) error {
 		if err := PrepareWayBack(ctx, s.Plan, s.Target, db.source, db.target); err != nil {
 			return err
 		}
+	}
+	if err := s.carryLargeObjects(ctx, db); err != nil {
+		return err
 	}
 	names, err := postgres.Sequences(ctx, db.source)
 	if err != nil {
@@ -297,9 +300,6 @@ func (s *section) shapesAlike(ctx context.Context, db *database) error {
 	target, err := postgres.ReadShape(ctx, db.target)
 	if err != nil {
 		return err
-	}
-	if s.largeObjectsAccepted(db.name) {
-		source, target = source.WithoutLargeObjects(), target.WithoutLargeObjects()
 	}
 	if err := unlike("schema", source, target); err != nil {
 		return err
@@ -336,14 +336,6 @@ func definitionsReplayed(ctx context.Context, db *database) error {
 		Reason: fmt.Sprintf("%d changes of definitions in %s were not replayed on the other side: %s", len(left), db.name, postgres.DescribeDDL(left)),
 		Remedy: "make the same changes there and settle them (docs/definitions.md), or cancel the upgrade",
 	}
-}
-
-// largeObjectsAccepted tells whether the user takes it upon himself that what happens to the large
-// objects of a database is not replicated. The precheck names the database as SQL wants it.
-func (s *section) largeObjectsAccepted(database string) bool {
-	return slices.ContainsFunc([]string{database, pgx.Identifier{database}.Sanitize()}, func(name string) bool {
-		return slices.Contains(s.Plan.Options.Accepted, "large-objects:"+name)
-	})
 }
 
 // notSubscribed lists the tables that one side publishes and the other does not apply. A table that was

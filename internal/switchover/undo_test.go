@@ -135,14 +135,6 @@ func refusals(t *testing.T, b *bed) {
 			[]string{"(schema) changed", "only on the source: privilege on table public.entry: SELECT to public"},
 		},
 		{
-			"a large object was created",
-			func(t *testing.T) func() {
-				b.source.Exec(t, "app", "SELECT lo_create(4711)")
-				return func() { b.source.Exec(t, "app", "SELECT lo_unlink(4711)") }
-			},
-			[]string{"(schema) changed", "only on the source: large objects: 1, sum of oids 4711"},
-		},
-		{
 			"the endpoint leads elsewhere",
 			func(t *testing.T) func() {
 				b.source.Exec(t, "app", "SELECT setval('entry_id_seq', 4711)")

@@ -1,0 +1,81 @@
+package switchover
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/postgres"
+)
+
+// largeObjects are those of a database, which no publication can hold. They are carried by the switchover
+// itself: all that differs while nobody waits, and under the fence what was changed since. That reads
+// the whole of pg_largeobject, which has no index on xmin, so the pause grows with it.
+type largeObjects struct {
+	carried bool   // else the user vouches for them
+	since   string // xid: what older transactions did is on the target
+	state   postgres.LargeObjectsState
+}
+
+// carryLargeObjects makes the target's large objects what the source's are, while clients go on.
+func (s *section) carryLargeObjects(ctx context.Context, db *database) error {
+	db.largeObjects = largeObjects{carried: !s.largeObjectsAccepted(db.name)}
+	if !db.largeObjects.carried {
+		return nil
+	}
+	since, err := postgres.OldestRunning(ctx, db.source)
+	if err != nil {
+		return err
+	}
+	db.largeObjects.since = since
+	unlike, err := postgres.UnlikeLargeObjects(ctx, db.source, db.target)
+	if err != nil || len(unlike) == 0 {
+		return err
+	}
+	s.Log.InfoContext(ctx, "carrying large objects", "database", db.name, "count", len(unlike))
+	return postgres.CarryLargeObjects(ctx, db.source, db.target, unlike)
+}
+
+// lookAtLargeObjects finds out what was changed since; the source stands still.
+func lookAtLargeObjects(ctx context.Context, db *database) (err error) {
+	if db.largeObjects.carried {
+		db.largeObjects.state, err = postgres.LargeObjectsSince(ctx, db.source, db.largeObjects.since)
+	}
+	return err
+}
+
+// carryChangedLargeObjects carries what lookAtLargeObjects has found, and removes what is gone.
+func carryChangedLargeObjects(ctx context.Context, db *database) error {
+	if !db.largeObjects.carried {
+		return nil
+	}
+	changed := db.largeObjects.state.Changed
+	if err := postgres.CarryLargeObjects(ctx, db.source, db.target, changed); err != nil {
+		return err
+	}
+	keys, err := postgres.LargeObjectKeys(ctx, db.target)
+	if err != nil || keys == db.largeObjects.state.Keys {
+		return err
+	}
+	unlike, err := postgres.UnlikeLargeObjectKeys(ctx, db.source, db.target)
+	if err != nil {
+		return err
+	}
+	if err := postgres.CarryLargeObjects(ctx, db.source, db.target, unlike); err != nil {
+		return err
+	}
+	if keys, err = postgres.LargeObjectKeys(ctx, db.target); err == nil && keys != db.largeObjects.state.Keys {
+		err = fmt.Errorf("the large objects of %s are not the same on both sides", db.name)
+	}
+	return err
+}
+
+// largeObjectsAccepted tells whether the user takes it upon himself that nobody changes the large objects of
+// a database, so that they need not be looked at. The precheck names the database as SQL wants it.
+func (s *section) largeObjectsAccepted(database string) bool {
+	return slices.ContainsFunc([]string{database, pgx.Identifier{database}.Sanitize()}, func(name string) bool {
+		return slices.Contains(s.Plan.Options.Accepted, "large-objects:"+name)
+	})
+}

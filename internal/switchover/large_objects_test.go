@@ -1,0 +1,61 @@
+package switchover
+
+import (
+	"testing"
+)
+
+// TestLargeObjectsComeAlong: whatever a client does to large objects, up to the last moment, is on the other
+// side when it goes on there, and comes back with it. Only those that the user vouches for are left alone.
+func TestLargeObjectsComeAlong(t *testing.T) {
+	t.Parallel()
+	b := lay(t)
+	b.source.Exec(t, "app", `SET ROLE app`, `SELECT lo_from_bytea(g, convert_to(repeat('x', 5000), 'UTF8')) FROM generate_series(1, 20) AS g`)
+	b.source.Exec(t, "shop", `SELECT lo_create(4711)`)
+	client := b.bouncer.Connect(t, "app", "app")
+	config := b.config(t)
+	config.Plan.Options.Accepted = []string{"large-objects:shop"}
+	config.OnStep = func(step string) {
+		if step == "pause" {
+			_, err := client.Exec(t.Context(), `SELECT lo_unlink(1), lo_put(2, 4000, 'there'), lo_create(1001)`)
+			must(t, "change large objects", err)
+		}
+	}
+	outcome, err := Run(t.Context(), config)
+	must(t, "switch over", err)
+	if !outcome.Switched {
+		t.Fatalf("it did not switch: %s", outcome.Reason)
+	}
+	b.open(t, config)
+	wantLargeObjects(t, b, "app", true)
+	wantLargeObjects(t, b, "shop", false)
+
+	_, err = client.Exec(t.Context(), `SELECT lo_unlink(3), lo_put(2, 4000, 'back!'), lo_create(1002)`)
+	must(t, "change large objects on the target", err)
+	back := b.backConfig(t)
+	back.Plan.Options.Accepted = config.Plan.Options.Accepted
+	outcome, err = Run(t.Context(), back)
+	must(t, "switch back", err)
+	if !outcome.Switched {
+		t.Fatalf("it did not switch back: %s", outcome.Reason)
+	}
+	wantLargeObjects(t, b, "app", true)
+	wantLargeObjects(t, b, "shop", false)
+	var tail string
+	must(t, "read what was written on the target", b.ours(t, b.source, "app").QueryRow(t.Context(),
+		`SELECT convert_from(lo_get(2, 4000, 5), 'UTF8')`).Scan(&tail))
+	if tail != "back!" {
+		t.Errorf("the source has %q, want what was written on the target", tail)
+	}
+}
+
+// wantLargeObjects tells whether both sides have the same.
+func wantLargeObjects(t *testing.T, b *bed, database string, alike bool) {
+	t.Helper()
+	const query = `SELECT coalesce(string_agg(oid || md5(lo_get(oid)), ' ' ORDER BY oid), 'none') FROM pg_largeobject_metadata`
+	var source, target string
+	must(t, "read the source's", b.ours(t, b.source, database).QueryRow(t.Context(), query).Scan(&source))
+	must(t, "read the target's", b.ours(t, b.target, database).QueryRow(t.Context(), query).Scan(&target))
+	if (source == target) != alike {
+		t.Errorf("database %s: alike is %t, want %t\nsource: %s\ntarget: %s", database, source == target, alike, source, target)
+	}
+}
