@@ -37,7 +37,7 @@ func All() []Check {
 		replicaIdentity,
 		fullIdentityTypes,
 		fullIdentitySize,
-		unloggedTables,
+		unloggedTables(64 << 20),
 		largeObjects(256 << 20),
 		triggers,
 		eventTriggers,

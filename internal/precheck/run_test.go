@@ -194,7 +194,9 @@ func testAcceptedByName(t *testing.T, s stage) {
 		{"both", []string{"unlogged-tables:shop.public.a", "unlogged-tables:shop.public.b"}, upgrade.Warning},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			report, err := run(t.Context(), []Check{unloggedTables}, s.subject(t, upgrade.Options{Accepted: c.accepted}), time.Now())
+			subject := s.subject(t, upgrade.Options{Accepted: c.accepted})
+			subject.Plan.Mode = upgrade.BlueGreen
+			report, err := run(t.Context(), []Check{unloggedTables(0)}, subject, time.Now())
 			if err != nil || len(report.Findings) != 1 {
 				t.Fatalf("got %+v, %v", report, err)
 			}

@@ -4,29 +4,55 @@ import (
 	"context"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
 // unloggedTables: they are not in the WAL, so a standby has them empty (reinit.c,
-// ResetUnloggedRelations), and their changes are not published. Unlogged sequences are there since 15.
-var unloggedTables = Check{
-	ID: "unlogged-tables", Title: "Unlogged tables and sequences come over empty",
-	Severity: upgrade.Blocker, Modes: withClone(), Scope: PerDatabase, Acceptable: true,
-	Why:    "The contents of unlogged tables are not in the WAL: the clone has them empty, and their changes are not replicated.",
-	Remedy: "Make them logged. If their contents may get lost, as those of a cache, accept each by name.",
-	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
-		found, err := s.query(ctx, `
-			SELECT format('%I.%I', n.nspname, c.relname), NULL,
-				format('ALTER %s %I.%I SET LOGGED', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, n.nspname, c.relname)
-			FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-			WHERE c.relpersistence = 'u' AND c.relkind IN ('r', 'S', 'm')
-			ORDER BY c.relkind = 'S', 1`)
-		for i := range found {
-			// Before 15 a sequence could only become unlogged with its table, and has no such command.
-			if f.Version.Major() < 15 && strings.HasPrefix(found[i].SQL, "ALTER SEQUENCE") {
-				found[i].SQL = ""
+// ResetUnloggedRelations), and their changes are not published. A switchover of a zero-downtime upgrade
+// copies them, and sets their sequences; more bytes than warnAbove are worth a warning then.
+func unloggedTables(warnAbove int64) Check {
+	return Check{
+		ID: "unlogged-tables", Title: "The contents of unlogged tables are not in the WAL",
+		Severity: upgrade.Blocker, Modes: withClone(), Scope: PerDatabase, Acceptable: true,
+		Why: "A clone has unlogged tables, and unlogged sequences since 15, empty, and their changes are not replicated. " +
+			"The switchover of a zero-downtime upgrade copies the tables as a whole, while clients wait. In blue-green mode they stay empty.",
+		Remedy: "Make them logged. If their contents may get lost, as those of a cache, accept each by name: then nothing is copied.",
+		Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
+			rows, err := s.Tx.Query(ctx, `
+				SELECT format('%I.%I', n.nspname, c.relname), pg_total_relation_size(c.oid), c.relkind = 'S',
+					format('ALTER %s %I.%I SET LOGGED', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, n.nspname, c.relname)
+				FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+				WHERE c.relpersistence = 'u' AND c.relkind IN ('r', 'S', 'm')
+				ORDER BY c.relkind = 'S', 1`)
+			if err != nil {
+				return nil, err
 			}
-		}
-		return found, err
-	},
+			carried := f.Plan.Mode == upgrade.ZeroDowntime
+			var found []Found
+			var one Found
+			var size int64
+			var sequence bool
+			_, err = pgx.ForEachRow(rows, []any{&one.Object, &size, &sequence, &one.SQL}, func() error {
+				// Before 15 a sequence could only become unlogged with its table, and has no such command.
+				if f.Version.Major() < 15 && strings.HasPrefix(one.SQL, "ALTER SEQUENCE") {
+					one.SQL = ""
+				}
+				one.Note, one.Severity = "", ""
+				if carried && sequence {
+					return nil
+				}
+				if carried {
+					one.Note, one.Severity = bytes(size), upgrade.Info
+					if size > warnAbove {
+						one.Severity = upgrade.Warning
+					}
+				}
+				found = append(found, one)
+				return nil
+			})
+			return found, err
+		},
+	}
 }

@@ -26,6 +26,7 @@ type violation struct {
 	violate []string // in a database named app; {db} becomes its real name
 	want    []string // objects
 	options upgrade.Options
+	mode    upgrade.Mode // zero-downtime, if it is empty
 	mend    []string // empty: the remedy SQL as printed
 	// severity when it is not the check's own.
 	severity upgrade.Severity
@@ -279,12 +280,22 @@ func identityViolations() []violation {
 func contentViolations() []violation {
 	return []violation{
 		{
-			name: "unlogged table", check: unloggedTables,
+			name: "unlogged table", check: unloggedTables(0), mode: upgrade.BlueGreen,
 			violate: []string{`CREATE UNLOGGED TABLE cache (id int PRIMARY KEY)`, `CREATE TABLE kept (id int PRIMARY KEY)`},
 			want:    []string{`{db}.public.cache`},
 		},
 		{
-			name: "unlogged sequences", check: unloggedTables, source: 15,
+			name: "unlogged table that is copied", check: unloggedTables(1 << 20), severity: upgrade.Info,
+			violate: []string{`CREATE UNLOGGED TABLE cache (id serial PRIMARY KEY)`},
+			want:    []string{`{db}.public.cache`},
+		},
+		{
+			name: "large unlogged table that is copied", check: unloggedTables(0), severity: upgrade.Warning,
+			violate: []string{`CREATE UNLOGGED TABLE cache (id int PRIMARY KEY)`},
+			want:    []string{`{db}.public.cache`},
+		},
+		{
+			name: "unlogged sequences", check: unloggedTables(0), source: 15, mode: upgrade.BlueGreen,
 			violate: []string{`CREATE UNLOGGED SEQUENCE free`, `CREATE UNLOGGED TABLE cache (id serial)`},
 			want:    []string{`{db}.public.cache`, `{db}.public.cache_id_seq`, `{db}.public.free`},
 		},
@@ -526,6 +537,9 @@ func (s stage) carryOut(t *testing.T, v violation, database string) {
 		conn = connect(t, s.source, database)
 	}
 	subject := s.subject(t, v.options)
+	if v.mode != "" {
+		subject.Plan.Mode = v.mode
+	}
 	found := s.findings(t, v, subject, database)
 	want := upgrade.Finding{
 		Check: v.check.ID, Title: v.check.Title, Severity: v.check.Severity, Total: len(v.want),

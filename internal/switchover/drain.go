@@ -220,7 +220,7 @@ func readSequences(ctx context.Context, db *database) error {
 }
 
 // sequences sets those that moved since they were set before the pause, carries the large objects that were
-// changed since, and then sees to it that all is on the target's disk: what a subscription with synchronous_commit = off has applied is visible
+// changed since and the unlogged tables, and then sees to it that all is on the target's disk: what a subscription with synchronous_commit = off has applied is visible
 // but not durable. The commit of the sequences has flushed most of it already.
 func (s *section) sequences(ctx context.Context) error {
 	err := s.inEach(ctx, func(ctx context.Context, db *database) error {
@@ -228,6 +228,9 @@ func (s *section) sequences(ctx context.Context) error {
 			return err
 		}
 		if err := carryChangedLargeObjects(ctx, db); err != nil {
+			return err
+		}
+		if err := postgres.CarryUnloggedTables(ctx, db.source, db.target, db.unlogged); err != nil {
 			return err
 		}
 		return flushApplied(ctx, db)

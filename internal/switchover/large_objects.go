@@ -3,9 +3,6 @@ package switchover
 import (
 	"context"
 	"fmt"
-	"slices"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/pgleap/pgleap/internal/postgres"
 )
@@ -21,7 +18,7 @@ type largeObjects struct {
 
 // carryLargeObjects makes the target's large objects what the source's are, while clients go on.
 func (s *section) carryLargeObjects(ctx context.Context, db *database) error {
-	db.largeObjects = largeObjects{carried: !s.largeObjectsAccepted(db.name)}
+	db.largeObjects = largeObjects{carried: !s.Plan.Options.AcceptsObject("large-objects", db.name)}
 	if !db.largeObjects.carried {
 		return nil
 	}
@@ -70,12 +67,4 @@ func carryChangedLargeObjects(ctx context.Context, db *database) error {
 		err = fmt.Errorf("the large objects of %s are not the same on both sides", db.name)
 	}
 	return err
-}
-
-// largeObjectsAccepted tells whether the user takes it upon himself that nobody changes the large objects of
-// a database, so that they need not be looked at. The precheck names the database as SQL wants it.
-func (s *section) largeObjectsAccepted(database string) bool {
-	return slices.ContainsFunc([]string{database, pgx.Identifier{database}.Sanitize()}, func(name string) bool {
-		return slices.Contains(s.Plan.Options.Accepted, "large-objects:"+name)
-	})
 }

@@ -23,7 +23,8 @@ type database struct {
 	sequences       []string            // names, quoted
 	changed         []postgres.Sequence // since they were set on the target
 	known           map[string]postgres.Sequence
-	targetSequences []postgres.Sequence // as they stood together with the snapshots
+	targetSequences []postgres.Sequence      // as they stood together with the snapshots
+	unlogged        []postgres.UnloggedTable // that are copied
 	largeObjects    largeObjects
 	shapeMark       string // of the source when both shapes were found alike
 	shapeNow        string // the same when it stood still

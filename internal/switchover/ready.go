@@ -259,7 +259,7 @@ func probe(ctx context.Context, db *database, subscription string) error {
 	return err
 }
 
-// databaseReady compares the shapes of both sides, prepares the way back, carries the large objects and
+// databaseReady compares the shapes of both sides, prepares the way back, carries the large objects, and
 // sets the sequences a first time.
 func (s *section) databaseReady(ctx context.Context, db *database) error {
 	if err := s.shapesAlike(ctx, db); err != nil {
@@ -271,6 +271,9 @@ func (s *section) databaseReady(ctx context.Context, db *database) error {
 		}
 	}
 	if err := s.carryLargeObjects(ctx, db); err != nil {
+		return err
+	}
+	if err := s.findUnloggedTables(ctx, db); err != nil {
 		return err
 	}
 	names, err := postgres.Sequences(ctx, db.source)

@@ -35,6 +35,8 @@ type Options struct {
 	// MaxAge is how old the snapshots may become, since they keep VACUUM from removing what was deleted:
 	// then the rest is not compared. 0 means DefaultMaxAge.
 	MaxAge time.Duration
+	// LeavesUnlogged tells which unlogged tables are not compared; all are, if it is nil.
+	LeavesUnlogged func(database string, table postgres.ContentTable) bool
 	// Opened is when the snapshots were opened; now, if it is zero.
 	Opened time.Time
 	// MaxRows is the number of rows that are reported for each table, DefaultMaxRows if it is 0.

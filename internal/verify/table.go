@@ -88,8 +88,8 @@ func (r *run) listTables(ctx context.Context, db *database) error {
 		case !onSource || !onTarget:
 			left.Reason, left.Expected = "it is on one side only", all[ident].Extension != ""
 			r.notCompared(left)
-		case source.Unlogged || target.Unlogged:
-			left.Reason, left.Expected = "it is unlogged, and such a table is not carried over", true
+		case (source.Unlogged || target.Unlogged) && r.LeavesUnlogged != nil && r.LeavesUnlogged(left.Database, all[ident]):
+			left.Reason, left.Expected = "it is unlogged, and was accepted not to be carried over", true
 			r.notCompared(left)
 		default:
 			r.addTable(db, [2]postgres.ContentTable{source, target}, types)

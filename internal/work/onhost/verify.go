@@ -100,6 +100,9 @@ func (w *Worker) Verify(ctx context.Context, args step.VerifyArgs) (upgrade.Veri
 			}
 			return postgres.Connect(ctx, quiet(login(args.Plan, cluster)).In(database))
 		},
+		LeavesUnlogged: func(database string, table postgres.ContentTable) bool {
+			return args.Plan.Options.AcceptsObject("unlogged-tables", database, table.Schema, table.Name)
+		},
 		Connections: verifyConnections, Share: verifyShare, Opened: kept.TakenAt,
 		Progress: func(p verify.Progress) {
 			progress.text(fmt.Sprintf("verification: %d of %d tables, %d of %d MiB", p.TablesDone, p.Tables, p.BytesDone>>20, p.Bytes>>20))
