@@ -43,6 +43,10 @@ type Config struct {
 // guardSlack is how much later than the deadline the guard acts: only if we did not.
 const guardSlack = 5 * time.Second
 
+// clientsFirst is how long clients have the processors for themselves when they have gone on: all of them
+// come at once, over new connections, and the turn can wait.
+const clientsFirst = 200 * time.Millisecond
+
 // undoPatience bounds the way back, which no cancel may cut short.
 const undoPatience = 2 * time.Minute
 
@@ -195,6 +199,7 @@ func (s *section) forward(ctx context.Context) (upgrade.Switchover, error) {
 		s.outcome.Pause = s.outcome.EndedAt.Sub(s.outcome.StartedAt)
 		s.outcome.Switched = true
 		s.outcome.TargetPort = s.to.Port
+		_ = sleep(ctx, clientsFirst)
 		err = s.timed(ctx, "turn", func(ctx context.Context) error { return turn(ctx, s.Config, s.intent.Databases, s.outcome) })
 	}
 	if err != nil {
