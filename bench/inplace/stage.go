@@ -130,6 +130,14 @@ func (s *stage) makeSource(ctx context.Context) error {
 
 // copySource makes the source anew and starts it.
 func (s *stage) copySource(ctx context.Context) error {
+	if err := s.copyBase(ctx); err != nil {
+		return err
+	}
+	return s.start(ctx, s.from, s.source())
+}
+
+// copyBase makes the source anew.
+func (s *stage) copyBase(ctx context.Context) error {
 	for _, pgdata := range []string{s.source(), s.target(), s.target() + ".pgleap"} {
 		if err := os.RemoveAll(pgdata); err != nil {
 			return err
@@ -138,10 +146,7 @@ func (s *stage) copySource(ctx context.Context) error {
 	if err := s.program(ctx, "/bin/cp", "-a", s.base(), s.source()); err != nil {
 		return err
 	}
-	if err := s.program(ctx, "/bin/sync", "-f", s.dir); err != nil { // what is copied is not the contestants' to write
-		return err
-	}
-	return s.start(ctx, s.from, s.source())
+	return s.program(ctx, "/bin/sync", "-f", s.dir) // what is copied is not the contestants' to write
 }
 
 // ours is an upgrade by pgleap's agent.
