@@ -56,6 +56,7 @@ func All() []Check {
 		preloadedLibraries,
 		roleSettings,
 		functionSettings,
+		storageOptions,
 		encodings,
 		locales,
 		collationVersions,

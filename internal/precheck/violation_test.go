@@ -409,6 +409,19 @@ func targetViolations() []violation {
 			mend: []string{`DROP ROLE guest`},
 		},
 		{
+			name: "storage options that the target lacks", check: storageOptions,
+			violate: []string{
+				`CREATE TABLE "Odd ""table" (id int, "the \ column" int) WITH (fillfactor = 70, autovacuum_enabled = off, toast.autovacuum_enabled = off)`,
+				`ALTER TABLE "Odd ""table" ALTER id SET (n_distinct = 100)`,
+				`UPDATE pg_attribute SET attoptions = '{n_distinct=5,pg_attver=22161960}' WHERE attrelid = '"Odd ""table"'::regclass AND attnum = 2`,
+				`UPDATE pg_class SET reloptions = reloptions || '{newer=on}' WHERE oid = '"Odd ""table"'::regclass`,
+			},
+			want: []string{
+				`{db}.public."Odd ""table" (unrecognized parameter "newer")`,
+				`{db}.public."Odd ""table"."the \ column" (unrecognized parameter "pg_attver")`,
+			},
+		},
+		{
 			name: "removed parameter of roles and databases", check: roleSettings,
 			violate: []string{
 				`CREATE ROLE "Rôle"`,
