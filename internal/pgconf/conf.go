@@ -110,11 +110,16 @@ func parseConfLine(text string) (line confLine, reason string) {
 
 // String returns the text: the one that was parsed, but for what was changed.
 func (c *Conf) String() string {
-	texts := make([]string, len(c.lines))
-	for i, line := range c.lines {
-		texts[i] = line.text
+	return strings.Join(c.texts(0, len(c.lines)), "\n")
+}
+
+// texts returns lines as they are, from the first up to before the last.
+func (c *Conf) texts(first, last int) []string {
+	texts := make([]string, 0, last-first)
+	for _, line := range c.lines[first:last] {
+		texts = append(texts, line.text)
 	}
-	return strings.Join(texts, "\n")
+	return texts
 }
 
 // Bytes returns the text as String does.

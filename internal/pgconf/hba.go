@@ -159,6 +159,7 @@ func TranslateHBA(text []byte, v Versions) ([]byte, []Change, error) {
 		if err != nil {
 			return nil, nil, &SyntaxError{Line: old.Line, Reason: err.Error()}
 		}
+		change.edit = &edit{access: true, old: slices.Clone(lines[r.first : r.first+r.count])}
 		for i := range lines[r.first : r.first+r.count] {
 			if lines[r.first+i] != "" {
 				lines[r.first+i] = "#" + lines[r.first+i]
@@ -170,6 +171,7 @@ func TranslateHBA(text []byte, v Versions) ([]byte, []Change, error) {
 		}
 		// Above the old line: that could end the text, on a backslash.
 		lines = slices.Insert(lines, r.first, remark+change.Reason+eol, written+eol)
+		change.edit.new = slices.Clone(lines[r.first : r.first+r.count+2])
 		changes = append(changes, *change)
 	}
 	slices.Reverse(changes)

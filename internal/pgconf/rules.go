@@ -64,6 +64,10 @@ func rules() []rule {
 			renameTo("io_min_workers", "io_max_workers"),
 		},
 		{
+			19, "log_autovacuum_min_duration", "PostgreSQL 19 has log_autoanalyze_min_duration for analyze",
+			renameTo("log_autovacuum_min_duration", "log_autoanalyze_min_duration"),
+		},
+		{
 			19, "max_locks_per_transaction",
 			"PostgreSQL 19 allocates the lock table differently: twice the number gives the old capacity",
 			func(value string) *successor {

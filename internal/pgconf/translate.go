@@ -23,6 +23,15 @@ const (
 	Changed Kind = "changed"
 	// Kept: the line is as it was, but somebody should look at it.
 	Kept Kind = "kept"
+	// Invalid: the target does not take the value, and would not start with it.
+	Invalid Kind = "invalid"
+	// Context: others may set it, or at another time.
+	Context Kind = "context"
+	// Default: nobody has set it, and the target's built-in default is another.
+	Default Kind = "default"
+	// New: the source has no such setting, and the target's default changes
+	// what used to happen.
+	New Kind = "new"
 )
 
 // Change is one line that means something else, or nothing, to the target.
@@ -30,13 +39,19 @@ type Change struct {
 	Kind Kind `json:"kind"`
 	// Name is the setting, or pg_hba.conf's method or option.
 	Name string `json:"name"`
-	// From and To are the line's settings before and after. They are empty for
-	// what was dropped or kept, since an unknown value may be a secret.
+	// From and To are the line's settings before and after, or the defaults.
+	// What Translate drops or keeps has none, since an unknown value may be a
+	// secret; Compare shows those that are not.
 	From   string `json:"from,omitempty"`
 	To     string `json:"to,omitempty"`
 	Reason string `json:"reason"`
 	File   string `json:"file,omitempty"`
 	Line   int    `json:"line"` // before the translation
+	// Weighty tells that somebody should decide on a default.
+	Weighty bool `json:"weighty,omitempty"`
+
+	value string // of what was dropped or kept
+	edit  *edit  // nil if the text is as it was
 }
 
 // Known returns a test for the names of settings that the target knows. Take
@@ -69,6 +84,9 @@ func Translate(conf *Conf, v Versions, known func(name string) bool) []Change {
 		change, more := conf.translateLine(i, v, known)
 		if change != nil {
 			change.Line = i + 1 - inserted
+			if more > 0 {
+				change.edit = &edit{old: []string{line.text}, new: conf.texts(i, i+more+1)}
+			}
 			changes = append(changes, *change)
 		}
 		i += more
@@ -93,7 +111,7 @@ func (t *Tree) Translate(v Versions, known func(name string) bool) []Change {
 // the text has grown.
 func (c *Conf) translateLine(i int, v Versions, known func(string) bool) (*Change, int) {
 	line := c.lines[i]
-	change := &Change{Name: line.name}
+	change := &Change{Name: line.name, value: line.value}
 	for _, r := range rules() {
 		if r.name != foldName(line.name) || r.since <= v.Source || r.since > v.Target {
 			continue

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,6 +30,24 @@ type File struct {
 type Tree struct {
 	Main *File
 	Auto *File // nil without postgresql.auto.conf
+	// CommandLine has what the server was started with; nil if nobody told.
+	CommandLine *File
+}
+
+// commandLine is the path of what stands in no file.
+const commandLine = "command line"
+
+// SetCommandLine adds the settings that the server was started with. They
+// count more than those of the files.
+func (t *Tree) SetCommandLine(settings map[string]string) error {
+	conf := &Conf{lines: []confLine{{}}}
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		if err := conf.Set(name, settings[name]); err != nil {
+			return err
+		}
+	}
+	t.CommandLine = &File{Path: commandLine, Conf: conf}
+	return nil
 }
 
 // LoadTree reads configFile with everything that it includes, and
@@ -166,8 +185,8 @@ func confFilesIn(dir string) ([]string, error) {
 // Files returns all files in the order in which the server begins to read them.
 func (t *Tree) Files() []*File {
 	files := t.Main.withIncluded()
-	if t.Auto != nil {
-		files = append(files, t.Auto.withIncluded()...)
+	for _, file := range t.over() {
+		files = append(files, file.withIncluded()...)
 	}
 	return files
 }
@@ -186,10 +205,35 @@ func (f *File) withIncluded() []*File {
 // server reads them: of several lines with one name, the last one counts.
 func (t *Tree) Settings() []Setting {
 	all := t.Main.settings()
-	if t.Auto != nil {
-		all = append(all, t.Auto.settings()...)
+	for _, file := range t.over() {
+		all = append(all, file.settings()...)
 	}
 	return all
+}
+
+// over returns what counts more than the main file, in order.
+func (t *Tree) over() []*File {
+	var files []*File
+	for _, file := range []*File{t.Auto, t.CommandLine} {
+		if file != nil {
+			files = append(files, file)
+		}
+	}
+	return files
+}
+
+// Effective returns the lines that give the settings their values, in order.
+func (t *Tree) Effective() []Setting {
+	seen := map[string]bool{}
+	var effective []Setting
+	for _, s := range slices.Backward(t.Settings()) {
+		if name := foldName(s.Name); !seen[name] {
+			seen[name] = true
+			effective = append(effective, s)
+		}
+	}
+	slices.Reverse(effective)
+	return effective
 }
 
 func (f *File) settings() []Setting {
@@ -215,9 +259,24 @@ func (t *Tree) Get(name string) (Setting, bool) {
 	return Setting{}, false
 }
 
+// Flat returns all settings as one file: the main one with the included files
+// in the place of the directives, and then what counts more, set in its place.
+func (t *Tree) Flat() (*Conf, error) {
+	conf := t.Inline()
+	for _, file := range t.over() {
+		for _, s := range file.settings() {
+			if err := conf.Set(s.Name, s.Value); err != nil {
+				return nil, fmt.Errorf("carry over %s of %s: %w", s.Name, file.Path, err)
+			}
+		}
+	}
+	return conf, nil
+}
+
 // Inline returns the text of the main file with the included files in the
 // place of the directives, so that it can serve somewhere else without
-// sharing a file with the source. What ALTER SYSTEM wrote is not in it.
+// sharing a file with the source. What ALTER SYSTEM wrote, and what the server
+// was started with, is not in it.
 func (t *Tree) Inline() *Conf {
 	return &Conf{lines: t.Main.inlined()}
 }
