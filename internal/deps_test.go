@@ -62,7 +62,7 @@ var rules = []rule{
 		because: "a workflow does no I/O, else it cannot be replayed",
 	},
 	{
-		packages: []string{"internal/precheck/..."}, may: []string{"internal/upgrade", "internal/postgres/...", "internal/precheck/..."},
+		packages: []string{"internal/precheck/..."}, may: []string{"internal/upgrade", "internal/pgconf", "internal/postgres/...", "internal/precheck/..."},
 		never:   []string{"os/exec"},
 		because: "a check reads facts handed to it",
 	},

@@ -91,18 +91,28 @@ func Setting(ctx context.Context, as Caller, bindir, pgdata, name string) (strin
 // CheckConfiguration has postgres read the configuration files of a cluster that is down, as it would at
 // its start. The error has its complaints. Libraries to preload are not tried.
 func CheckConfiguration(ctx context.Context, as Caller, bindir, pgdata string) error {
-	out, err := as.run(ctx, bindir, "postgres", "-D", pgdata, "-C", "port")
-	if err == nil {
-		return nil
+	complaints, err := ConfigurationComplaints(ctx, as, bindir, pgdata)
+	if len(complaints) > 0 {
+		return fmt.Errorf("check configuration of %s: %s", pgdata, strings.Join(complaints, "; "))
 	}
-	var complaints []string
+	return err
+}
+
+// ConfigurationComplaints does the same and returns what postgres has to complain of. The error is that
+// of a program that could not tell.
+func ConfigurationComplaints(ctx context.Context, as Caller, bindir, pgdata string) (complaints []string, err error) {
+	// In English, whatever the files say: the words are looked for.
+	out, err := as.run(ctx, bindir, "postgres", "-D", pgdata, "-c", "lc_messages=C", "-C", "port")
+	if err == nil {
+		return nil, nil
+	}
 	for line := range strings.Lines(out.Stderr) {
 		if _, complaint, ok := strings.Cut(line, "LOG:  "); ok && !strings.HasPrefix(complaint, "skipping missing") {
 			complaints = append(complaints, strings.TrimSpace(complaint))
 		}
 	}
 	if len(complaints) == 0 {
-		return fmt.Errorf("check configuration of %s: %w", pgdata, err)
+		return nil, fmt.Errorf("check configuration of %s: %w", pgdata, err)
 	}
-	return fmt.Errorf("check configuration of %s: %s", pgdata, strings.Join(complaints, "; "))
+	return complaints, nil
 }

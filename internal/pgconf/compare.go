@@ -9,11 +9,12 @@ type Compared struct {
 	Diff    string   // of the files
 }
 
-// Compare makes tree fit for the target, exactly as Translate does, and tells
-// besides what follows from the servers' descriptions: values that the target
+// Compare tells what becomes of a tree on the target: what Translate does to it,
+// and besides what follows from the servers' descriptions: values that the target
 // does not take, settings that others may set now, and the defaults that
-// differ of what neither the tree nor isSet names.
+// differ of what neither the tree nor isSet names. The tree stays as it is.
 func Compare(tree *Tree, v Versions, known func(name string) bool, source, target Description, isSet func(name string) bool) Compared {
+	tree = tree.clone()
 	before := tree.byName()
 	changes := tree.Translate(v, known)
 	c := Compared{Diff: Diff(changes, source, target)}

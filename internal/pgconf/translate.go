@@ -107,6 +107,20 @@ func (t *Tree) Translate(v Versions, known func(name string) bool) []Change {
 	return changes
 }
 
+// Successor returns what becomes of a setting that stands in no file, such as
+// one of a role; empty if it has no successor.
+func Successor(name, value string, v Versions, known func(string) bool) string {
+	conf := &Conf{lines: []confLine{{}}}
+	if err := conf.Set(name, value); err != nil {
+		return ""
+	}
+	var to []string
+	for _, change := range Translate(conf, v, known) {
+		to = append(to, change.To)
+	}
+	return strings.Join(to, ", ")
+}
+
 // translateLine returns what it has done, if anything, and by how many lines
 // the text has grown.
 func (c *Conf) translateLine(i int, v Versions, known func(string) bool) (*Change, int) {

@@ -182,6 +182,37 @@ func confFilesIn(dir string) ([]string, error) {
 	return paths, nil
 }
 
+// clone returns a tree that shares nothing with t that a translation changes.
+func (t *Tree) clone() *Tree {
+	return &Tree{Main: t.Main.clone(), Auto: t.Auto.clone(), CommandLine: t.CommandLine.clone()}
+}
+
+func (f *File) clone() *File {
+	if f == nil {
+		return nil
+	}
+	lines := slices.Clone(f.Conf.lines)
+	for i := range lines {
+		lines[i].included = slices.Clone(lines[i].included)
+		for n, file := range lines[i].included {
+			lines[i].included[n] = file.clone()
+		}
+	}
+	return &File{Path: f.Path, Conf: &Conf{lines: lines}}
+}
+
+// IsAuto tells whether a setting is one that ALTER SYSTEM wrote, so that ALTER
+// SYSTEM RESET takes it away.
+func (s Setting) IsAuto() bool { return filepath.Base(s.File) == autoConf }
+
+// Place says where a setting stands.
+func (s Setting) Place() string {
+	if s.File == commandLine {
+		return commandLine
+	}
+	return fmt.Sprintf("%s:%d", s.File, s.Line)
+}
+
 // Files returns all files in the order in which the server begins to read them.
 func (t *Tree) Files() []*File {
 	files := t.Main.withIncluded()

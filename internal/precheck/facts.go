@@ -32,6 +32,7 @@ type Host struct {
 	SameFileSystem  bool            // whether the two are one
 	MemoryAvailable Measured[int64] // bytes, without swapping
 	PgUpgrade       Measured[PgUpgrade]
+	Configuration   Measured[Configuration]
 }
 
 // Space is what is free on a file system for who is not root.
@@ -76,6 +77,8 @@ type Facts struct {
 	Databases []postgres.Database
 	// Published are the databases that are going to be replicated.
 	Published []postgres.ReplicatedDatabase
+
+	compared Measured[*compared]
 
 	login     postgres.Login // of the scratch cluster
 	target    *pgx.Conn      // to the scratch cluster

@@ -78,8 +78,8 @@ func coveredBy(step string) string {
 	return ""
 }
 
-// withoutRepeats takes pg_upgrade's findings out that another check has reported, with its remedy.
-// If nothing is left, one line says where pg_upgrade stopped: what comes after is not known yet.
+// withoutRepeats takes pg_upgrade's findings out that another check has reported, with its remedy, and
+// libraries that are told already. If nothing is left, one line says where pg_upgrade stopped: what comes after is not known yet.
 func (r *round) withoutRepeats() {
 	said := r.facts.Host.PgUpgrade.Value
 	var repeated []string
@@ -103,6 +103,9 @@ func (r *round) withoutRepeats() {
 		}}}
 	}
 	r.found["pg-upgrade"] = kept
+	if len(r.found[preloadedLibraries.ID]) > 0 { // it names the libraries
+		r.found[configurationInvalid.ID] = filter(r.found[configurationInvalid.ID], func(l located) bool { return l.Object != preload })
+	}
 }
 
 // namesLibrary tells whether a line of loadable_libraries.txt, such as

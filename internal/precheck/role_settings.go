@@ -35,7 +35,7 @@ var roleSettings = Check{
 		if err != nil {
 			return nil, err
 		}
-		return f.refusedByTarget(ctx, settings)
+		return f.refusedByTarget(ctx, s, settings)
 	},
 }
 
@@ -55,13 +55,13 @@ var functionSettings = Check{
 		if err != nil {
 			return nil, err
 		}
-		return f.refusedByTarget(ctx, settings)
+		return f.refusedByTarget(ctx, s, settings)
 	},
 }
 
 // refusedByTarget keeps the settings, "name=value" each, that the target does not take for a
 // role: what the restore would try is tried on the scratch cluster, and rolled back.
-func (f *Facts) refusedByTarget(ctx context.Context, settings []Found) ([]Found, error) {
+func (f *Facts) refusedByTarget(ctx context.Context, s Session, settings []Found) ([]Found, error) {
 	conn, err := f.Target()
 	if err != nil {
 		return nil, err
@@ -77,7 +77,8 @@ func (f *Facts) refusedByTarget(ctx context.Context, settings []Found) ([]Found,
 			return nil, err
 		}
 		if reason != "" {
-			setting.Note = name + ": " + reason
+			f.noteRefused(s, setting.Object, name, value, reason)
+			setting.Note = name + ": " + f.withoutValue(name, reason)
 			refused = append(refused, setting)
 		}
 	}

@@ -51,6 +51,7 @@ func run(ctx context.Context, checks []Check, subject Subject, now time.Time) (u
 		return upgrade.Report{}, err
 	}
 	defer facts.close(context.WithoutCancel(ctx))
+	facts.compared = Known(facts.compare(ctx, source))
 
 	r := round{facts: facts, checks: checks, found: map[string][]located{}}
 	r.lookAtCluster(ctx, source)
@@ -62,7 +63,7 @@ func run(ctx context.Context, checks []Check, subject Subject, now time.Time) (u
 	return upgrade.Report{
 		Number: subject.Number, ID: subject.ID, Instance: subject.Plan.Instance, Mode: subject.Plan.Mode,
 		Source: facts.Version, Target: subject.Plan.Target.Version,
-		Findings: r.findings(), NotChecked: r.notChecked,
+		Findings: r.findings(), NotChecked: r.notChecked, Configuration: facts.configurationReport(),
 		CheckedAt: now, ValidUntil: now.Add(upgrade.ReportValidity),
 	}, nil
 }

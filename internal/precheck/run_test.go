@@ -69,11 +69,14 @@ func testCleanInstancePasses(t *testing.T, s stage) {
 		t.Errorf("not passed: %+v, not checked: %v", report.Findings, report.NotChecked)
 	}
 	for _, f := range report.Findings {
-		if f.Severity != upgrade.Info && f.Check != sourceMinor.ID {
+		if f.Severity != upgrade.Info && f.Check != sourceMinor.ID && f.Check != defaults.ID {
 			t.Errorf("unexpected %s: %s: %v", f.Severity, f.Check, f.Objects)
 		}
 	}
-	report.Findings, report.NotChecked, report.Source, report.Target = nil, nil, 0, 0
+	if report.Configuration == nil || report.Configuration.Diff != "" {
+		t.Errorf("configuration: got %+v", report.Configuration)
+	}
+	report.Findings, report.NotChecked, report.Source, report.Target, report.Configuration = nil, nil, 0, 0, nil
 	want := upgrade.Report{
 		Number: 7, ID: "00000000-0000-0000-0000-000000000007", Instance: "shop", Mode: upgrade.ZeroDowntime,
 		CheckedAt: now, ValidUntil: now.Add(7 * 24 * time.Hour),

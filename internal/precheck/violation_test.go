@@ -3,6 +3,7 @@ package precheck
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgleap/pgleap/internal/pgconf"
 	"github.com/pgleap/pgleap/internal/pgtest"
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -453,6 +455,18 @@ func targetViolations() []violation {
 			source: -15, target: 16,
 		},
 		{
+			name: "strings that 19 does not take", check: roleSettings, target: 19,
+			violate: []string{
+				`CREATE ROLE old_style`,
+				`ALTER ROLE old_style SET standard_conforming_strings = off`,
+				`ALTER DATABASE {db} SET escape_string_warning = off`,
+			},
+			want: []string{
+				`database {db} (escape_string_warning: unrecognized configuration parameter "escape_string_warning")`,
+				`role old_style (standard_conforming_strings: non-standard string literals are not supported)`,
+			},
+		},
+		{
 			name: "encoding that 19 lacks", check: encodings, target: 19,
 			violate: []string{`CREATE DATABASE mule TEMPLATE template0 ENCODING 'MULE_INTERNAL' LC_COLLATE 'C' LC_CTYPE 'C'`},
 			want:    []string{`mule (MULE_INTERNAL)`},
@@ -514,8 +528,27 @@ func (s stage) subject(t *testing.T, options upgrade.Options) Subject {
 		Host: Host{
 			TargetSpace: Known(Space{Bytes: 1 << 40, Inodes: 1 << 30}, nil), SourceSpace: Known(Space{Bytes: 1 << 40}, nil),
 			MemoryAvailable: Known(int64(1)<<40, nil), PgUpgrade: Known(PgUpgrade{Compatible: true}, nil),
+			Configuration: Known(s.configuration(t), nil),
 		},
 	}
+}
+
+// configuration reads the source's files. The target's settings stand for what its postgres would take.
+func (s stage) configuration(t *testing.T) Configuration {
+	t.Helper()
+	tree, err := pgconf.LoadTree(filepath.Join(s.source.Pgdata, "postgresql.conf"), s.source.Pgdata)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := s.target.Connect(t, "postgres").Query(t.Context(), `SELECT name FROM pg_settings`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Configuration{Tree: tree, Known: pgconf.Known(names)}
 }
 
 func TestChecksFindWhatIsThereAndNothingWhenItIsMended(t *testing.T) {

@@ -56,9 +56,11 @@ type Report struct {
 	Fingerprint string     `json:"fingerprint"` // of what the checks saw
 	Findings    []Finding  `json:"findings"`
 	// NotChecked names checks that could not be carried out, each with the reason.
-	NotChecked []string  `json:"notChecked,omitempty"`
-	CheckedAt  time.Time `json:"checkedAt"`
-	ValidUntil time.Time `json:"validUntil"`
+	NotChecked []string `json:"notChecked,omitempty"`
+	// Configuration is missing if it could not be compared.
+	Configuration *Configuration `json:"configuration,omitempty"`
+	CheckedAt     time.Time      `json:"checkedAt"`
+	ValidUntil    time.Time      `json:"validUntil"`
 }
 
 // Passed tells whether nothing stands in the way of an upgrade.

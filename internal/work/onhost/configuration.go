@@ -47,21 +47,26 @@ func (w *Worker) carryConfiguration(ctx context.Context, plan upgrade.Plan, user
 	if err := writeOwned(plan.Target.ConfigFile, text, user, 0o600); err != nil {
 		return nil, err
 	}
-	hbaChanges, err := w.carryHBA(plan, user)
+	accessChanges, err := carryAccess(plan, user)
 	if err != nil {
 		return nil, err
 	}
 	if err := carryCertificates(plan, conf, user); err != nil {
 		return nil, err
 	}
+	return w.tellChanges(ctx, append(changes, accessChanges...), said), nil
+}
+
+// tellChanges tells what was done to the configuration, and what was withheld.
+func (w *Worker) tellChanges(ctx context.Context, changes, withheld []pgconf.Change) []upgrade.Event {
 	events := []upgrade.Event{}
-	for _, change := range append(changes, hbaChanges...) {
+	for _, change := range changes {
 		events = append(events, w.say(ctx, upgrade.LevelWarning, describeChange(change)))
 	}
-	for _, text := range said {
-		events = append(events, w.say(ctx, upgrade.LevelWarning, text))
+	for _, change := range withheld {
+		events = append(events, w.say(ctx, upgrade.LevelWarning, change.Reason))
 	}
-	return events, nil
+	return events
 }
 
 func describeChange(c pgconf.Change) string {
@@ -72,20 +77,40 @@ func describeChange(c pgconf.Change) string {
 	return text
 }
 
-// translateConf makes one file of the source's configuration, in the words of the target. What
-// ALTER SYSTEM wrote counts more than the files, so it is set last.
+// translateConf makes one file of the source's configuration, in the words of the target.
 func (w *Worker) translateConf(ctx context.Context, plan upgrade.Plan) (*pgconf.Conf, []pgconf.Change, error) {
+	tree, known, err := w.sourceConfiguration(ctx, plan)
+	if err != nil {
+		return nil, nil, err
+	}
+	changes := tree.Translate(majors(plan), known)
+	conf, err := tree.Flat()
+	if err != nil {
+		return nil, nil, err
+	}
+	return conf, changes, settle(conf, plan)
+}
+
+func majors(plan upgrade.Plan) pgconf.Versions {
+	return pgconf.Versions{Source: int(plan.Source.Version.Major()), Target: int(plan.Target.Version.Major())}
+}
+
+// sourceConfiguration reads the source's configuration: its files, and what it was started with, which
+// stands in no file. known tells which settings the target takes.
+func (w *Worker) sourceConfiguration(ctx context.Context, plan upgrade.Plan) (tree *pgconf.Tree, known func(string) bool, err error) {
 	user, err := owner(plan)
 	if err != nil {
 		return nil, nil, err
 	}
-	var tree *pgconf.Tree
 	err = user.Do(func() (err error) { // as its owner: an include may point at a file of somebody else's
 		tree, err = pgconf.LoadTree(plan.Source.ConfigFile, plan.Source.Pgdata)
 		return err
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the source's configuration: %w", err)
+	}
+	if err := w.addCommandLine(ctx, plan, tree); err != nil {
+		return nil, nil, err
 	}
 	var names []string
 	for _, setting := range tree.Settings() {
@@ -95,21 +120,19 @@ func (w *Worker) translateConf(ctx context.Context, plan upgrade.Plan) (*pgconf.
 	if err != nil {
 		return nil, nil, err
 	}
-	known, err := pgbin.KnownSettings(ctx, as, plan.Target.Bindir, names)
-	if err != nil {
-		return nil, nil, err
-	}
-	versions := pgconf.Versions{Source: int(plan.Source.Version.Major()), Target: int(plan.Target.Version.Major())}
-	changes := tree.Translate(versions, pgconf.Known(known))
-	conf := tree.Inline()
-	if tree.Auto != nil {
-		for _, setting := range tree.Auto.Conf.Settings() {
-			if err := conf.Set(setting.Name, setting.Value); err != nil {
-				return nil, nil, fmt.Errorf("carry over %s: %w", setting.Name, err)
-			}
+	taken, err := pgbin.KnownSettings(ctx, as, plan.Target.Bindir, names)
+	return tree, pgconf.Known(taken), err
+}
+
+// addCommandLine adds what stands in no file: whoever starts the target need not know it.
+func (w *Worker) addCommandLine(ctx context.Context, plan upgrade.Plan, tree *pgconf.Tree) error {
+	return with(ctx, w.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) error {
+		settings, err := postgres.CommandLineSettings(ctx, conn)
+		if err != nil {
+			return err
 		}
-	}
-	return conf, changes, settle(conf, plan)
+		return tree.SetCommandLine(settings)
+	})
 }
 
 // settle sets what belongs to a place rather than to an instance.
@@ -180,21 +203,27 @@ func (w *Worker) forReplication(ctx context.Context, plan upgrade.Plan, conf *pg
 }
 
 // withhold sets what must not be carried over as it was, and tells each.
-func withhold(conf *pgconf.Conf) (said []string, err error) {
+func withhold(conf *pgconf.Conf) (changes []pgconf.Change, err error) {
 	if names, ok := conf.Get("synchronous_standby_names"); ok && names != "" {
 		if err := conf.Set("synchronous_standby_names", ""); err != nil {
 			return nil, fmt.Errorf("set synchronous_standby_names: %w", err)
 		}
-		said = append(said, "the target has no standbys yet, so synchronous_standby_names is empty there; set it again when they stream")
+		changes = append(changes, pgconf.Change{
+			Kind: pgconf.Changed, Name: "synchronous_standby_names", From: names,
+			Reason: "the target has no standbys yet, so synchronous_standby_names is empty there; set it again when they stream",
+		})
 	}
 	if mode, ok := conf.Get("archive_mode"); ok && mode != "off" {
 		if err := conf.Set("archive_mode", "off"); err != nil {
 			return nil, fmt.Errorf("set archive_mode: %w", err)
 		}
-		said = append(said, "archiving is off on the target, since it must not write into the source's archive; "+
-			"give it an archive of its own, set archive_mode again, restart it and take a base backup")
+		changes = append(changes, pgconf.Change{
+			Kind: pgconf.Changed, Name: "archive_mode", From: mode, To: "off",
+			Reason: "archiving is off on the target, since it must not write into the source's archive; " +
+				"give it an archive of its own, set archive_mode again, restart it and take a base backup",
+		})
 	}
-	return said, nil
+	return changes, nil
 }
 
 // endReplicationSettings takes out what only replication needed. It holds from the next start on.
@@ -210,33 +239,40 @@ func endReplicationSettings(plan upgrade.Plan, user run.User) error {
 	return writeOwned(plan.Target.ConfigFile, rest, user, 0o600)
 }
 
-// carryHBA writes pg_hba.conf and pg_ident.conf, with a way in for pgleap's own role.
-func (w *Worker) carryHBA(plan upgrade.Plan, user run.User) ([]pgconf.Change, error) {
-	text, err := user.ReadFile(plan.Source.HBAFile)
-	if err != nil {
-		return nil, fmt.Errorf("read the source's pg_hba.conf: %w", err)
+// sourceAccess reads the source's pg_hba.conf and pg_ident.conf, in the words of the target and without
+// pgleap's own lines.
+func sourceAccess(plan upgrade.Plan, user run.User) (hba, ident []byte, changes []pgconf.Change, err error) {
+	if hba, err = withoutOurs(plan.Source.HBAFile, user); err != nil {
+		return nil, nil, nil, err
 	}
-	if text, err = pgconf.RemoveBlock(text, hbaBlock); err != nil {
-		return nil, fmt.Errorf("read %s: %w", plan.Source.HBAFile, err)
+	if hba, changes, err = pgconf.TranslateHBA(hba, majors(plan)); err != nil {
+		return nil, nil, nil, fmt.Errorf("translate %s: %w", plan.Source.HBAFile, err)
 	}
-	versions := pgconf.Versions{Source: int(plan.Source.Version.Major()), Target: int(plan.Target.Version.Major())}
-	text, changes, err := pgconf.TranslateHBA(text, versions)
+	for i := range changes {
+		changes[i].File = plan.Source.HBAFile
+	}
+	ident, err = user.ReadFile(plan.Source.IdentFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil, fmt.Errorf("read the source's pg_ident.conf: %w", err)
+	}
+	return hba, ident, changes, nil
+}
+
+// carryAccess writes pg_hba.conf and pg_ident.conf, with a way in for pgleap's own role.
+func carryAccess(plan upgrade.Plan, user run.User) ([]pgconf.Change, error) {
+	hba, ident, changes, err := sourceAccess(plan, user)
 	if err != nil {
-		return nil, fmt.Errorf("translate %s: %w", plan.Source.HBAFile, err)
+		return nil, err
 	}
 	lines, err := ourHBALines()
 	if err != nil {
 		return nil, err
 	}
-	if text, err = pgconf.PrependBlock(text, hbaBlock, lines...); err != nil {
+	if hba, err = pgconf.PrependBlock(hba, hbaBlock, lines...); err != nil {
 		return nil, err
 	}
-	if err := writeOwned(plan.Target.HBAFile, text, user, 0o600); err != nil {
+	if err := writeOwned(plan.Target.HBAFile, hba, user, 0o600); err != nil {
 		return nil, err
-	}
-	ident, err := user.ReadFile(plan.Source.IdentFile)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read the source's pg_ident.conf: %w", err)
 	}
 	return changes, writeOwned(plan.Target.IdentFile, ident, user, 0o600)
 }

@@ -8,11 +8,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/pgconf"
-	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
@@ -35,9 +32,6 @@ func (w *Worker) stageConfiguration(ctx context.Context, plan upgrade.Plan, user
 	if err != nil {
 		return "", nil, err
 	}
-	if err := w.setFromCommandLine(ctx, plan, conf); err != nil {
-		return "", nil, err
-	}
 	said, err := withhold(conf)
 	if err != nil {
 		return "", nil, err
@@ -48,7 +42,7 @@ func (w *Worker) stageConfiguration(ctx context.Context, plan upgrade.Plan, user
 	if err := writeOwned(filepath.Join(stagedDir(plan), "postgresql.conf"), conf.Bytes(), user, 0o600); err != nil {
 		return "", nil, err
 	}
-	hbaChanges, err := stageAccess(plan, user)
+	accessChanges, err := stageAccess(plan, user)
 	if err != nil {
 		return "", nil, err
 	}
@@ -58,49 +52,18 @@ func (w *Worker) stageConfiguration(ctx context.Context, plan upgrade.Plan, user
 	if err := w.checkStaged(ctx, plan); err != nil {
 		return "", nil, err
 	}
-	for _, change := range append(changes, hbaChanges...) {
-		events = append(events, w.say(ctx, upgrade.LevelWarning, describeChange(change)))
-	}
-	for _, text := range said {
-		events = append(events, w.say(ctx, upgrade.LevelWarning, text))
-	}
 	preload, _ = conf.Get("shared_preload_libraries")
-	return preload, events, nil
-}
-
-// setFromCommandLine carries over what stands in no file: whoever starts the target need not know it.
-func (w *Worker) setFromCommandLine(ctx context.Context, plan upgrade.Plan, conf *pgconf.Conf) error {
-	return with(ctx, w.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) error {
-		settings, err := postgres.CommandLineSettings(ctx, conn)
-		if err != nil {
-			return err
-		}
-		for name, value := range settings {
-			if err := conf.Set(name, value); err != nil {
-				return fmt.Errorf("carry over %s: %w", name, err)
-			}
-		}
-		return nil
-	})
+	return preload, w.tellChanges(ctx, append(changes, accessChanges...), said), nil
 }
 
 // stageAccess writes pg_hba.conf and pg_ident.conf as they are, in the target's words.
 func stageAccess(plan upgrade.Plan, user run.User) ([]pgconf.Change, error) {
-	text, err := withoutOurs(plan.Source.HBAFile, user)
+	hba, ident, changes, err := sourceAccess(plan, user)
 	if err != nil {
 		return nil, err
 	}
-	versions := pgconf.Versions{Source: int(plan.Source.Version.Major()), Target: int(plan.Target.Version.Major())}
-	text, changes, err := pgconf.TranslateHBA(text, versions)
-	if err != nil {
-		return nil, fmt.Errorf("translate %s: %w", plan.Source.HBAFile, err)
-	}
-	if err := writeOwned(filepath.Join(stagedDir(plan), "pg_hba.conf"), text, user, 0o600); err != nil {
+	if err := writeOwned(filepath.Join(stagedDir(plan), "pg_hba.conf"), hba, user, 0o600); err != nil {
 		return nil, err
-	}
-	ident, err := user.ReadFile(plan.Source.IdentFile)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read the source's pg_ident.conf: %w", err)
 	}
 	return changes, writeOwned(filepath.Join(stagedDir(plan), "pg_ident.conf"), ident, user, 0o600)
 }

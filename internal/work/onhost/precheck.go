@@ -39,9 +39,11 @@ func (w *Worker) Precheck(ctx context.Context, args step.PrecheckArgs) (upgrade.
 	if err == nil {
 		progressOf(ctx).text("running pg_upgrade --check")
 		subject.Host.PgUpgrade = precheck.Known(scratch.pgUpgradeCheck(ctx))
+		progressOf(ctx).text("trying the source's configuration on the scratch cluster")
+		subject.Host.Configuration = precheck.Known(scratch.configuration(ctx))
 		subject.Target = precheck.Known(scratch.start(ctx))
 	} else {
-		subject.Host.PgUpgrade.Err, subject.Target.Err = err, err
+		subject.Host.PgUpgrade.Err, subject.Target.Err, subject.Host.Configuration.Err = err, err, err
 	}
 	progressOf(ctx).text("looking into the source's databases")
 	report, err := precheck.Run(ctx, subject, w.now().UTC())

@@ -1,0 +1,113 @@
+package onhost
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/pgconf"
+	"github.com/pgleap/pgleap/internal/precheck"
+	"github.com/pgleap/pgleap/internal/run"
+)
+
+// configuration reads the source's configuration, carries it over to the scratch cluster as to a target,
+// and tells what the target's programs have to say of it.
+func (s *scratch) configuration(ctx context.Context) (precheck.Configuration, error) {
+	var read precheck.Configuration
+	user, err := owner(s.plan)
+	if err != nil {
+		return read, err
+	}
+	if read.Tree, read.Known, err = s.w.sourceConfiguration(ctx, s.plan); err != nil {
+		return read, err
+	}
+	conf, _, err := s.w.translateConf(ctx, s.plan)
+	if err != nil {
+		return read, err
+	}
+	if read.Withheld, err = withhold(conf); err != nil {
+		return read, err
+	}
+	for i, change := range read.Withheld {
+		if setting, ok := read.Tree.Get(change.Name); ok {
+			read.Withheld[i].File, read.Withheld[i].Line = setting.File, setting.Line
+		}
+	}
+	if read.Access, err = s.writeConfiguration(conf, user); err != nil {
+		return read, err
+	}
+	read.Complaints, err = s.tryConfiguration(ctx, user)
+	return read, err
+}
+
+func (s *scratch) configurationDir() string { return filepath.Join(s.dir, "configuration") }
+
+func (s *scratch) writeConfiguration(conf *pgconf.Conf, user run.User) (access []pgconf.Change, err error) {
+	hba, ident, access, err := sourceAccess(s.plan, user)
+	if err != nil {
+		return nil, err
+	}
+	if err := makeDir(s.configurationDir(), user); err != nil {
+		return nil, err
+	}
+	for name, text := range map[string][]byte{"postgresql.conf": conf.Bytes(), "pg_hba.conf": hba, "pg_ident.conf": ident} {
+		if err := writeOwned(filepath.Join(s.configurationDir(), name), text, user, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	plan := s.plan
+	plan.Target.Pgdata = s.pgdata()
+	return access, carryCertificates(plan, conf, user)
+}
+
+// tryConfiguration has postgres read the files, which tells all that is wrong in them at once, and then
+// starts the scratch cluster with them, which shows what only a start does: libraries, and settings
+// that do not go together. Nothing listens on the network and nothing is written outside, and its
+// memory is that of an empty cluster.
+func (s *scratch) tryConfiguration(ctx context.Context, user run.User) ([]string, error) {
+	as, err := s.w.caller(s.plan, "postgres")
+	if err != nil {
+		return nil, err
+	}
+	complaints, err := pgbin.ConfigurationComplaints(ctx, as, s.plan.Target.Bindir, s.configurationDir())
+	if err != nil || len(complaints) > 0 {
+		return complaints, err
+	}
+	if as, err = s.w.caller(s.plan, "pg_ctl"); err != nil {
+		return nil, err
+	}
+	place := func(name string) string { return filepath.Join(s.configurationDir(), name) }
+	options := pgbin.Options(
+		"config_file="+place("postgresql.conf"), "hba_file="+place("pg_hba.conf"), "ident_file="+place("pg_ident.conf"),
+		"data_directory="+s.pgdata(), "external_pid_file=",
+		"listen_addresses=", "unix_socket_directories="+s.sockets, "unix_socket_permissions=0700", "unix_socket_group=",
+		fmt.Sprintf("port=%d", s.port), "logging_collector=off", "log_destination=stderr", "lc_messages=C",
+		"shared_buffers=16MB", "huge_pages=off", "fsync=off", "autovacuum=off",
+	)
+	log := filepath.Join(s.dir, "configuration.log")
+	startErr := s.ctl().Start(ctx, as, log, options, scratchStart)
+	if startErr == nil {
+		return nil, s.ctl().Stop(ctx, as, pgbin.StopFast, scratchStart)
+	}
+	if complaints, err = fatal(log, user); err != nil || len(complaints) == 0 {
+		return nil, fmt.Errorf("try the source's configuration on a scratch cluster of the target version: %w", startErr)
+	}
+	return complaints, nil
+}
+
+// fatal returns what a server that did not start gives as the reason. What it says besides may repeat
+// lines of its files.
+func fatal(log string, user run.User) (reasons []string, err error) {
+	text, err := user.ReadFile(log)
+	if err != nil {
+		return nil, fmt.Errorf("read the log of a scratch cluster: %w", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if _, reason, ok := strings.Cut(line, "FATAL:  "); ok {
+			reasons = append(reasons, strings.TrimSpace(reason))
+		}
+	}
+	return reasons, nil
+}
