@@ -42,6 +42,7 @@ func printReport(out io.Writer, r upgrade.Report) error {
 			fmt.Fprintf(&b, "  - %s\n", text)
 		}
 	}
+	writeConfiguration(&b, r.Configuration)
 	b.WriteString("\n" + verdict(r) + "\n")
 	_, err := io.WriteString(out, b.String())
 	return err

@@ -43,9 +43,20 @@ func TestPrintReport(t *testing.T) {
 			},
 		},
 		NotChecked: []string{"disk-space: statfs /srv: permission denied"},
+		Configuration: &upgrade.Configuration{
+			Kept: 31,
+			Changes: []upgrade.ConfigurationChange{
+				{Kind: upgrade.ConfigurationDropped, Name: "old_snapshot_threshold", Where: "/etc/pg.conf:12", From: "60", Reason: "PostgreSQL 17 removed it"},
+				{Kind: upgrade.ConfigurationRenamed, Name: "force_parallel_mode", Where: "role guest", From: "on", To: "debug_parallel_query = on"},
+				{Kind: upgrade.ConfigurationDefault, Name: "jit", Where: "default", From: "on", To: "off", Reason: "slow"},
+				{Kind: upgrade.ConfigurationNew, Name: "io_method", Where: "default", To: "worker"},
+				{Kind: upgrade.ConfigurationContext, Name: "autovacuum_max_workers", Where: "/etc/pg.conf:13", Reason: "it is reloaded"},
+			},
+			Diff: "--- /etc/pg.conf\n+++ /etc/pg.conf for the target\n@@ -12 +12,2 @@\n-old_snapshot_threshold = 60\n+# pgleap: removed\n+#old_snapshot_threshold = 60\n",
+		},
 	}
 	passed := blocked
-	passed.Findings, passed.NotChecked = blocked.Findings[:1], nil
+	passed.Findings, passed.NotChecked, passed.Configuration = blocked.Findings[:1], nil, &upgrade.Configuration{Kept: 1}
 	for name, r := range map[string]upgrade.Report{"report_blocked.txt": blocked, "report_passed.txt": passed} {
 		var out bytes.Buffer
 		if err := printReport(&out, r); err != nil {

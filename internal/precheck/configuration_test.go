@@ -24,10 +24,17 @@ func (s stage) report(t *testing.T, check Check) upgrade.Report {
 	return report
 }
 
-// objectsOf lists the objects of all findings, and applies their SQL if told so.
+// objectsOf lists the objects of all findings that are more than infos, and applies their SQL if told so.
 func (s stage) objectsOf(t *testing.T, report upgrade.Report, apply bool) (objects []string) {
 	t.Helper()
-	for _, f := range report.Findings {
+	return s.objects(t, apply, slices.DeleteFunc(slices.Clone(report.Findings), func(f upgrade.Finding) bool {
+		return f.Severity == upgrade.Info
+	}))
+}
+
+func (s stage) objects(t *testing.T, apply bool, findings []upgrade.Finding) (objects []string) {
+	t.Helper()
+	for _, f := range findings {
 		objects = append(objects, f.Objects...)
 		for _, remedy := range f.RemedySQL {
 			if apply {
@@ -74,6 +81,7 @@ func (s stage) testDropped(t *testing.T) {
 	if name == "" {
 		t.Skipf("no setting of %d is gone in %d", s.source.Major, s.target.Major)
 	}
+	defer s.source.Exec(t, "postgres", `ALTER SYSTEM RESET ALL`)
 	s.source.Exec(t, "postgres", fmt.Sprintf(`ALTER SYSTEM SET %s = %s`, name, settings[name]))
 	report := s.report(t, configuration)
 	place := s.autoConf() + ":3"
@@ -84,7 +92,8 @@ func (s stage) testDropped(t *testing.T) {
 	if report.Findings[0].Severity != upgrade.Warning {
 		t.Errorf("a %s", report.Findings[0].Severity)
 	}
-	change := report.Configuration.Changes[0]
+	i := slices.IndexFunc(report.Configuration.Changes, func(c upgrade.ConfigurationChange) bool { return c.Name == name })
+	change := report.Configuration.Changes[i]
 	change.Reason = ""
 	want := upgrade.ConfigurationChange{Kind: upgrade.ConfigurationDropped, Name: name, Where: place, From: settings[name]}
 	if diff := cmp.Diff(want, change); diff != "" {
@@ -108,6 +117,7 @@ func (s stage) testInvalid(t *testing.T) {
 	if err := os.WriteFile(s.autoConf(), append(text, "work_mem = '1kB'\nmy.own = 'x'\n"...), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	defer s.source.Exec(t, "postgres", `ALTER SYSTEM RESET ALL`)
 	report := s.report(t, configurationInvalid)
 	want := []string{fmt.Sprintf("work_mem (%s:3: 1kB: it takes only 64kB to 2147483647kB)", s.autoConf())}
 	if got := s.objectsOf(t, report, false); !slices.Equal(got, want) {
@@ -120,7 +130,6 @@ func (s stage) testInvalid(t *testing.T) {
 	if left := s.objectsOf(t, s.report(t, configurationInvalid), false); len(left) > 0 {
 		t.Errorf("after the remedy: still found %q", left)
 	}
-	s.source.Exec(t, "postgres", `ALTER SYSTEM RESET my.own`)
 }
 
 // testComplaints: what the target's programs said is told of the setting it is about, once, and without
@@ -182,7 +191,7 @@ func (s stage) testDefaults(t *testing.T) {
 		}
 	}
 	report := s.report(t, defaults)
-	found := s.objectsOf(t, report, true)
+	found := s.objects(t, true, report.Findings)
 	for _, prefix := range want {
 		if !slices.ContainsFunc(found, func(o string) bool { return strings.HasPrefix(o, prefix) }) {
 			t.Errorf("%q is not told: %q", prefix, found)
@@ -196,7 +205,7 @@ func (s stage) testDefaults(t *testing.T) {
 			t.Errorf("a default blocks: %v", f.Objects)
 		}
 	}
-	for _, object := range s.objectsOf(t, s.report(t, defaults), false) {
+	for _, object := range s.objects(t, false, s.report(t, defaults).Findings) {
 		if !strings.Contains(object, "(new, ") {
 			t.Errorf("after the remedy: still found %s", object)
 		}

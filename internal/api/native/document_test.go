@@ -19,6 +19,7 @@ var shared = map[string]any{
 	"Progress": upgrade.Progress{}, "Lag": upgrade.Lag{}, "Switchover": upgrade.Switchover{}, "ConsumerSlot": upgrade.ConsumerSlot{},
 	"Rehearsal": upgrade.Rehearsal{}, "Verification": upgrade.Verification{}, "Difference": upgrade.Difference{}, "StepDuration": upgrade.StepDuration{}, "Plan": upgrade.Plan{},
 	"Options": upgrade.Options{}, "Report": upgrade.Report{}, "Finding": upgrade.Finding{}, "RemedySQL": upgrade.RemedySQL{},
+	"Configuration": upgrade.Configuration{}, "ConfigurationChange": upgrade.ConfigurationChange{},
 }
 
 type schema struct {

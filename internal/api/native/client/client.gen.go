@@ -191,6 +191,12 @@ type AuditEntry struct {
 // Cluster defines model for Cluster.
 type Cluster = upgrade.Cluster
 
+// Configuration What becomes of the source's configuration on the target; missing if it could not be compared.
+type Configuration = upgrade.Configuration
+
+// ConfigurationChange defines model for ConfigurationChange.
+type ConfigurationChange = upgrade.ConfigurationChange
+
 // ConsumerSlot A logical slot of somebody else, made again on the other side.
 type ConsumerSlot = upgrade.ConsumerSlot
 
