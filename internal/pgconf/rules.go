@@ -122,6 +122,26 @@ func isFalse(value string) bool {
 		value != "" && strings.HasPrefix("no", value) || len(value) > 1 && strings.HasPrefix("off", value)
 }
 
+// Successors names every setting that another one may become. A target may know
+// one and yet not describe it (postgres --describe-config), so it is to be
+// asked for them by name.
+func Successors() []string {
+	var names []string
+	for _, r := range rules() {
+		for _, value := range []string{"1", "1000"} { // which is on, and above all defaults
+			successor := r.rewrite(value)
+			if successor == nil {
+				continue
+			}
+			for _, setting := range successor.settings {
+				names = append(names, setting.name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // removed lists settings that went away without a successor, with what to do
 // instead. A setting that is missing here is dropped as well.
 func removed() []struct {

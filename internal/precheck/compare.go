@@ -120,10 +120,10 @@ func (f *Facts) noteRefused(s Session, object, name, value, reason string) {
 		Kind: upgrade.ConfigurationInvalid, Name: name, Where: object,
 		From: pgconf.Shown(name, value, c.source, c.target), Reason: f.withoutValue(name, reason),
 	}
-	if !c.files.Known(name) {
+	if !c.target.Knows(name) {
 		change.Kind = upgrade.ConfigurationDropped
 	}
-	if to := pgconf.Successor(name, value, f.majors(), c.files.Known); to != "" {
+	if to := pgconf.Successor(name, value, f.majors(), c.target.Knows); to != "" {
 		change.Kind, change.To = upgrade.ConfigurationRenamed, to
 	}
 	c.ofObjects = append(c.ofObjects, change)

@@ -112,7 +112,7 @@ func (w *Worker) sourceConfiguration(ctx context.Context, plan upgrade.Plan) (tr
 	if err := w.addCommandLine(ctx, plan, tree); err != nil {
 		return nil, nil, err
 	}
-	var names []string
+	names := pgconf.Successors()
 	for _, setting := range tree.Settings() {
 		names = append(names, setting.Name)
 	}

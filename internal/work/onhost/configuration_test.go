@@ -22,6 +22,7 @@ func TestCarryConfiguration(t *testing.T) {
 	user, err := owner(b.plan)
 	b.must(err)
 	b.configure(user)
+	b.restartWith("maintenance_io_concurrency=3", "force_parallel_mode=on")
 	before := read(b.plan.Source.HBAFile)
 	b.do("PrepareSource", b.worker.PrepareSource)
 	as, err := b.worker.caller(b.plan, "initdb")
@@ -51,6 +52,8 @@ func TestCarryConfiguration(t *testing.T) {
 		"archive_mode":                   "off",
 		"synchronous_standby_names":      "",
 		"synchronous_commit":             "local",
+		"maintenance_io_concurrency":     "3", // the command line
+		"debug_parallel_query":           "on",
 		"wal_level":                      "logical",
 		"port":                           fmt.Sprint(b.plan.Target.Port),
 		"data_directory":                 b.plan.Target.Pgdata,
@@ -102,6 +105,16 @@ log_line_prefix = 'it''s %m '
 	b.append(user, "pg_ident.conf", "office alice app\n")
 	b.source.Restart(b)
 	b.source.Exec(b, "postgres", `ALTER SYSTEM SET work_mem = '9MB'`, `SELECT pg_reload_conf()`)
+}
+
+// restartWith starts the source again, with settings on its command line.
+func (b *upgradeBed) restartWith(settings ...string) {
+	b.Helper()
+	as, err := b.worker.caller(b.plan, "pg_ctl")
+	b.must(err)
+	source := pgbin.PgCtl{Bindir: b.plan.Source.Bindir, Pgdata: b.plan.Source.Pgdata}
+	b.must(source.Stop(b.Context(), as, pgbin.StopFast, targetStart))
+	b.must(source.Start(b.Context(), as, filepath.Join(b.source.SocketDir, "log"), pgbin.Options(settings...), targetStart))
 }
 
 func (b *upgradeBed) append(user run.User, name, text string) {

@@ -3,6 +3,7 @@ package onhost
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -87,12 +88,19 @@ func (s *scratch) tryConfiguration(ctx context.Context, user run.User) ([]string
 		"shared_buffers=16MB", "huge_pages=off", "fsync=off", "autovacuum=off",
 	)
 	log := filepath.Join(s.dir, "configuration.log")
+	if err := os.RemoveAll(log); err != nil { // of an earlier try
+		return nil, fmt.Errorf("try the source's configuration: %w", err)
+	}
 	startErr := s.ctl().Start(ctx, as, log, options, scratchStart)
 	if startErr == nil {
 		return nil, s.ctl().Stop(ctx, as, pgbin.StopFast, scratchStart)
 	}
 	if complaints, err = fatal(log, user); err != nil || len(complaints) == 0 {
 		return nil, fmt.Errorf("try the source's configuration on a scratch cluster of the target version: %w", startErr)
+	}
+	paths := strings.NewReplacer(place("pg_hba.conf"), s.plan.Source.HBAFile, place("pg_ident.conf"), s.plan.Source.IdentFile)
+	for i := range complaints {
+		complaints[i] = paths.Replace(complaints[i])
 	}
 	return complaints, nil
 }
