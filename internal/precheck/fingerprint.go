@@ -39,6 +39,12 @@ const fingerprintCluster = `
 	) AS lines
 	ORDER BY line COLLATE "C"`
 
+// fingerprintFiles has the settings of the configuration files, whether they are in force or not: the
+// target gets them. Not everybody may read them.
+const fingerprintFiles = `
+	SELECT format('file setting %s %s %s', sourcefile, name, md5(setting)) FROM pg_file_settings
+	ORDER BY seqno`
+
 // fingerprintDatabase does the same for a database, without temporary objects, TOAST tables (their
 // names change when a table is rewritten), statistics and pgleap's own schema.
 const fingerprintDatabase = `
@@ -89,6 +95,9 @@ func Fingerprint(ctx context.Context, source postgres.Login, target ...string) (
 	if err := addLines(ctx, sum, conn, fingerprintCluster); err != nil {
 		return "", err
 	}
+	if err := addFiles(ctx, sum, conn); err != nil {
+		return "", err
+	}
 	databases, err := postgres.Databases(ctx, conn)
 	if err != nil {
 		return "", err
@@ -102,6 +111,17 @@ func Fingerprint(ctx context.Context, source postgres.Login, target ...string) (
 		}
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+func addFiles(ctx context.Context, sum hash.Hash, conn *pgx.Conn) error {
+	var may bool
+	if err := conn.QueryRow(ctx, `SELECT has_function_privilege('pg_show_all_file_settings()', 'EXECUTE')`).Scan(&may); err != nil {
+		return fmt.Errorf("take the fingerprint of the configuration files: %w", err)
+	}
+	if !may {
+		return nil
+	}
+	return addLines(ctx, sum, conn, fingerprintFiles)
 }
 
 func addDatabase(ctx context.Context, sum hash.Hash, login postgres.Login) error {

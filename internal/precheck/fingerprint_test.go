@@ -49,6 +49,7 @@ func TestFingerprint(t *testing.T) {
 		`ALTER TABLE t SET UNLOGGED`, `CREATE EXTENSION hstore`, `CREATE ROLE clerk`, `ALTER ROLE clerk SET work_mem = '8MB'`,
 		`CREATE DATABASE other`, `ALTER DATABASE other SET work_mem = '8MB'`,
 		`CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'`, `ALTER FUNCTION f() SET work_mem = '8MB'`,
+		`ALTER SYSTEM SET jit = off`, `ALTER SYSTEM RESET jit`,
 		`DROP TABLE t`,
 	} {
 		t.Run(fmt.Sprint(change), func(t *testing.T) {
