@@ -21,13 +21,10 @@ func KnownSettings(ctx context.Context, as Caller, bindir string, asked []string
 	if err != nil {
 		return nil, fmt.Errorf("list settings of %s: %w", bindir, err)
 	}
-	var names []string
+	names := describedSettings(out.Stdout)
 	described := map[string]bool{}
-	for line := range strings.Lines(out.Stdout) {
-		if name, _, ok := strings.Cut(line, "\t"); ok && name != "" {
-			names = append(names, name)
-			described[strings.ToLower(name)] = true
-		}
+	for _, name := range names {
+		described[strings.ToLower(name)] = true
 	}
 	var doubtful []string
 	for _, name := range asked {
@@ -37,6 +34,19 @@ func KnownSettings(ctx context.Context, as Caller, bindir string, asked []string
 	}
 	taken, err := takenSettings(ctx, as, bindir, doubtful)
 	return append(names, taken...), err
+}
+
+// describedSettings returns the names in what postgres --describe-config writes: a line for each
+// setting, in which fields are parted by tabs (help_config.c, printMixedStruct). The fields for
+// defaults are empty or zero for all but strings and enums, so only a running server can tell them.
+func describedSettings(output string) []string {
+	var names []string
+	for line := range strings.Lines(output) {
+		if name, _, ok := strings.Cut(line, "\t"); ok && settingName.MatchString(name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 var (

@@ -40,6 +40,31 @@ func TestKnownSettings(t *testing.T) {
 	}
 }
 
+func TestDescribedSettings(t *testing.T) {
+	output := "archive_command\tsighup\tWrite-Ahead Log / Archiving\tSTRING\t\t\t\tSets the command.\t\n" +
+		"DateStyle\tuser\tClient\tSTRING\tISO, MDY\t\t\tSets the format.\t\n" +
+		"port\tpostmaster\tConnections\tINTEGER\t0\t1\t65535\tSets the port.\t\n" +
+		"\tno name\nno tab\nnot a name\tuser\n"
+	if got, want := describedSettings(output), []string{"archive_command", "DateStyle", "port"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// FuzzDescribedSettings: whatever a program writes, what is taken from it are names that postgresql.conf may
+// have, since they are written to one.
+func FuzzDescribedSettings(f *testing.F) {
+	for _, output := range []string{"port\tpostmaster\n", "a\nb\t", "x = 'y'\t\n", "\t\t\n", "a\x00b\t", "ä\t"} {
+		f.Add(output)
+	}
+	f.Fuzz(func(t *testing.T, output string) {
+		for _, name := range describedSettings(output) {
+			if !settingName.MatchString(name) || strings.ContainsAny(name, " \t\n='\\\x00") || !strings.Contains(output, name+"\t") {
+				t.Errorf("%q is taken for a name", name)
+			}
+		}
+	})
+}
+
 func TestCheckConfiguration(t *testing.T) {
 	cluster := pgtest.Start(t, 17)
 	as, dir := callerFor(t, cluster)

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/pgconf"
 	"github.com/pgleap/pgleap/internal/precheck"
 	"github.com/pgleap/pgleap/internal/run"
+	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
 // configuration reads the source's configuration, carries it over to the scratch cluster as to a target,
@@ -95,7 +97,11 @@ func (s *scratch) tryConfiguration(ctx context.Context, user run.User) ([]string
 	if startErr == nil {
 		return nil, s.ctl().Stop(ctx, as, pgbin.StopFast, scratchStart)
 	}
-	if complaints, err = fatal(log, user); err != nil || len(complaints) == 0 {
+	complaints, err = fatal(log, user)
+	if s.plan.Mode == upgrade.InPlace && slices.ContainsFunc(complaints, lacksMemory) {
+		return nil, nil // the source has it now, and will have stopped by then
+	}
+	if err != nil || len(complaints) == 0 {
 		return nil, fmt.Errorf("try the source's configuration on a scratch cluster of the target version: %w", startErr)
 	}
 	paths := strings.NewReplacer(place("pg_hba.conf"), s.plan.Source.HBAFile, place("pg_ident.conf"), s.plan.Source.IdentFile)
@@ -103,6 +109,13 @@ func (s *scratch) tryConfiguration(ctx context.Context, user run.User) ([]string
 		complaints[i] = paths.Replace(complaints[i])
 	}
 	return complaints, nil
+}
+
+// lacksMemory tells whether a server did not start for want of what another one may be holding
+// (sysv_shmem.c, posix_sema.c, sysv_sema.c).
+func lacksMemory(complaint string) bool {
+	return strings.HasPrefix(complaint, "could not map anonymous shared memory") ||
+		strings.HasPrefix(complaint, "could not create shared memory") || strings.HasPrefix(complaint, "could not create semaphore")
 }
 
 // fatal returns what a server that did not start gives as the reason. What it says besides may repeat
