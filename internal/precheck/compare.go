@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -89,7 +90,7 @@ func (f *Facts) configurationReport() *upgrade.Configuration {
 	if f.compared.Err != nil || c == nil {
 		return nil
 	}
-	report := &upgrade.Configuration{Changes: []upgrade.ConfigurationChange{}, Kept: c.Kept, Diff: c.Diff}
+	report := &upgrade.Configuration{Changes: []upgrade.ConfigurationChange{}, Kept: c.Kept, Diff: shortened(c.Diff)}
 	for _, change := range c.Changes {
 		report.Changes = append(report.Changes, upgrade.ConfigurationChange{
 			Kind: upgrade.ConfigurationKind(change.Kind), Name: change.Name, Where: where(change),
@@ -97,7 +98,23 @@ func (f *Facts) configurationReport() *upgrade.Configuration {
 		})
 	}
 	report.Changes = append(report.Changes, c.ofObjects...)
+	report.Changes = report.Changes[:min(len(report.Changes), maxChanges)]
 	return report
+}
+
+// maxChanges and maxDiff bound what a report says of a configuration of unreasonable length. The
+// findings count everything.
+const (
+	maxChanges = 1000
+	maxDiff    = 64 << 10
+)
+
+// shortened is a diff up to the last whole line that fits.
+func shortened(diff string) string {
+	if len(diff) <= maxDiff {
+		return diff
+	}
+	return diff[:strings.LastIndexByte(diff[:maxDiff], '\n')+1] + "# the rest is left out\n"
 }
 
 func where(c pgconf.Change) string {

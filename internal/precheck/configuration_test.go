@@ -246,3 +246,18 @@ func TestConfigurationOutOfReach(t *testing.T) {
 		t.Errorf("got %+v", report)
 	}
 }
+
+func TestShortened(t *testing.T) {
+	line := strings.Repeat("+", 999) + "\n"
+	for _, test := range []struct {
+		diff string
+		want string
+	}{
+		{line, line},
+		{strings.Repeat(line, 100), strings.Repeat(line, 65) + "# the rest is left out\n"},
+	} {
+		if got := shortened(test.diff); got != test.want {
+			t.Errorf("%d bytes became %d, want %d", len(test.diff), len(got), len(test.want))
+		}
+	}
+}
