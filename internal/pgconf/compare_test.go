@@ -206,6 +206,10 @@ func TestCompareTree(t *testing.T) {
 	if c.Kept != 1 {
 		t.Errorf("kept %d settings, want fine alone", c.Kept)
 	}
+	// The tree was left alone; translated, it makes one file.
+	if changes := tree.Translate(Versions{15, 17}, target.Knows); len(changes) != 2 {
+		t.Errorf("translated: %+v", changes)
+	}
 	flat, err := tree.Flat()
 	if err != nil {
 		t.Fatal(err)
