@@ -185,8 +185,14 @@ func withhold(conf *pgconf.Conf) (said []string, err error) {
 		if err := conf.Set("synchronous_standby_names", ""); err != nil {
 			return nil, fmt.Errorf("set synchronous_standby_names: %w", err)
 		}
-		said = append(said, "the target has no standbys yet, so synchronous_standby_names is empty there; set it again when they stream")
+		said = append(said, "the target has no standbys yet, so synchronous_standby_names is empty there, until those of them that pgleap makes stream")
 	}
+	archiving, err := withholdArchiving(conf)
+	return append(said, archiving...), err
+}
+
+// withholdArchiving keeps the target from writing into the source's archive.
+func withholdArchiving(conf *pgconf.Conf) (said []string, err error) {
 	if mode, ok := conf.Get("archive_mode"); ok && mode != "off" {
 		if err := conf.Set("archive_mode", "off"); err != nil {
 			return nil, fmt.Errorf("set archive_mode: %w", err)

@@ -36,6 +36,9 @@ func (w *Worker) Discard(ctx context.Context, plan upgrade.Plan) (step.Done, err
 	if !files.has(noteSourcePrepared) {
 		return step.Done{}, nil // nothing was made, or all is undone
 	}
+	if err := w.discardStandbys(ctx, plan, files); err != nil {
+		return step.Done{}, err
+	}
 	// The servers first: their subscriptions would take up the slots again. Then the source, whose disk
 	// the slots fill. Files that cannot be removed only lie around.
 	if err := w.stopServers(ctx, plan, files); err != nil {

@@ -7,9 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/pgconf"
+	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
@@ -19,9 +22,48 @@ import (
 // anybody in since the switchover, so there is nothing to wait for.
 const retireTimeout = 25 * time.Second
 
-// RetireCluster stops a former cluster. Its data directory stays as it is. One that is down, or
-// whose directory is gone, is retired already.
+// RetireCluster stops a former cluster and those standbys of it that run on this host. Their data
+// directories stay as they are. One that is down, or whose directory is gone, is retired already.
 func (w *Worker) RetireCluster(ctx context.Context, c upgrade.Cluster) (step.Done, error) {
+	done, err := w.stopFormer(ctx, c)
+	if err != nil {
+		return done, err
+	}
+	events, err := w.stopStandbysOf(ctx, c)
+	done.Events = append(done.Events, events...)
+	return done, err
+}
+
+// stopStandbysOf stops the standbys of a former cluster: nothing comes to them any more.
+func (w *Worker) stopStandbysOf(ctx context.Context, c upgrade.Cluster) ([]upgrade.Event, error) {
+	standbys, err := w.host.Standbys(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	var events []upgrade.Event
+	for _, standby := range standbys {
+		if !followsPort(standby.Self, c.Port) {
+			events = append(events, w.say(ctx, upgrade.LevelWarning, fmt.Sprintf("%s is of the same system as %s, and is left as it is", standby.Cluster, c)))
+			continue
+		}
+		if err := w.host.Stop(ctx, standby.Cluster, pgbin.StopFast, retireTimeout); err != nil {
+			return events, fmt.Errorf("retire a standby of %s: %w", c, err)
+		}
+		events = append(events, w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("its standby %s is stopped for good; its data are in %s as they were", standby.Cluster, standby.Cluster.Pgdata)))
+	}
+	return events, nil
+}
+
+// followsPort tells whether a standby streams from a port, or would if somebody let it.
+func followsPort(self postgres.StandbySelf, port int) bool {
+	if self.Streams {
+		return self.Port == port
+	}
+	conninfo, err := pgconf.ParseConninfo(self.Conninfo)
+	return err == nil && conninfo.Get("port") == strconv.Itoa(port)
+}
+
+func (w *Worker) stopFormer(ctx context.Context, c upgrade.Cluster) (step.Done, error) {
 	if _, err := os.Stat(filepath.Join(c.Pgdata, "PG_VERSION")); errors.Is(err, fs.ErrNotExist) {
 		return w.info(ctx, fmt.Sprintf("the data directory %s is gone already", c.Pgdata)), nil
 	}
