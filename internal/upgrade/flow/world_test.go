@@ -38,6 +38,7 @@ type world struct {
 	fenced        []bool                 // whether the plan was reversed
 	opened        []step.OpenWayBackArgs
 	moves         []step.MoveInstanceArgs
+	standbys      []step.StandbysArgs
 	counts        map[string]int
 	// does overrides what an activity does at its nth call, from 1 on. A nil function does nothing.
 	does map[string]func(n int) (any, error)
@@ -117,6 +118,10 @@ func newWorld(t *testing.T) *world {
 	})
 	register(step.Finish, func(context.Context, upgrade.Plan) (step.FinishResult, error) {
 		return answer[step.FinishResult](w, step.Finish)
+	})
+	register(step.BuildStandbys, func(_ context.Context, args step.StandbysArgs) (step.Done, error) {
+		w.note(func() { w.standbys = append(w.standbys, args) })
+		return answer[step.Done](w, step.BuildStandbys)
 	})
 	w.registerServer(register)
 	return w
