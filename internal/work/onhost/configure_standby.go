@@ -54,13 +54,14 @@ func (w *Worker) standbyConf(ctx context.Context, plan, own upgrade.Plan, user r
 	if err != nil {
 		return nil, err
 	}
-	if _, running := w.host.Running(own.Source); running {
-		if err := w.setFromCommandLine(ctx, own, conf); err != nil {
-			return nil, err
+	// It cannot be asked now: a fence of the source's bars those who log in to its standbys, too.
+	for name, value := range r.CommandLine {
+		if err := conf.Set(name, value); err != nil {
+			return nil, fmt.Errorf("carry over %s: %w", name, err)
 		}
-		if err := settle(conf, own); err != nil { // the port, above all
-			return nil, err
-		}
+	}
+	if err := settle(conf, own); err != nil { // the port, above all
+		return nil, err
 	}
 	if _, err := withholdArchiving(conf); err != nil { // if it is promoted some day
 		return nil, err

@@ -70,6 +70,7 @@ func (w *Worker) surveyStandbys(ctx context.Context, plan upgrade.Plan) error {
 	}
 	records = standbyRecords{All: []standbyRecord{}}
 	for _, standby := range found {
+		delete(standby.CommandLine, "primary_conninfo") // which may hold a password
 		if plan.Options.SkipStandbys && standby.Problem == "" {
 			standby.Problem = "standbys are left to you in this upgrade"
 		}
@@ -116,7 +117,8 @@ func matchStandbys(source upgrade.Cluster, rows []postgres.StandbyRow, locals []
 			for i, local := range locals {
 				if !taken[i] && isRow(source, local, row) {
 					taken[i] = true
-					standby.Cluster, standby.Sender, standby.Problem = &local.Cluster, local.Self.Sender, obstacle(source, local)
+					standby.Cluster, standby.Sender, standby.CommandLine = &local.Cluster, local.Self.Sender, local.CommandLine
+					standby.Problem = obstacle(source, local)
 					break
 				}
 			}
@@ -170,6 +172,8 @@ func obstacle(source upgrade.Cluster, local postmaster.LocalStandby) string {
 		return fmt.Sprintf("it belongs to %s, the source to %s", local.Cluster.Owner, source.Owner)
 	case err != nil:
 		return "its primary_conninfo: " + err.Error()
+	case local.CommandLine["primary_conninfo"] != "":
+		return "its primary_conninfo stands on its command line"
 	case conninfo.Get("service") != "":
 		return "its primary_conninfo names a service"
 	}
