@@ -69,7 +69,9 @@ func judgeStandbys(plan upgrade.Plan, size int64, streaming []streamed, known []
 	var slots []string
 	for _, row := range streaming {
 		one := Found{Object: row.Object, Note: row.Note}
-		i := slices.IndexFunc(known, func(s Standby) bool { return row.Streams && s.Name == row.Object && s.Slot == row.Slot && s.Address == row.Note })
+		i := slices.IndexFunc(known, func(s Standby) bool {
+			return row.Streams && s.Name == row.Object && s.Slot == row.Slot && s.Address == row.Note
+		})
 		switch {
 		case i >= 0:
 			one = becomes(plan, size, known[i])

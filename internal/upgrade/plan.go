@@ -3,6 +3,7 @@ package upgrade
 import (
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"slices"
 	"time"
@@ -91,7 +92,8 @@ type Options struct {
 	WaitForStandbys bool `json:"waitForStandbys,omitempty"`
 	// SkipStandbys makes no standbys of the target.
 	SkipStandbys bool `json:"skipStandbys,omitempty"`
-	// CloneFrom is the standby that the clone is copied from, as HOST:PORT, to spare the source.
+	// CloneFrom is the standby, on the source's host, that the clone is copied from, to spare the source: its
+	// data directory, or HOST:PORT.
 	CloneFrom string `json:"cloneFrom,omitempty"`
 }
 
@@ -146,6 +148,9 @@ func (o Options) Validate() error {
 	}
 	if o.AllowDDL && o.TableGroups > 1 {
 		return errors.New("allowDDL does not go with tableGroups above 1: groups have no order among them")
+	}
+	if _, port, err := net.SplitHostPort(o.CloneFrom); o.CloneFrom != "" && !filepath.IsAbs(o.CloneFrom) && (err != nil || port == "") {
+		return fmt.Errorf("cloneFrom %q: give a data directory, or HOST:PORT", o.CloneFrom)
 	}
 	if o.WaitForStandbys && o.SkipStandbys {
 		return errors.New("waitForStandbys does not go with skipStandbys")

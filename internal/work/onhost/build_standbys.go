@@ -80,7 +80,7 @@ func (w *Worker) buildStandbys(ctx context.Context, plan upgrade.Plan, attempts 
 func (w *Worker) buildOrTell(ctx context.Context, plan upgrade.Plan, files files, records *standbyRecords, i, attempts int) (upgrade.Event, error) {
 	r := &records.All[i]
 	if r.Stage == standbyStreams {
-		return w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("standby %s of the target: %s", r.Name, r.Successor)), nil
+		return w.stillStreams(ctx, plan, r), nil
 	}
 	if r.Problem != "" {
 		return w.say(ctx, upgrade.LevelWarning, byHand(plan, r.Standby)), nil // the user has accepted that
@@ -88,8 +88,7 @@ func (w *Worker) buildOrTell(ctx context.Context, plan upgrade.Plan, files files
 	var err error
 	for attempt := 1; ; attempt++ {
 		if err = w.buildStandby(ctx, plan, files, records, i); err == nil {
-			return w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("standby %s is made anew and streams from the target: %s; the old one, %s, is as it was",
-				r.Name, r.Successor, r.Cluster)), nil
+			return w.say(ctx, upgrade.LevelInfo, describeMade(r)), nil
 		}
 		if ctx.Err() != nil {
 			return upgrade.Event{}, ctx.Err() // whoever comes next goes on
@@ -104,6 +103,26 @@ func (w *Worker) buildOrTell(ctx context.Context, plan upgrade.Plan, files files
 	failed := r.Standby
 	failed.Problem = err.Error()
 	return w.say(ctx, upgrade.LevelError, byHand(plan, failed)), fmt.Errorf("standby %s: %w", r.Name, err)
+}
+
+func describeMade(r *standbyRecord) string {
+	text := fmt.Sprintf("standby %s is made anew and streams from the target: %s; the old one, %s, is as it was", r.Name, r.Successor, r.Cluster)
+	if r.Cluster.Manager == upgrade.ManagerSystemd {
+		text += "; nothing starts the new one with the system yet: make a unit for it, as " + r.Cluster.Unit
+	}
+	return text
+}
+
+// stillStreams tells of a standby that was made before. It is its user's by now, who may have stopped it.
+func (w *Worker) stillStreams(ctx context.Context, plan upgrade.Plan, r *standbyRecord) upgrade.Event {
+	if ok, err := w.streams(ctx, plan, r.Successor, r.Name); !ok {
+		text := fmt.Sprintf("standby %s of the target does not stream now: %s; look at its log", r.Name, r.Successor)
+		if err != nil {
+			text += " (" + err.Error() + ")"
+		}
+		return w.say(ctx, upgrade.LevelWarning, text)
+	}
+	return w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("standby %s of the target: %s", r.Name, r.Successor))
 }
 
 // buildStandby brings one successor to the point where it streams. The note says before each stage what
@@ -276,9 +295,7 @@ func leadToTarget(conninfo *pgconf.Conninfo, target upgrade.Cluster, s upgrade.S
 		conninfo.Set("host", host)
 	}
 	conninfo.Set("port", strconv.Itoa(target.Port))
-	if s.Name != walreceiver {
-		conninfo.Set("application_name", s.Name)
-	}
+	conninfo.Set("application_name", s.Name)
 }
 
 // startStandby configures the copy, starts it, and waits until it streams.

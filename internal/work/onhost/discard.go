@@ -121,6 +121,13 @@ func (w *Worker) restoreSource(ctx context.Context, plan upgrade.Plan) error {
 	if err != nil {
 		return err
 	}
+	files, err := w.files(plan)
+	if err != nil {
+		return err
+	}
+	if err := w.closeStandby(ctx, plan, files); err != nil {
+		return err
+	}
 	source := quiet(w.host.Login(plan.Source, "postgres"))
 	if err := w.dropSlots(ctx, source); err != nil {
 		return err

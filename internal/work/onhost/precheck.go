@@ -76,6 +76,7 @@ func (w *Worker) hostFacts(ctx context.Context, plan upgrade.Plan) precheck.Host
 	facts.SourceSpace = precheck.Known(freeSpace(wal))
 	facts.SameFileSystem = sameFileSystem(target, wal)
 	facts.Standbys = precheck.Known(w.standbyPlaces(ctx, plan))
+	facts.CloneFrom = w.copyProblem(ctx, plan)
 	facts.MemoryAvailable = precheck.Known(memoryAvailable())
 	return facts
 }

@@ -156,11 +156,8 @@ func applicationName(self postgres.StandbySelf) string {
 	if self.ClusterName != "" {
 		return self.ClusterName
 	}
-	return walreceiver
+	return "walreceiver"
 }
-
-// walreceiver is the name of a standby that has none.
-const walreceiver = "walreceiver"
 
 // obstacle tells why no successor of a standby can be made.
 func obstacle(source upgrade.Cluster, local postmaster.LocalStandby) string {

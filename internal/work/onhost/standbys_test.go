@@ -288,6 +288,39 @@ func TestStandbysBeforeSwitchToClone(t *testing.T) {
 	b.haveSuccessors()
 }
 
+// Where the target runs before the switchover, so do its standbys. Given up, nothing of them is left.
+func TestStandbysBeforeSwitchover(t *testing.T) {
+	pgtest.Slow(t)
+	b := newUpgradeBed(t)
+	one, two := b.twoStandbys()
+	before := b.sourceState()
+	beside := list(t, filepath.Dir(one.Pgdata))
+	handover := b.toHandover()
+	_, err := b.worker.PromoteClone(t.Context(), step.HandoverArgs{Plan: b.plan, Handover: handover})
+	b.must(err)
+	b.do("InitTarget", b.worker.InitTarget)
+	b.do("PgUpgrade", b.worker.PgUpgrade)
+	b.do("StartTarget", b.worker.StartTarget)
+	_, err = b.worker.Subscribe(t.Context(), step.HandoverArgs{Plan: b.plan, Handover: handover})
+	b.must(err)
+	b.buildStandbys(step.StandbysArgs{Required: true})
+	if diff := cmp.Diff([]string{"s1 streaming async slot_1", "s2 streaming async"}, b.replicas(b.plan.Target)[:2]); diff != "" {
+		t.Errorf("what streams from the target (-want +got):\n%s", diff)
+	}
+	b.source.Exec(t, "shop", `INSERT INTO keyless VALUES (1, 'comes by way of the target')`)
+	for _, r := range b.records().All {
+		b.until("the row is on "+r.Name, func() bool {
+			return b.ask(r.Successor, "shop", `SELECT count(*)::text FROM keyless`)[0] == "1"
+		})
+	}
+	b.step("Discard", b.worker.Discard)
+	b.unchanged(before)
+	if after := list(t, filepath.Dir(one.Pgdata)); !slices.Equal(beside, after) {
+		t.Errorf("beside the old standby: %v, before: %v", after, beside)
+	}
+	b.stillRun(one, two)
+}
+
 // What cannot be made is told with what to do, and commits wait for nobody who is not there.
 func TestStandbysThatCannotBeMade(t *testing.T) {
 	pgtest.Slow(t)
