@@ -93,7 +93,7 @@ func (w *Worker) buildOrTell(ctx context.Context, plan upgrade.Plan, files files
 		if ctx.Err() != nil {
 			return upgrade.Event{}, ctx.Err() // whoever comes next goes on
 		}
-		err = errors.Join(err, w.discardStandby(ctx, plan, files, records, i))
+		err = errors.Join(err, w.dropStandbySlot(ctx, plan, r), w.discardStandby(ctx, plan, files, records, i))
 		_, refused := errors.AsType[*upgrade.Refused](err)
 		if refused || attempt == attempts || sleep(ctx, standbyRetry) != nil {
 			break
@@ -144,6 +144,9 @@ func (w *Worker) buildStandby(ctx context.Context, plan upgrade.Plan, files file
 	}
 	own := successorPlan(plan, r)
 	if r.Stage == standbyBegun {
+		if err := w.makeStandbySlot(ctx, plan, files, records, r); err != nil {
+			return err
+		}
 		if err := w.copyStandby(ctx, plan, files, own, r); err != nil {
 			return err
 		}
@@ -229,7 +232,7 @@ func (w *Worker) copyStandby(ctx context.Context, plan upgrade.Plan, files files
 		return err
 	}
 	progressOf(ctx).text("copying the target to standby " + r.Name)
-	mapping, err := w.placeTablespaces(ctx, plan, own, as.As, slotOf(r))
+	mapping, err := w.placeTablespaces(ctx, plan, own, as.As)
 	if err != nil {
 		return err
 	}
@@ -241,13 +244,32 @@ func (w *Worker) copyStandby(ctx context.Context, plan upgrade.Plan, files files
 	})
 }
 
-// placeTablespaces makes the slot that keeps WAL from now on, and tells where the tablespaces go.
-func (w *Worker) placeTablespaces(ctx context.Context, plan, own upgrade.Plan, user run.User, slot string) (map[string]string, error) {
-	mapping := map[string]string{}
-	err := w.onTarget(ctx, plan, func(conn *pgx.Conn) error {
-		if err := postgres.EnsurePhysicalSlot(ctx, conn, slot); err != nil {
+// makeStandbySlot makes the slot that keeps WAL from now on. One that somebody else has made is not taken:
+// another standby may stream from it.
+func (w *Worker) makeStandbySlot(ctx context.Context, plan upgrade.Plan, files files, records *standbyRecords, r *standbyRecord) error {
+	return w.onTarget(ctx, plan, func(conn *pgx.Conn) error {
+		exists, err := postgres.HasSlot(ctx, conn, slotOf(r))
+		if err != nil {
 			return err
 		}
+		if exists && !r.MadeSlot {
+			return &upgrade.Refused{
+				Reason: fmt.Sprintf("the target has a slot %s already, which is not of this upgrade's making", slotOf(r)),
+				Remedy: "see who uses it", Cause: upgrade.CausePlace,
+			}
+		}
+		r.MadeSlot = true
+		if err := files.write(noteStandbys, records); err != nil {
+			return err
+		}
+		return postgres.EnsurePhysicalSlot(ctx, conn, slotOf(r))
+	})
+}
+
+// placeTablespaces tells where the tablespaces go.
+func (w *Worker) placeTablespaces(ctx context.Context, plan, own upgrade.Plan, user run.User) (map[string]string, error) {
+	mapping := map[string]string{}
+	err := w.onTarget(ctx, plan, func(conn *pgx.Conn) error {
 		spaces, err := postgres.TablespaceLocations(ctx, conn)
 		for oid, location := range spaces {
 			mapping[location] = filepath.Join(tablespacesDir(own), strconv.FormatUint(uint64(oid), 10))

@@ -15,7 +15,8 @@ import (
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
-// discardStandbys removes the successors of standbys that an upgrade has made.
+// discardStandbys removes the successors of standbys that an upgrade has made. Their slots go with the
+// target.
 func (w *Worker) discardStandbys(ctx context.Context, plan upgrade.Plan, files files) error {
 	var records standbyRecords
 	if _, err := files.read(noteStandbys, &records); err != nil {
@@ -29,7 +30,15 @@ func (w *Worker) discardStandbys(ctx context.Context, plan upgrade.Plan, files f
 	return files.remove(noteStandbys)
 }
 
-// discardStandby removes one, and its slot from a target that runs: it would fill the target's disk.
+// dropStandbySlot removes the slot of a standby that could not be made: it would fill the target's disk.
+func (w *Worker) dropStandbySlot(ctx context.Context, plan upgrade.Plan, r *standbyRecord) error {
+	if !r.MadeSlot {
+		return nil
+	}
+	return w.onTarget(ctx, plan, func(conn *pgx.Conn) error { return postgres.DropSlot(ctx, conn, slotOf(r)) })
+}
+
+// discardStandby removes one.
 func (w *Worker) discardStandby(ctx context.Context, plan upgrade.Plan, files files, records *standbyRecords, i int) error {
 	r := &records.All[i]
 	if r.Stage == standbyFound {
@@ -49,13 +58,7 @@ func (w *Worker) discardStandby(ctx context.Context, plan upgrade.Plan, files fi
 	for _, dir := range slices.Backward(r.Parents) {
 		_ = os.Remove(dir) // unless somebody uses it by now
 	}
-	if _, running := w.host.Running(plan.Target); running {
-		err := w.onTarget(ctx, plan, func(conn *pgx.Conn) error { return postgres.DropSlot(ctx, conn, slotOf(r)) })
-		if err != nil {
-			return err
-		}
-	}
-	r.Stage, r.Successor, r.MadeDir, r.Parents = standbyFound, upgrade.Cluster{}, false, nil
+	*r = standbyRecord{Standby: r.Standby}
 	return files.write(noteStandbys, records)
 }
 

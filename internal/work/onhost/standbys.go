@@ -33,8 +33,9 @@ type standbyRecord struct {
 	upgrade.Standby
 	Stage     standbyStage    `json:"stage,omitempty"`
 	Successor upgrade.Cluster `json:"successor"`
-	MadeDir   bool            `json:"madeDir,omitempty"` // its data directory was not there before
-	Parents   []string        `json:"parents,omitempty"` // directories that were made above it
+	MadeDir   bool            `json:"madeDir,omitempty"`  // its data directory was not there before
+	Parents   []string        `json:"parents,omitempty"`  // directories that were made above it
+	MadeSlot  bool            `json:"madeSlot,omitempty"` // or about to be, on the target
 }
 
 // standbyRecords is the content of noteStandbys.

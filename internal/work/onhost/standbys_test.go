@@ -248,11 +248,36 @@ func TestAgentDiesMakingStandbys(t *testing.T) {
 	if result := b.upgradeInPlace(); !result.Switchover.Switched {
 		t.Fatalf("not upgraded: %s", result.Switchover.Reason)
 	}
+	b.refusesForeignSlot()
 	for _, moment := range []string{"copying the target to standby s1", "starting standby s1", "copying the target to standby s2"} {
 		b.dieInStandbys(moment)
 	}
 	b.buildStandbys(step.StandbysArgs{Serving: true})
 	b.haveSuccessors()
+}
+
+// refusesForeignSlot: a slot of the old one's name that somebody else has made on the target is not taken,
+// and not removed.
+func (b *upgradeBed) refusesForeignSlot() {
+	b.Helper()
+	b.ask(b.plan.Target, "postgres", `SELECT slot_name::text FROM pg_create_physical_replication_slot('slot_1')`)
+	done, err := b.worker.BuildStandbys(b.Context(), step.StandbysArgs{Plan: b.plan, Serving: true})
+	b.must(err)
+	if first := done.Events[0]; first.Level != upgrade.LevelError || !strings.Contains(first.Text, "slot slot_1 already") {
+		b.Errorf("with a slot of somebody else's: %+v", done.Events)
+	}
+	if got := b.replicas(b.plan.Target); !slices.Equal(got, []string{"s2 streaming async"}) {
+		b.Errorf("what streams from the target: %v", got)
+	}
+	if got := b.ask(b.plan.Target, "postgres", `SELECT pg_drop_replication_slot(slot_name)::text FROM pg_replication_slots WHERE slot_name = 'slot_1'`); len(got) != 1 {
+		b.Error("the slot was removed")
+	}
+	records := b.records()
+	files, err := b.worker.files(b.plan)
+	b.must(err)
+	for i := range records.All {
+		b.must(b.worker.discardStandby(b.Context(), b.plan, files, &records, i))
+	}
 }
 
 // A clone takes the source's place, and has its standbys before clients go on, since they are to wait. When
@@ -263,6 +288,7 @@ func TestStandbysBeforeSwitchToClone(t *testing.T) {
 	one, two := b.twoStandbys()
 	before := list(t, filepath.Join(filepath.Dir(b.source.Pgdata), "standby-s1"))
 	b.must(os.MkdirAll(b.worker.dir, 0o700))
+	b.becomesOfStandbys()
 	b.toClone()
 	b.dieAt("starting standby s2", 1, false)
 	b.records()
@@ -286,6 +312,24 @@ func TestStandbysBeforeSwitchToClone(t *testing.T) {
 	twice(b.upgradeBed, "Finish", func(ctx context.Context) (step.FinishResult, error) { return b.worker.Finish(ctx, b.plan) })
 	b.buildStandbys(step.StandbysArgs{Serving: true})
 	b.haveSuccessors()
+}
+
+// becomesOfStandbys wants the precheck to say what becomes of the standbys, and to pass.
+func (b *switchBed) becomesOfStandbys() {
+	b.Helper()
+	report, err := b.worker.Precheck(b.Context(), step.PrecheckArgs{Number: 8, ID: "00000000-0000-0000-0000-000000000008", Plan: b.plan})
+	b.must(err)
+	for _, f := range report.Findings {
+		if f.Check != "standbys" {
+			continue
+		}
+		want := fmt.Sprintf("s1: a successor is made in %s/standby-s1/data-%d while clients wait", filepath.Dir(b.source.Pgdata), b.plan.Target.Version.Major())
+		if f.Severity != upgrade.Warning || !slices.Equal(f.Objects, []string{"s1", "s2"}) || !strings.Contains(f.Why, want) {
+			b.Errorf("finding %+v", f)
+		}
+		return
+	}
+	b.Errorf("the precheck does not tell of standbys: %+v, %v", report.Findings, report.NotChecked)
 }
 
 // Where the target runs before the switchover, so do its standbys. Given up, nothing of them is left.
