@@ -93,7 +93,11 @@ func (w *Worker) buildOrTell(ctx context.Context, plan upgrade.Plan, files files
 		if ctx.Err() != nil {
 			return upgrade.Event{}, ctx.Err() // whoever comes next goes on
 		}
-		err = errors.Join(err, w.dropStandbySlot(ctx, plan, r), w.discardStandby(ctx, plan, files, records, i))
+		if dropErr := w.dropStandbySlot(ctx, plan, r); dropErr == nil {
+			err = errors.Join(err, w.discardStandby(ctx, plan, files, records, i))
+		} else { // the note keeps that there is a slot
+			err = errors.Join(err, dropErr)
+		}
 		_, refused := errors.AsType[*upgrade.Refused](err)
 		if refused || attempt == attempts || sleep(ctx, standbyRetry) != nil {
 			break

@@ -187,15 +187,21 @@ func TestStandbysInPlace(t *testing.T) {
 		}
 	}
 	b.stillRun(one, two)
-	_, err := b.worker.RetireCluster(t.Context(), b.plan.Source)
+	b.retireWith(one, two)
+}
+
+// retireWith retires the source, and wants its standbys to stop with it, and the target's to stay.
+func (b *upgradeBed) retireWith(standbys ...upgrade.Cluster) {
+	b.Helper()
+	_, err := b.worker.RetireCluster(b.Context(), b.plan.Source)
 	b.must(err)
-	for _, old := range []upgrade.Cluster{one, two} {
+	for _, old := range standbys {
 		if _, running := b.worker.host.Running(old); running {
-			t.Errorf("the old standby at %s still runs", old.Pgdata)
+			b.Errorf("the old standby at %s still runs", old.Pgdata)
 		}
 	}
-	if got := len(b.replicas(b.plan.Target)); got != 2 {
-		t.Errorf("%d standbys follow the target when the old cluster is retired", got)
+	if got := len(b.replicas(b.plan.Target)); got != len(standbys) {
+		b.Errorf("%d standbys follow the target when the old cluster is retired", got)
 	}
 }
 
@@ -312,6 +318,7 @@ func TestStandbysBeforeSwitchToClone(t *testing.T) {
 	twice(b.upgradeBed, "Finish", func(ctx context.Context) (step.FinishResult, error) { return b.worker.Finish(ctx, b.plan) })
 	b.buildStandbys(step.StandbysArgs{Serving: true})
 	b.haveSuccessors()
+	b.retireWith(one, two)
 }
 
 // becomesOfStandbys wants the precheck to say what becomes of the standbys, and to pass.
