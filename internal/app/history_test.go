@@ -250,6 +250,7 @@ var activities = []string{
 	step.PrepareWayBack, step.RefreshMaterializedViews, step.OpenWayBack,
 	step.PrepareInPlace, step.UpgradeInPlace, step.FinishInPlace, step.UpdateInPlace, step.AnalyzeInPlace, step.DiscardInPlace,
 	step.PrepareCloning, step.DetachClone, step.StartUpgraded, step.FinishClone, step.FollowSource, step.SwitchToClone,
+	step.BuildStandbys,
 }
 
 // dial connects without encryption: the histories are to be read.

@@ -17,6 +17,8 @@ type targetOptions struct {
 	accepted       []string
 	maxRetainedWAL byteSize
 	jobs           int
+	noStandbys     bool
+	cloneFrom      string
 }
 
 func (t *targetOptions) addFlags(cmd *cobra.Command) {
@@ -28,6 +30,8 @@ func (t *targetOptions) addFlags(cmd *cobra.Command) {
 	flags.StringArrayVar(&t.accepted, "accept", nil, "finding that you take upon yourself, as `check:object`; repeat it for more")
 	flags.Var(&t.maxRetainedWAL, "max-retained-wal", "WAL that the source may keep for the upgrade, which is cancelled beyond (default 16GB)")
 	flags.IntVar(&t.jobs, "jobs", 0, "parallelism of pg_upgrade and of the statistics (default 2)")
+	flags.BoolVar(&t.noStandbys, "no-standbys", false, "make no standbys of the target, though the source has some on this host")
+	flags.StringVar(&t.cloneFrom, "clone-from", "", "copy the clone from a `standby` of the source, to spare this: its data directory, or HOST:PORT")
 	cmd.MarkFlagRequired("to")                                     //nolint:errcheck // fails for an unknown flag only
 	cmd.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions( //nolint:errcheck // likewise
 		[]string{string(upgrade.InPlace), string(upgrade.BlueGreen), string(upgrade.ZeroDowntime)}, cobra.ShellCompDirectiveNoFileComp))
@@ -37,6 +41,9 @@ func (t *targetOptions) request() client.UpgradeRequest {
 	return client.UpgradeRequest{
 		Target: upgrade.Major(t.to), Mode: upgrade.Mode(t.mode),
 		TargetPgdata: t.pgdata, TargetPort: t.port,
-		Options: upgrade.Options{Accepted: t.accepted, MaxRetainedWAL: int64(t.maxRetainedWAL), Jobs: t.jobs},
+		Options: upgrade.Options{
+			Accepted: t.accepted, MaxRetainedWAL: int64(t.maxRetainedWAL), Jobs: t.jobs,
+			SkipStandbys: t.noStandbys, CloneFrom: t.cloneFrom,
+		},
 	}
 }

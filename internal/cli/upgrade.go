@@ -21,6 +21,7 @@ type upgradeOptions struct {
 	tableGroups            int
 	transfer               string
 	cloneOnly, inWindow    bool
+	waitForStandbys        bool
 	follow, detach         bool
 }
 
@@ -61,9 +62,11 @@ takes its place, in a switchover as above; with --clone-only it runs beside the 
 	flags.StringVar(&u.transfer, "transfer", "", "with --mode in-place: how the files are taken over: auto, clone, copy-file-range, copy, link or swap (default auto)")
 	flags.BoolVar(&u.cloneOnly, "clone-only", false, "with --mode blue-green: upgrade a clone, and leave clients where they are")
 	flags.BoolVar(&u.inWindow, "switch-in-window", false, "with --mode blue-green: switch over in the instance's maintenance window")
+	flags.BoolVar(&u.waitForStandbys, "wait-for-standbys", false, "let the switchover wait until the target has standbys as the source has; in modes in-place and\nblue-green clients wait for them")
 	flags.BoolVar(&u.follow, "follow", true, "follow the upgrade until it ends")
 	flags.BoolVar(&u.detach, "detach", false, "only start the upgrade")
 	cmd.MarkFlagsMutuallyExclusive("follow", "detach")
+	cmd.MarkFlagsMutuallyExclusive("no-standbys", "wait-for-standbys")
 	var transfers []string
 	for _, transfer := range upgrade.Transfers() {
 		transfers = append(transfers, string(transfer))
@@ -94,6 +97,7 @@ func runUpgrade(cmd *cobra.Command, o *options, id string, u upgradeOptions) err
 	request.Options.Transfer = upgrade.Transfer(u.transfer)
 	request.Options.CloneOnly = u.cloneOnly
 	request.Options.SwitchInWindow = u.inWindow
+	request.Options.WaitForStandbys = u.waitForStandbys
 	task, err := decode[upgrade.Task](api.StartUpgrade(cmd.Context(), id, request))
 	if err != nil {
 		return err

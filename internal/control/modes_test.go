@@ -27,6 +27,11 @@ func TestOptionsOfAMode(t *testing.T) {
 		{"a clone only", UpgradeRequest{Mode: upgrade.BlueGreen, Options: upgrade.Options{CloneOnly: true}}, ""},
 		{"a clone only, without downtime", UpgradeRequest{Mode: upgrade.ZeroDowntime, Options: upgrade.Options{CloneOnly: true}}, "blue-green"},
 		{"a clone only, in the window", UpgradeRequest{Mode: upgrade.BlueGreen, Options: upgrade.Options{CloneOnly: true, SwitchInWindow: true}}, "needs no window"},
+		{"a clone only, and standbys", UpgradeRequest{Mode: upgrade.BlueGreen, Options: upgrade.Options{CloneOnly: true, WaitForStandbys: true}}, "gets no standbys"},
+		{"standbys and none", UpgradeRequest{Mode: upgrade.BlueGreen, Options: upgrade.Options{SkipStandbys: true, WaitForStandbys: true}}, "does not go with"},
+		{"a standby to copy", UpgradeRequest{Mode: upgrade.ZeroDowntime, Options: upgrade.Options{CloneFrom: "127.0.0.1:5433"}}, ""},
+		{"a standby to copy, without a port", UpgradeRequest{Mode: upgrade.ZeroDowntime, Options: upgrade.Options{CloneFrom: "db1"}}, "HOST:PORT"},
+		{"in place from a standby", UpgradeRequest{Mode: upgrade.InPlace, Options: upgrade.Options{CloneFrom: "/data/s1"}}, "nothing is cloned"},
 		{"blue-green in the window", UpgradeRequest{Mode: upgrade.BlueGreen, Options: upgrade.Options{SwitchInWindow: true}}, ""},
 		{"an unknown mode", UpgradeRequest{Mode: "beside"}, "unknown"},
 	} {

@@ -140,6 +140,10 @@ func (r *UpgradeRequest) validateForMode() error {
 		return only("making a clone only", upgrade.BlueGreen)
 	case r.Mode != upgrade.BlueGreen && r.Options.SwitchInWindow:
 		return only("switching in the maintenance window", upgrade.BlueGreen)
+	case r.Mode == upgrade.InPlace && r.Options.CloneFrom != "":
+		return &Invalid{Reason: "in mode in-place nothing is cloned that could be copied from a standby", Remedy: "leave that out, or choose another mode", Cause: upgrade.CauseOption}
+	case r.Options.CloneOnly && r.Options.WaitForStandbys:
+		return &Invalid{Reason: "a clone that is not switched to gets no standbys", Remedy: "choose one of both", Cause: upgrade.CauseOption}
 	case r.Options.CloneOnly && r.Options.SwitchInWindow:
 		return &Invalid{Reason: "a clone that is not switched to needs no window", Remedy: "choose one of both", Cause: upgrade.CauseOption}
 	}

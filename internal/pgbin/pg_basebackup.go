@@ -28,7 +28,10 @@ type PgBasebackup struct {
 	From     upgrade.Address
 	User     string
 	Passfile string // a .pgpass file; empty when no password is needed
-	Pgdata   string // must be empty or not exist
+	// ServiceFile is a connection service file whose service pgleap tells where to connect to, in place of
+	// From, User and Passfile: what is in it shows on no command line.
+	ServiceFile string
+	Pgdata      string // must be empty or not exist
 	// Slot is the physical slot to stream from; CreateSlot makes it first.
 	Slot       string
 	CreateSlot bool
@@ -44,18 +47,27 @@ type PgBasebackup struct {
 	NoSync bool
 }
 
+// ServiceName is the service of PgBasebackup.ServiceFile.
+const ServiceName = "pgleap"
+
 // Run makes the backup. onProgress, when given, hears every second of the bytes copied; total is the
 // server's estimate and grows when the estimate was too low. When pg_basebackup fails it
 // removes what it wrote, but for a slot that it made.
 func (b PgBasebackup) Run(ctx context.Context, as Caller, onProgress func(done, total int64)) error {
 	command := as.call(b.Bindir, "pg_basebackup", b.args()...)
 	command.Env = []string{passfile(b.Passfile)}
+	if b.ServiceFile != "" { // it may rely on the owner's own ~/.pgpass
+		command.Env = []string{"PGSERVICEFILE=" + b.ServiceFile}
+	}
 	command.OnLine = func(line string) {
 		if done, total, ok := parseBackupProgress(line); ok && onProgress != nil {
 			onProgress(done, total)
 		}
 	}
 	if _, err := as.Runner.Run(ctx, command); err != nil {
+		if b.ServiceFile != "" {
+			return fmt.Errorf("copy cluster to %s: %w", b.Pgdata, err)
+		}
 		return fmt.Errorf("copy cluster at %s to %s: %w", b.From, b.Pgdata, err)
 	}
 	return nil
@@ -69,11 +81,14 @@ func (b PgBasebackup) args() []string {
 	if b.FastCheckpoint {
 		checkpoint = "fast"
 	}
+	// sslmode=disable: the copy is made over a socket or the loopback interface.
+	from := fmt.Sprintf("--dbname=host=%s port=%d user=%s sslmode=disable application_name=pgleap",
+		quoteConnInfo(b.From.Host), b.From.Port, quoteConnInfo(b.User))
+	if b.ServiceFile != "" {
+		from = "--dbname=service=" + ServiceName
+	}
 	args := []string{
-		// sslmode=disable: the copy is made over a socket or the loopback interface.
-		fmt.Sprintf("--dbname=host=%s port=%d user=%s sslmode=disable application_name=pgleap",
-			quoteConnInfo(b.From.Host), b.From.Port, quoteConnInfo(b.User)),
-		"--pgdata=" + b.Pgdata, "--progress", "--no-password",
+		from, "--pgdata=" + b.Pgdata, "--progress", "--no-password",
 		"--checkpoint=" + checkpoint, "--wal-method=" + string(method),
 	}
 	if b.Slot != "" {

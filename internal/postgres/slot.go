@@ -50,16 +50,20 @@ func findLogicalSlot(ctx context.Context, conn *pgx.Conn, name string) (exists b
 	return true, lsn, err
 }
 
-// EnsurePhysicalSlot makes a physical slot that keeps WAL from now on.
-func EnsurePhysicalSlot(ctx context.Context, conn *pgx.Conn, name string) error {
-	var exists bool
-	err := conn.QueryRow(ctx, `
+// HasSlot tells whether there is a slot of a name, whoever made it.
+func HasSlot(ctx context.Context, conn *pgx.Conn, name string) (exists bool, err error) {
+	err = conn.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)`, name).Scan(&exists)
 	if err != nil {
-		return fmt.Errorf("look for slot %s: %w", name, err)
+		return false, fmt.Errorf("look for slot %s: %w", name, err)
 	}
-	if exists {
-		return nil
+	return exists, nil
+}
+
+// EnsurePhysicalSlot makes a physical slot that keeps WAL from now on.
+func EnsurePhysicalSlot(ctx context.Context, conn *pgx.Conn, name string) error {
+	if exists, err := HasSlot(ctx, conn, name); err != nil || exists {
+		return err
 	}
 	if _, err := conn.Exec(ctx, `SELECT pg_create_physical_replication_slot($1, true)`, name); err != nil {
 		return fmt.Errorf("create slot %s: %w", name, err)

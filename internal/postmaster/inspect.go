@@ -221,16 +221,21 @@ select current_setting('server_version_num')::int,
 
 // describe fills in what only the running server tells, and refuses a standby.
 func describe(ctx context.Context, conn *pgx.Conn, c *upgrade.Cluster) error {
+	standby, err := readCluster(ctx, conn, c)
+	if err == nil && standby {
+		err = &upgrade.Refused{Reason: fmt.Sprintf("%s is a standby", c), Remedy: "name its primary: standbys are made anew from the upgraded primary", Cause: upgrade.CauseNotPostgres}
+	}
+	return err
+}
+
+// readCluster fills in what only the running server tells.
+func readCluster(ctx context.Context, conn *pgx.Conn, c *upgrade.Cluster) (standby bool, err error) {
 	var sockets string
-	var standby bool
-	err := conn.QueryRow(ctx, selectCluster).Scan(&c.Version, &c.ConfigFile, &c.HBAFile, &c.IdentFile,
+	err = conn.QueryRow(ctx, selectCluster).Scan(&c.Version, &c.ConfigFile, &c.HBAFile, &c.IdentFile,
 		&sockets, &c.Port, &c.Superuser, &c.SystemIdentifier, &standby)
 	if err != nil {
-		return fmt.Errorf("ask the cluster in %s who it is: %w", c.Pgdata, err)
+		return false, fmt.Errorf("ask the cluster in %s who it is: %w", c.Pgdata, err)
 	}
 	c.SocketDir = socketDir(sockets, c.Pgdata)
-	if standby {
-		return &upgrade.Refused{Reason: fmt.Sprintf("%s is a standby", c), Remedy: "name its primary: standbys are made anew from the upgraded primary", Cause: upgrade.CauseNotPostgres}
-	}
-	return nil
+	return standby, nil
 }

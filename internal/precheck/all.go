@@ -31,6 +31,7 @@ func All() []Check {
 		longTransactions(patience),
 		xidAge(1_000_000_000, 1_800_000_000),
 		standbys,
+		cloneFrom,
 		logicalSlots,
 
 		// Its contents.

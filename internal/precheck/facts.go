@@ -33,6 +33,17 @@ type Host struct {
 	MemoryAvailable Measured[int64] // bytes, without swapping
 	PgUpgrade       Measured[PgUpgrade]
 	Configuration   Measured[Configuration]
+	// Standbys are the source's, and those of this host that do not stream from it now.
+	Standbys Measured[[]Standby]
+	// CloneFrom tells why the standby that the plan names cannot be copied, in a sentence.
+	CloneFrom string
+}
+
+// Standby is a standby of the source, and where its successor would be.
+type Standby struct {
+	upgrade.Standby
+	Place string // its data directory; empty with a Problem
+	Free  int64  // bytes on that file system
 }
 
 // Space is what is free on a file system for who is not root.

@@ -67,6 +67,8 @@ func TestChecksOfFacts(t *testing.T) {
 			nil,
 		},
 
+		{"a standby to copy", cloneFrom, Facts{}, nil},
+		{"none that could be copied", cloneFrom, Facts{Host: Host{CloneFrom: "no standby is there"}}, []Found{{Object: "no standby is there"}}},
 		{"a taken port", targetPlace, Facts{Host: Host{TargetProblems: []string{"port 5433 is taken"}}}, []Found{{Object: "port 5433 is taken"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -220,5 +222,76 @@ func TestChecksAreComplete(t *testing.T) {
 			t.Errorf("check %q lacks something, or is there twice", c.ID)
 		}
 		seen[c.ID] = true
+	}
+}
+
+// What becomes of each standby, and who must know before.
+func TestJudgeStandbys(t *testing.T) {
+	here := func(name, slot, problem string, free int64) Standby {
+		return Standby{Standby: upgrade.Standby{Name: name, Slot: slot, Problem: problem}, Place: "/data/" + name, Free: free}
+	}
+	there := Standby{Standby: upgrade.Standby{Name: "far", Address: "192.0.2.7", Problem: "it is not on this host"}}
+	for _, c := range []struct {
+		name      string
+		plan      upgrade.Plan
+		streaming []streamed
+		known     []Standby
+		want      []Found
+	}{
+		{
+			"one on this host gets a successor, with its slot",
+			upgrade.Plan{Mode: upgrade.InPlace},
+			[]streamed{{"s1", "", "x", true}, {"slot x", "", "x", false}},
+			[]Standby{here("s1", "x", "", 100)},
+			[]Found{{Object: "s1", Severity: upgrade.Warning, Note: "a successor is made in /data/s1 when clients are at the target"}},
+		},
+		{
+			"before a switchover that waits",
+			upgrade.Plan{Mode: upgrade.BlueGreen, Options: upgrade.Options{WaitForStandbys: true}},
+			[]streamed{{"s1", "", "", true}},
+			[]Standby{here("s1", "", "", 100)},
+			[]Found{{Object: "s1", Severity: upgrade.Warning, Note: "a successor is made in /data/s1 while clients wait"}},
+		},
+		{
+			"no room for it",
+			upgrade.Plan{Mode: upgrade.ZeroDowntime},
+			[]streamed{{"s1", "", "", true}},
+			[]Standby{here("s1", "", "", 49)},
+			[]Found{{Object: "s1", Note: "its successor would need 50 bytes in /data/s1, where 49 bytes are free; it gets no successor"}},
+		},
+		{
+			"another host's, and a slot that nobody uses",
+			upgrade.Plan{Mode: upgrade.InPlace},
+			[]streamed{{"far", "192.0.2.7", "", true}, {"slot y", "inactive", "y", false}},
+			[]Standby{there},
+			[]Found{{Object: "far", Note: "it is not on this host; it gets no successor"}, {Object: "slot y", Note: "inactive"}},
+		},
+		{
+			"one that does not stream now",
+			upgrade.Plan{Mode: upgrade.InPlace},
+			nil,
+			[]Standby{here("s1", "", "it does not stream from the source now", 0)},
+			[]Found{{Object: "s1", Severity: upgrade.Warning, Note: "it does not stream from the source now; it gets no successor"}},
+		},
+		{
+			"none is wanted",
+			upgrade.Plan{Mode: upgrade.InPlace, Options: upgrade.Options{SkipStandbys: true}},
+			[]streamed{{"far", "192.0.2.7", "", true}},
+			[]Standby{there},
+			[]Found{{Object: "far", Severity: upgrade.Warning, Note: "it gets no successor, as you wish"}},
+		},
+		{
+			"what streams and is no standby",
+			upgrade.Plan{Mode: upgrade.InPlace},
+			[]streamed{{"pg_receivewal", "", "", true}},
+			nil,
+			[]Found{{Object: "pg_receivewal"}},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, judgeStandbys(c.plan, 50, c.streaming, c.known)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
 	}
 }

@@ -3,6 +3,7 @@ package upgrade
 import (
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"slices"
 	"time"
@@ -85,6 +86,15 @@ type Options struct {
 	CloneOnly bool `json:"cloneOnly,omitempty"`
 	// SwitchInWindow lets a blue-green upgrade wait for the instance's maintenance window to switch.
 	SwitchInWindow bool `json:"switchInWindow,omitempty"`
+
+	// WaitForStandbys lets the switchover wait until the target has standbys as the source has: clients
+	// wait while they are copied, where the target does not run before. Without them it does not switch.
+	WaitForStandbys bool `json:"waitForStandbys,omitempty"`
+	// SkipStandbys makes no standbys of the target.
+	SkipStandbys bool `json:"skipStandbys,omitempty"`
+	// CloneFrom is the standby, on the source's host, that the clone is copied from, to spare the source: its
+	// data directory, or HOST:PORT.
+	CloneFrom string `json:"cloneFrom,omitempty"`
 }
 
 // MaxTableGroups caps Options.TableGroups: each group is a walsender that decodes all WAL.
@@ -138,6 +148,12 @@ func (o Options) Validate() error {
 	}
 	if o.AllowDDL && o.TableGroups > 1 {
 		return errors.New("allowDDL does not go with tableGroups above 1: groups have no order among them")
+	}
+	if _, port, err := net.SplitHostPort(o.CloneFrom); o.CloneFrom != "" && !filepath.IsAbs(o.CloneFrom) && (err != nil || port == "") {
+		return fmt.Errorf("cloneFrom %q: give a data directory, or HOST:PORT", o.CloneFrom)
+	}
+	if o.WaitForStandbys && o.SkipStandbys {
+		return errors.New("waitForStandbys does not go with skipStandbys")
 	}
 	if !slices.Contains(Transfers(), o.Transfer) {
 		return fmt.Errorf("transfer %q: choose one of %q", o.Transfer, Transfers())

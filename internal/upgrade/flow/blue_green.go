@@ -15,6 +15,7 @@ import (
 // fails before the switch's commit point ends with the source as it was.
 func BlueGreen(ctx workflow.Context, args step.BlueGreenArgs) (upgrade.Outcome, error) {
 	t := newTask(ctx, args.Plan)
+	t.knowStandbys(ctx)
 	work := t.untilCancelled(ctx)
 	if args.Options.CloneOnly {
 		made, err := t.makeClone(work)
@@ -207,6 +208,7 @@ func (t *task) completeSwitch(ctx workflow.Context, switched upgrade.Switchover)
 		t.orTell(ctx, t.do(ctx, step.CollectStatistics, t.plan))
 	}
 	t.orTell(ctx, t.finishOnHost(ctx))
+	t.completeStandbys(ctx)
 	return t.end(ctx, upgrade.Outcome{Status: upgrade.StatusSucceeded, Switchover: &switched})
 }
 

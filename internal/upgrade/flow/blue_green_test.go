@@ -139,7 +139,7 @@ func TestSwitchToCloneWhenAsked(t *testing.T) {
 		t.Errorf("outcome %+v", outcome)
 	}
 	w.wantCalls(t, step.Precheck, step.SaveReport, step.PrepareCloning, step.BaseBackup, step.FollowSource, step.SwitchToClone,
-		step.MoveInstance, step.FenceForGood, step.UpdateExtensions, step.CollectStatistics, step.Finish, step.MoveInstance, step.EndTask)
+		step.MoveInstance, step.FenceForGood, step.UpdateExtensions, step.CollectStatistics, step.Finish, step.MoveInstance, step.BuildStandbys, step.EndTask)
 	if diff := cmp.Diff(upgrade.BlueGreenPhases(false), w.phases); diff != "" {
 		t.Errorf("phases (-want +got):\n%s", diff)
 	}
@@ -150,7 +150,7 @@ func TestSwitchToCloneByItself(t *testing.T) {
 	w := newCloneWorld(t)
 	w.run(t, nil, auto)
 	w.wantCalls(t, step.Precheck, step.SaveReport, step.PrepareCloning, step.BaseBackup, step.FollowSource, step.SwitchToClone,
-		step.MoveInstance, step.FenceForGood, step.UpdateExtensions, step.Finish, step.MoveInstance, step.EndTask)
+		step.MoveInstance, step.FenceForGood, step.UpdateExtensions, step.Finish, step.MoveInstance, step.BuildStandbys, step.EndTask)
 	if !slices.Equal(w.until, []bool{true}) {
 		t.Errorf("followed until ready: %v", w.until)
 	}

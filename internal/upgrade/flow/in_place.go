@@ -15,6 +15,7 @@ import (
 // the target has begun to write ends with the source serving as before.
 func InPlace(ctx workflow.Context, plan upgrade.Plan) (upgrade.Outcome, error) {
 	t := newTask(ctx, plan)
+	t.knowStandbys(ctx)
 	work := t.untilCancelled(ctx)
 	if err := t.prepareInPlace(work); err != nil {
 		return t.giveUpInPlace(ctx, err)
@@ -97,6 +98,7 @@ func (t *task) completeInPlace(ctx workflow.Context, upgraded upgrade.Switchover
 	for _, name := range []string{step.AnalyzeInPlace, step.UpdateInPlace} {
 		t.orTell(ctx, t.do(ctx, name, t.plan))
 	}
+	t.completeStandbys(ctx)
 	return t.end(ctx, upgrade.Outcome{Status: upgrade.StatusSucceeded, Switchover: &upgraded})
 }
 

@@ -62,7 +62,7 @@ func (w *world) runInPlace(t *testing.T) upgrade.Outcome {
 var (
 	served       = upgrade.Switchover{Switched: true, TargetPort: 5432}
 	untilOutage  = []string{step.Precheck, step.SaveReport, step.PrepareInPlace, step.UpgradeInPlace}
-	afterOutage  = []string{step.MoveInstance, step.FinishInPlace, step.MoveInstance, step.AnalyzeInPlace, step.UpdateInPlace, step.EndTask}
+	afterOutage  = []string{step.MoveInstance, step.FinishInPlace, step.MoveInstance, step.AnalyzeInPlace, step.UpdateInPlace, step.BuildStandbys, step.EndTask}
 	afterFailure = []string{step.DiscardInPlace, step.EndTask}
 )
 
@@ -132,7 +132,7 @@ func TestInPlace(t *testing.T) {
 				w.does[step.UpgradeInPlace] = outageEnds(served)
 				w.does[step.FinishInPlace], w.does[step.UpdateInPlace] = refuse("not now"), refuse("nor this")
 			},
-			append(untilOutage[:4:4], step.MoveInstance, step.FinishInPlace, step.AnalyzeInPlace, step.UpdateInPlace, step.EndTask),
+			append(untilOutage[:4:4], step.MoveInstance, step.FinishInPlace, step.AnalyzeInPlace, step.UpdateInPlace, step.BuildStandbys, step.EndTask),
 			upgrade.StatusSucceeded, "",
 		},
 	} {

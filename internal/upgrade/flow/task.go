@@ -34,6 +34,7 @@ type task struct {
 	rehearses       bool // see synchronizeAndSwitch
 	refreshes       bool // materialized views are, before a switchover
 	returns         bool // there is a way back, see ZeroDowntime
+	standbys        bool // the target gets standbys as the source has
 	returned        bool // clients have gone back: nothing is switched by itself any more
 	rehearsal       *upgrade.Rehearsal
 	comparing       *verification // of the rehearsal, while it goes on

@@ -102,8 +102,8 @@ func TestFinishThatRetires(t *testing.T) {
 	w := newWorld(t)
 	w.script(w.says(step.SignalSwitch), nothing, func() { w.env.SignalWorkflow(step.SignalFinish, step.FinishRequest{Retire: true}) })
 	outcome := w.run(t, returningPlan)
-	want := []string{step.Finish, step.MoveInstance, step.RetireCluster, step.RetireFormer, step.EndTask}
-	if diff := cmp.Diff(want, w.calls[len(w.calls)-5:]); diff != "" || outcome.Status != upgrade.StatusSucceeded {
+	want := []string{step.Finish, step.MoveInstance, step.BuildStandbys, step.RetireCluster, step.RetireFormer, step.EndTask}
+	if diff := cmp.Diff(want, w.calls[len(w.calls)-6:]); diff != "" || outcome.Status != upgrade.StatusSucceeded {
 		t.Errorf("outcome %+v, last calls (-want +got):\n%s", outcome, diff)
 	}
 }

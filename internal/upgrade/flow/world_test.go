@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
@@ -38,6 +39,7 @@ type world struct {
 	fenced        []bool                 // whether the plan was reversed
 	opened        []step.OpenWayBackArgs
 	moves         []step.MoveInstanceArgs
+	standbys      []step.StandbysArgs
 	counts        map[string]int
 	// does overrides what an activity does at its nth call, from 1 on. A nil function does nothing.
 	does map[string]func(n int) (any, error)
@@ -57,7 +59,9 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(discardLogger{})
-	w := &world{env: suite.NewTestWorkflowEnvironment(), counts: map[string]int{}, does: map[string]func(int) (any, error){}}
+	env := suite.NewTestWorkflowEnvironment()
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // a busy machine is none
+	w := &world{env: env, counts: map[string]int{}, does: map[string]func(int) (any, error){}}
 	register := func(name string, do any) {
 		w.env.RegisterActivityWithOptions(do, activity.RegisterOptions{Name: name})
 	}
@@ -117,6 +121,10 @@ func newWorld(t *testing.T) *world {
 	})
 	register(step.Finish, func(context.Context, upgrade.Plan) (step.FinishResult, error) {
 		return answer[step.FinishResult](w, step.Finish)
+	})
+	register(step.BuildStandbys, func(_ context.Context, args step.StandbysArgs) (step.Done, error) {
+		w.note(func() { w.standbys = append(w.standbys, args) })
+		return answer[step.Done](w, step.BuildStandbys)
 	})
 	w.registerServer(register)
 	return w

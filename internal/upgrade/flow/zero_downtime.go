@@ -12,6 +12,7 @@ import (
 // can go to and fro until the upgrade is finished.
 func ZeroDowntime(ctx workflow.Context, plan upgrade.Plan) (upgrade.Outcome, error) {
 	t := newTask(ctx, plan)
+	t.knowStandbys(ctx)
 	work := t.untilCancelled(ctx)
 	if err := t.towardsTarget(work); err != nil {
 		return t.giveUp(ctx, err)
@@ -103,9 +104,11 @@ func (t *task) subscribe(ctx workflow.Context, handover step.Handover) error {
 		}
 	}
 	if t.returns {
-		return t.do(ctx, step.PrepareWayBack, t.plan)
+		if err := t.do(ctx, step.PrepareWayBack, t.plan); err != nil {
+			return err
+		}
 	}
-	return nil
+	return t.buildStandbys(ctx)
 }
 
 // complete is what follows a switchover without a way back. Clients are on the target: nothing here
@@ -122,6 +125,7 @@ func (t *task) complete(ctx workflow.Context, switched upgrade.Switchover) (upgr
 		t.recordVerification(ctx, comparing.result(ctx)) // it is done as the role that Finish removes
 	}
 	t.orTell(ctx, t.finishOnHost(ctx))
+	t.completeStandbys(ctx)
 	return t.end(ctx, upgrade.Outcome{Status: upgrade.StatusSucceeded, Switchover: &switched})
 }
 
@@ -129,6 +133,7 @@ func (t *task) complete(ctx workflow.Context, switched upgrade.Switchover) (upgr
 func (t *task) finish(ctx workflow.Context, switched upgrade.Switchover) (upgrade.Outcome, error) {
 	t.enter(ctx, upgrade.PhaseFinishing)
 	err := t.finishOnHost(ctx)
+	t.completeStandbys(ctx)
 	if err == nil && t.finishing.Retire {
 		err = t.retireSource(ctx)
 	}

@@ -19,10 +19,10 @@ var story = []string{
 	step.BaseBackup, step.StreamClone,
 	step.CreateSlots, step.PromoteClone,
 	step.InitTarget, step.PgUpgrade,
-	step.StartTarget, step.Subscribe, step.UpdateExtensions, step.CollectStatistics,
+	step.StartTarget, step.Subscribe, step.UpdateExtensions, step.CollectStatistics, step.BuildStandbys,
 	step.Synchronize,
 	step.RefreshMaterializedViews, step.SwitchOver,
-	step.MoveInstance, step.FenceForGood, step.Finish, step.MoveInstance,
+	step.MoveInstance, step.FenceForGood, step.Finish, step.MoveInstance, step.BuildStandbys,
 	step.EndTask,
 }
 
@@ -103,7 +103,7 @@ func TestFailureAtEachStep(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.does[name] = refuse("no space left; make room")
-			outcome := w.run(t, testPlan)
+			outcome := w.run(t, planWith(func(o *upgrade.Options) { o.WaitForStandbys = true }))
 			if outcome.Status != upgrade.StatusFailed || outcome.Reason != "no space left; make room" {
 				t.Errorf("outcome: %+v", outcome)
 			}

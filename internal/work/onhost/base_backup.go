@@ -2,6 +2,7 @@ package onhost
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -31,56 +32,73 @@ func (w *Worker) BaseBackup(ctx context.Context, plan upgrade.Plan) (step.Done, 
 	if err := run.EndLeftover(ctx, as.Pidfile); err != nil {
 		return step.Done{}, err
 	}
-	mapping, err := w.prepareBackup(ctx, plan)
+	from, err := w.prepareBackup(ctx, plan, files)
 	if err != nil {
-		return step.Done{}, err
+		return step.Done{}, errors.Join(err, w.closeStandby(context.WithoutCancel(ctx), plan, files))
 	}
-	from := login(plan, plan.Source)
 	backup := pgbin.PgBasebackup{
-		Bindir: plan.Source.Bindir, From: from.Address, User: from.User, Passfile: from.Passfile,
-		Pgdata: plan.ClonePgdata(), Slot: upgrade.BaseBackupSlot, TablespaceMapping: mapping,
+		Bindir: plan.Source.Bindir, From: from.login.Address, User: from.login.User, Passfile: from.login.Passfile,
+		Pgdata: plan.ClonePgdata(), Slot: from.slot, TablespaceMapping: from.mapping,
 		FastCheckpoint: true, Label: fmt.Sprintf("pgleap upgrade %d", plan.Number),
 	}
 	var size int64
 	err = withinCap(ctx, plan, func(ctx context.Context) error {
 		return backup.Run(ctx, as, func(done, total int64) {
 			size = done
-			progressOf(ctx).count("copying the source", done, max(done, total), "bytes")
+			progressOf(ctx).count("copying "+from.what, done, max(done, total), "bytes")
 		})
 	})
-	if err != nil {
+	if err = errors.Join(err, w.closeStandby(context.WithoutCancel(ctx), plan, files)); err != nil {
 		return step.Done{}, err
 	}
 	if err := files.write(noteBackedUp, w.now()); err != nil {
 		return step.Done{}, err
 	}
-	return w.info(ctx, fmt.Sprintf("base backup taken: %d MiB", size>>20)), nil
+	return w.info(ctx, fmt.Sprintf("base backup of %s taken: %d MiB", from.what, size>>20)), nil
 }
 
-// prepareBackup makes the slot and clears the place, and tells where tablespaces go.
-func (w *Worker) prepareBackup(ctx context.Context, plan upgrade.Plan) (map[string]string, error) {
+// backupFrom is what a base backup is taken of.
+type backupFrom struct {
+	what    string
+	login   postgres.Login
+	slot    string            // empty: a temporary one
+	mapping map[string]string // of tablespaces
+}
+
+// prepareBackup makes the slot and clears the place, and tells what is copied, and where tablespaces go.
+// A standby that is copied has caught up with the slot's beginning: what the clone needs after the
+// backup, the source keeps for it.
+func (w *Worker) prepareBackup(ctx context.Context, plan upgrade.Plan, files files) (backupFrom, error) {
+	from := backupFrom{what: "the source", login: login(plan, plan.Source), slot: upgrade.BaseBackupSlot, mapping: map[string]string{}}
 	if err := removeClone(plan); err != nil {
-		return nil, err
+		return from, err
 	}
 	user, err := owner(plan)
 	if err != nil {
-		return nil, err
+		return from, err
 	}
-	mapping := map[string]string{}
 	err = with(ctx, login(plan, plan.Source), func(conn *pgx.Conn) error {
-		if err := postgres.EnsurePhysicalSlot(ctx, conn, upgrade.BaseBackupSlot); err != nil {
-			return err
-		}
+		return postgres.EnsurePhysicalSlot(ctx, conn, upgrade.BaseBackupSlot)
+	})
+	if err == nil && plan.Options.CloneFrom != "" {
+		var standby upgrade.Cluster
+		standby, err = w.openStandby(ctx, plan, files)
+		from.what, from.login, from.slot = "the standby in "+standby.Pgdata, login(plan, standby), ""
+	}
+	if err != nil {
+		return from, err
+	}
+	err = with(ctx, from.login, func(conn *pgx.Conn) error {
 		spaces, err := postgres.TablespaceLocations(ctx, conn)
 		for oid, location := range spaces {
-			mapping[location] = filepath.Join(tablespacesDir(plan), strconv.FormatUint(uint64(oid), 10))
+			from.mapping[location] = filepath.Join(tablespacesDir(plan), strconv.FormatUint(uint64(oid), 10))
 		}
 		return err
 	})
-	if err != nil || len(mapping) == 0 {
-		return mapping, err
+	if err != nil || len(from.mapping) == 0 {
+		return from, err
 	}
-	return mapping, makeDir(tablespacesDir(plan), user)
+	return from, makeDir(tablespacesDir(plan), user)
 }
 
 // tablespacesDir holds the target's tablespaces, one directory each by the source's oid.

@@ -69,6 +69,9 @@ func (w *Worker) switchToClone(ctx context.Context, plan upgrade.Plan, config sw
 	if err == nil {
 		_, err = w.InitTarget(ctx, plan)
 	}
+	if err == nil {
+		err = w.surveyStandbys(ctx, plan)
+	}
 	if ctx.Err() != nil {
 		err = errors.New("interrupted before it began")
 	}
@@ -101,6 +104,11 @@ func (w *Worker) cloneSteps(plan upgrade.Plan, tell func(step.Done)) []switchove
 		}),
 		planned("pg_upgrade", w.PgUpgrade),
 		planned("start", w.StartUpgraded),
+	}
+	if plan.Options.WaitForStandbys {
+		steps = append(steps, planned("standbys", func(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
+			return w.buildStandbys(ctx, plan, 1, true)
+		}))
 	}
 	if plan.Options.Statistics == upgrade.StatisticsBefore {
 		steps = append(steps, planned("statistics", w.collectStatistics))
@@ -195,6 +203,9 @@ func (w *Worker) throwAway(ctx context.Context, plan upgrade.Plan) (spent bool, 
 		return false, err
 	}
 	if err := run.EndLeftover(ctx, files.pidfile("pg_upgrade")); err != nil {
+		return true, err
+	}
+	if err := w.discardStandbys(ctx, plan, files); err != nil {
 		return true, err
 	}
 	if err := w.stopServers(ctx, plan, files); err != nil {

@@ -210,9 +210,15 @@ func withhold(conf *pgconf.Conf) (changes []pgconf.Change, err error) {
 		}
 		changes = append(changes, pgconf.Change{
 			Kind: pgconf.Changed, Name: "synchronous_standby_names", From: names,
-			Reason: "the target has no standbys yet, so synchronous_standby_names is empty there; set it again when they stream",
+			Reason: "the target has no standbys yet, so synchronous_standby_names is empty there, until those of them that pgleap makes stream",
 		})
 	}
+	archiving, err := withholdArchiving(conf)
+	return append(changes, archiving...), err
+}
+
+// withholdArchiving keeps the target from writing into the source's archive.
+func withholdArchiving(conf *pgconf.Conf) (changes []pgconf.Change, err error) {
 	if mode, ok := conf.Get("archive_mode"); ok && mode != "off" {
 		if err := conf.Set("archive_mode", "off"); err != nil {
 			return nil, fmt.Errorf("set archive_mode: %w", err)

@@ -36,6 +36,9 @@ func (w *Worker) Discard(ctx context.Context, plan upgrade.Plan) (step.Done, err
 	if !files.has(noteSourcePrepared) {
 		return step.Done{}, nil // nothing was made, or all is undone
 	}
+	if err := w.discardStandbys(ctx, plan, files); err != nil {
+		return step.Done{}, err
+	}
 	// The servers first: their subscriptions would take up the slots again. Then the source, whose disk
 	// the slots fill. Files that cannot be removed only lie around.
 	if err := w.stopServers(ctx, plan, files); err != nil {
@@ -116,6 +119,13 @@ func (w *Worker) removeFiles(plan upgrade.Plan, files files) error {
 func (w *Worker) restoreSource(ctx context.Context, plan upgrade.Plan) error {
 	user, err := owner(plan)
 	if err != nil {
+		return err
+	}
+	files, err := w.files(plan)
+	if err != nil {
+		return err
+	}
+	if err := w.closeStandby(ctx, plan, files); err != nil {
 		return err
 	}
 	source := quiet(w.host.Login(plan.Source, "postgres"))

@@ -96,6 +96,9 @@ func (w *Worker) DiscardInPlace(ctx context.Context, plan upgrade.Plan) (step.Do
 	case outageLost: // nothing is removed of what may be all that there is
 		return step.Done{}, nil
 	}
+	if err := w.discardStandbys(ctx, plan, files); err != nil {
+		return step.Done{}, err
+	}
 	if err := run.EndLeftover(ctx, files.pidfile("pg_upgrade_check")); err != nil {
 		return step.Done{}, err
 	}

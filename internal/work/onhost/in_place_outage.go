@@ -128,6 +128,9 @@ func (o *outage) ready(ctx context.Context) (err error) {
 			return fmt.Errorf("open endpoint: %w", err)
 		}
 	}
+	if err := o.surveyStandbys(ctx, plan); err != nil {
+		return err
+	}
 	progressOf(ctx).text("making a checkpoint on the source")
 	return with(ctx, o.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) error { return postgres.Checkpoint(ctx, conn) })
 }
@@ -178,6 +181,9 @@ func (o *outage) complete(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx) // the target serves: there is no way back, whoever wants one
 	if o.session != nil && o.plan.Options.Statistics == upgrade.StatisticsBefore {
 		_ = o.timed(ctx, "statistics", o.statisticsBefore)
+	}
+	if o.session != nil && o.plan.Options.WaitForStandbys {
+		_ = o.timed(ctx, "standbys", o.standbysBefore)
 	}
 	if err := o.timed(ctx, "resume", o.resume); err != nil {
 		return err

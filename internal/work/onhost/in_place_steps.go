@@ -181,6 +181,17 @@ func (o *outage) statisticsBefore(ctx context.Context) error {
 	return nil
 }
 
+// standbysBefore makes the target's standbys while clients still wait. The target serves: those that
+// cannot be made are told, and tried once more when clients go on.
+func (o *outage) standbysBefore(ctx context.Context) error {
+	done, err := o.buildStandbys(ctx, o.plan, 1, false)
+	o.told.Events = append(o.told.Events, done.Events...)
+	if err != nil {
+		o.told.Events = append(o.told.Events, o.say(ctx, upgrade.LevelWarning, "standbys could not be made before clients went on: "+err.Error()))
+	}
+	return nil
+}
+
 func (o *outage) resume(ctx context.Context) error {
 	if o.session == nil {
 		return nil

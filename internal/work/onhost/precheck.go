@@ -77,8 +77,35 @@ func (w *Worker) hostFacts(ctx context.Context, plan upgrade.Plan) precheck.Host
 	facts.TargetSpace = precheck.Known(freeSpace(target))
 	facts.SourceSpace = precheck.Known(freeSpace(wal))
 	facts.SameFileSystem = sameFileSystem(target, wal)
+	facts.Standbys = precheck.Known(w.standbyPlaces(ctx, plan))
+	facts.CloneFrom = w.copyProblem(ctx, plan)
 	facts.MemoryAvailable = precheck.Known(memoryAvailable())
 	return facts
+}
+
+// standbyPlaces finds the standbys, and where their successors would go.
+func (w *Worker) standbyPlaces(ctx context.Context, plan upgrade.Plan) ([]precheck.Standby, error) {
+	found, err := w.findStandbys(ctx, plan)
+	if err != nil {
+		return nil, err
+	}
+	var standbys []precheck.Standby
+	for _, standby := range found {
+		one := precheck.Standby{Standby: standby}
+		if one.Problem == "" {
+			place, err := w.host.ChooseTarget(ctx, step.ChooseTargetArgs{Source: *standby.Cluster, Major: plan.Target.Version.Major()})
+			if err != nil {
+				one.Problem = err.Error()
+			}
+			space, err := freeSpace(existingDir(place.Pgdata))
+			if one.Problem == "" && err != nil {
+				return nil, err
+			}
+			one.Place, one.Free = place.Pgdata, space.Bytes
+		}
+		standbys = append(standbys, one)
+	}
+	return standbys, nil
 }
 
 // targetProblems asks for the target's place once more, as the plan has it: it may have been taken since.

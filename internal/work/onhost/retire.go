@@ -7,9 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/pgconf"
+	"github.com/pgleap/pgleap/internal/postmaster"
 	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
@@ -19,9 +23,91 @@ import (
 // anybody in since the switchover, so there is nothing to wait for.
 const retireTimeout = 25 * time.Second
 
-// RetireCluster stops a former cluster. Its data directory stays as it is. One that is down, or
-// whose directory is gone, is retired already.
+// RetireCluster stops a former cluster and those standbys of it that run on this host. Their data
+// directories stay as they are. One that is down, or whose directory is gone, is retired already.
 func (w *Worker) RetireCluster(ctx context.Context, c upgrade.Cluster) (step.Done, error) {
+	done, err := w.stopFormer(ctx, c)
+	if err != nil {
+		return done, err
+	}
+	events, err := w.stopStandbysOf(ctx, c)
+	done.Events = append(done.Events, events...)
+	return done, err
+}
+
+// stopStandbysOf stops the standbys of a former cluster: nothing comes to them any more.
+func (w *Worker) stopStandbysOf(ctx context.Context, c upgrade.Cluster) ([]upgrade.Event, error) {
+	standbys, err := w.host.Standbys(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	var events []upgrade.Event
+	for _, standby := range standbys {
+		follows, err := followsPort(standby, c.Port)
+		if err != nil {
+			return events, err
+		}
+		if !follows {
+			events = append(events, w.say(ctx, upgrade.LevelWarning, fmt.Sprintf("%s is of the same system as %s, and is left as it is", standby.Cluster, c)))
+			continue
+		}
+		if err := w.host.Stop(ctx, standby.Cluster, pgbin.StopFast, retireTimeout); err != nil {
+			return events, fmt.Errorf("retire a standby of %s: %w", c, err)
+		}
+		events = append(events, w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("its standby %s is stopped for good; its data are in %s as they were", standby.Cluster, standby.Cluster.Pgdata)))
+	}
+	return events, nil
+}
+
+// followsPort tells whether a standby streams from a port, or would if somebody let it. One that cannot be
+// asked, since it has replayed the source's fence, is known by its configuration.
+func followsPort(standby postmaster.LocalStandby, port int) (bool, error) {
+	if standby.Self.Streams {
+		return standby.Self.Port == port, nil
+	}
+	text := standby.Self.Conninfo
+	if standby.Problem != "" {
+		var err error
+		if text, err = configuredConninfo(standby.Cluster); err != nil {
+			return false, err
+		}
+	}
+	conninfo, err := pgconf.ParseConninfo(text)
+	return err == nil && conninfo.Get("port") == strconv.Itoa(port), nil //nolint:nilerr // then nobody knows
+}
+
+// configuredConninfo reads primary_conninfo from the files that a cluster was started with.
+func configuredConninfo(c upgrade.Cluster) (text string, err error) {
+	user, err := run.LookupUser(c.Owner)
+	if err != nil {
+		return "", &upgrade.Refused{Reason: err.Error()}
+	}
+	path := filepath.Join(c.Pgdata, "postgresql.conf")
+	options, err := pgbin.PostmasterOpts(c.Pgdata)
+	if err != nil {
+		return "", err
+	}
+	if found := configFileOption.FindStringSubmatch(options); found != nil {
+		path = found[1]
+	}
+	err = user.Do(func() error {
+		tree, err := pgconf.LoadTree(path, c.Pgdata)
+		if err == nil {
+			setting, _ := tree.Get("primary_conninfo")
+			text = setting.Value
+		}
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("read the configuration of %s: %w", c, err)
+	}
+	return text, nil
+}
+
+// configFileOption is where postmaster.opts names a configuration file outside the data directory.
+var configFileOption = regexp.MustCompile(`config_file=([^"'\s]+)`)
+
+func (w *Worker) stopFormer(ctx context.Context, c upgrade.Cluster) (step.Done, error) {
 	if _, err := os.Stat(filepath.Join(c.Pgdata, "PG_VERSION")); errors.Is(err, fs.ErrNotExist) {
 		return w.info(ctx, fmt.Sprintf("the data directory %s is gone already", c.Pgdata)), nil
 	}

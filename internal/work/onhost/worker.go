@@ -76,6 +76,7 @@ func (w *Worker) Register(r Registry) {
 	register(r, step.Synchronize, upgrade.PhaseSynchronizing, w.Synchronize)
 	register(r, step.SwitchOver, upgrade.PhaseSwitchover, w.SwitchOver)
 	register(r, step.Verify, upgrade.PhaseSynchronizing, w.Verify)
+	register(r, step.BuildStandbys, upgrade.PhaseFinishing, w.BuildStandbys)
 	w.registerBlueGreen(r)
 	w.registerInPlace(r)
 	register(r, step.FenceForGood, upgrade.PhaseFinishing, w.FenceForGood)

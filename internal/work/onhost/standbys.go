@@ -1,0 +1,225 @@
+package onhost
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/pgconf"
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/postmaster"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// noteStandbys tells which standbys the source had, and how far their successors are.
+const noteStandbys note = "standbys.json"
+
+// standbyStage is how far the successor of a standby is.
+type standbyStage string
+
+const (
+	standbyFound   standbyStage = ""        // nothing was made
+	standbyBegun   standbyStage = "begun"   // its place is chosen, and what is in it is this upgrade's
+	standbyCopied  standbyStage = "copied"  // the base backup is complete
+	standbyStreams standbyStage = "streams" // it has streamed from the target
+)
+
+// standbyRecord is a standby of the source with its successor.
+type standbyRecord struct {
+	upgrade.Standby
+	Stage     standbyStage    `json:"stage,omitempty"`
+	Successor upgrade.Cluster `json:"successor"`
+	MadeDir   bool            `json:"madeDir,omitempty"`  // its data directory was not there before
+	Parents   []string        `json:"parents,omitempty"`  // directories that were made above it
+	MadeSlot  bool            `json:"madeSlot,omitempty"` // or about to be, on the target
+}
+
+// standbyRecords is the content of noteStandbys.
+type standbyRecords struct {
+	// SynchronousNames is the source's synchronous_standby_names.
+	SynchronousNames string          `json:"synchronousNames,omitempty"`
+	All              []standbyRecord `json:"all"`
+}
+
+func (r standbyRecords) begun() bool {
+	for _, one := range r.All {
+		if one.Stage != standbyFound {
+			return true
+		}
+	}
+	return false
+}
+
+// surveyStandbys notes which standbys the source has, while it serves. What was found before counts no
+// more, unless successors have been begun.
+func (w *Worker) surveyStandbys(ctx context.Context, plan upgrade.Plan) error {
+	files, err := w.files(plan)
+	if err != nil {
+		return err
+	}
+	var records standbyRecords
+	if _, err := files.read(noteStandbys, &records); err != nil || records.begun() {
+		return err
+	}
+	found, err := w.findStandbys(ctx, plan)
+	if err != nil {
+		return err
+	}
+	records = standbyRecords{All: []standbyRecord{}}
+	for _, standby := range found {
+		delete(standby.CommandLine, "primary_conninfo") // which may hold a password
+		if plan.Options.SkipStandbys && standby.Problem == "" {
+			standby.Problem = "standbys are left to you in this upgrade"
+		}
+		records.All = append(records.All, standbyRecord{Standby: standby})
+	}
+	err = with(ctx, w.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) error {
+		settings, err := postgres.ReadSettings(ctx, conn)
+		records.SynchronousNames = settings.Text("synchronous_standby_names")
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return files.write(noteStandbys, records)
+}
+
+// findStandbys lists the standbys of the source: what streams from it, each with its cluster if that is on
+// this host, and then those of this host that do not stream from it now.
+func (w *Worker) findStandbys(ctx context.Context, plan upgrade.Plan) ([]upgrade.Standby, error) {
+	var rows []postgres.StandbyRow
+	err := with(ctx, w.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) (err error) {
+		rows, err = postgres.ReadStandbys(ctx, conn)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	locals, err := w.host.Standbys(ctx, plan.Source)
+	if err != nil {
+		return nil, err
+	}
+	return matchStandbys(plan.Source, rows, locals, isOwnAddress), nil
+}
+
+// matchStandbys finds which cluster of this host is which of those that stream from the source.
+func matchStandbys(source upgrade.Cluster, rows []postgres.StandbyRow, locals []postmaster.LocalStandby, isOwn func(string) bool) []upgrade.Standby {
+	var standbys []upgrade.Standby
+	taken := make([]bool, len(locals))
+	for _, row := range rows {
+		standby := upgrade.Standby{Name: row.Name, Address: row.Address, User: row.User, Slot: row.Slot, Synchronous: row.Synchronous}
+		standby.Problem = "it is not on this host"
+		if isOwn(row.Address) {
+			standby.Problem = "its data directory cannot be told on this host"
+			for i, local := range locals {
+				if !taken[i] && isRow(source, local, row) {
+					taken[i] = true
+					standby.Cluster, standby.Sender, standby.CommandLine = &local.Cluster, local.Self.Sender, local.CommandLine
+					standby.Problem = obstacle(source, local)
+					break
+				}
+			}
+		}
+		standbys = append(standbys, standby)
+	}
+	for i, local := range locals {
+		if taken[i] {
+			continue
+		}
+		standby := upgrade.Standby{Name: applicationName(local.Self), Slot: local.Self.Slot, Cluster: &local.Cluster, Problem: local.Problem}
+		switch {
+		case local.Problem != "":
+		case local.Self.Streams:
+			standby.Problem = fmt.Sprintf("it streams from port %d, not from the source itself", local.Self.Port)
+		default:
+			standby.Problem = "it does not stream from the source now"
+		}
+		standbys = append(standbys, standby)
+	}
+	return standbys
+}
+
+// isRow tells whether a standby of this host is the one that the source sees.
+func isRow(source upgrade.Cluster, local postmaster.LocalStandby, row postgres.StandbyRow) bool {
+	return local.Self.Streams && local.Self.Port == source.Port && local.Self.Slot == row.Slot && applicationName(local.Self) == row.Name
+}
+
+// applicationName is what a standby calls itself (walreceiver.c, WalReceiverMain).
+func applicationName(self postgres.StandbySelf) string {
+	conninfo, err := pgconf.ParseConninfo(self.Conninfo)
+	if name := conninfo.Get("application_name"); err == nil && name != "" {
+		return name
+	}
+	if self.ClusterName != "" {
+		return self.ClusterName
+	}
+	return "walreceiver"
+}
+
+// obstacle tells why no successor of a standby can be made.
+func obstacle(source upgrade.Cluster, local postmaster.LocalStandby) string {
+	conninfo, err := pgconf.ParseConninfo(local.Self.Conninfo)
+	switch {
+	case local.Problem != "":
+		return local.Problem
+	case local.Cluster.Owner != source.Owner:
+		return fmt.Sprintf("it belongs to %s, the source to %s", local.Cluster.Owner, source.Owner)
+	case err != nil:
+		return "its primary_conninfo: " + err.Error()
+	case local.CommandLine["primary_conninfo"] != "":
+		return "its primary_conninfo stands on its command line"
+	case conninfo.Get("service") != "":
+		return "its primary_conninfo names a service"
+	}
+	return ""
+}
+
+// isOwnAddress tells whether an address of pg_stat_replication is this host's.
+func isOwnAddress(address string) bool {
+	if address == "" {
+		return true // a Unix socket
+	}
+	ip := net.ParseIP(address)
+	if ip.IsLoopback() {
+		return true
+	}
+	own, _ := net.InterfaceAddrs()
+	for _, a := range own {
+		if network, ok := a.(*net.IPNet); ok && network.IP.Equal(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// byHand tells how to make the successor of a standby on whatever host it is.
+func byHand(plan upgrade.Plan, s upgrade.Standby) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "HOST"
+	}
+	where := "at " + s.Address
+	switch {
+	case s.Cluster != nil:
+		where = "in " + s.Cluster.Pgdata
+	case s.Address == "":
+		where = "of a socket"
+	}
+	user := s.User
+	if user == "" {
+		user = "ROLE"
+	}
+	slot := ""
+	if s.Slot != "" {
+		slot = " --slot=" + s.Slot + " --create-slot"
+	}
+	major := plan.Target.Version.Major()
+	return fmt.Sprintf("standby %s %s has no successor: %s. Make one with the programs of PostgreSQL %d, as its owner: "+
+		"pg_basebackup --pgdata=NEW_DIRECTORY --dbname='host=%s port=%d user=%s application_name=%s'%s --write-recovery-conf --checkpoint=fast --progress; "+
+		"carry over its postgresql.conf and pg_hba.conf, choose its port, and start it: pg_ctl start --pgdata=NEW_DIRECTORY",
+		s.Name, where, strings.TrimSuffix(s.Problem, "."), major, host, plan.Target.Port, user, s.Name, slot)
+}
