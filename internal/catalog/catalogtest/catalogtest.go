@@ -24,6 +24,7 @@ func Run(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 		{"revisions", revisions},
 		{"tasks", tasks},
 		{"phases", phases},
+		{"upgrades that go on", reopened},
 		{"events", events},
 		{"lag", lag},
 		{"reports", reports},

@@ -19,6 +19,7 @@ func (w *Worker) registerBlueGreen(r Registry) {
 	register(r, step.FinishClone, upgrade.PhaseFinishing, w.FinishClone)
 	register(r, step.FollowSource, upgrade.PhaseSynchronizing, w.FollowSource)
 	register(r, step.SwitchToClone, upgrade.PhaseSwitchover, w.SwitchToClone)
+	register(r, step.ReturnToSource, upgrade.PhaseSwitchback, w.ReturnToSource)
 }
 
 // PrepareCloning makes what a physical clone needs on the source: a role of our own that pg_hba.conf
@@ -88,6 +89,9 @@ func (w *Worker) StartUpgraded(ctx context.Context, plan upgrade.Plan) (step.Don
 	}
 	if !found {
 		if done.Events, err = w.configureAlone(ctx, plan); err != nil {
+			return done, err
+		}
+		if err := w.noteBaseline(ctx, plan, files); err != nil {
 			return done, err
 		}
 	}

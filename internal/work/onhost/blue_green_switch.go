@@ -210,7 +210,7 @@ func (w *Worker) throwAway(ctx context.Context, plan upgrade.Plan) (spent bool, 
 		return true, err
 	}
 	for _, n := range []note{
-		noteTargetStarted, noteUpgraded, noteUpgradeBegun, noteTargetBegun, noteTargetDir, noteBackedUp, noteCloneSpent,
+		noteTargetStarted, noteBaseline, noteUpgraded, noteUpgradeBegun, noteTargetBegun, noteTargetDir, noteBackedUp, noteCloneSpent,
 	} {
 		err = errors.Join(err, files.remove(n))
 	}

@@ -21,9 +21,13 @@ func (w *Worker) UpdateExtensions(ctx context.Context, plan upgrade.Plan) (step.
 
 func (w *Worker) updateExtensions(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
 	var done step.Done
+	files, err := w.files(plan)
+	if err != nil {
+		return done, err
+	}
 	// As the superuser, since what an update adds belongs to who runs it, and pgleap's own role goes.
 	superuser := quiet(w.host.Login(plan.Target, "postgres"))
-	err := inEachDatabase(ctx, superuser, func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
+	err = inEachDatabase(ctx, superuser, func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
 		updates, err := postgres.ExtensionUpdates(ctx, conn)
 		if err != nil {
 			return err
@@ -31,7 +35,7 @@ func (w *Worker) updateExtensions(ctx context.Context, plan upgrade.Plan) (step.
 		for _, u := range updates {
 			progressOf(ctx).text(fmt.Sprintf("updating extension %s in %s", u.Name, db.Name))
 			event := w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("extension %s in %s updated from %s to %s", u.Name, db.Name, u.From, u.To))
-			if err := postgres.UpdateExtension(ctx, conn, u.Name); err != nil {
+			if err := postgres.UpdateExtension(ctx, conn, u.Name, files.noteOwnXID); err != nil {
 				event.Level, event.Text = upgrade.LevelWarning, err.Error()+"; run ALTER EXTENSION ... UPDATE by hand when its cause is mended"
 			}
 			done.Events = append(done.Events, event)
