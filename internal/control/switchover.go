@@ -149,6 +149,8 @@ func (v Verb) allowed(task upgrade.Task) error {
 			fmt.Sprintf("go back with `pgleap switchover %s back`, or give the way back up with `pgleap finish %s`", instance, instance))
 	case v == VerbRehearse && task.Phase == upgrade.PhaseFollowing:
 		return nil
+	case v == VerbSwitch && task.Phase == upgrade.PhaseWaiting:
+		return nil
 	case (v == VerbSwitch || v == VerbRehearse) && task.Phase != upgrade.PhaseSynchronizing:
 		return refuse(in, fmt.Sprintf("wait until it is %q", upgrade.PhaseSynchronizing))
 	case v == VerbSwitch && task.Rehearsal != nil && task.Rehearsal.Difference() != nil:

@@ -21,6 +21,7 @@ func Run(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 		run func(t *testing.T, open func(t *testing.T) *catalog.Catalog)
 	}{
 		{"instances", instances},
+		{"what upgrades leave", aftermath},
 		{"revisions", revisions},
 		{"tasks", tasks},
 		{"phases", phases},

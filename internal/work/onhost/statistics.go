@@ -20,7 +20,7 @@ func (w *Worker) UpdateExtensions(ctx context.Context, plan upgrade.Plan) (step.
 }
 
 func (w *Worker) updateExtensions(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
-	var done step.Done
+	done := step.Done{Findings: []upgrade.OpenFinding{}}
 	files, err := w.files(plan)
 	if err != nil {
 		return done, err
@@ -36,7 +36,10 @@ func (w *Worker) updateExtensions(ctx context.Context, plan upgrade.Plan) (step.
 			progressOf(ctx).text(fmt.Sprintf("updating extension %s in %s", u.Name, db.Name))
 			event := w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("extension %s in %s updated from %s to %s", u.Name, db.Name, u.From, u.To))
 			if err := postgres.UpdateExtension(ctx, conn, u.Name, files.noteOwnXID); err != nil {
-				event.Level, event.Text = upgrade.LevelWarning, err.Error()+"; run ALTER EXTENSION ... UPDATE by hand when its cause is mended"
+				event.Level, event.Text = upgrade.LevelWarning, err.Error()+"; it is kept in mind until it is mended, see `pgleap instance show "+plan.Instance+"`"
+				done.Findings = append(done.Findings, upgrade.OpenFinding{
+					Number: plan.Number, Database: db.Name, Extension: u.Name, From: u.From, To: u.To, Reason: err.Error(), Since: w.now().UTC(),
+				})
 			}
 			done.Events = append(done.Events, event)
 		}
