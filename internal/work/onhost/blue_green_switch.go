@@ -103,7 +103,13 @@ func (w *Worker) cloneSteps(plan upgrade.Plan, tell func(step.Done)) []switchove
 		planned("start", w.StartUpgraded),
 	}
 	if plan.Options.Statistics == upgrade.StatisticsBefore {
-		steps = append(steps, planned("statistics", w.collectStatistics))
+		steps = append(steps, planned("statistics", func(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
+			done, err := w.collectStatistics(ctx, plan)
+			if err == nil {
+				err = w.haveStatistics(ctx, plan)
+			}
+			return done, err
+		}))
 	}
 	return steps
 }
