@@ -208,6 +208,7 @@ func (s *Server) startWorkers(ctx context.Context, temporal client.Client, recor
 	worker := durable.NewWorker(temporal, durable.ServerQueue)
 	worker.RegisterWorkflowWithOptions(flow.ZeroDowntime, workflow.RegisterOptions{Name: step.WorkflowZeroDowntime})
 	worker.RegisterWorkflowWithOptions(flow.BlueGreen, workflow.RegisterOptions{Name: step.WorkflowBlueGreen})
+	worker.RegisterWorkflowWithOptions(flow.Return, workflow.RegisterOptions{Name: step.WorkflowReturn})
 	worker.RegisterWorkflowWithOptions(flow.InPlace, workflow.RegisterOptions{Name: step.WorkflowInPlace})
 	worker.RegisterWorkflowWithOptions(flow.Precheck, workflow.RegisterOptions{Name: step.WorkflowPrecheck})
 	worker.RegisterWorkflowWithOptions(flow.Cleanup, workflow.RegisterOptions{Name: step.WorkflowCleanup})

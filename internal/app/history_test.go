@@ -99,13 +99,22 @@ func TestFlowOnTheEngine(t *testing.T) {
 				return step.CloneSwitch{Switchover: upgrade.Switchover{Switched: true}}, nil
 			}
 		}, upgrade.StatusSucceeded, "", 0},
-		{"clone-only", func(o *upgrade.Options) { o.CloneOnly = true }, func(*scene) {}, upgrade.StatusSucceeded, "", 0},
+		{"clone-registered", func(o *upgrade.Options) { o.CloneOnly = true }, func(s *scene) {
+			s.does[step.UpdateExtensions] = func(context.Context, int) (any, error) {
+				return step.Done{Findings: []upgrade.OpenFinding{}}, nil
+			}
+		}, upgrade.StatusSucceeded, "", 0},
+		{"return", nil, func(s *scene) {
+			s.does[step.ReturnToSource] = func(context.Context, int) (any, error) {
+				return upgrade.Switchover{Switched: true, Back: true}, nil
+			}
+		}, upgrade.StatusCancelled, "clients are back at the source; nothing had been written on the target since the switch", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := stage.play(c.name)
 			c.does(s)
 			run, err := s.client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: s.id, TaskQueue: durable.ServerQueue},
-				workflowOf(c.name), historyPlan(c.options))
+				workflowOf(c.name), argumentOf(c.name, historyPlan(c.options)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -129,10 +138,19 @@ func workflowOf(name string) string {
 	switch name {
 	case "in-place":
 		return step.WorkflowInPlace
-	case "blue-green", "clone-only":
+	case "blue-green", "clone-registered":
 		return step.WorkflowBlueGreen
+	case "return":
+		return step.WorkflowReturn
 	}
 	return step.WorkflowZeroDowntime
+}
+
+func argumentOf(name string, plan upgrade.Plan) any {
+	if name == "return" {
+		return step.ReturnArgs{Plan: plan, Attempt: 7, Switched: upgrade.Switchover{Switched: true}}
+	}
+	return plan
 }
 
 func newRefusal(text string) error {
@@ -227,6 +245,7 @@ func openStage(t *testing.T) *stage {
 		if queue == durable.ServerQueue {
 			worker.RegisterWorkflowWithOptions(flow.ZeroDowntime, workflow.RegisterOptions{Name: step.WorkflowZeroDowntime})
 			worker.RegisterWorkflowWithOptions(flow.InPlace, workflow.RegisterOptions{Name: step.WorkflowInPlace})
+			worker.RegisterWorkflowWithOptions(flow.Return, workflow.RegisterOptions{Name: step.WorkflowReturn})
 			worker.RegisterWorkflowWithOptions(flow.BlueGreen, workflow.RegisterOptions{Name: step.WorkflowBlueGreen})
 		}
 		for _, name := range activities {
@@ -251,6 +270,7 @@ var activities = []string{
 	step.PrepareInPlace, step.UpgradeInPlace, step.FinishInPlace, step.UpdateInPlace, step.AnalyzeInPlace, step.DiscardInPlace,
 	step.PrepareCloning, step.DetachClone, step.StartUpgraded, step.FinishClone, step.FollowSource, step.SwitchToClone,
 	step.BuildStandbys,
+	step.ReturnToSource, step.RegisterClone, step.RecordFindings,
 }
 
 // dial connects without encryption: the histories are to be read.

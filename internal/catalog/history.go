@@ -36,6 +36,8 @@ type Summary struct {
 	SwitchStartedAt *time.Time
 	SwitchEndedAt   *time.Time
 	Switched        bool
+	// Clone is the id of the instance that the upgrade made beside its own; empty: none.
+	Clone string
 	// Log has a line for each event: "2026-03-01 12:00:00 --- What happened.\n", in UTC.
 	Log string
 }
@@ -56,7 +58,7 @@ type HistoryFilter struct {
 }
 
 const summaryColumns = `number, id, kind, instance, mode, source, target, target_version,
-       status, phase, reason, statistics, started_at, ended_at, switch_started_at, switch_ended_at, switched, log`
+       status, phase, reason, statistics, started_at, ended_at, switch_started_at, switch_ended_at, switched, clone, log`
 
 // Conditions are put together, and not switched off by a parameter: only so is an index found.
 const (
@@ -130,7 +132,7 @@ func scanSummary(r row) (Summary, error) {
 	var started, switched int64
 	var ended, switchStarted, switchEnded sql.Null[int64]
 	err := r.Scan(&s.Number, &s.ID, &s.Kind, &s.Instance, &s.Mode, &s.Source, &s.Target, &s.TargetVersion, &s.Status, &s.Phase, &s.Reason,
-		&s.Statistics, &started, &ended, &switchStarted, &switchEnded, &switched, &s.Log)
+		&s.Statistics, &started, &ended, &switchStarted, &switchEnded, &switched, &s.Clone, &s.Log)
 	s.StartedAt, s.Switched = time.UnixMicro(started).UTC(), switched != 0
 	s.SwitchStartedAt, s.SwitchEndedAt, s.EndedAt = inOrder(started, switchStarted, switchEnded, ended)
 	return s, err

@@ -14,8 +14,8 @@ import (
 )
 
 const insertInstance = `
-INSERT INTO instance (id, host, pgdata, cluster, endpoint, created_at, uuid, maintenance, revision)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO instance (id, host, pgdata, cluster, endpoint, created_at, uuid, maintenance, hooks, backup, findings, revision)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT DO NOTHING`
 
 // AddInstance records a new instance, and gives it a UUID unless it has one. It refuses an id, and a
@@ -24,18 +24,21 @@ func (c *Catalog) AddInstance(ctx context.Context, in upgrade.Instance) error {
 	if in.UUID == "" {
 		in.UUID = newUUID()
 	}
-	err := c.change(ctx, func(tx *sql.Tx) error {
-		n, err := changed(tx.ExecContext(ctx, insertInstance, in.ID, in.Cluster.Host, pgdata(in),
-			document{in.Cluster}, document{in.Endpoint}, instant{&in.CreatedAt}, in.UUID, document{in.Window}, firstRevision()))
-		if err != nil || n == 1 {
-			return err
-		}
-		return refuseDuplicate(ctx, tx, in)
-	})
+	err := c.change(ctx, func(tx *sql.Tx) error { return addInstance(ctx, tx, in) })
 	if err != nil {
 		return fmt.Errorf("add instance %q: %w", in.ID, err)
 	}
 	return nil
+}
+
+func addInstance(ctx context.Context, tx *sql.Tx, in upgrade.Instance) error {
+	n, err := changed(tx.ExecContext(ctx, insertInstance, in.ID, in.Cluster.Host, pgdata(in),
+		document{in.Cluster}, document{in.Endpoint}, instant{&in.CreatedAt}, in.UUID, document{in.Window},
+		document{in.Hooks}, document{in.Backup}, document{in.Findings}, firstRevision()))
+	if err != nil || n == 1 {
+		return err
+	}
+	return refuseDuplicate(ctx, tx, in)
 }
 
 // firstRevision is greater than every revision of a former instance with the same id: what somebody
@@ -76,7 +79,7 @@ func refuseCluster(in upgrade.Instance, id string) error {
 
 const updateInstance = `
 UPDATE instance
-   SET host = $2, pgdata = $3, cluster = $4, endpoint = $5, revision = revision + 1
+   SET host = $2, pgdata = $3, cluster = $4, endpoint = $5, backup = $6, findings = $7, revision = revision + 1
  WHERE id = $1`
 
 const selectOtherOfCluster = `
@@ -84,8 +87,8 @@ SELECT id
   FROM instance
  WHERE host = $2 AND pgdata = $3 AND id <> $1`
 
-// UpdateInstance records the cluster and the endpoint that an instance has now. Repeating it
-// changes nothing.
+// UpdateInstance records the cluster and the endpoint that an instance has now, and what is left to do about
+// them. Repeating it changes nothing.
 func (c *Catalog) UpdateInstance(ctx context.Context, in upgrade.Instance) error {
 	err := c.change(ctx, func(tx *sql.Tx) error {
 		if err := lockInstance(ctx, tx, in.ID); err != nil {
@@ -100,7 +103,7 @@ func (c *Catalog) UpdateInstance(ctx context.Context, in upgrade.Instance) error
 			return err
 		}
 		_, err = tx.ExecContext(ctx, updateInstance, in.ID, in.Cluster.Host, pgdata(in),
-			document{in.Cluster}, document{in.Endpoint})
+			document{in.Cluster}, document{in.Endpoint}, document{in.Backup}, document{in.Findings})
 		return err
 	})
 	if err != nil {
@@ -127,7 +130,7 @@ func lockInstance(ctx context.Context, tx *sql.Tx, id string) error {
 	return nil
 }
 
-const instanceColumns = `id, cluster, endpoint, created_at, uuid, maintenance`
+const instanceColumns = `id, cluster, endpoint, created_at, uuid, maintenance, hooks, backup, findings`
 
 const selectInstance = `
 SELECT ` + instanceColumns + `
@@ -182,15 +185,51 @@ UPDATE instance
 
 // SetWindow records the maintenance window of an instance; nil: it has none.
 func (c *Catalog) SetWindow(ctx context.Context, id string, window *upgrade.Window) error {
+	return c.setOfInstance(ctx, id, "window", updateWindow, document{window})
+}
+
+const (
+	updateHooks = `
+UPDATE instance
+   SET hooks = $2, revision = revision + 1
+ WHERE id = $1`
+
+	updateBackup = `
+UPDATE instance
+   SET backup = $2, revision = revision + 1
+ WHERE id = $1`
+
+	updateFindings = `
+UPDATE instance
+   SET findings = $2, revision = revision + 1
+ WHERE id = $1`
+)
+
+// SetHooks records what is run around the switch of an instance; nil: nothing.
+func (c *Catalog) SetHooks(ctx context.Context, id string, hooks *upgrade.Hooks) error {
+	return c.setOfInstance(ctx, id, "hooks", updateHooks, document{hooks})
+}
+
+// SetBackup records the base backup that an instance lacks; nil: none.
+func (c *Catalog) SetBackup(ctx context.Context, id string, missing *upgrade.MissingBackup) error {
+	return c.setOfInstance(ctx, id, "missing base backup", updateBackup, document{missing})
+}
+
+// SetFindings records what is open of an instance.
+func (c *Catalog) SetFindings(ctx context.Context, id string, open []upgrade.OpenFinding) error {
+	return c.setOfInstance(ctx, id, "findings", updateFindings, document{open})
+}
+
+func (c *Catalog) setOfInstance(ctx context.Context, id, what, query string, value any) error {
 	err := c.change(ctx, func(tx *sql.Tx) error {
-		n, err := changed(tx.ExecContext(ctx, updateWindow, legible(id), document{window}))
+		n, err := changed(tx.ExecContext(ctx, query, legible(id), value))
 		if err == nil && n == 0 {
 			err = &upgrade.NotFound{Kind: "instance", Name: id}
 		}
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("set window of instance %q: %w", id, err)
+		return fmt.Errorf("set %s of instance %q: %w", what, id, err)
 	}
 	return nil
 }
@@ -212,7 +251,8 @@ func (c *Catalog) Instances(ctx context.Context) ([]upgrade.Instance, error) {
 
 func scanInstance(r row) (upgrade.Instance, error) {
 	var in upgrade.Instance
-	err := r.Scan(&in.ID, document{&in.Cluster}, document{&in.Endpoint}, instant{&in.CreatedAt}, &in.UUID, document{&in.Window})
+	err := r.Scan(&in.ID, document{&in.Cluster}, document{&in.Endpoint}, instant{&in.CreatedAt}, &in.UUID, document{&in.Window},
+		document{&in.Hooks}, document{&in.Backup}, document{&in.Findings})
 	return in, err
 }
 

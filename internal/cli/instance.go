@@ -12,7 +12,7 @@ import (
 func newInstanceCommand(o *options) *cobra.Command {
 	return group("instance", "Find, add, list and remove instances, and retire what upgrades have left",
 		newInstanceDiscoverCommand(o), newInstanceAddCommand(o), newInstanceListCommand(o),
-		newInstanceShowCommand(o), newInstanceSetCommand(o), newInstanceRemoveCommand(o), newInstanceRetireCommand(o))
+		newInstanceShowCommand(o), newInstanceSetCommand(o), newInstanceRecheckCommand(o), newInstanceRemoveCommand(o), newInstanceRetireCommand(o))
 }
 
 // completeInstance completes the first argument with the ids of instances.

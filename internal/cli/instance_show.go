@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -40,6 +41,9 @@ func runInstanceShow(cmd *cobra.Command, o *options, id string) error {
 	if err := table(cmd.OutOrStdout(), describeInstance(instance)); err != nil {
 		return err
 	}
+	if err := printFindings(cmd.OutOrStdout(), instance.Findings); err != nil {
+		return err
+	}
 	return printFormers(cmd.OutOrStdout(), formers)
 }
 
@@ -68,6 +72,13 @@ func describeInstance(i upgrade.Instance) [][]string {
 	}
 	if i.Window != nil {
 		rows = append(rows, []string{"Maintenance window:", i.Window.String()})
+	}
+	if i.Hooks != nil {
+		rows = append(rows, []string{"Run before a switch:", orDash(i.Hooks.Before)}, []string{"Run after a switch:", orDash(i.Hooks.After)})
+	}
+	if b := i.Backup; b != nil {
+		rows = append(rows, []string{"Base backup:", fmt.Sprintf(
+			"none of version %s yet, since upgrade %d at %s; confirm it with --base-backup-taken", version(b.Version), b.Number, timestamp(b.Since))})
 	}
 	if e.Driver != "" {
 		rows = append(rows, []string{"Console:", e.Console.String()}, []string{"PgBouncer's configuration:", e.Ini})

@@ -28,7 +28,8 @@ func newSwitchoverCommand(o *options) *cobra.Command {
 
   switch      switch over: move applications to the target
   back        switch back: move applications to the source again, which has followed the target
-              since the switchover; nothing that was written on the target is lost
+              since the switchover; nothing that was written on the target is lost. After a
+              blue-green upgrade, which has ended, only as long as nothing was written on the target
   interrupt   abort the present switchover or switchback; applications go on where they were
   cancel      abandon the upgrade, before it has switched; the source is as it was
 

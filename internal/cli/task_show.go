@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -61,7 +62,26 @@ func runTaskShow(cmd *cobra.Command, o *options, number int64) error {
 	if err := printTask(out, task, events, time.Now()); err != nil {
 		return err
 	}
+	if err := printFindings(out, openOf(ctx, api, task)); err != nil {
+		return err
+	}
 	return printReportOf(ctx, api, out, task)
+}
+
+// openOf is what an upgrade has left to be mended, and is still: its instance knows.
+func openOf(ctx context.Context, api *client.Client, t upgrade.Task) []upgrade.OpenFinding {
+	if t.Kind != upgrade.TaskUpgrade || t.Plan == nil {
+		return nil
+	}
+	id := t.Instance
+	if t.Plan.Options.CloneOnly {
+		id = upgrade.CloneID(t.Instance, t.Number)
+	}
+	instance, err := decode[upgrade.Instance](api.GetInstance(ctx, id))
+	if err != nil { // it was removed since
+		return nil
+	}
+	return slices.DeleteFunc(instance.Findings, func(f upgrade.OpenFinding) bool { return f.Number != t.Number })
 }
 
 // allEvents reads the whole log of a task, a page at a time.

@@ -61,7 +61,7 @@ takes its place, in a switchover as above; with --clone-only it runs beside the 
 	flags.IntVar(&u.tableGroups, "table-groups", 1, "share the tables of each database among so many subscriptions")
 	flags.StringVar(&u.transfer, "transfer", "", "with --mode in-place: how the files are taken over: auto, clone, copy-file-range, copy, link or swap (default auto)")
 	flags.BoolVar(&u.cloneOnly, "clone-only", false, "with --mode blue-green: upgrade a clone, and leave clients where they are")
-	flags.BoolVar(&u.inWindow, "switch-in-window", false, "with --mode blue-green: switch over in the instance's maintenance window")
+	flags.BoolVar(&u.inWindow, "switch-in-window", false, "with --mode blue-green or in-place: switch over in the instance's\nmaintenance window")
 	flags.BoolVar(&u.waitForStandbys, "wait-for-standbys", false, "let the switchover wait until the target has standbys as the source has; in modes in-place and\nblue-green clients wait for them")
 	flags.BoolVar(&u.follow, "follow", true, "follow the upgrade until it ends")
 	flags.BoolVar(&u.detach, "detach", false, "only start the upgrade")

@@ -22,7 +22,8 @@ func TestOptionsOfAMode(t *testing.T) {
 		{"swap that is confirmed", UpgradeRequest{Mode: upgrade.InPlace, Options: upgrade.Options{Transfer: upgrade.TransferSwap, Accepted: []string{"transfer:swap"}}}, ""},
 		{"an unknown transfer", UpgradeRequest{Mode: upgrade.InPlace, Options: upgrade.Options{Transfer: "move"}}, "transfer"},
 		{"in place on another port", UpgradeRequest{Mode: upgrade.InPlace, TargetPort: 5433}, "takes over the source's port"},
-		{"in place in the window", UpgradeRequest{Mode: upgrade.InPlace, Options: upgrade.Options{SwitchInWindow: true}}, "blue-green"},
+		{"in place in the window", UpgradeRequest{Mode: upgrade.InPlace, Options: upgrade.Options{SwitchInWindow: true}}, ""},
+		{"zero-downtime in the window", UpgradeRequest{Mode: upgrade.ZeroDowntime, Options: upgrade.Options{SwitchInWindow: true}}, "blue-green"},
 		{"a transfer for another mode", UpgradeRequest{Mode: upgrade.BlueGreen, Options: upgrade.Options{Transfer: upgrade.TransferCopy}}, "in-place"},
 		{"a clone only", UpgradeRequest{Mode: upgrade.BlueGreen, Options: upgrade.Options{CloneOnly: true}}, ""},
 		{"a clone only, without downtime", UpgradeRequest{Mode: upgrade.ZeroDowntime, Options: upgrade.Options{CloneOnly: true}}, "blue-green"},
@@ -95,7 +96,7 @@ func TestWorkflowOfAMode(t *testing.T) {
 		argument any
 	}{
 		{upgrade.TaskUpgrade, upgrade.ZeroDowntime, step.WorkflowZeroDowntime, plan(upgrade.ZeroDowntime)},
-		{upgrade.TaskUpgrade, upgrade.InPlace, step.WorkflowInPlace, plan(upgrade.InPlace)},
+		{upgrade.TaskUpgrade, upgrade.InPlace, step.WorkflowInPlace, step.InPlaceUpgradeArgs{Plan: plan(upgrade.InPlace), Window: &window}},
 		{upgrade.TaskUpgrade, upgrade.BlueGreen, step.WorkflowBlueGreen, step.BlueGreenArgs{Plan: plan(upgrade.BlueGreen), Window: &window}},
 		{upgrade.TaskPrecheck, upgrade.InPlace, step.WorkflowPrecheck, step.PrecheckArgs{Number: 7, ID: "u", Plan: plan(upgrade.InPlace)}},
 	} {

@@ -64,7 +64,7 @@ func (c *Control) plan(ctx context.Context, req UpgradeRequest) (upgrade.Plan, e
 	}
 	return upgrade.Plan{
 		Instance: instance.ID, Mode: req.Mode, Source: source, Target: target,
-		Endpoint: instance.Endpoint, Options: req.Options,
+		Endpoint: instance.Endpoint, Options: req.Options, Hooks: instance.Hooks,
 	}, nil
 }
 
@@ -138,7 +138,7 @@ func (r *UpgradeRequest) validateForMode() error {
 		return only("the choice of a transfer", upgrade.InPlace)
 	case r.Mode != upgrade.BlueGreen && r.Options.CloneOnly:
 		return only("making a clone only", upgrade.BlueGreen)
-	case r.Mode != upgrade.BlueGreen && r.Options.SwitchInWindow:
+	case r.Mode != upgrade.BlueGreen && r.Mode != upgrade.InPlace && r.Options.SwitchInWindow:
 		return only("switching in the maintenance window", upgrade.BlueGreen)
 	case r.Mode == upgrade.InPlace && r.Options.CloneFrom != "":
 		return &Invalid{Reason: "in mode in-place nothing is cloned that could be copied from a standby", Remedy: "leave that out, or choose another mode", Cause: upgrade.CauseOption}

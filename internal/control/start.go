@@ -78,7 +78,8 @@ func (c *Control) workflow(ctx context.Context, task upgrade.Task) (name string,
 	case task.Kind == upgrade.TaskPrecheck:
 		return step.WorkflowPrecheck, precheckArgs(plan), nil
 	case plan.Mode == upgrade.InPlace:
-		return step.WorkflowInPlace, plan, nil
+		instance, err := c.catalog.Instance(ctx, plan.Instance)
+		return step.WorkflowInPlace, step.InPlaceUpgradeArgs{Plan: plan, Window: instance.Window}, ofRecord(err)
 	case plan.Mode == upgrade.BlueGreen:
 		instance, err := c.catalog.Instance(ctx, plan.Instance)
 		return step.WorkflowBlueGreen, step.BlueGreenArgs{Plan: plan, Window: instance.Window}, ofRecord(err)

@@ -23,7 +23,7 @@ const (
 	VerbRehearse  Verb = "rehearse"  // carry it out up to the move, and resume on the source
 	VerbInterrupt Verb = "interrupt" // abort this attempt, back to synchronizing
 	VerbCancel    Verb = "cancel"    // abandon the upgrade
-	VerbBack      Verb = "back"      // bring clients back to the source, after a switchover
+	VerbBack      Verb = "back"      // bring clients back to the source, after a switchover; without replication only while nothing was written
 	VerbFinish    Verb = "finish"    // give up the way back, and end the upgrade
 )
 
@@ -43,6 +43,15 @@ func (c *Control) SwitchoverWithin(ctx context.Context, who Actor, instanceOrNum
 			Reason: fmt.Sprintf("switchoverTimeout %s is out of range", timeout),
 			Remedy: fmt.Sprintf("choose between %s and %s", upgrade.MinSwitchoverTimeout, upgrade.MaxSwitchoverTimeout),
 			Cause:  upgrade.CauseOption,
+		}
+	}
+	if verb == VerbBack {
+		task, is, err := c.returnable(ctx, instanceOrNumber)
+		if err != nil {
+			return upgrade.Task{}, ofRecord(err)
+		}
+		if is {
+			return c.goBack(ctx, who, task, timeout)
 		}
 	}
 	return c.say(ctx, instanceOrNumber, verb, step.SwitchRequest{Timeout: timeout})
@@ -122,6 +131,10 @@ func (v Verb) allowed(task upgrade.Task) error {
 		return refuse("is a precheck: it has no switchover", "")
 	case task.Status.Ended():
 		return refuse(fmt.Sprintf("is not running: it has ended (%s)", task.Status), "")
+	case v == VerbBack && task.Mode == upgrade.BlueGreen && task.OnTarget():
+		return refuse(in, "say it again when the upgrade has ended; clients can go back until something is written on the target")
+	case v == VerbBack && task.Mode == upgrade.BlueGreen:
+		return refuse("has not switched over: applications are on the source", "")
 	case (wayBack || v == VerbRehearse) && task.Mode != upgrade.ZeroDowntime:
 		return refuse(fmt.Sprintf("is of mode %s, in which neither side follows the other: what clients wrote on the target would be lost with it", task.Mode),
 			"see the documentation of that mode for what can be undone")
@@ -135,6 +148,8 @@ func (v Verb) allowed(task upgrade.Task) error {
 		return refuse("has switched already: applications are on the target",
 			fmt.Sprintf("go back with `pgleap switchover %s back`, or give the way back up with `pgleap finish %s`", instance, instance))
 	case v == VerbRehearse && task.Phase == upgrade.PhaseFollowing:
+		return nil
+	case v == VerbSwitch && task.Phase == upgrade.PhaseWaiting:
 		return nil
 	case (v == VerbSwitch || v == VerbRehearse) && task.Phase != upgrade.PhaseSynchronizing:
 		return refuse(in, fmt.Sprintf("wait until it is %q", upgrade.PhaseSynchronizing))

@@ -23,6 +23,8 @@ func TestVerbFitsThePhase(t *testing.T) {
 	refused.Switchover = &upgrade.Switchover{Reason: "a transaction stayed open"}
 	ended := running(upgrade.PhaseFinishing)
 	ended.Status = upgrade.StatusSucceeded
+	cloned := there(upgrade.PhaseFinishing) // its own workflow goes on
+	cloned.Mode = upgrade.BlueGreen
 	precheck := running(upgrade.PhasePrecheck)
 	precheck.Kind = upgrade.TaskPrecheck
 
@@ -45,6 +47,7 @@ func TestVerbFitsThePhase(t *testing.T) {
 		"finishing":              {task: running(upgrade.PhaseFinishing)},
 		"cleaning up":            {task: running(upgrade.PhaseCleanup)},
 		"ended":                  {task: ended},
+		"finishing the clone":    {task: cloned},
 		"precheck":               {task: precheck},
 	} {
 		for verb, allowed := range map[Verb]bool{

@@ -36,9 +36,21 @@ func ExtensionUpdates(ctx context.Context, conn *pgx.Conn) ([]ExtensionUpdate, e
 	return updates, nil
 }
 
-// UpdateExtension brings an extension to the server's default version.
-func UpdateExtension(ctx context.Context, conn *pgx.Conn, name string) error {
-	if _, err := conn.Exec(ctx, "ALTER EXTENSION "+quoteIdent(name)+" UPDATE"); err != nil {
+// UpdateExtension brings an extension to the server's default version, in a transaction of its own. note
+// is told its id before it can have an effect.
+func UpdateExtension(ctx context.Context, conn *pgx.Conn, name string, note func(xid uint64) error) error {
+	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		var xid uint64
+		if err := tx.QueryRow(ctx, "SELECT pg_current_xact_id()::text::bigint").Scan(&xid); err != nil {
+			return err
+		}
+		if err := note(xid); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, "ALTER EXTENSION "+quoteIdent(name)+" UPDATE")
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("update extension %s in %s: %w", name, conn.Config().Database, err)
 	}
 	return nil

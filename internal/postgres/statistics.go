@@ -7,13 +7,22 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// PartitionedParents lists the partitioned tables of a database: vacuumdb leaves their statistics
-// out before 19, and so does autovacuum.
+// PartitionedParents lists the partitioned tables of a database whose own statistics, which are of all
+// their partitions together, have to be collected: vacuumdb leaves them out before 19, and so does
+// autovacuum. Before 18 these are all, by their roots, whose ANALYZE goes down to the rest; from 18 on, where
+// pg_upgrade carries statistics over, those that have none.
 func PartitionedParents(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 	rows, err := conn.Query(ctx, `
 		SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE c.relkind = 'p' AND NOT c.relispartition
+		WHERE c.relkind = 'p' AND CASE
+			WHEN current_setting('server_version_num')::int < 180000 THEN NOT c.relispartition
+			ELSE NOT EXISTS (SELECT FROM pg_statistic s WHERE s.starelid = c.oid AND s.stainherit)
+				OR EXISTS (
+					SELECT FROM pg_statistic_ext e
+					WHERE e.stxrelid = c.oid AND NOT EXISTS (SELECT FROM pg_statistic_ext_data d WHERE d.stxoid = e.oid)
+				)
+			END
 		ORDER BY c.oid`)
 	if err != nil {
 		return nil, fmt.Errorf("list partitioned tables: %w", err)
@@ -25,10 +34,50 @@ func PartitionedParents(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 	return names, nil
 }
 
+// AnalyzeParent collects the statistics of a partitioned table. From 18 on its partitions, which were
+// analyzed before, are left alone. The name is quoted.
+func AnalyzeParent(ctx context.Context, conn *pgx.Conn, table string) error {
+	if ServerMajor(conn) >= 18 {
+		table = "ONLY " + table
+	}
+	return Analyze(ctx, conn, table)
+}
+
 // Analyze collects the statistics of a table and what it is the parent of. The name is quoted.
 func Analyze(ctx context.Context, conn *pgx.Conn, table string) error {
 	if _, err := conn.Exec(ctx, "ANALYZE "+table); err != nil {
 		return fmt.Errorf("analyze %s in %s: %w", table, conn.Config().Database, err)
 	}
 	return nil
+}
+
+// WithoutStatistics lists the tables of users that hold something and have no statistics, the largest first.
+// One that was analyzed and found empty needs none (reltuples is 0, and -1 before).
+func WithoutStatistics(ctx context.Context, conn *pgx.Conn) ([]string, error) {
+	rows, err := conn.Query(ctx, `
+		SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+		FROM pg_class c
+		JOIN pg_namespace n ON n.oid = c.relnamespace
+		CROSS JOIN LATERAL (
+			SELECT CASE c.relkind
+				WHEN 'p' THEN (SELECT coalesce(sum(pg_relation_size(p.relid)), 0) FROM pg_partition_tree(c.oid) p WHERE p.isleaf)
+				ELSE pg_relation_size(c.oid)
+			END AS bytes
+		) size
+		WHERE c.relkind IN ('r', 'm', 'p') AND c.relpersistence <> 't' AND c.reltuples <> 0 AND size.bytes > 0
+			AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'pgleap')
+			AND EXISTS (
+				SELECT FROM pg_attribute a
+				WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attstattarget IS DISTINCT FROM 0
+			)
+			AND NOT EXISTS (SELECT FROM pg_statistic s WHERE s.starelid = c.oid AND s.stainherit = (c.relkind = 'p'))
+		ORDER BY size.bytes DESC, c.oid`)
+	if err != nil {
+		return nil, fmt.Errorf("list tables without statistics: %w", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("list tables without statistics: %w", err)
+	}
+	return names, nil
 }

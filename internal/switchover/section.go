@@ -218,7 +218,10 @@ func (s *section) forward(ctx context.Context) (upgrade.Switchover, error) {
 func (s *section) move(ctx context.Context) error {
 	both, ctx := errgroup.WithContext(ctx)
 	both.Go(func() error { return s.pauses.Move(ctx, s.to) })
-	if len(s.shutOut) > 0 {
+	switch {
+	case len(s.databases) == 0 && s.Plan.Reversed: // see RunReturn
+		both.Go(func() error { return admit(ctx, s.Config, s.intent) })
+	case len(s.shutOut) > 0:
 		both.Go(func() error { return postgres.PermitLogins(ctx, s.databases[0].target, s.shutOut) })
 	}
 	return both.Wait()

@@ -15,7 +15,7 @@ import (
 // Standby is a physical clone that streams from the source, and what makes the target of it while
 // clients wait.
 type Standby struct {
-	// Application is its name in pg_stat_replication.
+	// Application is its name in pg_stat_replication. Empty: there is none, see RunReturn.
 	Application string
 	// Steps make the target of it, in order, once it has replayed all that the source has written. They
 	// end with a target that runs.
@@ -52,20 +52,21 @@ type standbySection struct {
 // whatever fails before the commit point is undone, and Recover ends what was left in the middle.
 func RunStandby(ctx context.Context, c Config, standby Standby) (upgrade.Switchover, error) {
 	s := &standbySection{section: section{Config: c}, standby: standby}
+	s.outcome.Back = c.Plan.Reversed
 	defer s.close()
 	if err := s.prepareStandby(ctx); err != nil {
 		if ctx.Err() != nil {
 			err = errInterrupted
 		}
 		s.Log.InfoContext(ctx, "switchover refused", "reason", err)
-		return upgrade.Switchover{Reason: err.Error()}, nil
+		return upgrade.Switchover{Reason: err.Error(), Back: c.Plan.Reversed}, nil
 	}
 	deadline := c.Now().Add(c.Plan.Options.SwitchoverTimeout)
 	if err := c.Journal.Begin(ctx, s.intent); err != nil {
 		if _, begun := errors.AsType[*WrongStage](err); begun {
 			return upgrade.Switchover{}, err
 		}
-		return upgrade.Switchover{Reason: err.Error()}, nil
+		return upgrade.Switchover{Reason: err.Error(), Back: c.Plan.Reversed}, nil
 	}
 	if err := s.startGuard(ctx, deadline); err != nil {
 		return s.undo(ctx, err)
@@ -114,8 +115,10 @@ func (s *standbySection) standbyReady(ctx context.Context) error {
 	if err := s.wait(ctx, s.passing); err != nil {
 		return err
 	}
-	if err := s.wait(ctx, s.standbyBehind); err != nil {
-		return err
+	if s.standby.Application != "" {
+		if err := s.wait(ctx, s.standbyBehind); err != nil {
+			return err
+		}
 	}
 	return s.aim(ctx)
 }
@@ -180,7 +183,7 @@ func (s *standbySection) replay(ctx context.Context) error {
 	if err := s.standStillAt(ctx); err != nil {
 		return err
 	}
-	for {
+	for s.standby.Application != "" {
 		replayed, err := postgres.StandbyReplay(ctx, s.control, s.standby.Application)
 		if err == nil && replayed >= s.standstill.LSN {
 			s.standstill.Replayed = replayed
@@ -193,6 +196,7 @@ func (s *standbySection) replay(ctx context.Context) error {
 			return fmt.Errorf("the clone has replayed up to LSN %s, and the source's last record ends at %s: %w", replayed, s.standstill.LSN, err)
 		}
 	}
+	return nil
 }
 
 // standStillAt finds the LSN at which the fenced source stands still. Nobody has an xid before our own

@@ -6,6 +6,9 @@ import "slices"
 // without an outage fails here. PhaseUpgrade is the outage itself.
 const PhasePrepareTarget Phase = "preparing target"
 
+// PhaseWaiting is when all is prepared, and the outage waits for the maintenance window.
+const PhaseWaiting Phase = "waiting for the window"
+
 // InPlacePhases lists the phases of an in-place upgrade in order.
 func InPlacePhases() []Phase {
 	return []Phase{PhasePrecheck, PhasePrepareTarget, PhaseUpgrade, PhaseFinishing}

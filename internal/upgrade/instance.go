@@ -12,6 +12,12 @@ type Instance struct {
 	UUID string `json:"uuid"`
 	// Window is the maintenance window; nil when none is set.
 	Window *Window `json:"window,omitempty"`
+	// Hooks are what is run around its switch; nil: nothing.
+	Hooks *Hooks `json:"hooks,omitempty"`
+	// Backup is the base backup that is missing since an upgrade; nil: none is.
+	Backup *MissingBackup `json:"backup,omitempty"`
+	// Findings are what its last upgrade has left to be mended.
+	Findings []OpenFinding `json:"findings,omitempty"`
 }
 
 // EndpointDriver says what moves an endpoint.

@@ -29,6 +29,8 @@ type Switchover struct {
 	// TargetLSN is where the target stood then: what clients write there comes after it, and the way
 	// back begins with it. Empty: none was prepared.
 	TargetLSN string `json:"targetLSN,omitempty"`
+	// Told are sentences on what went wrong beside it, and changed nothing.
+	Told []string `json:"told,omitempty"`
 	// Consumers are the logical slots of others, and where each changes over.
 	Consumers []ConsumerSlot `json:"consumers,omitempty"`
 }

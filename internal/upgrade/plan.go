@@ -84,7 +84,7 @@ type Options struct {
 	Transfer Transfer `json:"transfer,omitempty"`
 	// CloneOnly makes the upgraded clone of a blue-green upgrade, and leaves clients where they are.
 	CloneOnly bool `json:"cloneOnly,omitempty"`
-	// SwitchInWindow lets a blue-green upgrade wait for the instance's maintenance window to switch.
+	// SwitchInWindow lets a blue-green or in-place upgrade wait for the instance's maintenance window to switch.
 	SwitchInWindow bool `json:"switchInWindow,omitempty"`
 
 	// WaitForStandbys lets the switchover wait until the target has standbys as the source has: clients
@@ -173,6 +173,8 @@ type Plan struct {
 	Target   Cluster  `json:"target"`
 	Endpoint Endpoint `json:"endpoint"`
 	Options  Options  `json:"options"`
+	// Hooks are what is run around the switch; nil: nothing.
+	Hooks *Hooks `json:"hooks,omitempty"`
 	// Reversed tells that Source and Target are exchanged: the plan is that of a switchback.
 	Reversed bool `json:"reversed,omitempty"`
 }

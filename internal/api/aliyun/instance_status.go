@@ -8,6 +8,7 @@ import (
 // The vendor's words for the state of an instance.
 const (
 	statusRunning       = "Running"
+	statusCreating      = "Creating"
 	statusMigrating     = "TRANSING"
 	statusSynchronizing = "TransingToOthers"
 	statusSwitching     = "SWITCHING"

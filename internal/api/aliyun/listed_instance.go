@@ -70,6 +70,9 @@ func (a *api) listedByID(ctx context.Context, id string) (listed, error) {
 	}
 	former, unknown := a.control.Former(ctx, id)
 	if isNotFound(unknown) {
+		if clone, ok := a.cloneInTheMaking(ctx, id); ok {
+			return clone, nil
+		}
 		return listed{}, err
 	}
 	if unknown != nil {
@@ -79,6 +82,23 @@ func (a *api) listedByID(ctx context.Context, id string) (listed, error) {
 		return listed{}, fail("InvalidDBInstanceName.NotFound", fmt.Sprintf("Instance %s was released at %s.", id, second(*former.RetiredAt)))
 	}
 	return listedFormer(former), nil
+}
+
+// cloneInTheMaking is a clone whose upgrade runs: it is no instance yet, and clients wait for it.
+func (a *api) cloneInTheMaking(ctx context.Context, id string) (listed, bool) {
+	instance, number, ok := upgrade.ParseCloneID(id)
+	if !ok {
+		return listed{}, false
+	}
+	task, err := a.control.Task(ctx, number)
+	if err != nil || task.Instance != instance || task.Status.Ended() || task.Plan == nil || !task.Plan.Options.CloneOnly {
+		return listed{}, false
+	}
+	return listed{
+		id: id, version: task.Plan.Target.Version, created: task.StartedAt, status: statusCreating,
+		address:     upgrade.Address{Host: loopback, Port: task.Plan.Target.Port},
+		description: fmt.Sprintf("Clone that upgrade %d makes of instance %s", number, instance),
+	}, true
 }
 
 // What is the same for all instances: they are on this host, on its disks, and nobody pays for them.

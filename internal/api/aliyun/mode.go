@@ -52,11 +52,22 @@ func modeText(m upgrade.Mode) string {
 // taskMode tells whether a switchover belongs to an upgrade. It always does, but to a blue-green
 // upgrade that was to make a copy only.
 func taskMode(s control.Summary) string {
+	if cloneOf(s) != "" {
+		return upgradeModeClone
+	}
 	automatic := s.Running != nil && s.Running.Plan != nil && s.Running.Plan.Options.Switch == upgrade.SwitchAuto
 	if s.Mode == upgrade.BlueGreen && !s.Switched && !automatic {
 		return upgradeModeClone
 	}
 	return upgradeModeSwitch
+}
+
+// cloneOf is the instance that an upgrade makes beside its own, if it does.
+func cloneOf(s control.Summary) string {
+	if s.Running != nil && s.Running.Plan != nil && s.Running.Plan.Options.CloneOnly {
+		return upgrade.CloneID(s.Instance, s.Number)
+	}
+	return s.Clone
 }
 
 // statisticsText is the vendor's word for when statistics are collected.

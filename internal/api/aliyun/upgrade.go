@@ -16,7 +16,8 @@ var upgradeDBInstanceMajorVersion = action{
 	do:          startUpgrade,
 }
 
-// upgradeStarted is the answer. The instance keeps its id, so that it is the one to wait for.
+// upgradeStarted is the answer. The instance keeps its id, so that it is the one to wait for, unless a clone
+// is made beside it.
 type upgradeStarted struct {
 	DBInstanceID string `json:"DBInstanceId"`
 	TaskID       int64  `json:"TaskId"`
@@ -35,8 +36,12 @@ func startUpgrade(ctx context.Context, a *api, c *call) (any, error) {
 	if err != nil {
 		return nil, a.targetRefused(ctx, request.Instance, request.Target, err)
 	}
+	made := request.Instance
+	if request.Options.CloneOnly {
+		made = upgrade.CloneID(request.Instance, task.Number)
+	}
 	return upgradeStarted{
-		DBInstanceID: request.Instance, TaskID: task.Number, OrderID: strconv.FormatInt(task.Number, 10),
+		DBInstanceID: made, TaskID: task.Number, OrderID: strconv.FormatInt(task.Number, 10),
 	}, nil
 }
 

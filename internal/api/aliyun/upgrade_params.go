@@ -88,8 +88,8 @@ func requestedSwitch(p params, mode upgrade.Mode) (upgrade.Options, error) {
 		options.CloneOnly = true
 	case mode == upgrade.InPlace && given && !switchOver:
 		return options, fail("InvalidSwitchOver", "An inPlaceUpgrade upgrades the instance itself: SwitchOver must be true, or be left out.")
-	case mode == upgrade.InPlace && inWindow:
-		return options, fail("InvalidSwitchTimeMode", "An inPlaceUpgrade begins at once: SwitchTimeMode must be Immediate; start it in the maintenance window.")
+	case mode == upgrade.InPlace:
+		options.SwitchInWindow = inWindow
 	}
 	return options, nil
 }

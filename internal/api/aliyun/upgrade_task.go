@@ -43,13 +43,16 @@ const (
 )
 
 // newUpgradeTask translates an upgrade. The instance keeps its id, whatever cluster it has, so that
-// it is source and target at once.
+// it is source and target at once, unless a clone is made beside it.
 func newUpgradeTask(s control.Summary, newline string) upgradeTask {
 	t := upgradeTask{
 		id: s.Number, source: s.Instance, target: s.Instance,
 		from: s.Source.Major(), to: s.Target,
 		result: upgradeResult(s.Status), mode: taskMode(s), statistics: statisticsText(s.Statistics),
 		cutOver: s.Switched, following: follows(s), detail: separated(s.Log, newline),
+	}
+	if clone := cloneOf(s); clone != "" {
+		t.target = clone
 	}
 	t.setTimes(s)
 	return t

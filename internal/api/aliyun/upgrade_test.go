@@ -90,7 +90,7 @@ func TestUpgradeIsRefused(t *testing.T) {
 		{"the same version", with(params{"TargetMajorVersion": "15.0"}), "InvalidEngineVersion", "choose a major version above 15"},
 		{"an unknown mode", with(params{"UpgradeMode": "inplaceupgrade"}), "InvalidUpgradeMode", "inPlaceUpgrade, blueGreenDeployment or zeroDownTimeUpgrade"},
 		{"in-place without a switch", with(params{"UpgradeMode": "inPlaceUpgrade", "SwitchOver": "false"}), "InvalidSwitchOver", "upgrades the instance itself"},
-		{"in-place at another time", with(params{"UpgradeMode": "inPlaceUpgrade", "SwitchTimeMode": "MaintainTime"}), "InvalidSwitchTimeMode", "begins at once"},
+		{"in-place in a window that there is not", with(params{"UpgradeMode": "inPlaceUpgrade", "SwitchTimeMode": "MaintainTime"}), "Parameters.Invalid", "no maintenance window"},
 		{"a window that is not set", with(params{"UpgradeMode": "blueGreenDeployment", "SwitchOver": "1", "SwitchTimeMode": "MaintainTime"}), "Parameters.Invalid", "no maintenance window"},
 		{"another payment", with(params{"PayType": "Cash"}), "InvalidPayType", "Postpaid"},
 		{"SwitchOver", with(params{"SwitchOver": "maybe"}), "InvalidSwitchOver", "true or false"},

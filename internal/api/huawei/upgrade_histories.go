@@ -39,14 +39,14 @@ func (a *api) upgradeHistories(ctx context.Context, c *call, instance upgrade.In
 	}
 	answer := upgradeHistories{Total: total, Reports: make([]upgradeReport, len(tasks))}
 	for i, s := range tasks {
-		answer.Reports[i] = a.upgradeReport(s, idOf(instance))
+		answer.Reports[i] = a.upgradeReport(ctx, s, idOf(instance))
 	}
 	return answer, nil
 }
 
 // upgradeReport is an upgrade as this vendor shows it. An instance keeps its id and its endpoint
-// when its clients are moved to the upgraded cluster, so it is source and target at once.
-func (a *api) upgradeReport(s control.Summary, instance string) upgradeReport {
+// when its clients are moved to the upgraded cluster, so it is source and target at once. A clone has its own.
+func (a *api) upgradeReport(ctx context.Context, s control.Summary, instance string) upgradeReport {
 	r := upgradeReport{
 		ID: s.ID, StartTime: a.clock.format(s.StartedAt), EndTime: a.clock.formatSome(s.EndedAt),
 		SourceInstance: instance, SourceVersion: s.Source.String(),
@@ -54,8 +54,21 @@ func (a *api) upgradeReport(s control.Summary, instance string) upgradeReport {
 		Result: result(s.Status), PrivateIPChanged: s.Switched,
 		StatisticsMode: statisticsMode(s.Statistics), Detail: s.Log,
 	}
+	if s.Clone != "" {
+		r.TargetInstance = a.cloneID(ctx, s)
+	}
 	if s.Switched {
 		r.PrivateIPChangeTime = a.clock.formatSome(s.SwitchEndedAt)
 	}
 	return r
+}
+
+// cloneID is the id of the instance that an upgrade has made beside its own. One that was removed since
+// goes by its name.
+func (a *api) cloneID(ctx context.Context, s control.Summary) string {
+	clone, err := a.control.Instance(ctx, s.Clone)
+	if err != nil {
+		return s.Clone
+	}
+	return idOf(clone)
 }

@@ -14,7 +14,8 @@ import (
 
 // shared are the types that the document describes and internal/upgrade defines.
 var shared = map[string]any{
-	"Instance": upgrade.Instance{}, "Window": upgrade.Window{}, "Cluster": upgrade.Cluster{}, "Address": upgrade.Address{},
+	"Instance": upgrade.Instance{}, "Window": upgrade.Window{}, "Hooks": upgrade.Hooks{}, "MissingBackup": upgrade.MissingBackup{}, "OpenFinding": upgrade.OpenFinding{},
+	"Cluster": upgrade.Cluster{}, "Address": upgrade.Address{},
 	"Endpoint": upgrade.Endpoint{}, "Task": upgrade.Task{}, "PhaseSpan": upgrade.PhaseSpan{},
 	"Progress": upgrade.Progress{}, "Lag": upgrade.Lag{}, "Switchover": upgrade.Switchover{}, "ConsumerSlot": upgrade.ConsumerSlot{},
 	"Rehearsal": upgrade.Rehearsal{}, "Verification": upgrade.Verification{}, "Difference": upgrade.Difference{}, "StepDuration": upgrade.StepDuration{}, "Plan": upgrade.Plan{},

@@ -25,6 +25,9 @@ type Control interface {
 	Precheck(ctx context.Context, who control.Actor, req control.UpgradeRequest) (upgrade.Task, error)
 	Upgrade(ctx context.Context, who control.Actor, req control.UpgradeRequest) (upgrade.Task, error)
 	SetWindow(ctx context.Context, who control.Actor, instance string, w upgrade.Window) error
+	SetHooks(ctx context.Context, who control.Actor, instance string, hooks upgrade.Hooks) error
+	ConfirmBackup(ctx context.Context, who control.Actor, instance string) error
+	RecheckFindings(ctx context.Context, who control.Actor, instance string, retry bool) (upgrade.Instance, error)
 	SwitchoverWithin(ctx context.Context, who control.Actor, instanceOrNumber string, verb control.Verb, timeout time.Duration) (upgrade.Task, error)
 	Tasks(ctx context.Context, filter control.TaskFilter) ([]upgrade.Task, error)
 	Task(ctx context.Context, number int64) (upgrade.Task, error)

@@ -251,6 +251,9 @@ type Health struct {
 // HealthStatus defines model for Health.Status.
 type HealthStatus string
 
+// Hooks Programs that are run around the switch, as the cluster's owner and without arguments.
+type Hooks = upgrade.Hooks
+
 // Instance defines model for Instance.
 type Instance = upgrade.Instance
 
@@ -274,8 +277,14 @@ type Level = upgrade.Level
 // Major A PostgreSQL major version, such as 17.
 type Major = upgrade.Major
 
+// MissingBackup The base backup that an instance needs since an upgrade, until somebody confirms it.
+type MissingBackup = upgrade.MissingBackup
+
 // Mode defines model for Mode.
 type Mode = upgrade.Mode
+
+// OpenFinding An extension that an upgrade could not update.
+type OpenFinding = upgrade.OpenFinding
 
 // Options defines model for Options.
 type Options = upgrade.Options
@@ -429,6 +438,12 @@ type RemoveInstanceParams struct {
 	StopEndpoint bool `form:"stopEndpoint,omitempty" json:"stopEndpoint,omitempty"`
 }
 
+// RecheckFindingsParams defines parameters for RecheckFindings.
+type RecheckFindingsParams struct {
+	// Retry Try again first what could not be done.
+	Retry bool `form:"retry,omitempty" json:"retry,omitempty"`
+}
+
 // ListTasksParams defines parameters for ListTasks.
 type ListTasksParams struct {
 	Instance string                `form:"instance,omitempty" json:"instance,omitempty"`
@@ -464,6 +479,9 @@ type CreateAccessKeyJSONRequestBody = AccessKeyRequest
 
 // AddInstanceJSONRequestBody defines body for AddInstance for application/json ContentType.
 type AddInstanceJSONRequestBody = AddInstanceRequest
+
+// SetHooksJSONRequestBody defines body for SetHooks for application/json ContentType.
+type SetHooksJSONRequestBody = Hooks
 
 // StartPrecheckJSONRequestBody defines body for StartPrecheck for application/json ContentType.
 type StartPrecheckJSONRequestBody = UpgradeRequest
@@ -527,6 +545,15 @@ type ServerInterface interface {
 	// GetInstance Show an instance.
 	// (GET /instances/{id})
 	GetInstance(w http.ResponseWriter, r *http.Request, id InstanceID)
+	// ConfirmBaseBackup Confirm that there is a base backup of the version that the instance has.
+	// (POST /instances/{id}/base-backup)
+	ConfirmBaseBackup(w http.ResponseWriter, r *http.Request, id InstanceID)
+	// RecheckFindings Look again at what an upgrade has left to be mended, and forget what was.
+	// (POST /instances/{id}/findings)
+	RecheckFindings(w http.ResponseWriter, r *http.Request, id InstanceID, params RecheckFindingsParams)
+	// SetHooks Name the programs that are run around the switch of an instance.
+	// (PUT /instances/{id}/hooks)
+	SetHooks(w http.ResponseWriter, r *http.Request, id InstanceID)
 	// StartPrecheck Start a precheck.
 	// (POST /instances/{id}/prechecks)
 	StartPrecheck(w http.ResponseWriter, r *http.Request, id InstanceID)
@@ -921,6 +948,100 @@ func (siw *ServerInterfaceWrapper) GetInstance(w http.ResponseWriter, r *http.Re
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetInstance(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ConfirmBaseBackup operation middleware
+func (siw *ServerInterfaceWrapper) ConfirmBaseBackup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id InstanceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ConfirmBaseBackup(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RecheckFindings operation middleware
+func (siw *ServerInterfaceWrapper) RecheckFindings(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id InstanceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RecheckFindingsParams
+
+	// ------------- Optional query parameter "retry" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "retry", r.URL.Query(), &params.Retry, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "retry"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "retry", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RecheckFindings(w, r, id, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetHooks operation middleware
+func (siw *ServerInterfaceWrapper) SetHooks(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id InstanceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetHooks(w, r, id)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1435,6 +1556,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/instances/{id}/upgrades", wrapper.StartUpgrade)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/instances/{id}/switchover", wrapper.SwitchOver)
 	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/instances/{id}/window", wrapper.SetWindow)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/instances/{id}/hooks", wrapper.SetHooks)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/instances/{id}/base-backup", wrapper.ConfirmBaseBackup)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/instances/{id}/findings", wrapper.RecheckFindings)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/tasks", wrapper.ListTasks)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/tasks/{number}", wrapper.GetTask)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/tasks/{number}/events", wrapper.ListEvents)
@@ -2077,6 +2201,125 @@ func (response GetInstancedefaultApplicationProblemPlusJSONResponse) VisitGetIns
 	return err
 }
 
+type ConfirmBaseBackupRequestObject struct {
+	Id InstanceID `json:"id"`
+}
+
+type ConfirmBaseBackupResponseObject interface {
+	VisitConfirmBaseBackupResponse(w http.ResponseWriter) error
+}
+
+type ConfirmBaseBackup200JSONResponse Instance
+
+func (response ConfirmBaseBackup200JSONResponse) VisitConfirmBaseBackupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmBaseBackupdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ConfirmBaseBackupdefaultApplicationProblemPlusJSONResponse) VisitConfirmBaseBackupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RecheckFindingsRequestObject struct {
+	Id     InstanceID `json:"id"`
+	Params RecheckFindingsParams
+}
+
+type RecheckFindingsResponseObject interface {
+	VisitRecheckFindingsResponse(w http.ResponseWriter) error
+}
+
+type RecheckFindings200JSONResponse Instance
+
+func (response RecheckFindings200JSONResponse) VisitRecheckFindingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RecheckFindingsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RecheckFindingsdefaultApplicationProblemPlusJSONResponse) VisitRecheckFindingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetHooksRequestObject struct {
+	Id   InstanceID `json:"id"`
+	Body *SetHooksJSONRequestBody
+}
+
+type SetHooksResponseObject interface {
+	VisitSetHooksResponse(w http.ResponseWriter) error
+}
+
+type SetHooks200JSONResponse Instance
+
+func (response SetHooks200JSONResponse) VisitSetHooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetHooksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetHooksdefaultApplicationProblemPlusJSONResponse) VisitSetHooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type StartPrecheckRequestObject struct {
 	Id   InstanceID `json:"id"`
 	Body *StartPrecheckJSONRequestBody
@@ -2553,6 +2796,15 @@ type StrictServerInterface interface {
 	// GetInstance Show an instance.
 	// (GET /instances/{id})
 	GetInstance(ctx context.Context, request GetInstanceRequestObject) (GetInstanceResponseObject, error)
+	// ConfirmBaseBackup Confirm that there is a base backup of the version that the instance has.
+	// (POST /instances/{id}/base-backup)
+	ConfirmBaseBackup(ctx context.Context, request ConfirmBaseBackupRequestObject) (ConfirmBaseBackupResponseObject, error)
+	// RecheckFindings Look again at what an upgrade has left to be mended, and forget what was.
+	// (POST /instances/{id}/findings)
+	RecheckFindings(ctx context.Context, request RecheckFindingsRequestObject) (RecheckFindingsResponseObject, error)
+	// SetHooks Name the programs that are run around the switch of an instance.
+	// (PUT /instances/{id}/hooks)
+	SetHooks(ctx context.Context, request SetHooksRequestObject) (SetHooksResponseObject, error)
 	// StartPrecheck Start a precheck.
 	// (POST /instances/{id}/prechecks)
 	StartPrecheck(ctx context.Context, request StartPrecheckRequestObject) (StartPrecheckResponseObject, error)
@@ -3034,6 +3286,92 @@ func (sh *strictHandler) GetInstance(w http.ResponseWriter, r *http.Request, id 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetInstanceResponseObject); ok {
 		if err := validResponse.VisitGetInstanceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ConfirmBaseBackup operation middleware
+func (sh *strictHandler) ConfirmBaseBackup(w http.ResponseWriter, r *http.Request, id InstanceID) {
+	var request ConfirmBaseBackupRequestObject
+
+	request.Id = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ConfirmBaseBackup(ctx, request.(ConfirmBaseBackupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ConfirmBaseBackup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ConfirmBaseBackupResponseObject); ok {
+		if err := validResponse.VisitConfirmBaseBackupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RecheckFindings operation middleware
+func (sh *strictHandler) RecheckFindings(w http.ResponseWriter, r *http.Request, id InstanceID, params RecheckFindingsParams) {
+	var request RecheckFindingsRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RecheckFindings(ctx, request.(RecheckFindingsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RecheckFindings")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RecheckFindingsResponseObject); ok {
+		if err := validResponse.VisitRecheckFindingsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetHooks operation middleware
+func (sh *strictHandler) SetHooks(w http.ResponseWriter, r *http.Request, id InstanceID) {
+	var request SetHooksRequestObject
+
+	request.Id = id
+
+	var body SetHooksJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetHooks(ctx, request.(SetHooksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetHooks")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetHooksResponseObject); ok {
+		if err := validResponse.VisitSetHooksResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

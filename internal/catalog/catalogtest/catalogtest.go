@@ -21,9 +21,11 @@ func Run(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 		run func(t *testing.T, open func(t *testing.T) *catalog.Catalog)
 	}{
 		{"instances", instances},
+		{"what upgrades leave", aftermath},
 		{"revisions", revisions},
 		{"tasks", tasks},
 		{"phases", phases},
+		{"upgrades that go on", reopened},
 		{"events", events},
 		{"lag", lag},
 		{"reports", reports},

@@ -56,16 +56,30 @@ func (t *task) completeClone(ctx workflow.Context, made upgrade.Switchover) (upg
 	t.orTell(ctx, t.do(ctx, step.UpdateExtensions, t.plan))
 	t.orTell(ctx, t.do(ctx, step.CollectStatistics, t.plan))
 	var finished step.FinishResult
-	t.orTell(ctx, t.untilDone(ctx, step.FinishClone, t.plan, &finished))
+	err := t.untilDone(ctx, step.FinishClone, t.plan, &finished)
+	t.orTell(ctx, err)
 	t.record(ctx, finished.Events...)
+	// Clones of upgrades that were started by an older program are not registered.
+	if err == nil && workflow.GetVersion(ctx, "register clone", workflow.DefaultVersion, 1) >= 1 {
+		t.registerClone(ctx, finished.Cluster)
+	}
 	return t.end(ctx, upgrade.Outcome{Status: upgrade.StatusSucceeded, Switchover: &made})
+}
+
+// registerClone records the clone as an instance of its own.
+func (t *task) registerClone(ctx workflow.Context, cluster upgrade.Cluster) {
+	var registered step.Done
+	args := step.RegisterCloneArgs{Number: t.plan.Number, Instance: t.plan.Instance, Cluster: cluster}
+	t.orTell(ctx, workflow.ExecuteActivity(serverOptions(ctx), step.RegisterClone, args).Get(ctx, &registered))
+	t.record(ctx, registered.Events...)
+	t.moved = true
+	t.recordFindings(ctx)
 }
 
 // towardsClone is the upgrade up to and including the switch. Without a switch there is an error.
 func (t *task) towardsClone(ctx workflow.Context, window *upgrade.Window) (*upgrade.Switchover, error) {
 	if t.plan.Options.SwitchInWindow && window == nil {
-		return nil, temporal.NewNonRetryableApplicationError(fmt.Sprintf(
-			"instance %s has no maintenance window to switch in; set one, or choose another time to switch", t.plan.Instance), "Refused", nil)
+		return nil, t.noWindow()
 	}
 	if err := t.precheck(ctx); err != nil {
 		return nil, err
@@ -134,6 +148,12 @@ func (t *task) awaitSwitch(ctx workflow.Context, automatic bool, window *upgrade
 	}
 	asked, request, err := t.followSource(ctx, automatic, 0)
 	return err == nil && (asked || automatic && untilOpen(ctx, window) == 0), request, err
+}
+
+// noWindow is why nothing waits for a window that does not exist.
+func (t *task) noWindow() error {
+	return temporal.NewNonRetryableApplicationError(fmt.Sprintf(
+		"instance %s has no maintenance window to switch in; set one, or choose another time to switch", t.plan.Instance), "Refused", nil)
 }
 
 // untilOpen is how long the window stays closed. Without one it is always open.

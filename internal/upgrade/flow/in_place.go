@@ -11,14 +11,19 @@ import (
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
 
-// InPlace upgrades the data directory of an instance where it is, in one outage. Whatever fails before
-// the target has begun to write ends with the source serving as before.
-func InPlace(ctx workflow.Context, plan upgrade.Plan) (upgrade.Outcome, error) {
-	t := newTask(ctx, plan)
+// InPlace upgrades the data directory of an instance where it is, in one outage, which may have to wait
+// for a window. Whatever fails before the target has begun to write ends with the source serving as before.
+func InPlace(ctx workflow.Context, args step.InPlaceUpgradeArgs) (upgrade.Outcome, error) {
+	t := newTask(ctx, args.Plan)
 	t.knowStandbys(ctx)
 	work := t.untilCancelled(ctx)
 	if err := t.prepareInPlace(work); err != nil {
 		return t.giveUpInPlace(ctx, err)
+	}
+	if t.plan.Options.SwitchInWindow {
+		if err := t.awaitWindow(work, args.Window); err != nil {
+			return t.giveUpInPlace(ctx, err)
+		}
 	}
 	upgraded, err := t.outage(work)
 	if err != nil {
@@ -33,6 +38,38 @@ func (t *task) prepareInPlace(ctx workflow.Context) error {
 		return err
 	}
 	return t.phase(ctx, upgrade.PhasePrepareTarget, step.PrepareInPlace)
+}
+
+// awaitWindow waits until the window is open, or until the user says that he does not want to wait. What
+// was prepared may not fit any more then, and is made anew.
+func (t *task) awaitWindow(ctx workflow.Context, window *upgrade.Window) error {
+	if window == nil {
+		return t.noWindow()
+	}
+	if untilOpen(ctx, window) == 0 {
+		return nil
+	}
+	forget(t.switchSignal) // before the phase is recorded: one that comes later counts
+	t.enter(ctx, upgrade.PhaseWaiting)
+	t.tell(ctx, upgrade.LevelInfo, fmt.Sprintf("the outage waits for the maintenance window %s, or for `pgleap switchover %s switch`", window, t.plan.Instance))
+	waiting, stop := workflow.WithCancel(ctx)
+	defer stop()
+	for asked := false; !asked && untilOpen(ctx, window) > 0; {
+		workflow.NewSelector(ctx).
+			AddReceive(t.switchSignal, func(c workflow.ReceiveChannel, _ bool) {
+				c.Receive(ctx, nil)
+				asked = true
+			}).
+			AddFuture(workflow.NewTimer(waiting, untilOpen(ctx, window)), func(workflow.Future) {}).
+			Select(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	if err := t.do(ctx, step.DiscardInPlace, t.plan); err != nil {
+		return err
+	}
+	return t.prepareInPlace(ctx)
 }
 
 // outage stops the source and starts the target. Not upgrading is an error here, which tells why.
@@ -75,7 +112,11 @@ func (t *task) recordOutage(ctx workflow.Context, result upgrade.Switchover) {
 	if !result.Switched {
 		event.Level, event.Text = upgrade.LevelWarning, "not upgraded: "+result.Reason
 	}
-	t.write(ctx, step.RecordArgs{Switchover: &result, Events: []upgrade.Event{event}})
+	events := []upgrade.Event{event}
+	for _, told := range result.Told {
+		events = append(events, upgrade.Event{At: event.At, Level: upgrade.LevelWarning, Phase: t.current, Text: told})
+	}
+	t.write(ctx, step.RecordArgs{Switchover: &result, Events: events})
 }
 
 // completeInPlace is what follows when the target serves. Nothing here can change the outcome, and what
@@ -86,6 +127,7 @@ func (t *task) completeInPlace(ctx workflow.Context, upgraded upgrade.Switchover
 		Instance: t.plan.Instance, Cluster: t.plan.Target, Endpoint: t.plan.Endpoint,
 		Number: t.plan.Number, Former: &t.plan.Source,
 	}))
+	t.moved = true
 	var finished step.FinishResult
 	if err := t.untilDone(ctx, step.FinishInPlace, t.plan, &finished); err != nil {
 		t.orTell(ctx, err)

@@ -45,7 +45,7 @@ func (w *world) runInPlace(t *testing.T) upgrade.Outcome {
 	t.Helper()
 	plan := testPlan
 	plan.Mode = upgrade.InPlace
-	w.env.ExecuteWorkflow(InPlace, plan)
+	w.env.ExecuteWorkflow(InPlace, step.InPlaceUpgradeArgs{Plan: plan})
 	if err := w.env.GetWorkflowError(); err != nil {
 		t.Fatalf("the workflow failed: %v\ncalls: %v", err, w.calls)
 	}

@@ -23,6 +23,7 @@ func TestReplay(t *testing.T) {
 			replayer := worker.NewWorkflowReplayer()
 			replayer.RegisterWorkflowWithOptions(ZeroDowntime, workflow.RegisterOptions{Name: step.WorkflowZeroDowntime})
 			replayer.RegisterWorkflowWithOptions(InPlace, workflow.RegisterOptions{Name: step.WorkflowInPlace})
+			replayer.RegisterWorkflowWithOptions(Return, workflow.RegisterOptions{Name: step.WorkflowReturn})
 			replayer.RegisterWorkflowWithOptions(BlueGreen, workflow.RegisterOptions{Name: step.WorkflowBlueGreen})
 			if err := replayer.ReplayWorkflowHistoryFromJSONFile(discardLogger{}, path); err != nil {
 				t.Error(err)

@@ -30,12 +30,14 @@ type task struct {
 	source          string // of the record's batches: the first part of their keys
 	batches         int    // so far: the second part
 	cancelled       bool
-	attempts        int  // to switch over or to rehearse it so far; each has a journal of its own
-	rehearses       bool // see synchronizeAndSwitch
-	refreshes       bool // materialized views are, before a switchover
-	returns         bool // there is a way back, see ZeroDowntime
-	standbys        bool // the target gets standbys as the source has
-	returned        bool // clients have gone back: nothing is switched by itself any more
+	attempts        int                   // to switch over or to rehearse it so far; each has a journal of its own
+	rehearses       bool                  // see synchronizeAndSwitch
+	refreshes       bool                  // materialized views are, before a switchover
+	returns         bool                  // there is a way back, see ZeroDowntime
+	returned        bool                  // clients have gone back: nothing is switched by itself any more
+	moved           bool                  // the instance is recorded where it is after the upgrade
+	findings        []upgrade.OpenFinding // that are to be recorded then; nil: unknown
+	standbys        bool                  // the target gets standbys as the source has
 	rehearsal       *upgrade.Rehearsal
 	comparing       *verification // of the rehearsal, while it goes on
 	switchSignal    workflow.ReceiveChannel
@@ -94,7 +96,25 @@ func (t *task) do(ctx workflow.Context, name string, args any) error {
 		return err
 	}
 	t.record(ctx, done.Events...)
+	if done.Findings != nil {
+		t.findings = done.Findings
+		t.recordFindings(ctx)
+	}
 	return nil
+}
+
+// recordFindings records what is left to be mended of the instance that the upgrade has made, as soon as
+// that is recorded.
+func (t *task) recordFindings(ctx workflow.Context) {
+	if !t.moved || t.findings == nil {
+		return
+	}
+	args := step.RecordFindingsArgs{Number: t.plan.Number, Instance: t.plan.Instance, Findings: t.findings}
+	if t.plan.Options.CloneOnly {
+		args.Instance = upgrade.CloneID(t.plan.Instance, t.plan.Number)
+	}
+	t.orTell(ctx, t.onServer(ctx, step.RecordFindings, args))
+	t.findings = nil
 }
 
 func (t *task) onHost(ctx workflow.Context, name string, args, result any) error {
@@ -183,6 +203,9 @@ func (t *task) recordSwitchover(ctx workflow.Context, result upgrade.Switchover)
 	args := step.RecordArgs{
 		Switchover: &result,
 		Events:     []upgrade.Event{{At: workflow.Now(ctx).UTC(), Level: level, Phase: t.current, Text: text}},
+	}
+	for _, told := range result.Told {
+		args.Events = append(args.Events, upgrade.Event{At: workflow.Now(ctx).UTC(), Level: upgrade.LevelWarning, Phase: t.current, Text: told})
 	}
 	if result.Switched {
 		for _, consumer := range result.Consumers {

@@ -155,6 +155,8 @@ func (t *task) moveInstance(ctx workflow.Context) {
 		Instance: t.plan.Instance, Cluster: t.plan.Target, Endpoint: t.plan.Endpoint,
 		Number: t.plan.Number, Former: &t.plan.Source,
 	}))
+	t.moved = true
+	t.recordFindings(ctx)
 }
 
 // finishOnHost removes what the replication needed, and records the target as it is then.

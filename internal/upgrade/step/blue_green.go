@@ -7,6 +7,20 @@ import "github.com/pgleap/pgleap/internal/upgrade"
 // Argument: BlueGreenArgs, or a plan; result: upgrade.Outcome.
 const WorkflowBlueGreen = "BlueGreen"
 
+// WorkflowReturn brings clients back from the target of a blue-green upgrade that has ended, if nothing was
+// written there since, and removes the target then. It takes SignalInterrupt. Argument: ReturnArgs;
+// result: upgrade.Outcome.
+const WorkflowReturn = "Return"
+
+// ReturnArgs is the plan of the upgrade, and what its switch was.
+type ReturnArgs struct {
+	Plan upgrade.Plan `json:"plan"`
+	// Attempt is above that of every attempt of the upgrade before.
+	Attempt int `json:"attempt"`
+	// Switched is how clients came to the target.
+	Switched upgrade.Switchover `json:"switched"`
+}
+
 // Host activities of a blue-green upgrade, beside those that it shares with the other modes. Unless
 // noted, the argument is upgrade.Plan and the result is Done.
 const (
@@ -25,6 +39,11 @@ const (
 	// Not switching is a result, not an error. After a crash it finishes or undoes what its journal
 	// tells. Argument: SwitchOverArgs; result: CloneSwitch.
 	SwitchToClone = "SwitchToClone" // long
+	// ReturnToSource brings clients back to the source, unless something was written to the target since
+	// they came, or might have been. Not doing so is a result, not an error. After a crash it finishes or
+	// undoes what its journal tells. The plan is that of the way back. Argument: SwitchOverArgs; result:
+	// upgrade.Switchover.
+	ReturnToSource = "ReturnToSource" // long
 )
 
 // BlueGreenArgs is a plan, and the window that Options.SwitchInWindow waits for.

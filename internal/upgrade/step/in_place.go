@@ -2,9 +2,15 @@ package step
 
 import "github.com/pgleap/pgleap/internal/upgrade"
 
-// WorkflowInPlace upgrades the data directory of an instance where it is. Argument: upgrade.Plan;
-// result: upgrade.Outcome.
+// WorkflowInPlace upgrades the data directory of an instance where it is. Argument: InPlaceUpgradeArgs, or a
+// plan; result: upgrade.Outcome.
 const WorkflowInPlace = "InPlace"
+
+// InPlaceUpgradeArgs is a plan, and the window that Options.SwitchInWindow waits for.
+type InPlaceUpgradeArgs struct {
+	upgrade.Plan
+	Window *upgrade.Window `json:"window,omitempty"`
+}
 
 // Host activities of an in-place upgrade, in the order of the story. Unless noted, the argument is
 // upgrade.Plan and the result is Done.

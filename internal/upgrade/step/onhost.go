@@ -6,6 +6,9 @@ import "github.com/pgleap/pgleap/internal/upgrade"
 const (
 	// Discover lists the clusters of the host. Argument: none (nil); result: []Discovered.
 	Discover = "Discover"
+	// RecheckFindings looks again whether what an upgrade left to be mended is. Argument:
+	// RecheckFindingsArgs; result: []upgrade.OpenFinding, those that are open still.
+	RecheckFindings = "RecheckFindings"
 	// Installations lists the versions of PostgreSQL that are installed completely.
 	// Argument: none (nil); result: []upgrade.VersionNum.
 	Installations = "Installations"
@@ -75,6 +78,16 @@ const (
 // Done is the result of a step that only has something to tell.
 type Done struct {
 	Events []upgrade.Event `json:"events,omitempty"`
+	// Findings are what could not be done, and waits to be mended; nil: it was not looked for.
+	Findings []upgrade.OpenFinding `json:"findings"`
+}
+
+// RecheckFindingsArgs names a cluster and what is open of it.
+type RecheckFindingsArgs struct {
+	Cluster  upgrade.Cluster       `json:"cluster"`
+	Findings []upgrade.OpenFinding `json:"findings"`
+	// Retry does again what could not be done.
+	Retry bool `json:"retry,omitempty"`
 }
 
 // Discovered is a cluster found on the host.

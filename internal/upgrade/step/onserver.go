@@ -13,10 +13,28 @@ const (
 	EndTask = "EndTask"
 	// MoveInstance says which cluster an instance is made of now. Argument: MoveInstanceArgs.
 	MoveInstance = "MoveInstance"
+	// RegisterClone records a clone as an instance of its own. Argument: RegisterCloneArgs; result: Done.
+	RegisterClone = "RegisterClone"
+	// RecordFindings records what an upgrade has left to be mended. Argument: RecordFindingsArgs.
+	RecordFindings = "RecordFindings"
 	// RetireFormer records that the former cluster of an upgrade was stopped for good. Argument: the
 	// upgrade's number.
 	RetireFormer = "RetireFormer"
 )
+
+// RegisterCloneArgs is the cluster that upgrade Number has made of a clone of an instance.
+type RegisterCloneArgs struct {
+	Number   int64           `json:"number"`
+	Instance string          `json:"instance"`
+	Cluster  upgrade.Cluster `json:"cluster"`
+}
+
+// RecordFindingsArgs names the instance and what is open of it now.
+type RecordFindingsArgs struct {
+	Number   int64                 `json:"number"`
+	Instance string                `json:"instance"`
+	Findings []upgrade.OpenFinding `json:"findings"`
+}
 
 // RecordArgs is a batch of what happened.
 type RecordArgs struct {

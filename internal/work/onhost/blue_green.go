@@ -18,7 +18,19 @@ func (w *Worker) registerBlueGreen(r Registry) {
 	register(r, step.StartUpgraded, upgrade.PhaseUpgrade, w.StartUpgraded)
 	register(r, step.FinishClone, upgrade.PhaseFinishing, w.FinishClone)
 	register(r, step.FollowSource, upgrade.PhaseSynchronizing, w.FollowSource)
-	register(r, step.SwitchToClone, upgrade.PhaseSwitchover, w.SwitchToClone)
+	register(r, step.SwitchToClone, upgrade.PhaseSwitchover, w.switchToCloneAround)
+	register(r, step.ReturnToSource, upgrade.PhaseSwitchback, func(ctx context.Context, args step.SwitchOverArgs) (upgrade.Switchover, error) {
+		return w.aroundSwitch(ctx, args, func() (upgrade.Switchover, error) { return w.ReturnToSource(ctx, args) })
+	})
+}
+
+// switchToCloneAround is SwitchToClone with the user's programs around it.
+func (w *Worker) switchToCloneAround(ctx context.Context, args step.SwitchOverArgs) (result step.CloneSwitch, err error) {
+	result.Switchover, err = w.aroundSwitch(ctx, args, func() (upgrade.Switchover, error) {
+		result, err = w.SwitchToClone(ctx, args)
+		return result.Switchover, err
+	})
+	return result, err
 }
 
 // PrepareCloning makes what a physical clone needs on the source: a role of our own that pg_hba.conf
@@ -90,6 +102,9 @@ func (w *Worker) StartUpgraded(ctx context.Context, plan upgrade.Plan) (step.Don
 		if done.Events, err = w.configureAlone(ctx, plan); err != nil {
 			return done, err
 		}
+		if err := w.noteBaseline(ctx, plan, files); err != nil {
+			return done, err
+		}
 	}
 	if err := w.host.Start(ctx, plan.Target, targetLog(plan), targetStart); err != nil {
 		return done, w.explainStart(ctx, plan, err)
@@ -144,5 +159,6 @@ func (w *Worker) FinishClone(ctx context.Context, plan upgrade.Plan) (step.Finis
 		return result, err
 	}
 	result.Done = w.info(ctx, fmt.Sprintf("the clone is %s; clients stay at %s, which is as it was before the upgrade", result.Cluster, plan.Source))
+	result.Events = append(result.Events, w.noBaseBackup(ctx, upgrade.CloneID(plan.Instance, plan.Number)))
 	return result, files.remove(noteSourcePrepared)
 }

@@ -58,6 +58,10 @@ func TestDieInSwitch(t *testing.T) {
 		}
 	}}
 	ctx := context.WithValue(t.Context(), progressKey{}, watch)
+	if d.Plan.Reversed {
+		result, err := doReturn(ctx, w, d)
+		t.Fatalf("it came to its end: %+v, %v", result, err)
+	}
 	result, err := w.SwitchToClone(ctx, step.SwitchOverArgs{Plan: d.Plan, Attempt: d.Attempt})
 	t.Fatalf("it came to its end: %+v, %v", result, err)
 }
@@ -77,9 +81,14 @@ func TestGuardSwitch(t *testing.T) {
 // dieAt lets a process of its own begin a switch, and die in it.
 func (b *switchBed) dieAt(moment string, attempt int, guarded bool) {
 	b.Helper()
+	b.die(death{Dir: b.worker.dir, Plan: b.plan, Attempt: attempt, Moment: moment, Guarded: guarded})
+}
+
+func (b *switchBed) die(d death) {
+	b.Helper()
 	program, err := os.Executable()
 	b.must(err)
-	text, err := json.Marshal(death{Dir: b.worker.dir, Plan: b.plan, Attempt: attempt, Moment: moment, Guarded: guarded})
+	text, err := json.Marshal(d)
 	b.must(err)
 	_, err = run.New(slog.New(slog.DiscardHandler)).Run(b.Context(), run.Command{
 		Path: program, Args: []string{"-test.run=^TestDieInSwitch$"}, Env: []string{childPlan + "=" + string(text)},

@@ -111,7 +111,13 @@ func (w *Worker) cloneSteps(plan upgrade.Plan, tell func(step.Done)) []switchove
 		}))
 	}
 	if plan.Options.Statistics == upgrade.StatisticsBefore {
-		steps = append(steps, planned("statistics", w.collectStatistics))
+		steps = append(steps, planned("statistics", func(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
+			done, err := w.collectStatistics(ctx, plan)
+			if err == nil {
+				err = w.haveStatistics(ctx, plan)
+			}
+			return done, err
+		}))
 	}
 	return steps
 }
@@ -221,7 +227,7 @@ func (w *Worker) throwAway(ctx context.Context, plan upgrade.Plan) (spent bool, 
 		return true, err
 	}
 	for _, n := range []note{
-		noteTargetStarted, noteUpgraded, noteUpgradeBegun, noteTargetBegun, noteTargetDir, noteBackedUp, noteCloneSpent,
+		noteTargetStarted, noteBaseline, noteUpgraded, noteUpgradeBegun, noteTargetBegun, noteTargetDir, noteBackedUp, noteCloneSpent,
 	} {
 		err = errors.Join(err, files.remove(n))
 	}

@@ -69,7 +69,7 @@ func (w *Worker) Finish(ctx context.Context, plan upgrade.Plan) (step.FinishResu
 		return result, err
 	}
 	result.Done = w.info(ctx, fmt.Sprintf("what the replication needed is removed (settings of its own hold until the target's next restart); the instance is %s", result.Cluster))
-	result.Events = append(said.Events, result.Events...)
+	result.Events = append(append(said.Events, result.Events...), w.noBaseBackup(ctx, plan.Instance))
 	return result, nil
 }
 

@@ -21,11 +21,21 @@ import (
 // registerInPlace registers the activities of an in-place upgrade.
 func (w *Worker) registerInPlace(r Registry) {
 	register(r, step.PrepareInPlace, upgrade.PhasePrepareTarget, w.PrepareInPlace)
-	register(r, step.UpgradeInPlace, upgrade.PhaseUpgrade, w.UpgradeInPlace)
+	register(r, step.UpgradeInPlace, upgrade.PhaseUpgrade, w.upgradeInPlaceAround)
 	register(r, step.FinishInPlace, upgrade.PhaseFinishing, w.FinishInPlace)
 	register(r, step.UpdateInPlace, upgrade.PhaseFinishing, w.UpdateInPlace)
 	register(r, step.AnalyzeInPlace, upgrade.PhaseFinishing, w.AnalyzeInPlace)
 	register(r, step.DiscardInPlace, upgrade.PhaseCleanup, w.DiscardInPlace)
+}
+
+// upgradeInPlaceAround is UpgradeInPlace with the user's programs around it.
+func (w *Worker) upgradeInPlaceAround(ctx context.Context, args step.InPlaceArgs) (result step.InPlaceResult, err error) {
+	attempt := step.SwitchOverArgs{Plan: args.Plan, Attempt: 1, SettleOnly: args.SettleOnly}
+	result.Switchover, err = w.aroundSwitch(ctx, attempt, func() (upgrade.Switchover, error) {
+		result, err = w.UpgradeInPlace(ctx, args)
+		return result.Switchover, err
+	})
+	return result, err
 }
 
 // The notes of an in-place upgrade.

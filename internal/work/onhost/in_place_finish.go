@@ -42,9 +42,15 @@ func (w *Worker) FinishInPlace(ctx context.Context, plan upgrade.Plan) (step.Fin
 		events = append(events, w.say(ctx, upgrade.LevelWarning, fmt.Sprintf(
 			"systemd still starts the source with the system, in vain: systemctl disable %s, and have the target started from %s", plan.Source.Unit, plan.Target.Pgdata)))
 	}
-	events = append(events, w.say(ctx, upgrade.LevelWarning, "there is no base backup of the new version yet: take one"))
+	events = append(events, w.noBaseBackup(ctx, plan.Instance))
 	result.Done = step.Done{Events: events}
 	return result, nil
+}
+
+// noBaseBackup tells what the record keeps telling until it is mended.
+func (w *Worker) noBaseBackup(ctx context.Context, instance string) upgrade.Event {
+	return w.say(ctx, upgrade.LevelWarning, fmt.Sprintf(
+		"there is no base backup of the new version yet: take one, and confirm it by `pgleap instance set %s --base-backup-taken`", instance))
 }
 
 // leftOfSource says what is left of the source, and what can be done with it.
@@ -104,6 +110,9 @@ func (w *Worker) DiscardInPlace(ctx context.Context, plan upgrade.Plan) (step.Do
 	}
 	if err := w.stopLeftover(ctx, plan, plan.Target.Bindir, plan.Target.Pgdata, pgbin.StopImmediate); err != nil {
 		return step.Done{}, err
+	}
+	if err := files.remove(noteInPlacePrepared); err != nil { // first: it may be prepared again
+		return step.Done{}, fmt.Errorf("remove note: %w", err)
 	}
 	if err := w.removeFiles(plan, files); err != nil {
 		return step.Done{}, err

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/postgres"
@@ -20,10 +22,14 @@ func (w *Worker) UpdateExtensions(ctx context.Context, plan upgrade.Plan) (step.
 }
 
 func (w *Worker) updateExtensions(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
-	var done step.Done
+	done := step.Done{Findings: []upgrade.OpenFinding{}}
+	files, err := w.files(plan)
+	if err != nil {
+		return done, err
+	}
 	// As the superuser, since what an update adds belongs to who runs it, and pgleap's own role goes.
 	superuser := quiet(w.host.Login(plan.Target, "postgres"))
-	err := inEachDatabase(ctx, superuser, func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
+	err = inEachDatabase(ctx, superuser, func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
 		updates, err := postgres.ExtensionUpdates(ctx, conn)
 		if err != nil {
 			return err
@@ -31,8 +37,11 @@ func (w *Worker) updateExtensions(ctx context.Context, plan upgrade.Plan) (step.
 		for _, u := range updates {
 			progressOf(ctx).text(fmt.Sprintf("updating extension %s in %s", u.Name, db.Name))
 			event := w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("extension %s in %s updated from %s to %s", u.Name, db.Name, u.From, u.To))
-			if err := postgres.UpdateExtension(ctx, conn, u.Name); err != nil {
-				event.Level, event.Text = upgrade.LevelWarning, err.Error()+"; run ALTER EXTENSION ... UPDATE by hand when its cause is mended"
+			if err := postgres.UpdateExtension(ctx, conn, u.Name, files.noteOwnXID); err != nil {
+				event.Level, event.Text = upgrade.LevelWarning, err.Error()+"; it is kept in mind until it is mended, see `pgleap instance show "+plan.Instance+"`"
+				done.Findings = append(done.Findings, upgrade.OpenFinding{
+					Number: plan.Number, Database: db.Name, Extension: u.Name, From: u.From, To: u.To, Reason: err.Error(), Since: w.now().UTC(),
+				})
 			}
 			done.Events = append(done.Events, event)
 		}
@@ -76,16 +85,61 @@ func (w *Worker) analyzeTarget(ctx context.Context, plan upgrade.Plan, at postgr
 		if err != nil {
 			return err
 		}
-		for i, table := range tables {
-			progressOf(ctx).count("collecting statistics of partitioned tables of "+db.Name, int64(i), int64(len(tables)), "tables")
+		parents += len(tables)
+		return w.analyzeParents(ctx, at.In(db.Name), tables, plan.Options.Jobs)
+	})
+	return w.info(ctx, fmt.Sprintf("statistics collected, those of %d partitioned tables included", parents)), err
+}
+
+// analyzeParents analyzes partitioned tables of one database, several at once.
+func (w *Worker) analyzeParents(ctx context.Context, at postgres.Login, tables []string, jobs int) error {
+	todo := make(chan string, len(tables))
+	for _, table := range tables {
+		todo <- table
+	}
+	close(todo)
+	var done atomic.Int64
+	all, ctx := errgroup.WithContext(ctx)
+	for range min(max(jobs, 1), len(tables)) {
+		all.Go(func() error {
+			return with(ctx, at, func(conn *pgx.Conn) error {
+				for table := range todo {
+					progressOf(ctx).count("collecting statistics of partitioned tables of "+at.Database, done.Load(), int64(len(tables)), "tables")
+					if err := postgres.AnalyzeParent(ctx, conn, table); err != nil {
+						return err
+					}
+					done.Add(1)
+				}
+				return nil
+			})
+		})
+	}
+	return all.Wait()
+}
+
+// haveStatistics wants every table of a plan's target that holds something to have statistics, before
+// clients are led to it. Those that have none, since they were made or filled after the others were
+// analyzed, are analyzed now.
+func (w *Worker) haveStatistics(ctx context.Context, plan upgrade.Plan) error {
+	return inEachDatabase(ctx, quiet(login(plan, plan.Target)), func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
+		missing, err := postgres.WithoutStatistics(ctx, conn)
+		if err != nil || len(missing) == 0 {
+			return err
+		}
+		for i, table := range missing {
+			progressOf(ctx).count("collecting missing statistics of "+db.Name, int64(i), int64(len(missing)), "tables")
 			if err := postgres.Analyze(ctx, conn, table); err != nil {
 				return err
 			}
 		}
-		parents += len(tables)
-		return nil
+		if missing, err = postgres.WithoutStatistics(ctx, conn); err != nil || len(missing) == 0 {
+			return err
+		}
+		return &upgrade.Refused{
+			Reason: fmt.Sprintf("%d tables of %s have no statistics on the target, %s first: they were to be there before the switch", len(missing), db.Name, missing[0]),
+			Remedy: "see the target's log, or choose statistics after the switch",
+		}
 	})
-	return w.info(ctx, fmt.Sprintf("statistics collected, those of %d partitioned tables included", parents)), err
 }
 
 func analyze(plan upgrade.Plan) pgbin.Analyze {

@@ -53,6 +53,11 @@ func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgr
 		if err := w.configurationUnchanged(args.Plan); err != nil {
 			return upgrade.Switchover{Reason: err.Error()}, nil //nolint:nilerr // not switching is a result
 		}
+		if args.Plan.Options.Statistics == upgrade.StatisticsBefore && last.Stage == switchover.StageNone && !args.Rehearse {
+			if err := w.haveStatistics(ctx, args.Plan); err != nil {
+				return upgrade.Switchover{Reason: err.Error()}, nil //nolint:nilerr // not switching is a result
+			}
+		}
 	}
 	config.FormerConsumers = last.Outcome.Consumers
 	w.snapshots.drop(taskName(args.Plan), attemptName(args.Plan, args.Attempt))

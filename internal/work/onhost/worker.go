@@ -54,6 +54,7 @@ func (w *Worker) Register(r Registry) {
 	register(r, step.Inspect, "", w.host.Inspect)
 	register(r, step.ChooseTarget, "", w.host.ChooseTarget)
 	register(r, step.Fingerprint, "", w.Fingerprint)
+	register(r, step.RecheckFindings, "", w.RecheckFindings)
 	register(r, step.MakeEndpoint, "", w.MakeEndpoint)
 	register(r, step.CheckEndpoint, "", w.CheckEndpoint)
 	register(r, step.RemoveEndpoint, "", w.RemoveEndpoint)
@@ -74,7 +75,9 @@ func (w *Worker) Register(r Registry) {
 	register(r, step.RefreshMaterializedViews, upgrade.PhaseSubscribe, w.RefreshMaterializedViews)
 	register(r, step.CollectStatistics, upgrade.PhaseSubscribe, w.CollectStatistics)
 	register(r, step.Synchronize, upgrade.PhaseSynchronizing, w.Synchronize)
-	register(r, step.SwitchOver, upgrade.PhaseSwitchover, w.SwitchOver)
+	register(r, step.SwitchOver, upgrade.PhaseSwitchover, func(ctx context.Context, args step.SwitchOverArgs) (upgrade.Switchover, error) {
+		return w.aroundSwitch(ctx, args, func() (upgrade.Switchover, error) { return w.SwitchOver(ctx, args) })
+	})
 	register(r, step.Verify, upgrade.PhaseSynchronizing, w.Verify)
 	register(r, step.BuildStandbys, upgrade.PhaseFinishing, w.BuildStandbys)
 	w.registerBlueGreen(r)

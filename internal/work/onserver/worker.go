@@ -34,7 +34,7 @@ type Registry interface {
 func (w *Worker) Register(r Registry) {
 	for name, do := range map[string]any{
 		step.Record: w.Record, step.SaveReport: w.SaveReport, step.EndTask: w.EndTask, step.MoveInstance: w.MoveInstance,
-		step.RetireFormer: w.RetireFormer,
+		step.RetireFormer: w.RetireFormer, step.RegisterClone: w.RegisterClone, step.RecordFindings: w.RecordFindings,
 	} {
 		r.RegisterActivityWithOptions(do, activity.RegisterOptions{Name: name})
 	}
@@ -126,6 +126,13 @@ func (w *Worker) MoveInstance(ctx context.Context, args step.MoveInstanceArgs) e
 		if err := w.catalog.RemoveFormerCluster(ctx, args.Number); err != nil {
 			return fmt.Errorf("move instance %s: %w", args.Instance, err)
 		}
+	}
+	if was, is := instance.Cluster.Version.Major(), args.Cluster.Version.Major(); was < is {
+		instance.Backup = &upgrade.MissingBackup{Number: args.Number, Version: args.Cluster.Version, Since: w.now()}
+		instance.Findings = nil // those of an upgrade before
+	}
+	if args.Returned { // to a cluster that was backed up before
+		instance.Backup, instance.Findings = nil, nil
 	}
 	instance.Cluster, instance.Endpoint = args.Cluster, args.Endpoint
 	if err := w.catalog.UpdateInstance(ctx, instance); err != nil {

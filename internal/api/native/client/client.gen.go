@@ -250,6 +250,9 @@ type Health struct {
 // HealthStatus defines model for Health.Status.
 type HealthStatus string
 
+// Hooks Programs that are run around the switch, as the cluster's owner and without arguments.
+type Hooks = upgrade.Hooks
+
 // Instance defines model for Instance.
 type Instance = upgrade.Instance
 
@@ -273,8 +276,14 @@ type Level = upgrade.Level
 // Major A PostgreSQL major version, such as 17.
 type Major = upgrade.Major
 
+// MissingBackup The base backup that an instance needs since an upgrade, until somebody confirms it.
+type MissingBackup = upgrade.MissingBackup
+
 // Mode defines model for Mode.
 type Mode = upgrade.Mode
+
+// OpenFinding An extension that an upgrade could not update.
+type OpenFinding = upgrade.OpenFinding
 
 // Options defines model for Options.
 type Options = upgrade.Options
@@ -428,6 +437,12 @@ type RemoveInstanceParams struct {
 	StopEndpoint bool `form:"stopEndpoint,omitempty" json:"stopEndpoint,omitempty"`
 }
 
+// RecheckFindingsParams defines parameters for RecheckFindings.
+type RecheckFindingsParams struct {
+	// Retry Try again first what could not be done.
+	Retry bool `form:"retry,omitempty" json:"retry,omitempty"`
+}
+
 // ListTasksParams defines parameters for ListTasks.
 type ListTasksParams struct {
 	Instance string                `form:"instance,omitempty" json:"instance,omitempty"`
@@ -463,6 +478,9 @@ type CreateAccessKeyJSONRequestBody = AccessKeyRequest
 
 // AddInstanceJSONRequestBody defines body for AddInstance for application/json ContentType.
 type AddInstanceJSONRequestBody = AddInstanceRequest
+
+// SetHooksJSONRequestBody defines body for SetHooks for application/json ContentType.
+type SetHooksJSONRequestBody = Hooks
 
 // StartPrecheckJSONRequestBody defines body for StartPrecheck for application/json ContentType.
 type StartPrecheckJSONRequestBody = UpgradeRequest
@@ -668,6 +686,34 @@ type ClientInterface interface {
 	// Corresponds with GET /instances/{id} (the `GetInstance` operationId).
 	GetInstance(ctx context.Context, id InstanceID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ConfirmBaseBackup Confirm that there is a base backup of the version that the instance has.
+	//
+	// Corresponds with POST /instances/{id}/base-backup (the `ConfirmBaseBackup` operationId).
+	ConfirmBaseBackup(ctx context.Context, id InstanceID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RecheckFindings Look again at what an upgrade has left to be mended, and forget what was.
+	//
+	// Corresponds with POST /instances/{id}/findings (the `RecheckFindings` operationId).
+	RecheckFindings(ctx context.Context, id InstanceID, params *RecheckFindingsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetHooksWithBody Name the programs that are run around the switch of an instance.
+	//
+	// None, if both are left out. An upgrade that runs goes by those that were named when it began.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /instances/{id}/hooks (the `SetHooks` operationId).
+	SetHooksWithBody(ctx context.Context, id InstanceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetHooks Name the programs that are run around the switch of an instance.
+	//
+	// None, if both are left out. An upgrade that runs goes by those that were named when it began.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /instances/{id}/hooks (the `SetHooks` operationId).
+	SetHooks(ctx context.Context, id InstanceID, body SetHooksJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// StartPrecheckWithBody Start a precheck.
 	//
 	// Takes any type of body and a specified content type.
@@ -685,7 +731,8 @@ type ClientInterface interface {
 	// SwitchOverWithBody Say a verb of the switchover.
 	//
 	// `switch` starts the switchover of an upgrade that is synchronizing, `rehearse` one without the move;
-	// `back` brings clients back to the source when it follows the target; `interrupt` aborts the present
+	// `back` brings clients back to the source when it follows the target, or, after a blue-green upgrade, as
+	// long as nothing was written on the target; `interrupt` aborts the present
 	// attempt; `cancel` abandons the upgrade, while clients are at the source; `finish` gives the way
 	// back up and ends it. The task tells the outcome.
 	//
@@ -697,7 +744,8 @@ type ClientInterface interface {
 	// SwitchOver Say a verb of the switchover.
 	//
 	// `switch` starts the switchover of an upgrade that is synchronizing, `rehearse` one without the move;
-	// `back` brings clients back to the source when it follows the target; `interrupt` aborts the present
+	// `back` brings clients back to the source when it follows the target, or, after a blue-green upgrade, as
+	// long as nothing was written on the target; `interrupt` aborts the present
 	// attempt; `cancel` abandons the upgrade, while clients are at the source; `finish` gives the way
 	// back up and ends it. The task tells the outcome.
 	//
@@ -1070,6 +1118,74 @@ func (c *Client) GetInstance(ctx context.Context, id InstanceID, reqEditors ...R
 	return c.Client.Do(req)
 }
 
+// ConfirmBaseBackup Confirm that there is a base backup of the version that the instance has.
+//
+// Corresponds with POST /instances/{id}/base-backup (the `ConfirmBaseBackup` operationId).
+func (c *Client) ConfirmBaseBackup(ctx context.Context, id InstanceID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfirmBaseBackupRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RecheckFindings Look again at what an upgrade has left to be mended, and forget what was.
+//
+// Corresponds with POST /instances/{id}/findings (the `RecheckFindings` operationId).
+func (c *Client) RecheckFindings(ctx context.Context, id InstanceID, params *RecheckFindingsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRecheckFindingsRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetHooksWithBody Name the programs that are run around the switch of an instance.
+//
+// None, if both are left out. An upgrade that runs goes by those that were named when it began.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /instances/{id}/hooks (the `SetHooks` operationId).
+func (c *Client) SetHooksWithBody(ctx context.Context, id InstanceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetHooksRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetHooks Name the programs that are run around the switch of an instance.
+//
+// None, if both are left out. An upgrade that runs goes by those that were named when it began.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /instances/{id}/hooks (the `SetHooks` operationId).
+func (c *Client) SetHooks(ctx context.Context, id InstanceID, body SetHooksJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetHooksRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // StartPrecheckWithBody Start a precheck.
 //
 // Takes any type of body and a specified content type.
@@ -1107,7 +1223,8 @@ func (c *Client) StartPrecheck(ctx context.Context, id InstanceID, body StartPre
 // SwitchOverWithBody Say a verb of the switchover.
 //
 // `switch` starts the switchover of an upgrade that is synchronizing, `rehearse` one without the move;
-// `back` brings clients back to the source when it follows the target; `interrupt` aborts the present
+// `back` brings clients back to the source when it follows the target, or, after a blue-green upgrade, as
+// long as nothing was written on the target; `interrupt` aborts the present
 // attempt; `cancel` abandons the upgrade, while clients are at the source; `finish` gives the way
 // back up and ends it. The task tells the outcome.
 //
@@ -1129,7 +1246,8 @@ func (c *Client) SwitchOverWithBody(ctx context.Context, id InstanceID, contentT
 // SwitchOver Say a verb of the switchover.
 //
 // `switch` starts the switchover of an upgrade that is synchronizing, `rehearse` one without the move;
-// `back` brings clients back to the source when it follows the target; `interrupt` aborts the present
+// `back` brings clients back to the source when it follows the target, or, after a blue-green upgrade, as
+// long as nothing was written on the target; `interrupt` aborts the present
 // attempt; `cancel` abandons the upgrade, while clients are at the source; `finish` gives the way
 // back up and ends it. The task tells the outcome.
 //
@@ -1889,6 +2007,144 @@ func NewGetInstanceRequest(server string, id InstanceID) (*http.Request, error) 
 	return req, nil
 }
 
+// NewConfirmBaseBackupRequest constructs an http.Request for the ConfirmBaseBackup method
+func NewConfirmBaseBackupRequest(server string, id InstanceID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/instances/%s/base-backup", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRecheckFindingsRequest constructs an http.Request for the RecheckFindings method
+func NewRecheckFindingsRequest(server string, id InstanceID, params *RecheckFindingsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/instances/%s/findings", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "retry", params.Retry, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSetHooksRequest calls the generic SetHooks builder with application/json body
+func NewSetHooksRequest(server string, id InstanceID, body SetHooksJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSetHooksRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewSetHooksRequestWithBody constructs an http.Request for the SetHooks method, with any body, and a specified content type
+func NewSetHooksRequestWithBody(server string, id InstanceID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/instances/%s/hooks", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewStartPrecheckRequest calls the generic StartPrecheck builder with application/json body
 func NewStartPrecheckRequest(server string, id InstanceID, body StartPrecheckJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -2593,6 +2849,38 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /instances/{id} (the `GetInstance` operationId).
 	GetInstanceWithResponse(ctx context.Context, id InstanceID, reqEditors ...RequestEditorFn) (*GetInstanceResponse, error)
 
+	// ConfirmBaseBackupWithResponse Confirm that there is a base backup of the version that the instance has.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /instances/{id}/base-backup (the `ConfirmBaseBackup` operationId).
+	ConfirmBaseBackupWithResponse(ctx context.Context, id InstanceID, reqEditors ...RequestEditorFn) (*ConfirmBaseBackupResponse, error)
+
+	// RecheckFindingsWithResponse Look again at what an upgrade has left to be mended, and forget what was.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /instances/{id}/findings (the `RecheckFindings` operationId).
+	RecheckFindingsWithResponse(ctx context.Context, id InstanceID, params *RecheckFindingsParams, reqEditors ...RequestEditorFn) (*RecheckFindingsResponse, error)
+
+	// SetHooksWithBodyWithResponse Name the programs that are run around the switch of an instance.
+	//
+	// None, if both are left out. An upgrade that runs goes by those that were named when it began.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /instances/{id}/hooks (the `SetHooks` operationId).
+	SetHooksWithBodyWithResponse(ctx context.Context, id InstanceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetHooksResponse, error)
+
+	// SetHooksWithResponse Name the programs that are run around the switch of an instance.
+	//
+	// None, if both are left out. An upgrade that runs goes by those that were named when it began.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /instances/{id}/hooks (the `SetHooks` operationId).
+	SetHooksWithResponse(ctx context.Context, id InstanceID, body SetHooksJSONRequestBody, reqEditors ...RequestEditorFn) (*SetHooksResponse, error)
+
 	// StartPrecheckWithBodyWithResponse Start a precheck.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -2610,7 +2898,8 @@ type ClientWithResponsesInterface interface {
 	// SwitchOverWithBodyWithResponse Say a verb of the switchover.
 	//
 	// `switch` starts the switchover of an upgrade that is synchronizing, `rehearse` one without the move;
-	// `back` brings clients back to the source when it follows the target; `interrupt` aborts the present
+	// `back` brings clients back to the source when it follows the target, or, after a blue-green upgrade, as
+	// long as nothing was written on the target; `interrupt` aborts the present
 	// attempt; `cancel` abandons the upgrade, while clients are at the source; `finish` gives the way
 	// back up and ends it. The task tells the outcome.
 	//
@@ -2622,7 +2911,8 @@ type ClientWithResponsesInterface interface {
 	// SwitchOverWithResponse Say a verb of the switchover.
 	//
 	// `switch` starts the switchover of an upgrade that is synchronizing, `rehearse` one without the move;
-	// `back` brings clients back to the source when it follows the target; `interrupt` aborts the present
+	// `back` brings clients back to the source when it follows the target, or, after a blue-green upgrade, as
+	// long as nothing was written on the target; `interrupt` aborts the present
 	// attempt; `cancel` abandons the upgrade, while clients are at the source; `finish` gives the way
 	// back up and ends it. The task tells the outcome.
 	//
@@ -3477,6 +3767,150 @@ func (r GetInstanceResponse) ContentType() string {
 	return ""
 }
 
+type ConfirmBaseBackupResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Instance
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfirmBaseBackupResponse) GetJSON200() *Instance {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ConfirmBaseBackupResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfirmBaseBackupResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfirmBaseBackupResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfirmBaseBackupResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfirmBaseBackupResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RecheckFindingsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Instance
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RecheckFindingsResponse) GetJSON200() *Instance {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RecheckFindingsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RecheckFindingsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RecheckFindingsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RecheckFindingsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RecheckFindingsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SetHooksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Instance
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SetHooksResponse) GetJSON200() *Instance {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SetHooksResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SetHooksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SetHooksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SetHooksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SetHooksResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type StartPrecheckResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -4204,6 +4638,62 @@ func (c *ClientWithResponses) GetInstanceWithResponse(ctx context.Context, id In
 	return ParseGetInstanceResponse(rsp)
 }
 
+// ConfirmBaseBackupWithResponse Confirm that there is a base backup of the version that the instance has.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /instances/{id}/base-backup (the `ConfirmBaseBackup` operationId).
+func (c *ClientWithResponses) ConfirmBaseBackupWithResponse(ctx context.Context, id InstanceID, reqEditors ...RequestEditorFn) (*ConfirmBaseBackupResponse, error) {
+	rsp, err := c.ConfirmBaseBackup(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfirmBaseBackupResponse(rsp)
+}
+
+// RecheckFindingsWithResponse Look again at what an upgrade has left to be mended, and forget what was.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /instances/{id}/findings (the `RecheckFindings` operationId).
+func (c *ClientWithResponses) RecheckFindingsWithResponse(ctx context.Context, id InstanceID, params *RecheckFindingsParams, reqEditors ...RequestEditorFn) (*RecheckFindingsResponse, error) {
+	rsp, err := c.RecheckFindings(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRecheckFindingsResponse(rsp)
+}
+
+// SetHooksWithBodyWithResponse Name the programs that are run around the switch of an instance.
+//
+// None, if both are left out. An upgrade that runs goes by those that were named when it began.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /instances/{id}/hooks (the `SetHooks` operationId).
+func (c *ClientWithResponses) SetHooksWithBodyWithResponse(ctx context.Context, id InstanceID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetHooksResponse, error) {
+	rsp, err := c.SetHooksWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetHooksResponse(rsp)
+}
+
+// SetHooksWithResponse Name the programs that are run around the switch of an instance.
+//
+// None, if both are left out. An upgrade that runs goes by those that were named when it began.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /instances/{id}/hooks (the `SetHooks` operationId).
+func (c *ClientWithResponses) SetHooksWithResponse(ctx context.Context, id InstanceID, body SetHooksJSONRequestBody, reqEditors ...RequestEditorFn) (*SetHooksResponse, error) {
+	rsp, err := c.SetHooks(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetHooksResponse(rsp)
+}
+
 // StartPrecheckWithBodyWithResponse Start a precheck.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -4233,7 +4723,8 @@ func (c *ClientWithResponses) StartPrecheckWithResponse(ctx context.Context, id 
 // SwitchOverWithBodyWithResponse Say a verb of the switchover.
 //
 // `switch` starts the switchover of an upgrade that is synchronizing, `rehearse` one without the move;
-// `back` brings clients back to the source when it follows the target; `interrupt` aborts the present
+// `back` brings clients back to the source when it follows the target, or, after a blue-green upgrade, as
+// long as nothing was written on the target; `interrupt` aborts the present
 // attempt; `cancel` abandons the upgrade, while clients are at the source; `finish` gives the way
 // back up and ends it. The task tells the outcome.
 //
@@ -4251,7 +4742,8 @@ func (c *ClientWithResponses) SwitchOverWithBodyWithResponse(ctx context.Context
 // SwitchOverWithResponse Say a verb of the switchover.
 //
 // `switch` starts the switchover of an upgrade that is synchronizing, `rehearse` one without the move;
-// `back` brings clients back to the source when it follows the target; `interrupt` aborts the present
+// `back` brings clients back to the source when it follows the target, or, after a blue-green upgrade, as
+// long as nothing was written on the target; `interrupt` aborts the present
 // attempt; `cancel` abandons the upgrade, while clients are at the source; `finish` gives the way
 // back up and ends it. The task tells the outcome.
 //
@@ -4907,6 +5399,105 @@ func ParseGetInstanceResponse(rsp *http.Response) (*GetInstanceResponse, error) 
 	}
 
 	response := &GetInstanceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Instance
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseConfirmBaseBackupResponse parses an HTTP response from a ConfirmBaseBackupWithResponse call
+func ParseConfirmBaseBackupResponse(rsp *http.Response) (*ConfirmBaseBackupResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfirmBaseBackupResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Instance
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRecheckFindingsResponse parses an HTTP response from a RecheckFindingsWithResponse call
+func ParseRecheckFindingsResponse(rsp *http.Response) (*RecheckFindingsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RecheckFindingsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Instance
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSetHooksResponse parses an HTTP response from a SetHooksWithResponse call
+func ParseSetHooksResponse(rsp *http.Response) (*SetHooksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SetHooksResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
