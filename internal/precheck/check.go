@@ -45,7 +45,8 @@ type Found struct {
 	Object   string
 	Note     string           // what there is to say of this object
 	SQL      string           // mends it, when run in the session's database
-	Database string           // in which to run the SQL, when it is not the session's
+	// Database is where to run the SQL, when it is not the session's.
+	Database string `db:"-"`
 	Severity upgrade.Severity // when it is not the check's own
 }
 

@@ -23,8 +23,7 @@ var oldestTransactionIDs = Check{
 			return nil, nil
 		}
 		rows, err := s.Tx.Query(ctx, `
-			SELECT quote_ident(datname), format('datfrozenxid %s, datminmxid %s; the cluster has %s and %s',
-					datfrozenxid, datminmxid, oldest_xid, oldest_multi_xid),
+			SELECT quote_ident(datname), format('datfrozenxid %s, datminmxid %s', datfrozenxid, datminmxid),
 				'VACUUM (FREEZE)', datname
 			FROM pg_database CROSS JOIN pg_control_checkpoint()
 			WHERE age(datfrozenxid) > age(oldest_xid) OR mxid_age(datminmxid) > mxid_age(oldest_multi_xid)

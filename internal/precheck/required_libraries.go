@@ -73,15 +73,15 @@ func (s Session) librariesOfFunctions(ctx context.Context, target *pgx.Conn) ([]
 				LEFT JOIN pg_extension e ON e.oid = d.refobjid
 			WHERE p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'c') AND p.probin IS NOT NULL AND p.oid >= 16384
 		)
-		SELECT probin, format('%I.%I(%s)', (array_agg(n.nspname ORDER BY p.oid))[1], (array_agg(p.proname ORDER BY p.oid))[1],
+		SELECT used.probin, format('%I.%I(%s)', (array_agg(n.nspname ORDER BY p.oid))[1], (array_agg(p.proname ORDER BY p.oid))[1],
 				(array_agg(pg_get_function_identity_arguments(p.oid) ORDER BY p.oid))[1]),
 			string_agg(DISTINCT CASE
 				WHEN used.extname IS NOT NULL THEN format('DROP EXTENSION %I', used.extname)
 				ELSE format('DROP FUNCTION %I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) END, '; ')
 		FROM used JOIN pg_proc p USING (oid) JOIN pg_namespace n ON n.oid = p.pronamespace
 		WHERE used.extname IS NULL OR used.extname = ANY ($1)
-		GROUP BY probin
-		ORDER BY probin`, offered)
+		GROUP BY used.probin
+		ORDER BY used.probin`, offered)
 }
 
 // load tells why the target refuses to load a library, if it does.

@@ -28,7 +28,7 @@ var tablespaceLeftovers = Check{
 		return s.query(ctx, `
 			SELECT quote_ident(spcname), location || '/' || $1, NULL
 			FROM pg_tablespace CROSS JOIN LATERAL pg_tablespace_location(oid) AS location
-			WHERE location LIKE '/%' AND pg_stat_file(location || '/' || $1, true) IS NOT NULL
+			WHERE location LIKE '/%' AND (pg_stat_file(location || '/' || $1, true)).isdir IS NOT NULL
 			ORDER BY spcname`, strings.Join([]string{"PG", fmt.Sprint(f.Plan.Target.Version.Major()), fmt.Sprint(catalog)}, "_"))
 	},
 }

@@ -54,7 +54,7 @@ const dependOnUnicode = `
 		UNION ALL SELECT ev_class, 'materialized view', ev_action::text FROM pg_rewrite JOIN pg_class c ON c.oid = ev_class WHERE c.relkind = 'm'
 	), call AS (
 		SELECT relid, what, part[1] AS kind, part[2]::oid AS callee, part[3]::oid AS collation
-		FROM tree CROSS JOIN LATERAL regexp_matches(expression, '\{(FUNCEXPR :funcid|OPEXPR :opno) (\d+) (?::\w+ \S+ )*?:inputcollid (\d+)', 'g') AS part
+		FROM tree CROSS JOIN LATERAL regexp_matches(expression, '\{(FUNCEXPR :funcid|OPEXPR :opno) (\d+) (?::\w+ [^\s{(]+ )*:inputcollid (\d+)', 'g') AS part
 		WHERE relid >= 16384
 	)
 	SELECT DISTINCT format('%I.%I', n.nspname, c.relname), call.what, NULL
