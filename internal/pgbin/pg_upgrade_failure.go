@@ -121,7 +121,10 @@ func parseFailure(out string) (check, message string) {
 		}
 		switch {
 		case name != "" || result != "":
-			words = nil // what an earlier status line had to say
+			words = nil                                       // what an earlier status line had to say
+			if at := unreachable.FindString(text); at != "" { // on the status line itself (server.c, connectToServer)
+				words = []string{at}
+			}
 		case text == "" || chatter(text):
 		default:
 			words = append(words, text)
@@ -129,6 +132,8 @@ func parseFailure(out string) (check, message string) {
 	}
 	return check, strings.Join(words, " ")
 }
+
+var unreachable = regexp.MustCompile(`connection (?:to server|failure:) .*$`)
 
 var errorLine = regexp.MustCompile(`(?m)^.*\b(?:ERROR|FATAL|PANIC|error|fatal): .*$`)
 

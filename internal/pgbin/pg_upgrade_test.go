@@ -262,6 +262,10 @@ func TestParseFailure(t *testing.T) {
 			pad("Restoring global objects in the new cluster", `"/b/psql" --echo-queries`) + "*failure*\n\nConsult the last few lines of \"/d/log/x.log\" for\nthe probable cause of the failure.\nFailure, exiting\n",
 			"Restoring global objects in the new cluster", `Consult the last few lines of "/d/log/x.log" for the probable cause of the failure.`,
 		},
+		"a server that cannot be reached": {
+			pad("Checking database connection settings", `connection to server on socket "/s" failed: FATAL:  role "x" does not exist`) + "\nFailure, exiting\n",
+			"Checking database connection settings", `connection to server on socket "/s" failed: FATAL:  role "x" does not exist`,
+		},
 		"before any check": {
 			"Performing Consistency Checks\n-----------------------------\n\nThere seems to be a postmaster servicing the new cluster.\nPlease shutdown that postmaster and try again.\nFailure, exiting\n",
 			"", "There seems to be a postmaster servicing the new cluster. Please shutdown that postmaster and try again.",

@@ -42,11 +42,11 @@ const (
 type Found struct {
 	// Object is its name, quoted where SQL needs it. The database is put before it by the frame;
 	// an empty one means the database itself.
-	Object   string
-	Note     string           // what there is to say of this object
-	SQL      string           // mends it, when run in the session's database
+	Object string
+	Note   string // what there is to say of this object
+	SQL    string // mends it, when run in the session's database
 	// Database is where to run the SQL, when it is not the session's.
-	Database string `db:"-"`
+	Database string           `db:"-"`
 	Severity upgrade.Severity // when it is not the check's own
 }
 

@@ -16,6 +16,15 @@ var isnPassing = Check{
 	Remedy:    "Install programs of the target version that are built like the source's; or drop the extension, after a dump of what uses it, which is restored on the target.",
 	PgUpgrade: []string{"contrib_isn_and_int8_pass_by_value.txt"},
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
+		functions, err := s.query(ctx, `
+			SELECT format('%I.%I', n.nspname, p.proname), NULL,
+				(SELECT format('DROP EXTENSION %I', extname) FROM pg_extension WHERE extname = 'isn')
+			FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+			WHERE p.probin = '$libdir/isn'
+			ORDER BY 1`)
+		if err != nil || len(functions) == 0 {
+			return nil, err
+		}
 		target, err := f.Target()
 		if err != nil {
 			return nil, err
@@ -31,11 +40,6 @@ var isnPassing = Check{
 		if source == theirs {
 			return nil, nil
 		}
-		return s.query(ctx, `
-			SELECT format('%I.%I', n.nspname, p.proname), NULL,
-				(SELECT format('DROP EXTENSION %I', extname) FROM pg_extension WHERE extname = 'isn')
-			FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-			WHERE p.probin = '$libdir/isn'
-			ORDER BY 1`)
+		return functions, nil
 	},
 }

@@ -104,9 +104,17 @@ func (p PgUpgradeComplaint) subject() string {
 	return what
 }
 
-// knows tells whether a check found an object already. pg_upgrade writes names without quotes.
+// knows tells whether a check found an object already. pg_upgrade writes names without quotes, and since 18 libraries
+// without their directory.
 func (r *round) knows(check Check, object string) bool {
-	same := func(l located) bool { return plainName(l.Object) == plainName(object) }
+	plain := func(object string) string {
+		object = plainName(object)
+		if check.ID == requiredLibraries.ID {
+			object = strings.Replace(object, ".$libdir/", ".", 1)
+		}
+		return object
+	}
+	same := func(l located) bool { return plain(l.Object) == plain(object) }
 	if slices.ContainsFunc(r.found[check.ID], same) {
 		return true
 	}

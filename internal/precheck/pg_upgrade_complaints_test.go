@@ -115,6 +115,12 @@ func TestPgUpgradeComplaintsGoToTheirChecks(t *testing.T) {
 			},
 		},
 		{
+			name:     "a library without its directory",
+			failures: []PgUpgradeComplaint{{File: "loadable_libraries.txt", Objects: []PgUpgradeObject{{Database: "app", Text: "own"}, {Database: "app", Text: "adminpack"}}}},
+			found:    map[string][]string{"required-libraries": {"app.$libdir/own"}, "extensions": {"app.adminpack"}},
+			want:     map[string][]Found{"pg-upgrade": {stopped}},
+		},
+		{
 			name:     "slots do not come along with a clone",
 			failures: []PgUpgradeComplaint{{Step: "Checking for valid logical replication slots", File: "invalid_logical_slots.txt", Objects: []PgUpgradeObject{{Text: "s1", Names: []string{"s1"}}}}},
 			want: map[string][]Found{"pg-upgrade": {{

@@ -1,6 +1,7 @@
 package precheck
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -285,8 +286,20 @@ func inPlaceViolations() []violation {
 		},
 		{
 			name: "slot of a name that 19 reserves", check: slotsTakenOver, mode: upgrade.InPlace, source: 17, target: 19,
-			violate: []string{`SELECT pg_create_logical_replication_slot('fine', 'pgoutput')`, `SELECT pg_create_logical_replication_slot('pg_conflict_detection', 'pgoutput')`},
+			violate: []string{`SELECT pg_create_logical_replication_slot('pg_conflict_detection', 'pgoutput')`},
 			want:    []string{`pg_conflict_detection (its name is reserved)`},
+		},
+		{
+			name: "slot of a plugin that the target does not allow", check: targetSlots, mode: upgrade.InPlace, source: 17,
+			violate: []string{
+				`SELECT pg_create_logical_replication_slot('cdc', 'test_decoding')`, `SELECT pg_create_logical_replication_slot('fine', 'pgoutput')`,
+				`ALTER SYSTEM SET output_plugin_libraries = 'pgoutput'`, `SELECT pg_reload_conf()`,
+			},
+			want: []string{`cdc (plugin test_decoding is not in output_plugin_libraries)`},
+			mend: []string{
+				`SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database()`,
+				`ALTER SYSTEM RESET output_plugin_libraries`, `SELECT pg_reload_conf()`,
+			},
 		},
 	}
 }
@@ -360,3 +373,51 @@ func TestPreparedTransactionsAreRolledBackInTheirDatabase(t *testing.T) {
 	}
 }
 
+func TestSlotsThatAreInvalid(t *testing.T) {
+	s := pair(t, pgtest.Config(map[string]string{"max_slot_wal_keep_size": "1MB"}))
+	if s.source.Major < 17 {
+		t.Skipf("PostgreSQL %d does not hand slots over", s.source.Major)
+	}
+	s.source.Exec(t, "postgres", `SELECT pg_create_logical_replication_slot('cdc', 'pgoutput')`)
+	for range 3 {
+		s.source.Exec(t, "postgres", `SELECT pg_current_xact_id()`, `SELECT pg_switch_wal()`)
+	}
+	s.source.Exec(t, "postgres", `CHECKPOINT`, `SELECT pg_create_logical_replication_slot('fine', 'pgoutput')`)
+	s.mendsAsPrinted(t, slotsTakenOver, upgrade.InPlace, "cdc (invalid: wal_removed)")
+}
+
+// A target of another size of words: its pg_control_init says so.
+func TestIsnOnATargetOfAnotherWordSize(t *testing.T) {
+	s := pair(t)
+	s.source.CreateDatabase(t, "My shop")
+	s.source.Exec(t, "My shop", `CREATE SCHEMA "S x"`, `CREATE EXTENSION isn SCHEMA "S x"`)
+	target := connect(t, s.target, "postgres")
+	execute(t, target, `ALTER FUNCTION pg_catalog.pg_control_init() RENAME TO pg_control_init_real`)
+	execute(t, target, `CREATE FUNCTION pg_catalog.pg_control_init(OUT float8_pass_by_value boolean) LANGUAGE sql AS 'SELECT false'`)
+	s.mendsAsPrinted(t, isnPassing, upgrade.BlueGreen, `"My shop"."S x".ean13_in`)
+}
+
+// mendsAsPrinted sees a finding with an object, does what its SQL says, and sees nothing.
+func (s stage) mendsAsPrinted(t *testing.T, check Check, mode upgrade.Mode, object string) {
+	t.Helper()
+	subject := s.subject(t, upgrade.Options{})
+	subject.Plan.Mode = mode
+	look := func() []upgrade.Finding {
+		t.Helper()
+		report, err := run(t.Context(), []Check{check}, subject, time.Now())
+		if err != nil || len(report.NotChecked) > 0 {
+			t.Fatal(err, report.NotChecked)
+		}
+		return report.Findings
+	}
+	found := look()
+	if len(found) != 1 || !slices.Contains(found[0].Objects, object) || len(found[0].RemedySQL) == 0 {
+		t.Fatalf("got %+v", found)
+	}
+	for _, remedy := range found[0].RemedySQL {
+		s.source.Exec(t, remedy.Database, remedy.SQL)
+	}
+	if after := look(); len(after) > 0 {
+		t.Errorf("still found %v", after[0].Objects)
+	}
+}

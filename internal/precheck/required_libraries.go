@@ -22,6 +22,10 @@ var requiredLibraries = Check{
 	Remedy:    "Install the package that has the library for the target version, or drop the functions, or the extension that they belong to.",
 	PgUpgrade: []string{"loadable_libraries.txt"},
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
+		var some bool
+		if err := s.Tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_proc WHERE probin IS NOT NULL AND oid >= 16384)`).Scan(&some); err != nil || !some {
+			return nil, err
+		}
 		target, err := f.Target()
 		if err != nil {
 			return nil, err

@@ -17,6 +17,11 @@ var tablespaceLeftovers = Check{
 	Remedy:    "Make sure that no cluster uses the directory (SELECT oid FROM pg_tablespace there), and remove it.",
 	PgUpgrade: []string{"new cluster tablespace directory already exists"},
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
+		const outside = `pg_tablespace CROSS JOIN LATERAL pg_tablespace_location(oid) AS location WHERE location LIKE '/%'`
+		spaces, err := s.query(ctx, `SELECT spcname::text, NULL, NULL FROM `+outside)
+		if err != nil || len(spaces) == 0 {
+			return nil, err
+		}
 		target, err := f.Target()
 		if err != nil {
 			return nil, err
@@ -27,8 +32,7 @@ var tablespaceLeftovers = Check{
 		}
 		return s.query(ctx, `
 			SELECT quote_ident(spcname), location || '/' || $1, NULL
-			FROM pg_tablespace CROSS JOIN LATERAL pg_tablespace_location(oid) AS location
-			WHERE location LIKE '/%' AND (pg_stat_file(location || '/' || $1, true)).isdir IS NOT NULL
+			FROM `+outside+` AND (pg_stat_file(location || '/' || $1, true)).isdir IS NOT NULL
 			ORDER BY spcname`, strings.Join([]string{"PG", fmt.Sprint(f.Plan.Target.Version.Major()), fmt.Sprint(catalog)}, "_"))
 	},
 }

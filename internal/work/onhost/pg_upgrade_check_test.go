@@ -235,11 +235,18 @@ func complaintsOfContents() []complaint {
 			want: map[string][]string{"unicode-update": {`"My app".public."My index"`, `"My app".public.t`}},
 		},
 		{
-			name: "library",
+			name: "library", target: -17,
 			violate: sql(`CREATE FUNCTION f(int) RETURNS int LANGUAGE c AS '$libdir/pgcrypto', 'pg_digest'`,
 				`SET allow_system_table_mods = on; UPDATE pg_proc SET probin = '$libdir/no such' WHERE proname = 'f'`),
 			mend: sql(`DROP FUNCTION f(int)`),
 			want: map[string][]string{"required-libraries": {`"My app".$libdir/no such`}},
+		},
+		{
+			name: "library, told without its directory", target: 18,
+			violate: sql(`CREATE FUNCTION f(int) RETURNS int LANGUAGE c AS '$libdir/pgcrypto', 'pg_digest'`,
+				`SET allow_system_table_mods = on; UPDATE pg_proc SET probin = '$libdir/no such' WHERE proname = 'f'`),
+			mend: sql(`DROP FUNCTION f(int)`),
+			want: map[string][]string{"required-libraries": {`"My app".no such`}},
 		},
 	}
 }
@@ -304,7 +311,14 @@ func complaintsOfTheCluster() []complaint {
 		},
 		{
 			name: "in-place tablespace", source: 15, target: -18,
-			violate: sql(`SET allow_in_place_tablespaces = on; CREATE TABLESPACE near LOCATION ''`), mend: sql(`DROP TABLESPACE near`),
+			violate: func(b *checkBed) {
+				conn := b.source.Connect(b, "My app")
+				for _, statement := range []string{`SET allow_in_place_tablespaces = on`, `CREATE TABLESPACE near LOCATION ''`} {
+					_, err := conn.Exec(b.Context(), statement)
+					b.must(err)
+				}
+			},
+			mend: sql(`DROP TABLESPACE near`),
 			want: map[string][]string{"tablespaces": nil},
 		},
 		{
@@ -445,7 +459,7 @@ func complaintsOfTheCall() []complaint {
 			want: map[string][]string{"build": nil},
 		},
 		{
-			name: "locale", target: -15, with: otherTarget(func(i *pgbin.Initdb) { i.LcCollate = "C" }),
+			name: "encoding of the target", target: -15, with: otherTarget(func(i *pgbin.Initdb) { i.Encoding, i.LcCollate, i.LcCtype = "LATIN1", "C", "C" }),
 			want: map[string][]string{"locales": nil},
 		},
 		{
@@ -494,7 +508,8 @@ func complaintsOfTheSourceDown() []complaint {
 			name: "a crash",
 			violate: func(b *checkBed) {
 				b.source.Kill(b)
-				b.must(os.Remove(filepath.Join(b.source.Pgdata, "postmaster.pid")))
+				// Else pg_upgrade lets the server recover itself.
+				_ = os.Remove(filepath.Join(b.source.Pgdata, "postmaster.pid"))
 			},
 			mend: func(b *checkBed) { b.source.Restart(b) },
 			want: map[string][]string{"clean-shutdown": nil},
