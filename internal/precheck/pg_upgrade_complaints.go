@@ -104,7 +104,7 @@ func (p PgUpgradeComplaint) subject() string {
 	return what
 }
 
-// knows tells whether a check found an object already. pg_upgrade writes names without quotes, and since 18 libraries
+// knows tells whether a check found an object already. pg_upgrade writes names without quotes, and since 19 libraries
 // without their directory.
 func (r *round) knows(check Check, object string) bool {
 	plain := func(object string) string {

@@ -235,14 +235,14 @@ func complaintsOfContents() []complaint {
 			want: map[string][]string{"unicode-update": {`"My app".public."My index"`, `"My app".public.t`}},
 		},
 		{
-			name: "library", target: -17,
+			name: "library", target: -18,
 			violate: sql(`CREATE FUNCTION f(int) RETURNS int LANGUAGE c AS '$libdir/pgcrypto', 'pg_digest'`,
 				`SET allow_system_table_mods = on; UPDATE pg_proc SET probin = '$libdir/no such' WHERE proname = 'f'`),
 			mend: sql(`DROP FUNCTION f(int)`),
 			want: map[string][]string{"required-libraries": {`"My app".$libdir/no such`}},
 		},
 		{
-			name: "library, told without its directory", target: 18,
+			name: "library, told without its directory", target: 19,
 			violate: sql(`CREATE FUNCTION f(int) RETURNS int LANGUAGE c AS '$libdir/pgcrypto', 'pg_digest'`,
 				`SET allow_system_table_mods = on; UPDATE pg_proc SET probin = '$libdir/no such' WHERE proname = 'f'`),
 			mend: sql(`DROP FUNCTION f(int)`),
