@@ -121,9 +121,11 @@ func parseFailure(out string) (check, message string) {
 		}
 		switch {
 		case name != "" || result != "":
-			words = nil                                       // what an earlier status line had to say
-			if at := unreachable.FindString(text); at != "" { // on the status line itself (server.c, connectToServer)
-				words = []string{at}
+			words = nil // what an earlier status line had to say
+			// A message may follow on the status line itself (check.c, check_new_cluster_replication_slots).
+			rest := strings.TrimSpace(strings.TrimPrefix(text, name))
+			if strings.HasPrefix(name, "Checking ") && result == "" && rest != "" && !chatter(rest) {
+				words = []string{rest}
 			}
 		case text == "" || chatter(text):
 		default:
@@ -132,8 +134,6 @@ func parseFailure(out string) (check, message string) {
 	}
 	return check, strings.Join(words, " ")
 }
-
-var unreachable = regexp.MustCompile(`connection (?:to server|failure:) .*$`)
 
 var errorLine = regexp.MustCompile(`(?m)^.*\b(?:ERROR|FATAL|PANIC|error|fatal): .*$`)
 
@@ -151,7 +151,7 @@ func errorLines(log string) string {
 
 // chatter tells lines that only verbose mode has, or that carry no reason.
 func chatter(text string) bool {
-	for _, prefix := range []string{"Performing Consistency Checks", "executing: ", `"`, "failed check: ", "command: ", "relname: ", "Database: ", "---", "There were problems executing "} {
+	for _, prefix := range []string{"Performing Consistency Checks", "executing: ", `"/`, "failed check: ", "command: ", "relname: ", "Database: ", "---", "There were problems executing "} {
 		if strings.HasPrefix(text, prefix) {
 			return true
 		}

@@ -266,6 +266,10 @@ func TestParseFailure(t *testing.T) {
 			pad("Checking database connection settings", `connection to server on socket "/s" failed: FATAL:  role "x" does not exist`) + "\nFailure, exiting\n",
 			"Checking database connection settings", `connection to server on socket "/s" failed: FATAL:  role "x" does not exist`,
 		},
+		"a setting of the new cluster": {
+			pad("Checking new cluster replication slots", `"wal_level" must be "replica" or "logical" but is set to "minimal"`) + "\nFailure, exiting\n",
+			"Checking new cluster replication slots", `"wal_level" must be "replica" or "logical" but is set to "minimal"`,
+		},
 		"before any check": {
 			"Performing Consistency Checks\n-----------------------------\n\nThere seems to be a postmaster servicing the new cluster.\nPlease shutdown that postmaster and try again.\nFailure, exiting\n",
 			"", "There seems to be a postmaster servicing the new cluster. Please shutdown that postmaster and try again.",
