@@ -3,9 +3,6 @@ package pgbin
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -22,12 +19,6 @@ type Failure struct {
 	Log     string            // the last lines of the log that it refers to
 	Files   map[string][]Line // its report files, by name
 	Err     error             // the *run.Error
-}
-
-// Line is a line of a report file: an object and the database that it is in.
-type Line struct {
-	Database string // empty when the file does not say
-	Object   string
 }
 
 // Error tells where it ended, why, and what the log says.
@@ -131,6 +122,11 @@ func parseFailure(out string) (check, message string) {
 		switch {
 		case name != "" || result != "":
 			words = nil // what an earlier status line had to say
+			// A message may follow on the status line itself (check.c, check_new_cluster_replication_slots).
+			rest := strings.TrimSpace(strings.TrimPrefix(text, name))
+			if strings.HasPrefix(name, "Checking ") && result == "" && rest != "" && !chatter(rest) {
+				words = []string{rest}
+			}
 		case text == "" || chatter(text):
 		default:
 			words = append(words, text)
@@ -155,7 +151,7 @@ func errorLines(log string) string {
 
 // chatter tells lines that only verbose mode has, or that carry no reason.
 func chatter(text string) bool {
-	for _, prefix := range []string{"executing: ", `"`, "failed check: ", "command: ", "relname: ", "Database: ", "---", "There were problems executing "} {
+	for _, prefix := range []string{"Performing Consistency Checks", "executing: ", `"/`, "failed check: ", "command: ", "relname: ", "Database: ", "---", "There were problems executing "} {
 		if strings.HasPrefix(text, prefix) {
 			return true
 		}
@@ -180,80 +176,3 @@ func warnings(out string) []string {
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
-
-// ReportFiles reads the report files (*.txt) of a directory that were written since a given time.
-// They list what stands in the way of an upgrade, or needs a look after it.
-func ReportFiles(dir string, since time.Time) (map[string][]Line, error) {
-	paths, err := filepath.Glob(filepath.Join(escapeGlob(dir), "*.txt"))
-	if err != nil {
-		return nil, fmt.Errorf("list report files: %w", err)
-	}
-	files := map[string][]Line{}
-	for _, path := range paths {
-		info, err := os.Lstat(path)
-		if err != nil || !info.Mode().IsRegular() || info.ModTime().Before(since.Add(-time.Second)) {
-			continue
-		}
-		content, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read report file: %w", err)
-		}
-		files[filepath.Base(path)] = parseReport(string(content))
-	}
-	return files, nil
-}
-
-func escapeGlob(dir string) string {
-	return regexp.MustCompile(`[\\*?\[]`).ReplaceAllString(dir, `\$0`)
-}
-
-// parseReport reads "In database: X" followed by indented objects, as most files are. Lines
-// that are not indented stand for themselves (names of databases, slots); in loadable_libraries.txt
-// they are followed by the databases that use the library.
-func parseReport(content string) []Line {
-	rows := strings.Split(strings.TrimRight(content, "\n"), "\n")
-	var lines []Line
-	var database string
-	first, used := 0, false // the unindented lines since the last "In database", and whether one named them
-	for i, row := range rows {
-		text := strings.TrimSpace(row)
-		name, named := strings.CutPrefix(row, "In database: ")
-		switch {
-		case text == "":
-		case named && i+1 < len(rows) && indented(rows[i+1]):
-			database, first, used = name, len(lines), false
-		case named:
-			lines, used = nameDatabase(lines, first, used, name)
-		case indented(row):
-			lines = append(lines, Line{Database: database, Object: text})
-			first, used = len(lines), false
-		default:
-			if used {
-				first, used = len(lines), false
-			}
-			lines = append(lines, Line{Object: text})
-		}
-	}
-	return lines
-}
-
-func indented(row string) bool {
-	return strings.TrimSpace(row) != "" && (row[0] == ' ' || row[0] == '\t')
-}
-
-// nameDatabase gives the last lines a database, or repeats them for one more.
-func nameDatabase(lines []Line, first int, again bool, database string) ([]Line, bool) {
-	end := len(lines)
-	for i := first; i < end; i++ {
-		switch {
-		case !again:
-			lines[i].Database = database
-		case lines[i].Database == lines[first].Database:
-			lines = append(lines, Line{Database: database, Object: lines[i].Object})
-		}
-	}
-	return lines, end > first
-}

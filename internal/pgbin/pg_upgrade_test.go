@@ -127,7 +127,8 @@ func TestCheckTellsWhatStandsInTheWay(t *testing.T) {
 			check:   "Checking data type usage",
 			message: "Your installation contains one of the reg* data types in user tables.",
 			files: map[string][]Line{"tables_using_reg.txt": {
-				{"two words", "public.bad.a"}, {"two words", "public.Bad one.c"},
+				{Database: "two words", Object: "public.bad.a", Names: []string{"public", "bad", "a"}},
+				{Database: "two words", Object: "public.Bad one.c", Names: []string{"public", "Bad one", "c"}},
 			}},
 		},
 		{
@@ -139,7 +140,7 @@ func TestCheckTellsWhatStandsInTheWay(t *testing.T) {
 			name: "a library that the target lacks", database: "postgres", remedy: "drop extension adminpack",
 			check: "Checking for presence of required libraries", message: "loadable libraries that are missing",
 			files: map[string][]Line{"loadable_libraries.txt": {
-				{"postgres", `could not load library "$libdir/adminpack": ERROR:  could not access file "$libdir/adminpack": No such file or directory`},
+				{Database: "postgres", Object: "$libdir/adminpack", Note: `could not access file "$libdir/adminpack": No such file or directory`},
 			}},
 		},
 	} {
@@ -261,9 +262,17 @@ func TestParseFailure(t *testing.T) {
 			pad("Restoring global objects in the new cluster", `"/b/psql" --echo-queries`) + "*failure*\n\nConsult the last few lines of \"/d/log/x.log\" for\nthe probable cause of the failure.\nFailure, exiting\n",
 			"Restoring global objects in the new cluster", `Consult the last few lines of "/d/log/x.log" for the probable cause of the failure.`,
 		},
+		"a server that cannot be reached": {
+			pad("Checking database connection settings", `connection to server on socket "/s" failed: FATAL:  role "x" does not exist`) + "\nFailure, exiting\n",
+			"Checking database connection settings", `connection to server on socket "/s" failed: FATAL:  role "x" does not exist`,
+		},
+		"a setting of the new cluster": {
+			pad("Checking new cluster replication slots", `"wal_level" must be "replica" or "logical" but is set to "minimal"`) + "\nFailure, exiting\n",
+			"Checking new cluster replication slots", `"wal_level" must be "replica" or "logical" but is set to "minimal"`,
+		},
 		"before any check": {
 			"Performing Consistency Checks\n-----------------------------\n\nThere seems to be a postmaster servicing the new cluster.\nPlease shutdown that postmaster and try again.\nFailure, exiting\n",
-			"", "Performing Consistency Checks There seems to be a postmaster servicing the new cluster. Please shutdown that postmaster and try again.",
+			"", "There seems to be a postmaster servicing the new cluster. Please shutdown that postmaster and try again.",
 		},
 		"between two checks": {
 			pad("Checking cluster versions", "ok") + "\nold and new pg_controldata WAL segment sizes are invalid or do not match\nFailure, exiting\n",
@@ -294,40 +303,6 @@ func FuzzParseFailure(f *testing.F) {
 	})
 }
 
-func TestParseReport(t *testing.T) {
-	for name, test := range map[string]struct {
-		content string
-		want    []Line
-	}{
-		"objects by database": {
-			"In database: app\n  public.t.a\n  public.with space.b\nIn database: two words\n  s.t.c\n",
-			[]Line{{"app", "public.t.a"}, {"app", "public.with space.b"}, {"two words", "s.t.c"}},
-		},
-		"names alone": {"app\nother db\n", []Line{{"", "app"}, {"", "other db"}}},
-		"libraries, each before its databases": {
-			"could not load library \"a\": ERROR\nIn database: app\nIn database: other\ncould not load library \"b\": ERROR\nIn database: app\n",
-			[]Line{{"app", `could not load library "a": ERROR`}, {"other", `could not load library "a": ERROR`}, {"app", `could not load library "b": ERROR`}},
-		},
-		"empty": {"", nil},
-	} {
-		if diff := cmp.Diff(test.want, parseReport(test.content)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
-	}
-}
-
-func FuzzParseReport(f *testing.F) {
-	f.Add("In database: app\n  public.t.a\n")
-	f.Add("could not load library \"a\"\nIn database: app\nIn database: other\nx\n")
-	f.Fuzz(func(t *testing.T, content string) {
-		for _, line := range parseReport(content) {
-			if line.Object == "" || line.Object != strings.TrimSpace(line.Object) {
-				t.Errorf("%+v", line)
-			}
-		}
-	})
-}
-
 func TestReportFilesAreThoseOfThisRun(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "old.txt"), "app\n")
@@ -341,7 +316,7 @@ func TestReportFilesAreThoseOfThisRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(map[string][]Line{"new.txt": {{"", "app"}}}, files); diff != "" {
+	if diff := cmp.Diff(map[string][]Line{"new.txt": {{Object: "app"}}}, files); diff != "" {
 		t.Error(diff)
 	}
 }

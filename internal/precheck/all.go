@@ -15,6 +15,10 @@ func All() []Check {
 		reservedSlots,
 		reservedObjects,
 		subscriptions,
+		subscriptionState,
+		slotsTakenOver,
+		lineBreaksInNames,
+		installUser,
 
 		// The source's settings.
 		walLevel,
@@ -30,6 +34,7 @@ func All() []Check {
 		preparedTransactions,
 		longTransactions(patience),
 		xidAge(1_000_000_000, 1_800_000_000),
+		oldestTransactionIDs,
 		standbys,
 		cloneFrom,
 		logicalSlots,
@@ -44,8 +49,18 @@ func All() []Check {
 		eventTriggers,
 		systemCatalogObjects,
 		invalidIndexes,
+		regTypes,
+		systemCompositeTypes,
+		aclitemTypes,
+		inheritedNotNull,
+		encodingConversions,
+		postfixOperators,
+		polymorphicFunctions,
+		gistInetIndexes,
+		unicodeUpdate,
 		templateContents,
 		tablespaces,
+		tablespaceLeftovers,
 
 		// The target.
 		targetPlace,
@@ -64,6 +79,18 @@ func All() []Check {
 		encodings,
 		locales,
 		collationVersions,
+		requiredLibraries,
+		isnPassing,
+		targetSlots,
+		targetOrigins,
+
+		// What pg_upgrade alone can tell.
+		targetEmpty,
+		targetPrograms,
+		transferMethod,
+		cleanShutdown,
+		pgUpgradePlace,
+		pgUpgradeConnection,
 		pgUpgradeCheck,
 	}
 }

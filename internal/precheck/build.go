@@ -15,6 +15,10 @@ var build = Check{
 	Severity: upgrade.Blocker, Modes: withPgUpgrade(), Scope: PerCluster,
 	Why:    "pg_upgrade keeps the data files as they are, so both versions must have the same block sizes and limits. pgleap gives the target the source's WAL segment size and data checksums.",
 	Remedy: "Install programs of the target version that are built like the source's.",
+	PgUpgrade: []string{
+		"old and new pg_controldata", "use data checksums but the new one does", "uses data checksums but the new one does not",
+		"pg_controldata checksum versions", "required control information",
+	},
 	Find: func(ctx context.Context, f *Facts, _ Session) ([]Found, error) {
 		conn, err := f.Target()
 		if err != nil {

@@ -20,6 +20,9 @@ type Check struct {
 	Remedy   string // what to do about it
 	// Acceptable tells whether the user may take the objects upon himself, each by name.
 	Acceptable bool
+	// PgUpgrade lists what pg_upgrade --check says when it finds the same: names of its report files, and parts
+	// of its messages that stand in no other. What it names and Find does not is added.
+	PgUpgrade []string
 	// Find returns what is there; nothing if all is well. An error means: could not look.
 	Find func(ctx context.Context, f *Facts, s Session) ([]Found, error)
 }
@@ -39,9 +42,11 @@ const (
 type Found struct {
 	// Object is its name, quoted where SQL needs it. The database is put before it by the frame;
 	// an empty one means the database itself.
-	Object   string
-	Note     string           // what there is to say of this object
-	SQL      string           // mends it, when run in the session's database
+	Object string
+	Note   string // what there is to say of this object
+	SQL    string // mends it, when run in the session's database
+	// Database is where to run the SQL, when it is not the session's.
+	Database string           `db:"-"`
 	Severity upgrade.Severity // when it is not the check's own
 }
 
@@ -50,6 +55,24 @@ type Session struct {
 	Database string
 	Ident    string // the database's name as SQL wants it
 	Tx       pgx.Tx
+}
+
+// onlyPgUpgrade is the Find of what pg_upgrade alone can tell.
+func onlyPgUpgrade(context.Context, *Facts, Session) ([]Found, error) { return nil, nil }
+
+// crosses tells whether the upgrade leads from before a major version to it or beyond.
+func (f *Facts) crosses(major upgrade.Major) bool {
+	return f.Version.Major() < major && f.Plan.Target.Version.Major() >= major
+}
+
+// crossing makes a Find of a query for upgrades from before a major version to it or beyond.
+func crossing(major upgrade.Major, sql string) func(context.Context, *Facts, Session) ([]Found, error) {
+	return func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
+		if !f.crosses(major) {
+			return nil, nil
+		}
+		return s.query(ctx, sql)
+	}
 }
 
 // query makes a Find of a query that returns object, note and SQL; each may be NULL.

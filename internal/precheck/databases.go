@@ -9,6 +9,9 @@ var databases = Check{
 	Severity: upgrade.Blocker, Modes: withPgUpgrade(), Scope: PerCluster,
 	Why:    "pg_upgrade copies the contents of every database, for which it connects to it. template0 alone must not allow connections.",
 	Remedy: "Allow connections, or drop what is not needed. An invalid database is what an interrupted DROP DATABASE left behind: it can only be dropped.",
+	PgUpgrade: []string{
+		"databases_with_datallowconn_false.txt", "databases_cannot_connect_to.txt", "template0 must not allow connections",
+	},
 	Find: query(`
 		SELECT quote_ident(datname),
 			CASE WHEN datconnlimit = -2 THEN 'invalid'

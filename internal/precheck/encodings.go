@@ -10,8 +10,9 @@ import (
 var encodings = Check{
 	ID: "encodings", Title: "The target does not have the encoding of a database",
 	Severity: upgrade.Blocker, Modes: everyMode(), Scope: PerCluster,
-	Why:    "PostgreSQL 19 has no databases in MULE_INTERNAL any more.",
-	Remedy: "Dump the database and restore it in another encoding, such as UTF8, or choose an earlier target version.",
+	Why:       "PostgreSQL 19 has no databases in MULE_INTERNAL any more.",
+	Remedy:    "Dump the database and restore it in another encoding, such as UTF8, or choose an earlier target version.",
+	PgUpgrade: []string{"databases_unsupported_encoding.txt"},
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
 		if f.Plan.Target.Version.Major() < 19 {
 			return nil, nil

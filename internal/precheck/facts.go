@@ -61,10 +61,18 @@ type PgUpgrade struct {
 
 // PgUpgradeComplaint is one thing that pg_upgrade --check had to say.
 type PgUpgradeComplaint struct {
-	Step    string   // its status line, such as "Checking for prepared transactions"
-	Text    string   // its explanation
-	File    string   // base name of its report file, such as "loadable_libraries.txt"; may be empty
-	Objects []string // the report's lines, led by the database where it names one
+	Step    string // its status line, such as "Checking for prepared transactions"
+	Text    string // its explanation
+	File    string // base name of its report file, such as "loadable_libraries.txt"; may be empty
+	Objects []PgUpgradeObject
+}
+
+// PgUpgradeObject is an entry of a report file.
+type PgUpgradeObject struct {
+	Database string   // empty when the file does not say
+	Text     string   // the object as the file has it: its names are not quoted
+	Names    []string // the parts of its name, the schema first; none when it cannot be told where one ends
+	Note     string   // what the file says of it beside its name
 }
 
 // Measured is a fact, or the reason why it is not known.

@@ -58,8 +58,9 @@ func finding(check Check, severity upgrade.Severity, found []located, accepted [
 		if len(f.Objects) < upgrade.MaxObjects {
 			f.Objects = append(f.Objects, object)
 		}
-		if one.SQL != "" && len(f.RemedySQL) < upgrade.MaxObjects {
-			f.RemedySQL = append(f.RemedySQL, upgrade.RemedySQL{Database: one.database, SQL: one.SQL})
+		remedy := upgrade.RemedySQL{Database: one.database, SQL: one.SQL}
+		if one.SQL != "" && len(f.RemedySQL) < upgrade.MaxObjects && !slices.Contains(f.RemedySQL, remedy) {
+			f.RemedySQL = append(f.RemedySQL, remedy)
 		}
 	}
 	if len(notes) > 0 {

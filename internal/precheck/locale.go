@@ -19,6 +19,10 @@ var locales = Check{
 	Severity: upgrade.Blocker, Modes: everyMode(), Scope: PerDatabase,
 	Why:    "A database and its collations are made anew on the target, whose programs must know their locale. They may use other libraries than the source's.",
 	Remedy: "Install the locale on the host (locale-gen), or drop what uses it.",
+	PgUpgrade: []string{
+		"encodings for database", "lc_collate values for database", "lc_ctype values for database",
+		"locale providers for database", "locale values for database",
+	},
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
 		return f.collations(ctx, s, func(c collation) (string, bool) { return c.refusal, c.refusal != "" })
 	},

@@ -31,9 +31,7 @@ func sessionSettings() map[string]string {
 }
 
 func run(ctx context.Context, checks []Check, subject Subject, now time.Time) (upgrade.Report, error) {
-	checks = slices.DeleteFunc(slices.Clone(checks), func(c Check) bool {
-		return !slices.Contains(c.Modes, subject.Plan.Mode)
-	})
+	checks = of(checks, subject.Plan.Mode)
 	login := subject.Source
 	login.Settings = maps.Clone(login.Settings)
 	if login.Settings == nil {
@@ -56,6 +54,7 @@ func run(ctx context.Context, checks []Check, subject Subject, now time.Time) (u
 	r := round{facts: facts, checks: checks, found: map[string][]located{}}
 	r.lookAtCluster(ctx, source)
 	r.lookIntoDatabases(ctx, login)
+	r.hearPgUpgrade()
 	r.withoutRepeats()
 	if err := ctx.Err(); err != nil {
 		return upgrade.Report{}, fmt.Errorf("precheck: %w", err)
@@ -66,6 +65,11 @@ func run(ctx context.Context, checks []Check, subject Subject, now time.Time) (u
 		Findings: r.findings(), NotChecked: r.notChecked, Configuration: facts.configurationReport(),
 		CheckedAt: now, ValidUntil: now.Add(upgrade.ReportValidity),
 	}, nil
+}
+
+// of picks the checks that concern a mode.
+func of(checks []Check, mode upgrade.Mode) []Check {
+	return slices.DeleteFunc(slices.Clone(checks), func(c Check) bool { return !slices.Contains(c.Modes, mode) })
 }
 
 // round is one run of the checks.
@@ -80,6 +84,13 @@ type round struct {
 type located struct {
 	Found
 	database string
+}
+
+// withoutRepeats takes the configuration's word about libraries out that are told by name already.
+func (r *round) withoutRepeats() {
+	if len(r.found[preloadedLibraries.ID]) > 0 {
+		r.found[configurationInvalid.ID] = filter(r.found[configurationInvalid.ID], func(l located) bool { return l.Object != preload })
+	}
 }
 
 func (r *round) lookAtCluster(ctx context.Context, source *pgx.Conn) {
@@ -147,7 +158,11 @@ func (r *round) look(ctx context.Context, check Check, conn *pgx.Conn, s Session
 		if one.Severity == "" {
 			one.Severity = check.Severity
 		}
-		r.found[check.ID] = append(r.found[check.ID], located{one, s.Database})
+		at := located{one, s.Database}
+		if one.Database != "" {
+			at.database = one.Database
+		}
+		r.found[check.ID] = append(r.found[check.ID], at)
 	}
 }
 

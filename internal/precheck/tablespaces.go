@@ -16,15 +16,20 @@ var tablespaces = Check{
 	Severity: upgrade.Info, Modes: withPgUpgrade(), Scope: PerCluster,
 	Why: "On the same host the target's tablespaces cannot be where the source's are: they are put beside the target's data directory, on its file system. " +
 		"Inside a data directory they confuse its backup and its removal; in-place tablespaces (allow_in_place_tablespaces), meant for tests, are refused.",
-	Remedy: "Make sure that the target's file system suits them. Move tables out of a tablespace inside the data directory (ALTER TABLE ... SET TABLESPACE) and drop it.",
+	Remedy:    "Make sure that the target's file system suits them. Move tables out of a tablespace inside the data directory (ALTER TABLE ... SET TABLESPACE) and drop it.",
+	PgUpgrade: []string{`tablespace directory "`, `tablespace path "`, "same system catalog version"},
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
 		found, err := s.query(ctx, `
-			SELECT quote_ident(spcname), pg_tablespace_location(oid), NULL
-			FROM pg_tablespace
+			SELECT quote_ident(spcname), location,
+				CASE WHEN location LIKE '/%' AND (pg_stat_file(location, true)).isdir IS NOT TRUE THEN 'missing' END
+			FROM pg_tablespace CROSS JOIN LATERAL pg_tablespace_location(oid) AS location
 			WHERE spcname NOT IN ('pg_default', 'pg_global')
 			ORDER BY spcname`)
 		for i, location := range found {
+			found[i].SQL = ""
 			switch {
+			case location.SQL == "missing":
+				found[i].Note, found[i].Severity = location.Note+" is no directory", upgrade.Blocker
 			case !filepath.IsAbs(location.Note):
 				found[i].Note, found[i].Severity = "in place", upgrade.Blocker
 			case strings.HasPrefix(location.Note, f.Settings.Text("data_directory")+"/"):

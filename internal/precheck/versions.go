@@ -17,8 +17,9 @@ const (
 var versions = Check{
 	ID: "versions", Title: "The versions cannot be combined",
 	Severity: upgrade.Blocker, Modes: everyMode(), Scope: PerCluster,
-	Why:    fmt.Sprintf("An upgrade leads to a newer major version, from %d or later to %d or earlier: the combinations that pgleap is tested with.", oldestSource, newestTarget),
-	Remedy: "Choose another target version.",
+	Why:       fmt.Sprintf("An upgrade leads to a newer major version, from %d or later to %d or earlier: the combinations that pgleap is tested with.", oldestSource, newestTarget),
+	Remedy:    "Choose another target version.",
+	PgUpgrade: []string{"This utility can", "Swap mode can only upgrade"},
 	Find: func(_ context.Context, f *Facts, _ Session) ([]Found, error) {
 		source, target := f.Version.Major(), f.Plan.Target.Version.Major()
 		pair := fmt.Sprintf("%s to %s", f.Version, f.Plan.Target.Version)

@@ -28,8 +28,8 @@ type violation struct {
 	violate []string // in a database named app; {db} becomes its real name
 	want    []string // objects
 	options upgrade.Options
-	mode    upgrade.Mode // zero-downtime, if it is empty
-	mend    []string // empty: the remedy SQL as printed
+	mode    upgrade.Mode // zero-downtime when empty
+	mend    []string     // empty: the remedy SQL as printed
 	// severity when it is not the check's own.
 	severity upgrade.Severity
 	// connection runs the violation in a session that stays until the mending.
@@ -39,7 +39,7 @@ type violation struct {
 func violations() []violation {
 	return slices.Concat(
 		instanceViolations(), settingViolations(), activityViolations(),
-		identityViolations(), contentViolations(), targetViolations(),
+		identityViolations(), contentViolations(), targetViolations(), pgUpgradeViolations(),
 	)
 }
 
@@ -574,7 +574,7 @@ func (s stage) carryOut(t *testing.T, v violation, database string) {
 	}
 	conn := connect(t, s.source, database)
 	defer func() { conn.Close(context.WithoutCancel(t.Context())) }()
-	words := strings.NewReplacer("{db}", database, "{pid}", fmt.Sprint(conn.PgConn().PID()))
+	words := strings.NewReplacer("{db}", database, "{pid}", fmt.Sprint(conn.PgConn().PID()), "{leftover}", s.tablespaceDir(t))
 	for _, sql := range v.violate {
 		execute(t, conn, words.Replace(sql))
 	}
@@ -609,6 +609,16 @@ func (s stage) carryOut(t *testing.T, v violation, database string) {
 	if after := s.findings(t, v, subject, database); after.Total != 0 {
 		t.Errorf("after the remedy %v: still found %v", found.RemedySQL, after.Objects)
 	}
+}
+
+// tablespaceDir is the directory that a cluster of the target's version makes in a tablespace.
+func (s stage) tablespaceDir(t *testing.T) string {
+	t.Helper()
+	var catalog int64
+	if err := s.target.Connect(t, "postgres").QueryRow(t.Context(), `SELECT catalog_version_no FROM pg_control_system()`).Scan(&catalog); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("PG_%d_%d", s.target.Major, catalog)
 }
 
 // mend does what the finding says, or the case if there is no SQL for it.

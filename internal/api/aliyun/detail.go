@@ -35,12 +35,22 @@ type section struct {
 // sections are the parts in the vendor's order. A finding belongs to the first that has it.
 func sections() []section {
 	return []section{
-		{"pg_upgrade_check", func(f upgrade.Finding) bool { return f.Check == "pg-upgrade" }},
+		{"pg_upgrade_check", func(f upgrade.Finding) bool { return slices.Contains(pgUpgradeChecks(), f.Check) }},
 		{"logical_replication_incompatibilities", func(f upgrade.Finding) bool {
 			return f.Severity == upgrade.Blocker && slices.Contains(replicationChecks(), f.Check)
 		}},
 		{"errors", func(f upgrade.Finding) bool { return f.Severity == upgrade.Blocker }},
 		{"warnings", func(upgrade.Finding) bool { return true }},
+	}
+}
+
+// pgUpgradeChecks are the checks of what pg_upgrade refuses itself, but for those of other sections.
+func pgUpgradeChecks() []string {
+	return []string{
+		"aclitem-types", "clean-shutdown", "encoding-conversions", "gist-inet-indexes", "inherited-not-null", "install-user", "isn-passing",
+		"line-breaks-in-names", "oldest-transaction-ids", "pg-upgrade", "pg-upgrade-connection", "pg-upgrade-place", "polymorphic-functions",
+		"postfix-operators", "reg-types", "required-libraries", "slots-taken-over", "subscription-state", "system-composite-types",
+		"tablespace-leftovers", "target-empty", "target-origins", "target-programs", "target-slots", "transfer-method", "unicode-update",
 	}
 }
 

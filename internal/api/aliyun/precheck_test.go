@@ -107,6 +107,19 @@ func TestReportDetailUsesTheConfiguredSeparator(t *testing.T) {
 	}
 }
 
+// The section about pg_upgrade lists checks of what pg_upgrade says itself.
+func TestPgUpgradeChecksAreThoseOfPrecheck(t *testing.T) {
+	known := map[string]bool{"pg-upgrade": true}
+	for _, check := range precheck.All() {
+		known[check.ID] = known[check.ID] || len(check.PgUpgrade) > 0
+	}
+	for _, id := range pgUpgradeChecks() {
+		if !known[id] {
+			t.Errorf("check %s is listed, and is none of pg_upgrade's", id)
+		}
+	}
+}
+
 // The section about logical replication lists what only modes with it are checked for.
 func TestReplicationChecksAreThoseOfPrecheck(t *testing.T) {
 	listed := map[string]bool{}

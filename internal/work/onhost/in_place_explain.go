@@ -43,6 +43,9 @@ func pgUpgradeReason(failure *pgbin.Failure) string {
 	for _, file := range slices.Sorted(maps.Keys(failure.Files)) {
 		for _, line := range failure.Files[file] {
 			object := line.Object
+			if line.Note != "" {
+				object += " (" + line.Note + ")"
+			}
 			if line.Database != "" {
 				object += " in database " + line.Database
 			}

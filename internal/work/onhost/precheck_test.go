@@ -100,9 +100,12 @@ func TestPrecheckTellsWhatPgUpgradeSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	said := find(report, "pg-upgrade")
-	if said.Severity != upgrade.Blocker || said.Total != 1 || !strings.HasPrefix(said.Objects[0], "shop.public.t.p (") {
-		t.Errorf("got %+v", said)
+	columns := find(report, "reg-types")
+	if columns.Severity != upgrade.Blocker || columns.Total != 1 || columns.Objects[0] != "shop.public.t.p (regproc)" {
+		t.Errorf("got %+v", columns)
+	}
+	if said := find(report, "pg-upgrade"); said.Severity != upgrade.Info {
+		t.Errorf("told twice: %+v", said)
 	}
 
 	source.Exec(t, "shop", `BEGIN; SELECT txid_current(); PREPARE TRANSACTION 'open'`)
@@ -156,8 +159,9 @@ func TestWhatPgUpgradeSaid(t *testing.T) {
 		{"several files", &pgbin.Failure{Check: "Checking data type usage", Message: "x", Files: map[string][]pgbin.Line{
 			"tables_using_reg.txt": {{Database: "a", Object: "b.c"}}, "tables_using_aclitem.txt": {{Object: "d"}},
 		}}, false, []string{"tables using aclitem", "tables using reg"}},
-		{"no login", &pgbin.Failure{Check: "Checking cluster versions", Message: "connection to server on socket failed"}, true, nil},
-		{"no word", &pgbin.Failure{Message: "permission denied"}, true, nil},
+		{"no login", &pgbin.Failure{Check: "Checking cluster versions", Message: "connection to server on socket failed"}, false, []string{"Checking cluster versions"}},
+		{"before the first step", &pgbin.Failure{Message: "When checking a live server, the old and new port numbers must be different."}, false, []string{""}},
+		{"no word", &pgbin.Failure{}, true, nil},
 		{"not started", &run.Error{Program: "pg_upgrade", ExitCode: -1, Err: os.ErrNotExist}, true, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

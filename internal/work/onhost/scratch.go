@@ -132,7 +132,7 @@ func whatPgUpgradeSaid(result pgbin.UpgradeResult, err error) (precheck.PgUpgrad
 		return said, nil
 	}
 	failure, ok := errors.AsType[*pgbin.Failure](err)
-	if !ok || failure.Check == "" || strings.Contains(failure.Message, "connection to server") {
+	if !ok || failure.Message == "" && failure.Check == "" {
 		return precheck.PgUpgrade{}, err
 	}
 	return precheck.PgUpgrade{Failures: complaints(failure.Check, failure.Message, failure.Files)}, nil
@@ -147,11 +147,9 @@ func complaints(step, text string, files map[string][]pgbin.Line) []precheck.PgU
 			complaint.Step = strings.ReplaceAll(strings.TrimSuffix(file, ".txt"), "_", " ")
 		}
 		for _, line := range files[file] {
-			object := line.Object
-			if line.Database != "" {
-				object = line.Database + "." + object
-			}
-			complaint.Objects = append(complaint.Objects, object)
+			complaint.Objects = append(complaint.Objects, precheck.PgUpgradeObject{
+				Database: line.Database, Text: line.Object, Names: line.Names, Note: line.Note,
+			})
 		}
 		all = append(all, complaint)
 	}

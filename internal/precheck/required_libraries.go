@@ -1,0 +1,106 @@
+package precheck
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// requiredLibraries loads on the scratch cluster what functions in C are in, as pg_upgrade does (its function.c,
+// check_loadable_libraries). Those of an extension that the target lacks are told by the check of extensions.
+var requiredLibraries = Check{
+	ID: "required-libraries", Title: "Functions are in libraries that the target cannot load",
+	Severity: upgrade.Blocker, Modes: withPgUpgrade(), Scope: PerDatabase,
+	Why:       "A library belongs to a major version. pg_upgrade makes the functions on the target as they are on the source, which needs the same libraries there.",
+	Remedy:    "Install the package that has the library for the target version, or drop the functions, or the extension that they belong to.",
+	PgUpgrade: []string{"loadable_libraries.txt"},
+	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
+		var some bool
+		if err := s.Tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_proc WHERE probin IS NOT NULL AND oid >= 16384)`).Scan(&some); err != nil || !some {
+			return nil, err
+		}
+		target, err := f.Target()
+		if err != nil {
+			return nil, err
+		}
+		libraries, err := s.librariesOfFunctions(ctx, target)
+		if err != nil {
+			return nil, err
+		}
+		if len(libraries) == 0 {
+			return nil, nil
+		}
+		// A session of its own: a library may do anything to the one that loads it.
+		loader, err := postgres.Connect(ctx, f.login)
+		if err != nil {
+			return nil, err
+		}
+		defer loader.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing depends on it
+		var found []Found
+		for _, library := range libraries {
+			refusal, err := load(ctx, loader, library.Object)
+			if err != nil {
+				return nil, err
+			}
+			if refusal != "" {
+				library.Note = refusal + "; used by " + library.Note
+				found = append(found, library)
+			}
+		}
+		return found, nil
+	},
+}
+
+// librariesOfFunctions lists the libraries of a database, with a function of each, but for those of extensions that
+// the target does not offer. The SQL drops what uses the library.
+func (s Session) librariesOfFunctions(ctx context.Context, target *pgx.Conn) ([]Found, error) {
+	rows, err := target.Query(ctx, `SELECT name FROM pg_available_extensions`)
+	if err != nil {
+		return nil, fmt.Errorf("list the target's extensions: %w", err)
+	}
+	offered, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("list the target's extensions: %w", err)
+	}
+	return s.query(ctx, `
+		WITH used AS (
+			SELECT p.oid, p.probin, e.extname
+			FROM pg_proc p
+				LEFT JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+				LEFT JOIN pg_extension e ON e.oid = d.refobjid
+			WHERE p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'c') AND p.probin IS NOT NULL AND p.oid >= 16384
+		)
+		SELECT used.probin, format('%I.%I(%s)', (array_agg(n.nspname ORDER BY p.oid))[1], (array_agg(p.proname ORDER BY p.oid))[1],
+				(array_agg(pg_get_function_identity_arguments(p.oid) ORDER BY p.oid))[1]),
+			string_agg(DISTINCT CASE
+				WHEN used.extname IS NOT NULL THEN format('DROP EXTENSION %I', used.extname)
+				ELSE format('DROP FUNCTION %I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) END, '; ')
+		FROM used JOIN pg_proc p USING (oid) JOIN pg_namespace n ON n.oid = p.pronamespace
+		WHERE used.extname IS NULL OR used.extname = ANY ($1)
+		GROUP BY used.probin
+		ORDER BY used.probin`, offered)
+}
+
+// load tells why the target refuses to load a library, if it does.
+func load(ctx context.Context, target *pgx.Conn, library string) (refusal string, err error) {
+	_, err = target.Exec(ctx, "LOAD "+quoteLiteral(library))
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return refused.Message, nil
+	}
+	return "", err
+}
+
+// ofExtension tells whether a library, such as app.$libdir/adminpack, is one of an extension in the same database,
+// such as app.adminpack. Some libraries have a version in their names.
+func ofExtension(library, extension string) bool {
+	name := strings.Replace(plainName(library), ".$libdir/", ".", 1)
+	own := plainName(extension)
+	return name == own || strings.HasPrefix(name, own+"-")
+}

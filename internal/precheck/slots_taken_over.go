@@ -1,0 +1,30 @@
+package precheck
+
+import (
+	"context"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// slotsTakenOver: from 17 on pg_upgrade takes logical slots over (its check.c, check_old_cluster_for_valid_slots).
+// Whether their consumers have caught up shows when the source is down.
+var slotsTakenOver = Check{
+	ID: "slots-taken-over", Title: "Logical slots cannot be taken over",
+	Severity: upgrade.Blocker, Modes: []upgrade.Mode{upgrade.InPlace}, Scope: PerCluster,
+	Why: "Logical slots go over to the target. One that is invalid cannot, and since 19 the server keeps the name pg_conflict_detection for itself.",
+	Remedy: "Drop the slot: nobody can read an invalid one any more. Its consumer begins anew with another slot. " +
+		"A slot whose consumer has not read everything when the source is down is refused too: let the consumers catch up before the upgrade.",
+	PgUpgrade: []string{"invalid_logical_slots.txt"},
+	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
+		if f.Version.Major() < 17 {
+			return nil, nil
+		}
+		return s.query(ctx, `
+			SELECT slot_name, CASE WHEN invalidation_reason IS NOT NULL THEN 'invalid: ' || invalidation_reason ELSE 'its name is reserved' END,
+				format('SELECT pg_drop_replication_slot(%L)', slot_name)
+			FROM pg_replication_slots
+			WHERE slot_type = 'logical' AND NOT temporary
+				AND (invalidation_reason IS NOT NULL OR $1 AND slot_name = 'pg_conflict_detection')
+			ORDER BY slot_name`, f.crosses(19))
+	},
+}
