@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -12,56 +13,95 @@ import (
 )
 
 func newPrecheckCommand(o *options) *cobra.Command {
-	var t targetOptions
+	var p precheckOptions
 	cmd := &cobra.Command{
 		Use:   "precheck ID --to VERSION",
 		Short: "Look for everything that would stop an upgrade",
 		Long: `Look for everything that would stop an upgrade, or lose data, while nothing is touched; wait for
-the report and print it. The report is kept, and shown again by "pgleap task show".` + exitStatus(ExitFailed, ExitInterrupted),
-		Args:              arguments("ID"),
+the report and print it. The report is kept: --report NUMBER writes it once more.` + exitStatus(ExitFailed, ExitIncomplete, ExitInterrupted),
+		Example: `  pgleap precheck orders --to 17
+  pgleap precheck orders --to 17 --file report.html
+  pgleap precheck --report 4 --output markdown`,
+		Args:              p.arguments,
 		ValidArgsFunction: o.completeInstance,
-		RunE:              func(cmd *cobra.Command, args []string) error { return runPrecheck(cmd, o, args[0], t) },
+		RunE:              func(cmd *cobra.Command, args []string) error { return runPrecheck(cmd, o, p, args) },
 	}
-	t.addFlags(cmd)
+	p.target.addFlags(cmd)
+	p.output.addFlags(cmd)
+	cmd.Flags().Int64Var(&p.report, "report", 0, "write the report of an earlier precheck again, by its `number`")
+	cmd.MarkFlagsMutuallyExclusive("to", "report")
 	return cmd
 }
 
-func runPrecheck(cmd *cobra.Command, o *options, id string, t targetOptions) error {
+// precheckOptions are the flags of a precheck.
+type precheckOptions struct {
+	target targetOptions
+	output reportOutput
+	report int64
+}
+
+// arguments wants an instance, but for a report that is there already.
+func (p *precheckOptions) arguments(cmd *cobra.Command, args []string) error {
+	if p.report != 0 {
+		return arguments()(cmd, args)
+	}
+	if err := arguments("ID")(cmd, args); err != nil || p.target.to != 0 {
+		return err
+	}
+	return usage(cmd, errors.New("required flag(s) \"to\" not set"))
+}
+
+func runPrecheck(cmd *cobra.Command, o *options, p precheckOptions, args []string) error {
+	if err := p.output.settle(cmd); err != nil {
+		return err
+	}
 	api, err := o.connect(cmd)
 	if err != nil {
 		return err
 	}
-	task, err := decode[upgrade.Task](api.StartPrecheck(cmd.Context(), id, t.request()))
-	if err != nil {
-		return err
-	}
-	task, err = follow(cmd.Context(), o.reconnect(cmd), task.Number, silent{})
-	if err != nil {
-		return err
-	}
-	if task.Status != upgrade.StatusSucceeded {
-		return failed(task)
-	}
-	report, err := getReport(cmd.Context(), api, task.Number)
-	if err != nil {
-		return err
-	}
-	if o.json() {
-		err = printJSON(cmd.OutOrStdout(), report)
-	} else {
-		err = printReport(cmd.OutOrStdout(), report)
-	}
-	if err == nil && !report.Passed() {
-		err = &Error{
-			Code: ExitFailed, Reason: "instance " + id + " cannot be upgraded as it is",
-			Remedy: "do what the report says, then run the precheck again",
+	number := p.report
+	if number == 0 {
+		task, err := decode[upgrade.Task](api.StartPrecheck(cmd.Context(), args[0], p.target.request()))
+		if err != nil {
+			return err
 		}
+		task, err = follow(cmd.Context(), o.reconnect(cmd), task.Number, silent{})
+		if err != nil {
+			return err
+		}
+		if task.Status != upgrade.StatusSucceeded {
+			return failed(task)
+		}
+		number = task.Number
 	}
-	return err
+	found, err := getReport(cmd.Context(), api, number)
+	if err != nil {
+		return err
+	}
+	if err := p.output.write(cmd, found); err != nil {
+		return err
+	}
+	return judged(found)
+}
+
+// judged is the error that a report comes to; nil when an upgrade may begin.
+func judged(r upgrade.Report) error {
+	if r.Passed() {
+		return nil
+	}
+	e := &Error{
+		Code: ExitFailed, Reason: r.Instance + " cannot be upgraded as it is",
+		Remedy: "do what the report says, then run the precheck again",
+	}
+	if !slices.ContainsFunc(r.Findings, func(f upgrade.Finding) bool { return f.Severity == upgrade.Blocker }) {
+		e.Code, e.Reason = ExitIncomplete, "nothing was found that stops an upgrade of "+r.Instance+", but not everything could be checked"
+		e.Remedy = "see what the report has under \"Not checked\""
+	}
+	return e
 }
 
 func getReport(ctx context.Context, api *client.Client, number int64) (upgrade.Report, error) {
-	return decode[upgrade.Report](api.GetReport(ctx, number))
+	return decode[upgrade.Report](api.GetReport(ctx, number, &client.GetReportParams{}))
 }
 
 // failed is the failure of a task that ended in another way than the user wished.

@@ -28,8 +28,7 @@ func (t *targetOptions) addFlags(cmd *cobra.Command) {
 	flags.StringArrayVar(&t.accepted, "accept", nil, "finding that you take upon yourself, as `check:object`; repeat it for more")
 	flags.Var(&t.maxRetainedWAL, "max-retained-wal", "WAL that the source may keep for the upgrade, which is cancelled beyond (default 16GB)")
 	flags.IntVar(&t.jobs, "jobs", 0, "parallelism of pg_upgrade and of the statistics (default 2)")
-	cmd.MarkFlagRequired("to")                                     //nolint:errcheck // fails for an unknown flag only
-	cmd.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions( //nolint:errcheck // likewise
+	cmd.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions( //nolint:errcheck // fails for an unknown flag only
 		[]string{string(upgrade.InPlace), string(upgrade.BlueGreen), string(upgrade.ZeroDowntime)}, cobra.ShellCompDirectiveNoFileComp))
 }
 
