@@ -25,6 +25,8 @@ type Subject struct {
 
 // Host is what SQL cannot tell.
 type Host struct {
+	// Unseen is why nobody could look at the host, when nobody could: its checks cannot tell then.
+	Unseen error
 	// TargetProblems are reasons why the target's place cannot be used, each a sentence.
 	TargetProblems  []string
 	TargetSpace     Measured[Space] // of the file system that will hold clone and target
@@ -33,6 +35,17 @@ type Host struct {
 	MemoryAvailable Measured[int64] // bytes, without swapping
 	PgUpgrade       Measured[PgUpgrade]
 	Configuration   Measured[Configuration]
+}
+
+// UnseenHost is a host of which nothing is known, for a reason.
+func UnseenHost(reason error) Host {
+	return Host{
+		Unseen:          reason,
+		TargetSpace:     Measured[Space]{Err: reason},
+		SourceSpace:     Measured[Space]{Err: reason},
+		MemoryAvailable: Measured[int64]{Err: reason},
+		PgUpgrade:       Measured[PgUpgrade]{Err: reason},
+	}
 }
 
 // Space is what is free on a file system for who is not root.
