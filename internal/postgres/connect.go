@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"runtime"
@@ -36,6 +37,15 @@ type Login struct {
 // In returns the same login for another database.
 func (l Login) In(database string) Login {
 	l.Database = database
+	return l
+}
+
+// With returns the same login with more settings.
+func (l Login) With(settings map[string]string) Login {
+	all := map[string]string{}
+	maps.Copy(all, l.Settings)
+	maps.Copy(all, settings)
+	l.Settings = all
 	return l
 }
 

@@ -20,11 +20,13 @@ type Document struct {
 	upgrade.Report
 }
 
-// NewDocument returns the document of a report. It has a list of findings even if there are none.
+// NewDocument returns the document of a report. It has a list of findings even if there are none, and not
+// what only tells what has changed since.
 func NewDocument(r upgrade.Report) Document {
 	if r.Findings == nil {
 		r.Findings = []upgrade.Finding{}
 	}
+	r.Parts = nil
 	return Document{Schema: SchemaVersion, Passed: r.Passed(), Report: r}
 }
 

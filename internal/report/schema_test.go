@@ -94,8 +94,8 @@ func (g generator) object(goType reflect.Type) map[string]any {
 	properties, required := map[string]any{}, []string{}
 	for _, field := range reflect.VisibleFields(goType) {
 		name, option, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if field.Anonymous || name == "-" {
-			continue // the fields of an embedded type are promoted
+		if field.Anonymous || name == "-" || field.Type == reflect.TypeFor[upgrade.PackedParts]() {
+			continue // the fields of an embedded type are promoted; the parts are not shown
 		}
 		owner := goType.FieldByIndex(field.Index[:1]).Type
 		if len(field.Index) == 1 {
@@ -135,9 +135,6 @@ func (g generator) schema(goType reflect.Type) map[string]any {
 	case reflect.Int, reflect.Int64:
 		return map[string]any{"type": "integer"}
 	case reflect.Slice:
-		if goType.Elem().Kind() == reflect.Uint8 {
-			return map[string]any{"type": "string", "contentEncoding": "base64"}
-		}
 		return map[string]any{"type": "array", "items": g.schema(goType.Elem())}
 	case reflect.Map:
 		return map[string]any{"type": "object", "additionalProperties": g.schema(goType.Elem())}

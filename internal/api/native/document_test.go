@@ -74,6 +74,9 @@ func schemaOf(goType reflect.Type) schema {
 		if field.Anonymous {
 			continue // its fields are promoted
 		}
+		if field.Type == reflect.TypeFor[upgrade.PackedParts]() {
+			continue // kept, and not shown
+		}
 		name, option, _ := strings.Cut(field.Tag.Get("json"), ",")
 		s.Properties[name] = nil
 		if option != "omitempty" {

@@ -78,8 +78,15 @@ func TestPrecheck(t *testing.T) {
 		t.Errorf("not passed: %+v\nnot checked: %v", report.Findings, report.NotChecked)
 	}
 	fingerprint, err := w.Fingerprint(t.Context(), args.Plan)
-	if err != nil || report.Fingerprint != fingerprint {
-		t.Errorf("fingerprint: got %s in the report, then %s, %v", report.Fingerprint, fingerprint, err)
+	if err != nil || report.Fingerprint != fingerprint.Sum {
+		t.Errorf("fingerprint: got %s in the report, then %s, %v", report.Fingerprint, fingerprint.Sum, err)
+	}
+	source.Exec(t, "postgres", `CREATE ROLE clerk`)
+	if fingerprint, err = w.Fingerprint(t.Context(), args.Plan); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"role clerk was created"}, upgrade.Changes(report.Seen(), fingerprint)); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(before, list(t, beside)); diff != "" {
 		t.Errorf("files beside the source (-before +after):\n%s", diff)
