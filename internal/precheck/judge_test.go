@@ -194,7 +194,7 @@ func TestPgUpgradeFindings(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := round{facts: facts, found: c.found}
+			r := round{facts: facts, seen: seen{found: c.found}}
 			if r.found == nil {
 				r.found = map[string][]located{}
 			}
