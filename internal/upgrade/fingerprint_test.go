@@ -45,11 +45,13 @@ func TestChanges(t *testing.T) {
 		},
 		"an extension's version": {[]Part{extension("shop", "1.7")}, []Part{extension("shop", "1.8")}, []string{"extension hstore changed from 1.7 to 1.8 in database shop"}},
 		"a role comes, one goes, one changes": {
-			[]Part{role("a", "x"), role("b", "x")}, []Part{role("b", "y"), role("c", "x")},
+			[]Part{role("a", "x"), role("b", "x")},
+			[]Part{role("b", "y"), role("c", "x")},
 			[]string{"role a was dropped", "role b was changed", "role c was created"},
 		},
 		"what can be told exactly comes first": {
-			[]Part{role("a", "x"), setting("replica")}, []Part{role("a", "y"), setting("logical")},
+			[]Part{role("a", "x"), setting("replica")},
+			[]Part{role("a", "y"), setting("logical")},
 			[]string{"setting wal_level changed from replica to logical", "role a was changed"},
 		},
 		"two tables": {tables("shop", 0, 1), tables("shop", 0, 3), []string{"tables were added in database shop: public.t1, public.t2"}},
@@ -65,7 +67,8 @@ func TestChanges(t *testing.T) {
 			tables("a", 0, 1), slices.Concat(tables("a", 0, 1), []Part{{Kind: PartDatabase, Name: "b"}}, tables("b", 0, 3)), []string{"database b was created"},
 		},
 		"versions": {
-			[]Part{{Kind: PartSource, Value: "15.12"}, {Kind: PartTarget, Value: "17.4"}}, []Part{{Kind: PartSource, Value: "15.13"}, {Kind: PartTarget, Value: "17.5"}},
+			[]Part{{Kind: PartSource, Value: "15.12"}, {Kind: PartTarget, Value: "17.4"}},
+			[]Part{{Kind: PartSource, Value: "15.13"}, {Kind: PartTarget, Value: "17.5"}},
 			[]string{"source version changed from 15.12 to 15.13", "target version changed from 17.4 to 17.5"},
 		},
 	} {
