@@ -28,8 +28,8 @@ type Request struct {
 	Bindir string
 }
 
-// unseen is why the host's checks cannot tell.
-var unseen = errors.New("it takes an agent on the server's host to tell")
+// errUnseen is why the host's checks cannot tell.
+var errUnseen = errors.New("it takes an agent on the server's host to tell")
 
 // Precheck runs the checks and returns the report. Nothing is registered or kept.
 func Precheck(ctx context.Context, req Request, now time.Time, log *slog.Logger) (upgrade.Report, error) {
@@ -49,7 +49,7 @@ func Precheck(ctx context.Context, req Request, now time.Time, log *slog.Logger)
 		// Without programs there is no more than a major version.
 		Target: upgrade.Cluster{Version: upgrade.VersionNum(int(req.Target) * 10000)},
 	}
-	subject := precheck.Subject{Plan: plan, Source: login, Host: precheck.UnseenHost(unseen)}
+	subject := precheck.Subject{Plan: plan, Source: login, Host: precheck.UnseenHost(errUnseen)}
 	runner := run.New(log)
 	programs, err := findPrograms(ctx, runner, req)
 	if err != nil {
@@ -131,7 +131,7 @@ func look(ctx context.Context, login postgres.Login) (server, error) {
 
 // hidden is what no check can see of a server over SQL, or as this role. It is never empty.
 func (s server) hidden() []string {
-	hidden := []string{"the source's files and host: " + unseen.Error()}
+	hidden := []string{"the source's files and host: " + errUnseen.Error()}
 	if !s.seesSettings {
 		hidden = append(hidden, fmt.Sprintf("some settings: role %s may not see all of them (GRANT pg_read_all_settings or connect as a superuser)", s.role))
 	}

@@ -219,7 +219,7 @@ func TestSweep(t *testing.T) {
 
 // Each of a host's facts is unknown when nobody could look: a new one that is not would count as a fact.
 func TestNothingIsKnownOfAnUnseenHost(t *testing.T) {
-	host := reflect.ValueOf(precheck.UnseenHost(unseen))
+	host := reflect.ValueOf(precheck.UnseenHost(errUnseen))
 	for i := range host.NumField() {
 		if host.Field(i).Kind() != reflect.Struct {
 			continue
