@@ -46,6 +46,7 @@ func UnseenHost(reason error) Host {
 		SourceSpace:     Measured[Space]{Err: reason},
 		MemoryAvailable: Measured[int64]{Err: reason},
 		PgUpgrade:       Measured[PgUpgrade]{Err: reason},
+		Configuration:   Measured[Configuration]{Err: reason},
 	}
 }
 

@@ -30,6 +30,10 @@ func markdown(r upgrade.Report) string {
 			fmt.Fprintf(&b, "- %s\n", markdownText(what))
 		}
 	}
+	if text := configurationText(r.Configuration); text != "" {
+		fence := strings.Repeat("`", max(3, longestTicks(text)+1))
+		fmt.Fprintf(&b, "\n## Configuration\n\n%s\n%s\n%s\n", fence, text, fence)
+	}
 	return b.String()
 }
 

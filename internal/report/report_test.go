@@ -63,12 +63,20 @@ func blocked() upgrade.Report {
 			{Check: "versions", Title: "PostgreSQL 15.12 is to become 17.11", Severity: upgrade.Info, Total: 1},
 		},
 		NotChecked: []string{"disk-space: measure the target's file system: permission denied", `database "a_b*c": connection refused`},
+		Configuration: &upgrade.Configuration{
+			Kept: 31,
+			Changes: []upgrade.ConfigurationChange{
+				{Kind: upgrade.ConfigurationDropped, Name: "old_snapshot_threshold", Where: "/etc/pg.conf:12", From: "60", Reason: "PostgreSQL 17 removed it"},
+				{Kind: upgrade.ConfigurationRenamed, Name: "force_parallel_mode", Where: "role guest", From: "on", To: "debug_parallel_query = on"},
+			},
+			Diff: "--- /etc/pg.conf\n+++ /etc/pg.conf for the target\n@@ -12 +12,2 @@\n-old_snapshot_threshold = 60\n+# pgleap: removed\n",
+		},
 	}
 }
 
 func passed() upgrade.Report {
 	r := blocked()
-	r.Findings, r.NotChecked = r.Findings[3:], nil
+	r.Findings, r.NotChecked, r.Configuration = r.Findings[3:], nil, nil
 	return r
 }
 

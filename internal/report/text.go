@@ -67,6 +67,7 @@ func text(r upgrade.Report, s Style) string {
 			writeWrapped(&b, "  - ", "    ", oneLine(what))
 		}
 	}
+	writeConfiguration(&b, r.Configuration)
 	b.WriteString("\n" + lastLine(r, s) + "\n")
 	return b.String()
 }
