@@ -83,6 +83,10 @@ bench-roundtrips: setup build ## bring clients to the target and back a hundred 
 bench-inplace: setup ## measure the outage of an in-place upgrade against pg_upgrade run by a script
 	go run ./bench/inplace
 
+.PHONY: bench-precheck
+bench-precheck: setup ## measure what a precheck of 10,000 tables in 20 databases takes beyond pg_upgrade --check
+	go run ./bench/precheck
+
 .PHONY: bench-idle
 bench-idle: build ## measure start-up, memory and processor time of an idle server
 	go run ./bench/idle -binary bin/pgleap

@@ -152,6 +152,15 @@ var rules = []rule{
 		because: "what may be done, and how secrets are kept, is decided without asking anybody",
 	},
 	{
+		packages: []string{"internal/agentless/..."}, may: []string{"internal/upgrade", "internal/precheck", "internal/postgres", "internal/pgbin", "internal/run"},
+		because: "the precheck of a server elsewhere needs neither a server of ours nor an agent",
+	},
+	{
+		packages: []string{"internal/report/..."}, may: []string{"internal/upgrade"},
+		never:   []string{"os", "os/exec", "net/http"},
+		because: "a report is written from what the checks found, without asking anybody",
+	},
+	{
 		packages: []string{"internal/web/..."},
 		never:    []string{"internal/api/..."},
 		because:  "facades do not know each other",

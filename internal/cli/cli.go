@@ -1,5 +1,5 @@
 // Package cli is the command line: it talks to the server over the native API, and does nothing
-// that the API cannot do. One file a command.
+// that the API cannot do, but for the precheck of a server that is not registered. One file a command.
 package cli
 
 import (

@@ -16,6 +16,7 @@ const (
 	ExitFailed      = 1   // the task failed, the precheck found blockers, or the switchover did not do what was asked
 	ExitRefused     = 2   // bad input, or refused: nothing was changed
 	ExitUnreachable = 3   // the server cannot be reached, or failed
+	ExitIncomplete  = 4   // the precheck found no blocker, but could not check everything
 	ExitInterrupted = 130 // by the user; what was started goes on
 )
 
@@ -25,13 +26,14 @@ var meanings = map[int]string{
 	ExitFailed:      "The task failed, the precheck found blockers, or the switchover did not do what was asked.",
 	ExitRefused:     "Bad input, or the request was refused. Nothing was changed.",
 	ExitUnreachable: "The server cannot be reached, or failed.",
+	ExitIncomplete:  "The precheck found no blocker, but could not check everything.",
 	ExitInterrupted: "Waiting was interrupted. The task goes on.",
 }
 
 // exitStatus is the last part of a help text. Every command can end with 0, 2 and 3.
 func exitStatus(more ...int) string {
 	text := "\n\nEXIT STATUS\n"
-	for _, code := range []int{ExitOK, ExitFailed, ExitRefused, ExitUnreachable, ExitInterrupted} {
+	for _, code := range []int{ExitOK, ExitFailed, ExitRefused, ExitUnreachable, ExitIncomplete, ExitInterrupted} {
 		always := code == ExitOK || code == ExitRefused || code == ExitUnreachable
 		for _, m := range more {
 			always = always || m == code

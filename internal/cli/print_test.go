@@ -17,63 +17,6 @@ func local(hour, minute, second int) time.Time {
 
 func end(t time.Time) *time.Time { return &t }
 
-func TestPrintReport(t *testing.T) {
-	blocked := upgrade.Report{
-		Number: 4, Instance: "orders", Mode: upgrade.ZeroDowntime, Source: 150012, Target: 170011,
-		ValidUntil: local(12, 0, 0).AddDate(0, 0, 7),
-		Findings: []upgrade.Finding{
-			{Check: "versions", Title: "PostgreSQL 15.12 is to become 17.11", Severity: upgrade.Info, Total: 1},
-			{
-				Check: "replica-identity", Title: "Tables without a replica identity", Severity: upgrade.Blocker, Total: 120,
-				Objects: many("app.public.t", 100), Why: "Updates of their rows could not be replicated.",
-				Remedy: "Give each a primary key, or:",
-				RemedySQL: []upgrade.RemedySQL{
-					{Database: "app", SQL: "ALTER TABLE public.t0 REPLICA IDENTITY FULL;"},
-					{Database: "app", SQL: "ALTER TABLE public.t1\n    REPLICA IDENTITY FULL;"},
-					{Database: "crm", SQL: "ALTER TABLE public.t2 REPLICA IDENTITY FULL;"},
-				},
-			},
-			{
-				Check: "unlogged-tables", Title: "Unlogged tables", Severity: upgrade.Blocker, Total: 1,
-				Objects: []string{"app.public.cache"}, Acceptable: true, Why: "Their rows are not carried over.", Remedy: "Make them logged.",
-			},
-			{
-				Check: "large-objects", Title: "Large objects", Severity: upgrade.Warning, Total: 1,
-				Objects: []string{"app"}, Acceptable: true, Accepted: true, Why: "They are not carried over.", Remedy: "Copy them.",
-			},
-		},
-		NotChecked: []string{"disk-space: statfs /srv: permission denied"},
-		Configuration: &upgrade.Configuration{
-			Kept: 31,
-			Changes: []upgrade.ConfigurationChange{
-				{Kind: upgrade.ConfigurationDropped, Name: "old_snapshot_threshold", Where: "/etc/pg.conf:12", From: "60", Reason: "PostgreSQL 17 removed it"},
-				{Kind: upgrade.ConfigurationRenamed, Name: "force_parallel_mode", Where: "role guest", From: "on", To: "debug_parallel_query = on"},
-				{Kind: upgrade.ConfigurationDefault, Name: "jit", Where: "default", From: "on", To: "off", Reason: "slow"},
-				{Kind: upgrade.ConfigurationNew, Name: "io_method", Where: "default", To: "worker"},
-				{Kind: upgrade.ConfigurationContext, Name: "autovacuum_max_workers", Where: "/etc/pg.conf:13", Reason: "it is reloaded"},
-			},
-			Diff: "--- /etc/pg.conf\n+++ /etc/pg.conf for the target\n@@ -12 +12,2 @@\n-old_snapshot_threshold = 60\n+# pgleap: removed\n+#old_snapshot_threshold = 60\n",
-		},
-	}
-	passed := blocked
-	passed.Findings, passed.NotChecked, passed.Configuration = blocked.Findings[:1], nil, &upgrade.Configuration{Kept: 1}
-	for name, r := range map[string]upgrade.Report{"report_blocked.txt": blocked, "report_passed.txt": passed} {
-		var out bytes.Buffer
-		if err := printReport(&out, r); err != nil {
-			t.Fatal(err)
-		}
-		golden(t, name, out.String())
-	}
-}
-
-func many(name string, n int) []string {
-	all := make([]string, n)
-	for i := range all {
-		all[i] = name + strings.Repeat("x", i%3)
-	}
-	return all
-}
-
 func runningTask() upgrade.Task {
 	return upgrade.Task{
 		Number: 5, ID: "3d0f1c7e-3a39-4a4e-9a5f-0d6a3c0b7f55", Kind: upgrade.TaskUpgrade, Instance: "orders", Mode: upgrade.ZeroDowntime,

@@ -32,8 +32,7 @@ func (t *targetOptions) addFlags(cmd *cobra.Command) {
 	flags.IntVar(&t.jobs, "jobs", 0, "parallelism of pg_upgrade and of the statistics (default 2)")
 	flags.BoolVar(&t.noStandbys, "no-standbys", false, "make no standbys of the target, though the source has some on this host")
 	flags.StringVar(&t.cloneFrom, "clone-from", "", "copy the clone from a `standby` of the source, to spare this: its data directory, or HOST:PORT")
-	cmd.MarkFlagRequired("to")                                     //nolint:errcheck // fails for an unknown flag only
-	cmd.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions( //nolint:errcheck // likewise
+	cmd.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions( //nolint:errcheck // fails for an unknown flag only
 		[]string{string(upgrade.InPlace), string(upgrade.BlueGreen), string(upgrade.ZeroDowntime)}, cobra.ShellCompDirectiveNoFileComp))
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pgleap/pgleap/internal/api/native/client"
+	"github.com/pgleap/pgleap/internal/report"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -106,13 +107,13 @@ func printReportOf(ctx context.Context, api *client.Client, out io.Writer, t upg
 	if t.Kind != upgrade.TaskPrecheck && t.Status != upgrade.StatusFailed {
 		return nil
 	}
-	report, err := getReport(ctx, api, t.Number)
+	found, err := getReport(ctx, api, t.Number)
 	if e, ok := errors.AsType[*Error](err); ok && e.Code == ExitRefused {
 		return nil // there is none: it did not come that far
 	}
-	if err != nil || (t.Kind == upgrade.TaskUpgrade && report.Passed()) {
+	if err != nil || (t.Kind == upgrade.TaskUpgrade && found.Passed()) {
 		return err
 	}
 	fmt.Fprintln(out)
-	return printReport(out, report)
+	return report.Write(out, report.Table, found, reportStyle(out))
 }

@@ -49,6 +49,7 @@ takes its place, in a switchover as above; with --clone-only it runs beside the 
 		RunE:              func(cmd *cobra.Command, args []string) error { return runUpgrade(cmd, o, args[0], u) },
 	}
 	u.addFlags(cmd)
+	cmd.MarkFlagRequired("to") //nolint:errcheck // fails for an unknown flag only
 	flags := cmd.Flags()
 	flags.StringVar(&u.statistics, "statistics", "", "collect statistics before or after the switchover (default: before; after, where clients would wait for them)")
 	flags.StringVar(&u.switching, "switch", string(upgrade.SwitchManual), "who starts the switchover: auto or manual")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
@@ -65,12 +66,19 @@ func (c *Control) reportNote(ctx context.Context, plan upgrade.Plan) (note strin
 	case report.Source.Major() != plan.Source.Version.Major():
 		return fmt.Sprintf("Report %d is of another source version: the precheck will tell anew.", report.Number), false, nil
 	}
-	var fingerprint string
-	if err := c.ask(ctx, plan.Source.Host, step.Fingerprint, plan, &fingerprint); err != nil {
+	var now upgrade.Fingerprint
+	if err := c.ask(ctx, plan.Source.Host, step.Fingerprint, plan, &now); err != nil {
 		return fmt.Sprintf("Whether what report %d saw has changed is unknown (%v): the precheck will tell.", report.Number, err), false, nil
 	}
-	if fingerprint != report.Fingerprint {
-		return fmt.Sprintf("What report %d saw has changed since: the precheck will tell anew.", report.Number), false, nil
+	note, valid = stillHolds(report, now)
+	return note, valid, nil
+}
+
+// stillHolds says whether what a report that passed saw is unchanged, and if not, what has changed.
+func stillHolds(report upgrade.Report, now upgrade.Fingerprint) (note string, holds bool) {
+	changes := upgrade.Changes(report.Seen(), now)
+	if len(changes) > 0 {
+		return fmt.Sprintf("What report %d saw has changed since: %s. The precheck will tell anew.", report.Number, strings.Join(changes, "; ")), false
 	}
-	return fmt.Sprintf("Report %d passed, and what it saw is unchanged.", report.Number), true, nil
+	return fmt.Sprintf("Report %d passed, and what it saw is unchanged.", report.Number), true
 }

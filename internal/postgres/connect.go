@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"runtime"
@@ -27,6 +28,10 @@ type Login struct {
 	PeerUID int
 	// Settings are set for the session.
 	Settings map[string]string
+	// ConnString, when set, is a libpq connection string or URL that somebody gave for a server elsewhere. It
+	// takes the place of all above but Database and Settings, and the environment and the files that
+	// libpq knows of (PGPASSWORD, PGPASSFILE, PGSERVICE, ...) count.
+	ConnString string
 }
 
 // In returns the same login for another database.
@@ -35,10 +40,19 @@ func (l Login) In(database string) Login {
 	return l
 }
 
+// With returns the same login with more settings.
+func (l Login) With(settings map[string]string) Login {
+	all := map[string]string{}
+	maps.Copy(all, l.Settings)
+	maps.Copy(all, settings)
+	l.Settings = all
+	return l
+}
+
 // connectTimeout bounds one attempt.
 const connectTimeout = 10 * time.Second
 
-// Connect opens a session. Nothing of the environment (PGHOST and its like) is used.
+// Connect opens a session. Nothing of the environment (PGHOST and its like) is used, but for a ConnString.
 func Connect(ctx context.Context, l Login) (*pgx.Conn, error) {
 	config, err := l.config()
 	if err != nil {
@@ -46,7 +60,8 @@ func Connect(ctx context.Context, l Login) (*pgx.Conn, error) {
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s, database %q, as %q: %w", l.Address, l.Database, l.User, err)
+		return nil, fmt.Errorf("connect to %s, database %q, as %q: %w",
+			upgrade.Address{Host: config.Host, Port: int(config.Port)}, config.Database, config.User, err)
 	}
 	if err := liftNewerTimeouts(ctx, conn); err != nil {
 		_ = conn.Close(context.WithoutCancel(ctx))
@@ -86,6 +101,9 @@ var sessionSettings = map[string]string{
 }
 
 func (l Login) config() (*pgx.ConnConfig, error) {
+	if l.ConnString != "" {
+		return l.foreignConfig()
+	}
 	// sslmode=disable: agents talk to clusters of their own host, over a socket or loopback.
 	text := fmt.Sprintf("host=%s port=%d dbname=%s user=%s password='' sslmode=disable target_session_attrs=any connect_timeout=%d",
 		quote(l.Address.Host), l.Address.Port, quote(l.Database), quote(l.User), int(connectTimeout.Seconds()))
@@ -109,6 +127,45 @@ func (l Login) config() (*pgx.ConnConfig, error) {
 		config.DialFunc = dialAs(l.PeerUID)
 	}
 	return config, nil
+}
+
+// foreignConfig is that of a ConnString. Why one cannot be read is not told: the reason may have a part of
+// the password in it.
+func (l Login) foreignConfig() (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(l.ConnString)
+	if err != nil {
+		return nil, &upgrade.Refused{
+			Reason: "the connection string cannot be read",
+			Remedy: "write it as postgres://user@host:5432/postgres, with anything but letters and digits in names as %XX, or as \"host=... user=... dbname=...\"; see that the files it names exist",
+		}
+	}
+	for _, other := range config.Fallbacks { // there is one for each sslmode to try, too
+		if other.Host != config.Host || other.Port != config.Port {
+			return nil, &upgrade.Refused{Reason: "the connection string names several servers", Remedy: "name one"}
+		}
+	}
+	if l.Database != "" {
+		config.Database = l.Database
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+	for name, value := range sessionSettings {
+		config.RuntimeParams[name] = value
+	}
+	for name, value := range l.Settings {
+		config.RuntimeParams[name] = value
+	}
+	return config, nil
+}
+
+// Server is the address that the login leads to, and the database it names.
+func (l Login) Server() (upgrade.Address, string, error) {
+	config, err := l.config()
+	if err != nil {
+		return upgrade.Address{}, "", err
+	}
+	return upgrade.Address{Host: config.Host, Port: int(config.Port)}, config.Database, nil
 }
 
 // quote writes a value for a libpq connection string.

@@ -2,6 +2,7 @@ package precheck
 
 import (
 	"context"
+	"errors"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
@@ -15,6 +16,9 @@ var endpoint = Check{
 	Remedy: "Give the instance an endpoint, one that pgleap runs or a PgBouncer that you have (see pgleap instance add --help), " +
 		"and let the applications connect to it.",
 	Find: func(_ context.Context, f *Facts, _ Session) ([]Found, error) {
+		if f.Host.Unseen != nil {
+			return nil, errors.New("an endpoint belongs to an instance that is registered, and this server is not")
+		}
 		if f.Plan.Endpoint.Driver == "" && !(f.Plan.Mode == upgrade.BlueGreen && f.Plan.Options.CloneOnly) {
 			return []Found{{Object: f.Plan.Instance}}, nil
 		}

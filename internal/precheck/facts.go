@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -25,6 +26,8 @@ type Subject struct {
 
 // Host is what SQL cannot tell.
 type Host struct {
+	// Unseen is why nobody could look at the host, when nobody could: its checks cannot tell then.
+	Unseen error
 	// TargetProblems are reasons why the target's place cannot be used, each a sentence.
 	TargetProblems  []string
 	TargetSpace     Measured[Space] // of the file system that will hold clone and target
@@ -44,6 +47,19 @@ type Standby struct {
 	upgrade.Standby
 	Place string // its data directory; empty with a Problem
 	Free  int64  // bytes on that file system
+}
+
+// UnseenHost is a host of which nothing is known, for a reason.
+func UnseenHost(reason error) Host {
+	return Host{
+		Unseen:          reason,
+		TargetSpace:     Measured[Space]{Err: reason},
+		SourceSpace:     Measured[Space]{Err: reason},
+		MemoryAvailable: Measured[int64]{Err: reason},
+		PgUpgrade:       Measured[PgUpgrade]{Err: reason},
+		Configuration:   Measured[Configuration]{Err: reason},
+		Standbys:        Measured[[]Standby]{Err: reason},
+	}
 }
 
 // Space is what is free on a file system for who is not root.
@@ -103,6 +119,7 @@ type Facts struct {
 	target    *pgx.Conn      // to the scratch cluster
 	targetErr error
 	probes    map[probeKey]probe
+	twin      int // tells the names of its probes from those of others
 }
 
 // Target is a session on the scratch cluster, outside a transaction.
@@ -135,10 +152,54 @@ func gather(ctx context.Context, source *pgx.Conn, subject Subject) (*Facts, err
 	if f.targetErr == nil && f.login.User == "" {
 		f.targetErr = errors.New("there is no scratch cluster of the target version")
 	}
+	f.connectTarget(ctx)
+	return f, nil
+}
+
+func (f *Facts) connectTarget(ctx context.Context) {
 	if f.targetErr == nil {
 		f.target, f.targetErr = postgres.Connect(ctx, f.login)
 	}
-	return f, nil
+}
+
+// sharedFacts are the facts for several who look at the same time: each has sessions of its own on the
+// scratch cluster, and uses what another one has made there before.
+type sharedFacts struct {
+	original *Facts
+	free     chan *Facts
+	mutex    sync.Mutex
+	twins    []*Facts
+}
+
+func (f *Facts) shared() *sharedFacts {
+	s := &sharedFacts{original: f, free: make(chan *Facts, databasesAtOnce)}
+	s.free <- f
+	return s
+}
+
+// take returns facts that nobody else uses until they are given back.
+func (s *sharedFacts) take(ctx context.Context) *Facts {
+	select {
+	case f := <-s.free:
+		return f
+	default:
+	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	twin := *s.original
+	twin.probes, twin.target, twin.twin = map[probeKey]probe{}, nil, len(s.twins)+1
+	twin.connectTarget(ctx)
+	s.twins = append(s.twins, &twin)
+	return &twin
+}
+
+func (s *sharedFacts) giveBack(f *Facts) { s.free <- f }
+
+// close closes what the original does not.
+func (s *sharedFacts) close(ctx context.Context) {
+	for _, twin := range s.twins {
+		twin.close(ctx)
+	}
 }
 
 // close leaves the scratch cluster as it was found.
@@ -149,5 +210,5 @@ func (f *Facts) close(ctx context.Context) {
 	for _, p := range f.probes {
 		p.drop(ctx, f.target)
 	}
-	_ = f.target.Close(ctx)
+	disconnect(ctx, f.target)
 }

@@ -2,7 +2,9 @@ package precheck
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/pgleap/pgleap/internal/pgtest"
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -15,20 +17,20 @@ func TestFingerprint(t *testing.T) {
 	s.source.CreateDatabase(t, "shop")
 	s.source.Exec(t, "shop", shop)
 	login := s.subject(t, upgrade.Options{}).Source
-	take := func(target string) string {
+	take := func(target string) upgrade.Fingerprint {
 		t.Helper()
-		sum, err := Fingerprint(t.Context(), login, target)
+		taken, err := Fingerprint(t.Context(), login, upgrade.Part{Kind: upgrade.PartTarget, Value: target})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return sum
+		return taken
 	}
 	before := take("17.11")
-	if again := take("17.11"); again != before {
-		t.Errorf("taken twice: %s, then %s", before, again)
+	if again := take("17.11"); again.Sum != before.Sum {
+		t.Errorf("taken twice: %s, then %s", before.Sum, again.Sum)
 	}
-	if other := take("17.12"); other == before {
-		t.Error("the target's programs changed, the fingerprint did not")
+	if changes := upgrade.Changes(before, take("17.12")); len(changes) != 1 || changes[0] != "target version changed from 17.11 to 17.12" {
+		t.Errorf("the target's programs changed: got %q", changes)
 	}
 	for _, load := range []string{
 		`UPDATE accounts SET balance = balance + 1`,
@@ -36,27 +38,66 @@ func TestFingerprint(t *testing.T) {
 		`VACUUM FULL accounts`, `ANALYZE`, `TRUNCATE history`, `SELECT nextval('ledger_id_seq')`,
 		`REFRESH MATERIALIZED VIEW moods`, `CHECKPOINT`, `SELECT pg_stat_reset()`,
 		`CREATE TEMP TABLE mine (id int PRIMARY KEY, name text)`,
-		`CREATE ROLE pgleap SUPERUSER`, `CREATE SCHEMA pgleap`, `CREATE TABLE pgleap.marker (id int)`,
+		`CREATE ROLE pgleap SUPERUSER`, `ALTER ROLE pgleap SET work_mem = '8MB'`, `CREATE SCHEMA pgleap`, `CREATE TABLE pgleap.marker (id int)`,
 	} {
 		s.source.Exec(t, "shop", load)
-		if after := take("17.11"); after != before {
-			t.Errorf("%s changed the fingerprint", load)
+		if changes := upgrade.Changes(before, take("17.11")); len(changes) > 0 {
+			t.Errorf("%s changed the fingerprint: %q", load, changes)
 		}
 	}
-	for _, change := range []string{
-		`CREATE TABLE t (id int)`, `ALTER TABLE t ADD name text`, `ALTER TABLE t ALTER id SET NOT NULL`,
-		`ALTER TABLE t ADD UNIQUE (id)`, `ALTER TABLE t REPLICA IDENTITY USING INDEX t_id_key`, `ALTER TABLE t RENAME name TO title`,
-		`ALTER TABLE t SET UNLOGGED`, `CREATE EXTENSION hstore`, `CREATE ROLE clerk`, `ALTER ROLE clerk SET work_mem = '8MB'`,
-		`CREATE DATABASE other`, `ALTER DATABASE other SET work_mem = '8MB'`,
-		`CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'`, `ALTER FUNCTION f() SET work_mem = '8MB'`,
-		`ALTER SYSTEM SET jit = off`, `ALTER SYSTEM RESET jit`,
-		`DROP TABLE t`,
+	t.Run("changes", func(t *testing.T) { testChangesAreTold(t, s, take) })
+}
+
+// Each kind of part, changed by somebody, and what is told of it.
+func testChangesAreTold(t *testing.T, s stage, take func(string) upgrade.Fingerprint) {
+	reload := `SELECT pg_reload_conf()`
+	before := take("17.11")
+	for _, test := range []struct{ change, want string }{
+		{`CREATE TABLE t (id int)`, `table public.t was added in database shop`},
+		{`ALTER TABLE t ADD name text`, `table public.t was changed in database shop`},
+		{`ALTER TABLE t ALTER id SET NOT NULL`, `table public.t was changed in database shop`},
+		{`ALTER TABLE t ADD UNIQUE (id)`, `table public.t was changed in database shop`},
+		{`ALTER TABLE t REPLICA IDENTITY USING INDEX t_id_key`, `table public.t was changed in database shop`},
+		{`ALTER TABLE t RENAME name TO title`, `table public.t was changed in database shop`},
+		{`ALTER TABLE t SET UNLOGGED`, `table public.t was changed in database shop`},
+		{`CREATE VIEW v AS SELECT id FROM t`, `view public.v was added in database shop`},
+		{`CREATE SEQUENCE "Sequence no. 1"`, `sequence public."Sequence no. 1" was added in database shop`},
+		{`CREATE EXTENSION hstore VERSION '1.4'`, `extension hstore 1.4 was added in database shop; functions were added in database shop: `},
+		{`ALTER EXTENSION hstore UPDATE TO '1.5'`, `extension hstore changed from 1.4 to 1.5 in database shop`},
+		{`CREATE ROLE "The clerk"`, `role "The clerk" was created`},
+		{`ALTER ROLE "The clerk" LOGIN`, `role "The clerk" was changed`},
+		{`ALTER ROLE "The clerk" SET my.secret = 'hidden'`, `configuration of role "The clerk" was created`},
+		{`ALTER ROLE "The clerk" IN DATABASE shop SET work_mem = '8MB'`, `configuration of role "The clerk" in database shop was created`},
+		{`ALTER DATABASE shop SET work_mem = '8MB'`, `configuration of database shop was created`},
+		{`ALTER ROLE "The clerk" SET my.secret = 'hidden too'`, `configuration of role "The clerk" was changed`},
+		{`CREATE DATABASE other`, `database other was created`},
+		{`CREATE FUNCTION f(int) RETURNS int LANGUAGE sql AS 'SELECT 1'`, `function public.f(integer) was added in database shop`},
+		{`ALTER FUNCTION f SET work_mem = '8MB'`, `function public.f(integer) was changed in database shop`},
+		{`CREATE FUNCTION ef() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'`, `function public.ef() was added in database shop`},
+		{`CREATE EVENT TRIGGER et ON ddl_command_end EXECUTE FUNCTION ef()`, `event trigger et was added in database shop`},
+		{`ALTER EVENT TRIGGER et DISABLE`, `event trigger et was changed in database shop`},
+		{`CREATE COLLATION german (provider = icu, locale = 'de')`, `collation public.german was added in database shop`},
+		{`ALTER SYSTEM SET max_slot_wal_keep_size = '1GB'; ` + reload, `setting max_slot_wal_keep_size changed from -1 to 1GB; file setting max_slot_wal_keep_size in `},
+		{`ALTER SYSTEM RESET max_slot_wal_keep_size; ` + reload, `setting max_slot_wal_keep_size changed from 1GB to -1; file setting max_slot_wal_keep_size in `},
+		{`CREATE SUBSCRIPTION inbound CONNECTION 'dbname=none password=hidden' PUBLICATION p WITH (connect = false)`, `subscription inbound was created`},
+		{`ALTER SUBSCRIPTION inbound SET (slot_name = NONE); DROP SUBSCRIPTION inbound`, `subscription inbound was dropped`},
+		{`DROP VIEW v; DROP TABLE t`, `table public.t was dropped in database shop; view public.v was dropped in database shop`},
+		{`DROP EXTENSION hstore`, `extension hstore 1.5 was dropped in database shop; functions were dropped in database shop: `},
 	} {
-		t.Run(fmt.Sprint(change), func(t *testing.T) {
-			s.source.Exec(t, "shop", change)
+		t.Run(test.change, func(t *testing.T) {
+			for statement := range strings.SplitSeq(test.change, "; ") {
+				s.source.Exec(t, "shop", statement)
+			}
 			after := take("17.11")
-			if after == before {
-				t.Error("the fingerprint is the same")
+			for deadline := time.Now().Add(time.Minute); after.Sum == before.Sum && time.Now().Before(deadline); { // a reload takes a moment
+				after = take("17.11")
+			}
+			told := strings.Join(upgrade.Changes(before, after), "; ")
+			if told != test.want && !(strings.HasSuffix(test.want, " ") && strings.HasPrefix(told, test.want)) {
+				t.Errorf("got  %s\nwant %s", told, test.want)
+			}
+			if parts, err := after.Parts.Unpack(); err != nil || strings.Contains(fmt.Sprint(parts), "hidden") {
+				t.Errorf("unpacked: %v, and the parts hold a secret: %t", err, err == nil)
 			}
 			before = after
 		})

@@ -142,7 +142,7 @@ func TestPgUpgradeComplaintsGoToTheirChecks(t *testing.T) {
 			if facts.Plan.Mode = c.mode; c.mode == "" {
 				facts.Plan.Mode = upgrade.ZeroDowntime
 			}
-			r := round{facts: facts, checks: of(All(), facts.Plan.Mode), found: map[string][]located{}}
+			r := round{facts: facts, checks: of(All(), facts.Plan.Mode), seen: seen{found: map[string][]located{}}}
 			for id, objects := range c.found {
 				for _, object := range objects {
 					r.found[id] = append(r.found[id], located{Found: Found{Object: object}})

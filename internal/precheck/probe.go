@@ -36,7 +36,7 @@ func (f *Facts) probe(ctx context.Context, d postgres.Database) (probe, error) {
 	if err != nil {
 		return probe{}, err
 	}
-	p := probe{name: fmt.Sprintf("pgleap_probe_%d", len(f.probes))}
+	p := probe{name: fmt.Sprintf("pgleap_probe_%d_%d", f.twin, len(f.probes))}
 	_, err = target.Exec(ctx, createProbe(p.name, d, f.Plan.Target.Version.Major() >= 15))
 	switch refused, ok := errors.AsType[*pgconn.PgError](err); {
 	case ok:
@@ -61,7 +61,7 @@ func (f *Facts) probe(ctx context.Context, d postgres.Database) (probe, error) {
 // drop removes the probe. The cluster is a scratch one: what cannot be removed goes with it.
 func (p probe) drop(ctx context.Context, target *pgx.Conn) {
 	if p.conn != nil {
-		_ = p.conn.Close(ctx)
+		disconnect(ctx, p.conn)
 		_, _ = target.Exec(ctx, "DROP DATABASE IF EXISTS "+p.name)
 	}
 }

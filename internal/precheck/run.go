@@ -3,7 +3,6 @@ package precheck
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -32,18 +31,12 @@ func sessionSettings() map[string]string {
 
 func run(ctx context.Context, checks []Check, subject Subject, now time.Time) (upgrade.Report, error) {
 	checks = of(checks, subject.Plan.Mode)
-	login := subject.Source
-	login.Settings = maps.Clone(login.Settings)
-	if login.Settings == nil {
-		login.Settings = map[string]string{}
-	}
-	maps.Copy(login.Settings, sessionSettings())
-
+	login := subject.Source.With(sessionSettings())
 	source, err := postgres.Connect(ctx, login)
 	if err != nil {
 		return upgrade.Report{}, err
 	}
-	defer source.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing depends on it
+	defer disconnect(ctx, source)
 	facts, err := gather(ctx, source, subject)
 	if err != nil {
 		return upgrade.Report{}, err
@@ -51,7 +44,7 @@ func run(ctx context.Context, checks []Check, subject Subject, now time.Time) (u
 	defer facts.close(context.WithoutCancel(ctx))
 	facts.compared = Known(facts.compare(ctx, source))
 
-	r := round{facts: facts, checks: checks, found: map[string][]located{}}
+	r := round{facts: facts, checks: checks, seen: newSeen()}
 	r.lookAtCluster(ctx, source)
 	r.lookIntoDatabases(ctx, login)
 	r.hearPgUpgrade()
@@ -74,10 +67,26 @@ func of(checks []Check, mode upgrade.Mode) []Check {
 
 // round is one run of the checks.
 type round struct {
-	facts      *Facts
-	checks     []Check
+	seen
+
+	facts  *Facts
+	checks []Check
+}
+
+// seen is what the checks found, and what they could not look at.
+type seen struct {
 	found      map[string][]located // by check
 	notChecked []string
+}
+
+func newSeen() seen { return seen{found: map[string][]located{}} }
+
+// add takes over what was seen elsewhere.
+func (s *seen) add(other seen) {
+	for check, found := range other.found {
+		s.found[check] = append(s.found[check], found...)
+	}
+	s.notChecked = append(s.notChecked, other.notChecked...)
 }
 
 // located is what was found, and the database in which its SQL is to be run.
@@ -97,72 +106,81 @@ func (r *round) lookAtCluster(ctx context.Context, source *pgx.Conn) {
 	name := source.Config().Database
 	for _, check := range r.checks {
 		if check.Scope == PerCluster {
-			r.look(ctx, check, source, Session{Database: name})
+			r.look(ctx, r.facts, check, source, Session{Database: name})
 		}
 	}
 }
 
-// lookIntoDatabases opens one session after the other: a cluster may have hundreds of databases
-// and few connections to spare.
+// lookIntoDatabases looks into a few databases at a time. What it sees is in their order, whichever is done first.
 func (r *round) lookIntoDatabases(ctx context.Context, login postgres.Login) {
 	if !slices.ContainsFunc(r.checks, func(c Check) bool { return c.Scope != PerCluster }) {
 		return
 	}
-	for _, database := range r.facts.Databases {
-		if database.Connectable() {
-			r.lookIntoDatabase(ctx, login.In(database.Name), database)
-		}
+	databases := slices.DeleteFunc(slices.Clone(r.facts.Databases), func(d postgres.Database) bool { return !d.Connectable() })
+	all := make([]seen, len(databases))
+	facts := r.facts.shared()
+	defer facts.close(context.WithoutCancel(ctx))
+	_ = inParallel(ctx, databases, func(ctx context.Context, i int, d postgres.Database) error {
+		mine := facts.take(ctx)
+		defer facts.giveBack(mine)
+		all[i] = r.lookIntoDatabase(ctx, mine, login.In(d.Name), d)
+		return nil // what could not be looked at is in the report
+	})
+	for _, one := range all {
+		r.add(one)
 	}
 }
 
-func (r *round) lookIntoDatabase(ctx context.Context, login postgres.Login, database postgres.Database) {
+func (r *round) lookIntoDatabase(ctx context.Context, facts *Facts, login postgres.Login, database postgres.Database) seen {
+	here := newSeen()
 	conn, err := postgres.Connect(ctx, login)
 	if err != nil {
-		r.notChecked = append(r.notChecked, fmt.Sprintf("database %s: %v", database.Ident, err))
-		return
+		here.notChecked = append(here.notChecked, fmt.Sprintf("database %s: %v", database.Ident, err))
+		return here
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing depends on it
-	published := slices.ContainsFunc(r.facts.Published, func(d postgres.ReplicatedDatabase) bool {
+	defer disconnect(ctx, conn)
+	published := slices.ContainsFunc(facts.Published, func(d postgres.ReplicatedDatabase) bool {
 		return d.OID == database.OID
 	})
 	for _, check := range r.checks {
 		if check.Scope == PerDatabase || check.Scope == PerPublished && published {
-			r.look(ctx, check, conn, Session{Database: database.Name, Ident: database.Ident})
+			here.look(ctx, facts, check, conn, Session{Database: database.Name, Ident: database.Ident})
 		}
 	}
+	return here
 }
 
 // look carries out one check in a transaction of its own, so that one which fails leaves the
 // others alone.
-func (r *round) look(ctx context.Context, check Check, conn *pgx.Conn, s Session) {
+func (s *seen) look(ctx context.Context, facts *Facts, check Check, conn *pgx.Conn, in Session) {
 	found, err := inTransaction(ctx, conn, func(tx pgx.Tx) ([]Found, error) {
-		s.Tx = tx
-		return check.Find(ctx, r.facts, s)
+		in.Tx = tx
+		return check.Find(ctx, facts, in)
 	})
 	if err != nil {
 		where := ""
-		if s.Ident != "" {
-			where = " in database " + s.Ident
+		if in.Ident != "" {
+			where = " in database " + in.Ident
 		}
-		r.notChecked = append(r.notChecked, fmt.Sprintf("%s%s: %v", check.ID, where, err))
+		s.notChecked = append(s.notChecked, fmt.Sprintf("%s%s: %v", check.ID, where, err))
 		return
 	}
 	for _, one := range found {
 		switch {
-		case s.Ident == "":
+		case in.Ident == "":
 		case one.Object == "":
-			one.Object = s.Ident
+			one.Object = in.Ident
 		default:
-			one.Object = s.Ident + "." + one.Object
+			one.Object = in.Ident + "." + one.Object
 		}
 		if one.Severity == "" {
 			one.Severity = check.Severity
 		}
-		at := located{one, s.Database}
+		at := located{one, in.Database}
 		if one.Database != "" {
 			at.database = one.Database
 		}
-		r.found[check.ID] = append(r.found[check.ID], at)
+		s.found[check.ID] = append(s.found[check.ID], at)
 	}
 }
 

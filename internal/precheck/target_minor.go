@@ -17,6 +17,9 @@ var targetMinor = Check{
 	Remedy: "Install the latest minor release of the target's major version.",
 	Find: func(_ context.Context, f *Facts, _ Session) ([]Found, error) {
 		target := f.Plan.Target.Version
+		if f.Host.Unseen != nil && f.Plan.Target.Bindir == "" {
+			return nil, fmt.Errorf("which minor release of PostgreSQL %d it will be is not known", target.Major())
+		}
 		first := map[upgrade.Major]upgrade.VersionNum{16: 160009, 17: 170005}[target.Major()]
 		if target < first {
 			return []Found{{Object: target.String(), Note: fmt.Sprintf("%s or later is needed", first)}}, nil

@@ -13,6 +13,9 @@ var targetPlace = Check{
 	Why:    "The target gets a data directory and a port of its own. Neither may be in use, and the cluster's owner must be able to make the directory.",
 	Remedy: "Choose another data directory or port for the target, or free this one.",
 	Find: func(_ context.Context, f *Facts, _ Session) ([]Found, error) {
+		if f.Host.Unseen != nil {
+			return nil, f.Host.Unseen
+		}
 		var found []Found
 		for _, problem := range f.Host.TargetProblems {
 			found = append(found, Found{Object: problem})

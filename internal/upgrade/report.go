@@ -53,7 +53,7 @@ type Report struct {
 	Mode        Mode       `json:"mode"`
 	Source      VersionNum `json:"source"`
 	Target      VersionNum `json:"target"`
-	Fingerprint string     `json:"fingerprint"` // of what the checks saw
+	Fingerprint string     `json:"fingerprint"` // sum of what the checks saw
 	Findings    []Finding  `json:"findings"`
 	// NotChecked names checks that could not be carried out, each with the reason.
 	NotChecked []string `json:"notChecked,omitempty"`
@@ -61,6 +61,9 @@ type Report struct {
 	Configuration *Configuration `json:"configuration,omitempty"`
 	CheckedAt     time.Time      `json:"checkedAt"`
 	ValidUntil    time.Time      `json:"validUntil"`
+	// Parts are what the fingerprint sums up, to tell what has changed since. They are kept with the report,
+	// and not shown.
+	Parts PackedParts `json:"parts,omitempty"`
 }
 
 // Passed tells whether nothing stands in the way of an upgrade.
@@ -69,3 +72,6 @@ func (r Report) Passed() bool {
 		return f.Severity == Blocker
 	})
 }
+
+// Seen is the fingerprint of what the checks saw.
+func (r Report) Seen() Fingerprint { return Fingerprint{Sum: r.Fingerprint, Parts: r.Parts} }

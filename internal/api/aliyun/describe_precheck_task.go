@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pgleap/pgleap/internal/control"
+	texts "github.com/pgleap/pgleap/internal/report"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -87,7 +88,7 @@ func newPrecheckTask(s control.Summary, report upgrade.Report, reported bool, ne
 	}
 	if reported {
 		t.CheckTime, t.EffectiveTime = milliseconds(report.CheckedAt), milliseconds(report.ValidUntil)
-		t.Detail = separated(reportDetail(report, t.Result), newline)
+		t.Detail = separated(texts.Alibaba(report, t.UpgradeMode, t.Result), newline)
 	}
 	return t
 }

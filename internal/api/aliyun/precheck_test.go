@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pgleap/pgleap/internal/precheck"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -104,43 +103,6 @@ func TestReportDetailUsesTheConfiguredSeparator(t *testing.T) {
 		if strings.Contains(item.Detail, "\n") || !strings.Contains(item.Detail, `\n`) {
 			t.Errorf("got %q", item.Detail)
 		}
-	}
-}
-
-// The section about pg_upgrade lists checks of what pg_upgrade says itself.
-func TestPgUpgradeChecksAreThoseOfPrecheck(t *testing.T) {
-	known := map[string]bool{"pg-upgrade": true}
-	for _, check := range precheck.All() {
-		known[check.ID] = known[check.ID] || len(check.PgUpgrade) > 0
-	}
-	for _, id := range pgUpgradeChecks() {
-		if !known[id] {
-			t.Errorf("check %s is listed, and is none of pg_upgrade's", id)
-		}
-	}
-}
-
-// The section about logical replication lists what only modes with it are checked for.
-func TestReplicationChecksAreThoseOfPrecheck(t *testing.T) {
-	listed := map[string]bool{}
-	for _, id := range replicationChecks() {
-		listed[id] = true
-	}
-	for _, check := range precheck.All() {
-		if check.ID == "endpoint" {
-			continue // is about zero-downtime upgrades, and not about replication
-		}
-		only := true
-		for _, mode := range check.Modes {
-			only = only && (mode == upgrade.ZeroDowntime || mode == upgrade.Logical)
-		}
-		if only != listed[check.ID] {
-			t.Errorf("check %s: of replication only: %t, listed: %t", check.ID, only, listed[check.ID])
-		}
-		delete(listed, check.ID)
-	}
-	for id := range listed {
-		t.Errorf("check %s is listed and does not exist", id)
 	}
 }
 

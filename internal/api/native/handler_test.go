@@ -185,6 +185,7 @@ func TestAnswers(t *testing.T) {
 		{"GET", "/api/v1/tasks/1/lag", "", 200, `[]`},
 		{"GET", "/api/v1/tasks/2/lag", "", 404, "task 2 does not exist"},
 		{"GET", "/api/v1/tasks/1/report", "", 404, "report 1 does not exist"},
+		{"GET", "/api/v1/tasks/1/report?format=html", "", 404, "report 1 does not exist"},
 		{"POST", "/api/v1/instances", "", 400, "the request has no body"},
 		{"POST", "/api/v1/instances", "{", 400, "JSON"},
 		{"POST", "/api/v1/instances", `{"id":"x"}`, 400, "the cluster is not named"},

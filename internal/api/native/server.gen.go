@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/oapi-codegen/runtime"
+	"github.com/pgleap/pgleap/internal/report"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -103,6 +104,27 @@ func (e ListTasksParamsStatus) Valid() bool {
 	case Running:
 		return true
 	case Succeeded:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetReportParamsFormat.
+const (
+	Html     GetReportParamsFormat = "html"
+	Json     GetReportParamsFormat = "json"
+	Markdown GetReportParamsFormat = "markdown"
+)
+
+// Valid indicates whether the value is a known member of the GetReportParamsFormat enum.
+func (e GetReportParamsFormat) Valid() bool {
+	switch e {
+	case Html:
+		return true
+	case Json:
+		return true
+	case Markdown:
 		return true
 	default:
 		return false
@@ -354,7 +376,7 @@ type Removal struct {
 }
 
 // Report defines model for Report.
-type Report = upgrade.Report
+type Report = report.Document
 
 // Statistics defines model for Statistics.
 type Statistics = upgrade.Statistics
@@ -466,6 +488,15 @@ type ListLagParams struct {
 	// Since Only samples taken later.
 	Since time.Time `form:"since,omitempty" json:"since,omitempty"`
 }
+
+// GetReportParams defines parameters for GetReport.
+type GetReportParams struct {
+	// Format JSON for programs, Markdown, or an HTML page that needs nothing else.
+	Format GetReportParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// GetReportParamsFormat defines parameters for GetReport.
+type GetReportParamsFormat string
 
 // StreamTaskParams defines parameters for StreamTask.
 type StreamTaskParams struct {
@@ -580,7 +611,7 @@ type ServerInterface interface {
 	ListLag(w http.ResponseWriter, r *http.Request, number TaskNumber, params ListLagParams)
 	// GetReport Show what the precheck of a task found.
 	// (GET /tasks/{number}/report)
-	GetReport(w http.ResponseWriter, r *http.Request, number TaskNumber)
+	GetReport(w http.ResponseWriter, r *http.Request, number TaskNumber, params GetReportParams)
 	// StreamTask Follow a task until it ends.
 	// (GET /tasks/{number}/stream)
 	StreamTask(w http.ResponseWriter, r *http.Request, number TaskNumber, params StreamTaskParams)
@@ -1352,8 +1383,24 @@ func (siw *ServerInterfaceWrapper) GetReport(w http.ResponseWriter, r *http.Requ
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetReportParams
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetReport(w, r, number)
+		siw.Handler.GetReport(w, r, number, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2640,6 +2687,7 @@ func (response ListLagdefaultApplicationProblemPlusJSONResponse) VisitListLagRes
 
 type GetReportRequestObject struct {
 	Number TaskNumber `json:"number"`
+	Params GetReportParams
 }
 
 type GetReportResponseObject interface {
@@ -2657,6 +2705,46 @@ func (response GetReport200JSONResponse) VisitGetReportResponse(w http.ResponseW
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReport200TexthtmlResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetReport200TexthtmlResponse) VisitGetReportResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetReport200TextmarkdownResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetReport200TextmarkdownResponse) VisitGetReportResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/markdown")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
 	return err
 }
 
@@ -3618,10 +3706,11 @@ func (sh *strictHandler) ListLag(w http.ResponseWriter, r *http.Request, number 
 }
 
 // GetReport operation middleware
-func (sh *strictHandler) GetReport(w http.ResponseWriter, r *http.Request, number TaskNumber) {
+func (sh *strictHandler) GetReport(w http.ResponseWriter, r *http.Request, number TaskNumber, params GetReportParams) {
 	var request GetReportRequestObject
 
 	request.Number = number
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.GetReport(ctx, request.(GetReportRequestObject))

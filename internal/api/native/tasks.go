@@ -1,10 +1,12 @@
 package native
 
 import (
+	"bytes"
 	"context"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/control"
+	"github.com/pgleap/pgleap/internal/report"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -141,9 +143,20 @@ func (a *api) ListLag(ctx context.Context, r ListLagRequestObject) (ListLagRespo
 
 // GetReport implements StrictServerInterface.
 func (a *api) GetReport(ctx context.Context, r GetReportRequestObject) (GetReportResponseObject, error) {
-	report, err := a.control.Report(ctx, r.Number)
+	found, err := a.control.Report(ctx, r.Number)
 	if err != nil {
 		return nil, err
 	}
-	return GetReport200JSONResponse(report), nil
+	var page bytes.Buffer
+	switch r.Params.Format {
+	case "", Json:
+		return GetReport200JSONResponse(report.NewDocument(found)), nil
+	case Markdown:
+		err = report.Write(&page, report.Markdown, found, report.Style{})
+		return GetReport200TextmarkdownResponse{Body: &page, ContentLength: int64(page.Len())}, err
+	case Html:
+		err = report.Write(&page, report.HTML, found, report.Style{})
+		return GetReport200TexthtmlResponse{Body: &page, ContentLength: int64(page.Len())}, err
+	}
+	return nil, &control.Invalid{Reason: "format \"" + string(r.Params.Format) + "\" is unknown", Remedy: "choose json, markdown or html"}
 }

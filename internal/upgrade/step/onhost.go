@@ -22,7 +22,7 @@ const (
 	// CheckEndpoint tells whether the endpoint is there and leads to the cluster.
 	// Argument: CheckEndpointArgs; result: Done.
 	CheckEndpoint = "CheckEndpoint"
-	// Fingerprint tells what a report would see now. Argument: upgrade.Plan; result: string.
+	// Fingerprint tells what a report would see now. Argument: upgrade.Plan; result: upgrade.Fingerprint.
 	Fingerprint = "Fingerprint"
 )
 

@@ -50,23 +50,28 @@ func (w *Worker) Precheck(ctx context.Context, args step.PrecheckArgs) (upgrade.
 	if err != nil {
 		return upgrade.Report{}, fmt.Errorf("precheck %s: %w", plan.Instance, err)
 	}
-	report.Fingerprint = fingerprint
+	report.Fingerprint, report.Parts = fingerprint.Sum, fingerprint.Parts
 	return report, nil
 }
 
 // Fingerprint tells what a report would see now: as long as it is the same, a report holds. The
 // target's programs are part of it.
-func (w *Worker) Fingerprint(ctx context.Context, plan upgrade.Plan) (string, error) {
+func (w *Worker) Fingerprint(ctx context.Context, plan upgrade.Plan) (upgrade.Fingerprint, error) {
 	version, err := pgbin.Version(ctx, w.runner, plan.Target.Bindir)
 	if err != nil {
-		return "", err
+		return upgrade.Fingerprint{}, err
 	}
-	program, err := os.Stat(filepath.Join(plan.Target.Bindir, "postgres"))
+	path := filepath.Join(plan.Target.Bindir, "postgres")
+	program, err := os.Stat(path)
 	if err != nil {
-		return "", fmt.Errorf("look at the target's programs: %w", err)
+		return upgrade.Fingerprint{}, fmt.Errorf("look at the target's programs: %w", err)
 	}
 	made := fmt.Sprintf("%d bytes of %s", program.Size(), program.ModTime().UTC())
-	return precheck.Fingerprint(ctx, w.host.Login(plan.Source, "postgres"), version.String(), plan.Target.Bindir, made)
+	return precheck.Fingerprint(
+		ctx, w.host.Login(plan.Source, "postgres"),
+		upgrade.Part{Kind: upgrade.PartTarget, Value: version.String()},
+		upgrade.Part{Kind: "target program", Name: path, Value: upgrade.HashPart(made)},
+	)
 }
 
 // hostFacts measures what SQL cannot tell.

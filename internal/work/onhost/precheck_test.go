@@ -1,6 +1,8 @@
 package onhost
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -78,8 +80,15 @@ func TestPrecheck(t *testing.T) {
 		t.Errorf("not passed: %+v\nnot checked: %v", report.Findings, report.NotChecked)
 	}
 	fingerprint, err := w.Fingerprint(t.Context(), args.Plan)
-	if err != nil || report.Fingerprint != fingerprint {
-		t.Errorf("fingerprint: got %s in the report, then %s, %v", report.Fingerprint, fingerprint, err)
+	if err != nil || report.Fingerprint != fingerprint.Sum {
+		t.Errorf("fingerprint: got %s in the report, then %s, %v", report.Fingerprint, fingerprint.Sum, err)
+	}
+	source.Exec(t, "postgres", `CREATE ROLE clerk`)
+	if fingerprint, err = w.Fingerprint(t.Context(), args.Plan); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"role clerk was created"}, upgrade.Changes(report.Seen(), fingerprint)); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(before, list(t, beside)); diff != "" {
 		t.Errorf("files beside the source (-before +after):\n%s", diff)
@@ -201,5 +210,44 @@ func openToOwner(t *testing.T, dir string) {
 		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// Whoever cancels a precheck while its scratch cluster runs finds nothing of it.
+func TestPrecheckCancelled(t *testing.T) {
+	w, source, args := precheckBed(t)
+	beside := filepath.Dir(source.Pgdata)
+	before := list(t, beside)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	running := make(chan bool, 1)
+	go func() {
+		defer cancel()
+		scratch := upgrade.Cluster{Pgdata: filepath.Join(beside, fmt.Sprintf(".precheck-%d.pgleap", args.Number), "data")}
+		found := false
+		for deadline := time.Now().Add(2 * time.Minute); !found && time.Now().Before(deadline) && ctx.Err() == nil; {
+			_, found = w.host.Running(scratch)
+		}
+		running <- found
+	}()
+	_, err := w.Precheck(ctx, args)
+	if !<-running {
+		t.Fatalf("the scratch cluster was never seen to run; the precheck ended with %v", err)
+	}
+	if err == nil {
+		t.Error("no error")
+	}
+	if diff := cmp.Diff(before, list(t, beside)); diff != "" {
+		t.Errorf("files beside the source (-before +after):\n%s", diff)
+	}
+	conn := source.Connect(t, "postgres")
+	sessions := -1
+	for deadline := time.Now().Add(30 * time.Second); sessions != 0 && time.Now().Before(deadline); { // a backend takes a moment to go
+		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('pgleap', 'pg_upgrade')`).Scan(&sessions); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if sessions != 0 {
+		t.Errorf("%d sessions are left", sessions)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/oapi-codegen/runtime"
+	"github.com/pgleap/pgleap/internal/report"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -102,6 +103,27 @@ func (e ListTasksParamsStatus) Valid() bool {
 	case Running:
 		return true
 	case Succeeded:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetReportParamsFormat.
+const (
+	Html     GetReportParamsFormat = "html"
+	Json     GetReportParamsFormat = "json"
+	Markdown GetReportParamsFormat = "markdown"
+)
+
+// Valid indicates whether the value is a known member of the GetReportParamsFormat enum.
+func (e GetReportParamsFormat) Valid() bool {
+	switch e {
+	case Html:
+		return true
+	case Json:
+		return true
+	case Markdown:
 		return true
 	default:
 		return false
@@ -353,7 +375,7 @@ type Removal struct {
 }
 
 // Report defines model for Report.
-type Report = upgrade.Report
+type Report = report.Document
 
 // Statistics defines model for Statistics.
 type Statistics = upgrade.Statistics
@@ -465,6 +487,15 @@ type ListLagParams struct {
 	// Since Only samples taken later.
 	Since time.Time `form:"since,omitempty" json:"since,omitempty"`
 }
+
+// GetReportParams defines parameters for GetReport.
+type GetReportParams struct {
+	// Format JSON for programs, Markdown, or an HTML page that needs nothing else.
+	Format GetReportParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// GetReportParamsFormat defines parameters for GetReport.
+type GetReportParamsFormat string
 
 // StreamTaskParams defines parameters for StreamTask.
 type StreamTaskParams struct {
@@ -809,7 +840,7 @@ type ClientInterface interface {
 	// GetReport Show what the precheck of a task found.
 	//
 	// Corresponds with GET /tasks/{number}/report (the `GetReport` operationId).
-	GetReport(ctx context.Context, number TaskNumber, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetReport(ctx context.Context, number TaskNumber, params *GetReportParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// StreamTask Follow a task until it ends.
 	//
@@ -1401,8 +1432,8 @@ func (c *Client) ListLag(ctx context.Context, number TaskNumber, params *ListLag
 // GetReport Show what the precheck of a task found.
 //
 // Corresponds with GET /tasks/{number}/report (the `GetReport` operationId).
-func (c *Client) GetReport(ctx context.Context, number TaskNumber, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetReportRequest(c.Server, number)
+func (c *Client) GetReport(ctx context.Context, number TaskNumber, params *GetReportParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetReportRequest(c.Server, number, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2556,7 +2587,7 @@ func NewListLagRequest(server string, number TaskNumber, params *ListLagParams) 
 }
 
 // NewGetReportRequest constructs an http.Request for the GetReport method
-func NewGetReportRequest(server string, number TaskNumber) (*http.Request, error) {
+func NewGetReportRequest(server string, number TaskNumber, params *GetReportParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2579,6 +2610,29 @@ func NewGetReportRequest(server string, number TaskNumber) (*http.Request, error
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "format", params.Format, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -2986,7 +3040,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /tasks/{number}/report (the `GetReport` operationId).
-	GetReportWithResponse(ctx context.Context, number TaskNumber, reqEditors ...RequestEditorFn) (*GetReportResponse, error)
+	GetReportWithResponse(ctx context.Context, number TaskNumber, params *GetReportParams, reqEditors ...RequestEditorFn) (*GetReportResponse, error)
 
 	// StreamTaskWithResponse Follow a task until it ends.
 	//
@@ -4871,8 +4925,8 @@ func (c *ClientWithResponses) ListLagWithResponse(ctx context.Context, number Ta
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /tasks/{number}/report (the `GetReport` operationId).
-func (c *ClientWithResponses) GetReportWithResponse(ctx context.Context, number TaskNumber, reqEditors ...RequestEditorFn) (*GetReportResponse, error) {
-	rsp, err := c.GetReport(ctx, number, reqEditors...)
+func (c *ClientWithResponses) GetReportWithResponse(ctx context.Context, number TaskNumber, params *GetReportParams, reqEditors ...RequestEditorFn) (*GetReportResponse, error) {
+	rsp, err := c.GetReport(ctx, number, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -5813,6 +5867,9 @@ func ParseGetReportResponse(rsp *http.Response) (*GetReportResponse, error) {
 			return nil, err
 		}
 		response.ApplicationproblemJSONDefault = &dest
+
+	case rsp.StatusCode == 200:
+		// Content-type (text/markdown) unsupported
 
 	}
 

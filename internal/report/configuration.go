@@ -1,4 +1,4 @@
-package cli
+package report
 
 import (
 	"fmt"
@@ -19,17 +19,24 @@ func writeConfiguration(b *strings.Builder, c *upgrade.Configuration) {
 	}
 	fmt.Fprintf(b, "\nConfiguration: %s\n", kept)
 	for _, change := range c.Changes {
-		fmt.Fprintf(b, "  - %-7s  %s (%s)", change.Kind, change.Name, change.Where)
+		fmt.Fprintf(b, "  - %-7s  %s (%s)", change.Kind, name(change.Name), name(change.Where))
 		switch {
 		case change.From != "" && change.To != "":
-			fmt.Fprintf(b, ": %s -> %s", change.From, change.To)
+			fmt.Fprintf(b, ": %s -> %s", name(change.From), name(change.To))
 		case change.From != "" || change.To != "":
-			fmt.Fprintf(b, ": %s", change.From+change.To)
+			fmt.Fprintf(b, ": %s", name(change.From+change.To))
 		}
 		b.WriteString("\n")
 	}
 	if c.Diff != "" {
 		fmt.Fprintf(b, "  Diff of the files, without comments and secrets:\n    %s\n",
-			strings.ReplaceAll(strings.TrimSuffix(c.Diff, "\n"), "\n", "\n    "))
+			strings.ReplaceAll(strings.TrimSuffix(printable(c.Diff), "\n"), "\n", "\n    "))
 	}
+}
+
+// configurationText is the same for formats that show it as it is.
+func configurationText(c *upgrade.Configuration) string {
+	var b strings.Builder
+	writeConfiguration(&b, c)
+	return strings.TrimSpace(b.String())
 }
