@@ -65,5 +65,37 @@ func All() []Check {
 		locales,
 		collationVersions,
 		pgUpgradeCheck,
+
+		// What pg_upgrade --check does not see.
+		removedColumns,
+		removedFunctions,
+		foreignKeyCollations,
+		generatedChildren,
+		unloggedPartitioned,
+		installRoleSettings,
+		lockTable,
+		python2,
+		archiver,
+		libraries,
+		extensionScripts,
+		extensionRules,
+		removedInBodies,
+		reservedWords,
+
+		// What gets lost or changes without a word.
+		foreignConsumers,
+		publications,
+		foreignTables,
+		replicationOrigins,
+		staleCollations,
+		collationIndexes,
+		textSearchProvider,
+		indexesToRebuild,
+		orphanedTemporary,
+		lostCounters,
+		extendedStatistics,
+		publicSchema,
+		md5Passwords,
+		radius,
 	}
 }

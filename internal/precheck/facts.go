@@ -95,6 +95,10 @@ type Facts struct {
 	target    *pgx.Conn      // to the scratch cluster
 	targetErr error
 	probes    map[probeKey]probe
+
+	offered      map[string]map[string]bool // names in the target's catalogs, by kind
+	refusedCalls map[string]bool            // whether the target refuses a call, by the query
+	tried        map[string]string          // why the target refuses statements, by statement
 }
 
 // Target is a session on the scratch cluster, outside a transaction.
@@ -107,7 +111,10 @@ func (f *Facts) Target() (*pgx.Conn, error) {
 
 // gather reads what most checks need from the source.
 func gather(ctx context.Context, source *pgx.Conn, subject Subject) (*Facts, error) {
-	f := &Facts{Plan: subject.Plan, Host: subject.Host, probes: map[probeKey]probe{}}
+	f := &Facts{
+		Plan: subject.Plan, Host: subject.Host, probes: map[probeKey]probe{},
+		offered: map[string]map[string]bool{}, refusedCalls: map[string]bool{}, tried: map[string]string{},
+	}
 	var err error
 	if f.Settings, err = postgres.ReadSettings(ctx, source); err != nil {
 		return nil, err

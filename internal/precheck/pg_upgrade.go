@@ -87,9 +87,10 @@ func (r *round) withoutRepeats() {
 		if id := coveredBy(failure.Step); id != "" && len(r.found[id]) > 0 {
 			repeated = append(repeated, failure.found()[0].Object)
 		}
-		if failure.File == "loadable_libraries.txt" && len(r.found["extensions"]) > 0 {
+		if failure.File == "loadable_libraries.txt" {
 			for _, f := range failure.found() {
-				if slices.ContainsFunc(r.found["extensions"], func(l located) bool { return namesLibrary(f.Object, l.Object) }) {
+				if slices.ContainsFunc(r.found["extensions"], func(l located) bool { return namesLibrary(f.Object, l.Object) }) ||
+					slices.ContainsFunc(r.found["libraries"], func(l located) bool { return quotesLibrary(f.Object, l.Object) }) {
 					repeated = append(repeated, f.Object)
 				}
 			}
@@ -113,4 +114,10 @@ func (r *round) withoutRepeats() {
 func namesLibrary(line, extension string) bool {
 	name := strings.Trim(extension[strings.LastIndexByte(extension, '.')+1:], `"`)
 	return strings.Contains(line, `$libdir/`+name+`"`) || strings.Contains(line, `$libdir/`+name+`-`)
+}
+
+// quotesLibrary tells whether such a line is about a library as functions name it, such as app.$libdir/own.
+func quotesLibrary(line, library string) bool {
+	parts := strings.SplitN(line, `"`, 3)
+	return len(parts) == 3 && strings.HasSuffix(library, "."+parts[1])
 }

@@ -98,8 +98,11 @@ func (r *round) lookIntoDatabases(ctx context.Context, login postgres.Login) {
 		return
 	}
 	for _, database := range r.facts.Databases {
-		if database.Connectable() {
+		switch {
+		case database.Connectable():
 			r.lookIntoDatabase(ctx, login.In(database.Name), database)
+		case database.Name != "template0":
+			r.notChecked = append(r.notChecked, fmt.Sprintf("database %s: not looked into, since it does not allow connections", database.Ident))
 		}
 	}
 }
@@ -145,7 +148,7 @@ func (r *round) look(ctx context.Context, check Check, conn *pgx.Conn, s Session
 			one.Object = s.Ident + "." + one.Object
 		}
 		if one.Severity == "" {
-			one.Severity = check.Severity
+			one.Severity = check.severity(r.facts.Plan.Mode)
 		}
 		r.found[check.ID] = append(r.found[check.ID], located{one, s.Database})
 	}

@@ -24,12 +24,14 @@ type violation struct {
 	name    string
 	check   Check
 	source  int      // the first major version that can be violated so; negative: the last
+	upTo    int      // the last one, where source is the first
 	target  int      // the first target for which it is a violation; negative: the last
 	violate []string // in a database named app; {db} becomes its real name
 	want    []string // objects
 	options upgrade.Options
 	mode    upgrade.Mode // zero-downtime, if it is empty
 	mend    []string // empty: the remedy SQL as printed
+	cleanup []string // what the mending leaves in the cluster
 	// severity when it is not the check's own.
 	severity upgrade.Severity
 	// connection runs the violation in a session that stays until the mending.
@@ -556,13 +558,19 @@ func TestChecksFindWhatIsThereAndNothingWhenItIsMended(t *testing.T) {
 		t.Run(fmt.Sprintf("%d to %d", s.source.Major, s.target.Major), func(t *testing.T) {
 			for i, v := range violations() {
 				v, database := v, fmt.Sprintf("app%d", i)
-				if s.source.Major < v.source || v.source < 0 && s.source.Major > -v.source || s.target.Major < v.target || v.target < 0 && s.target.Major > -v.target {
+				if !v.possible(s) {
 					continue
 				}
 				t.Run(v.name, func(t *testing.T) { s.carryOut(t, v, database) })
 			}
 		})
 	}
+}
+
+// possible tells whether the versions are among those of the case.
+func (v violation) possible(s stage) bool {
+	return s.source.Major >= v.source && (v.upTo == 0 || s.source.Major <= v.upTo) && (v.source >= 0 || s.source.Major <= -v.source) &&
+		s.target.Major >= v.target && (v.target >= 0 || s.target.Major <= -v.target)
 }
 
 func (s stage) carryOut(t *testing.T, v violation, database string) {
@@ -606,6 +614,9 @@ func (s stage) carryOut(t *testing.T, v violation, database string) {
 		return
 	}
 	s.mend(t, v, found, conn, words)
+	for _, sql := range v.cleanup {
+		defer s.source.Exec(t, "postgres", sql)
+	}
 	if after := s.findings(t, v, subject, database); after.Total != 0 {
 		t.Errorf("after the remedy %v: still found %v", found.RemedySQL, after.Objects)
 	}
