@@ -20,7 +20,7 @@ const sortedIndexes = `
 	LEFT JOIN pg_constraint k ON k.conindid = c.oid AND k.contype = 'x'
 	WHERE c.oid >= 16384 AND c.relkind = 'i' AND c.relpersistence <> 't' AND a.amname <> 'hash'
 		AND (
-			EXISTS (SELECT FROM unnest(i.indcollation) AS collation WHERE collation = ANY ($1::oid[]))
+			EXISTS (SELECT FROM unnest(i.indcollation) AS u (used) WHERE used = ANY ($1::oid[]))
 			OR concat(i.indexprs::text, i.indpred::text) ~ concat(':[a-z]*coll[a-z]* (', array_to_string($1::oid[], '|'), ')\M')
 		)`
 
@@ -29,7 +29,7 @@ const sortedIndexes = `
 const sortedPartitions = `
 	SELECT format('%I.%I', n.nspname, c.relname) AS name, 'rows may belong into other partitions' AS note, NULL AS mend
 	FROM pg_partitioned_table p JOIN pg_class c ON c.oid = p.partrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-	WHERE p.partstrat = 'r' AND EXISTS (SELECT FROM unnest(p.partcollation) AS collation WHERE collation = ANY ($1::oid[]))`
+	WHERE p.partstrat = 'r' AND EXISTS (SELECT FROM unnest(p.partcollation) AS u (used) WHERE used = ANY ($1::oid[]))`
 
 // collationIndexes: what the versions of both sides' libraries mean for the contents.
 var collationIndexes = Check{

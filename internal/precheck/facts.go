@@ -96,9 +96,10 @@ type Facts struct {
 	targetErr error
 	probes    map[probeKey]probe
 
-	offered      map[string]map[string]bool // names in the target's catalogs, by kind
-	refusedCalls map[string]bool            // whether the target refuses a call, by the query
-	tried        map[string]string          // why the target refuses statements, by statement
+	offered       map[string]map[string]bool // names in the target's catalogs, by kind
+	lackedColumns []systemColumn             // of the source's system relations
+	lackedCalls   map[string][]systemCall    // by kind
+	tried         map[string]string          // why the target refuses statements, by statement
 }
 
 // Target is a session on the scratch cluster, outside a transaction.
@@ -113,7 +114,7 @@ func (f *Facts) Target() (*pgx.Conn, error) {
 func gather(ctx context.Context, source *pgx.Conn, subject Subject) (*Facts, error) {
 	f := &Facts{
 		Plan: subject.Plan, Host: subject.Host, probes: map[probeKey]probe{},
-		offered: map[string]map[string]bool{}, refusedCalls: map[string]bool{}, tried: map[string]string{},
+		offered: map[string]map[string]bool{}, lackedCalls: map[string][]systemCall{}, tried: map[string]string{},
 	}
 	var err error
 	if f.Settings, err = postgres.ReadSettings(ctx, source); err != nil {

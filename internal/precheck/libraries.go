@@ -130,6 +130,10 @@ func execAndRollBack(ctx context.Context, conn *pgx.Conn, statement string) erro
 		return err
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // it is meant to be rolled back
+	// pgleap's sessions look into no schema; the scripts of extensions want one to make their objects in.
+	if _, err := tx.Exec(ctx, "SET LOCAL search_path = public"); err != nil {
+		return err
+	}
 	_, err = tx.Exec(ctx, statement, pgx.QueryExecModeSimpleProtocol)
 	return err
 }

@@ -15,7 +15,7 @@ var orphanedTemporary = Check{
 		SELECT format('%I.%I', n.nspname, c.relname), NULL, format('DROP TABLE %I.%I', n.nspname, c.relname)
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE c.relpersistence = 't' AND c.relkind = 'r' AND n.nspname ~ '^pg_temp_[0-9]+$'
-			AND coalesce((pg_stat_file(pg_relation_filepath(c.oid), true)).modification, '-infinity') < (
+			AND coalesce((pg_stat_file(pg_relation_filepath(c.oid), true)).modification, '-infinity') + interval '2 seconds' < ( -- it is told in whole seconds
 				SELECT coalesce(min(a.backend_start), 'infinity') FROM pg_stat_activity a
 				WHERE a.datid = (SELECT oid FROM pg_database WHERE datname = current_database())
 			)

@@ -64,7 +64,11 @@ type systemColumn struct {
 }
 
 // removedColumns lists the columns of the source's system relations that the target does not have.
+// They have the same numbers in each database, all of which are copies of what initdb made.
 func (f *Facts) removedColumns(ctx context.Context, s Session) ([]systemColumn, error) {
+	if f.lackedColumns != nil {
+		return f.lackedColumns, nil
+	}
 	const list = `
 		SELECT c.oid, a.attnum, concat_ws('.', n.nspname, c.relname, a.attname)
 		FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -85,7 +89,8 @@ func (f *Facts) removedColumns(ctx context.Context, s Session) ([]systemColumn, 
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(columns, func(c systemColumn) bool { return !gone(c.name) }), nil
+	f.lackedColumns = slices.DeleteFunc(columns, func(c systemColumn) bool { return !gone(c.name) })
+	return f.lackedColumns, nil
 }
 
 // gone tells whether the target lacks what a query lists in its third column; without a scratch

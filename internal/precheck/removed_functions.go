@@ -97,6 +97,7 @@ func (f *Facts) removedCalls(ctx context.Context, s Session, kind, list string) 
 			removed = append(removed, call)
 		}
 	}
+	f.lackedCalls[kind] = removed
 	return removed, nil
 }
 
@@ -106,15 +107,11 @@ func (f *Facts) refusesCall(ctx context.Context, call systemCall) (bool, error) 
 	if f.targetErr != nil {
 		return true, nil // the embedded list said so
 	}
-	if refused, known := f.refusedCalls[call.Call]; known {
-		return refused, nil
-	}
 	_, err := f.target.Prepare(ctx, "", call.Call)
 	_, refused := errors.AsType[*pgconn.PgError](err)
 	if err != nil && !refused {
 		return false, fmt.Errorf("ask the target for %s: %w", call.Name, err)
 	}
-	f.refusedCalls[call.Call] = refused
 	return refused, nil
 }
 

@@ -12,6 +12,7 @@ import (
 func removals() map[upgrade.Major]string {
 	return map[upgrade.Major]string{
 		14: `pg_catalog.close_lb pg_catalog.close_sl pg_catalog.dist_bl pg_catalog.dist_lb pg_catalog.numeric_fac pg_catalog.path_center
+			pg_catalog.currtid(oid,tid) pg_catalog.point(path) ~(aclitem[],aclitem)
 			!!(-,bigint) !(bigint,-) ##(line,box) ##(lseg,line) <->(box,line) <->(line,box) @@(-,path)
 			@(box,box) @(circle,circle) @(lseg,box) @(lseg,line) @(point,box) @(point,circle) @(point,line) @(point,lseg)
 			@(point,path) @(point,polygon) @(polygon,polygon) ~(box,box) ~(circle,circle) ~(circle,point) ~(path,point)
@@ -25,6 +26,7 @@ func removals() map[upgrade.Major]string {
 			pg_catalog.pg_stat_bgwriter.checkpoints_timed
 			pg_catalog.pg_stat_progress_vacuum.max_dead_tuples pg_catalog.pg_stat_progress_vacuum.num_dead_tuples
 			information_schema.element_types.domain_default
+			pg_catalog.interval_avg(interval[]) pg_catalog.pg_rotate_logfile_old pg_catalog.pg_read_file_old
 			pg_catalog.interval_accum pg_catalog.interval_accum_inv pg_catalog.interval_combine
 			pg_catalog.pg_stat_get_bgwriter_buf_written_checkpoints pg_catalog.pg_stat_get_bgwriter_requested_checkpoints
 			pg_catalog.pg_stat_get_bgwriter_timed_checkpoints pg_catalog.pg_stat_get_buf_fsync_backend
@@ -32,7 +34,8 @@ func removals() map[upgrade.Major]string {
 			pg_catalog.pg_stat_get_checkpoint_write_time`,
 		18: `pg_catalog.pg_attribute.attcacheoff pg_catalog.pg_backend_memory_contexts.parent pg_catalog.pg_stat_io.op_bytes
 			pg_catalog.pg_stat_wal.wal_sync pg_catalog.pg_stat_wal.wal_sync_time pg_catalog.pg_stat_wal.wal_write
-			pg_catalog.pg_stat_wal.wal_write_time pg_catalog.pg_timezone_abbrevs()`,
+			pg_catalog.pg_stat_wal.wal_write_time pg_catalog.pg_timezone_abbrevs()
+			pg_catalog.pg_stat_have_stats(text,oid,oid)`,
 		19: `pg_catalog.pg_stat_subscription_stats.sync_error_count
 			pg_catalog.big5_to_mic pg_catalog.euc_cn_to_mic pg_catalog.euc_jp_to_mic pg_catalog.euc_kr_to_mic pg_catalog.euc_tw_to_mic
 			pg_catalog.iso_to_mic pg_catalog.koi8r_to_mic pg_catalog.latin1_to_mic pg_catalog.latin2_to_mic pg_catalog.latin3_to_mic

@@ -32,6 +32,7 @@ type violation struct {
 	mode    upgrade.Mode // zero-downtime, if it is empty
 	mend    []string // empty: the remedy SQL as printed
 	cleanup []string // what the mending leaves in the cluster
+	runs    bool     // the remedy SQL is for the target; it runs here too, and mends nothing
 	// severity when it is not the check's own.
 	severity upgrade.Severity
 	// connection runs the violation in a session that stays until the mending.
@@ -583,6 +584,9 @@ func (s stage) carryOut(t *testing.T, v violation, database string) {
 	conn := connect(t, s.source, database)
 	defer func() { conn.Close(context.WithoutCancel(t.Context())) }()
 	words := strings.NewReplacer("{db}", database, "{pid}", fmt.Sprint(conn.PgConn().PID()))
+	for _, sql := range v.cleanup {
+		defer s.source.Exec(t, "postgres", sql)
+	}
 	for _, sql := range v.violate {
 		execute(t, conn, words.Replace(sql))
 	}
@@ -594,6 +598,7 @@ func (s stage) carryOut(t *testing.T, v violation, database string) {
 	if v.mode != "" {
 		subject.Plan.Mode = v.mode
 	}
+	v.want = s.words(t, v)
 	found := s.findings(t, v, subject, database)
 	want := upgrade.Finding{
 		Check: v.check.ID, Title: v.check.Title, Severity: v.check.Severity, Total: len(v.want),
@@ -614,17 +619,41 @@ func (s stage) carryOut(t *testing.T, v violation, database string) {
 		return
 	}
 	s.mend(t, v, found, conn, words)
-	for _, sql := range v.cleanup {
-		defer s.source.Exec(t, "postgres", sql)
-	}
 	if after := s.findings(t, v, subject, database); after.Total != 0 {
 		t.Errorf("after the remedy %v: still found %v", found.RemedySQL, after.Objects)
 	}
 }
 
+// words puts in what only the server knows.
+func (s stage) words(t *testing.T, v violation) []string {
+	t.Helper()
+	if all := strings.Join(v.want, ""); !strings.Contains(all, "{icu}") && !strings.Contains(all, "{lines}") {
+		return v.want
+	}
+	var icu string
+	var lines int
+	err := s.source.Connect(t, "postgres").QueryRow(t.Context(), `
+		SELECT pg_collation_actual_version(oid), array_length(string_to_array(pg_read_file('pg_hba.conf'), E'\n'), 1) - 1
+		FROM pg_collation WHERE collname = 'und-x-icu'`).Scan(&icu, &lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := strings.NewReplacer("{icu}", icu, "{lines}", fmt.Sprint(lines))
+	var want []string
+	for _, object := range v.want {
+		want = append(want, known.Replace(object))
+	}
+	return want
+}
+
 // mend does what the finding says, or the case if there is no SQL for it.
 func (s stage) mend(t *testing.T, v violation, found upgrade.Finding, conn *pgx.Conn, words *strings.Replacer) {
 	t.Helper()
+	if v.runs {
+		for _, remedy := range found.RemedySQL {
+			s.source.Exec(t, remedy.Database, remedy.SQL)
+		}
+	}
 	for _, sql := range v.mend {
 		execute(t, conn, words.Replace(sql))
 	}
