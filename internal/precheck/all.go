@@ -86,6 +86,7 @@ func All() []Check {
 		foreignConsumers,
 		publications,
 		foreignTables,
+		scheduledJobs,
 		replicationOrigins,
 		staleCollations,
 		collationIndexes,

@@ -1,6 +1,12 @@
 package precheck
 
-import "github.com/pgleap/pgleap/internal/upgrade"
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
 
 // expressions is a query for every expression that the user's objects keep as a node tree: the
 // object's address as pg_depend has it, and the tree. What the server's own objects use is not
@@ -32,11 +38,37 @@ func expressions(source upgrade.Major) string {
 	return query
 }
 
-// nameHolders names the objects of a query uses (classid, objid, what), which precedes it, with what
-// each uses, and the statement that takes it away. There is none where that would take data along,
-// open what a policy keeps closed, or break an extension.
+// nameUses names the objects that a query found: their addresses as pg_depend has them, and what each
+// uses. Most databases have none, and then it is not looked for names. Catalogs that were filled a
+// moment ago have no statistics: nested loops over them would take hours.
+func (s Session) nameUses(ctx context.Context, uses string, args ...any) ([]Found, error) {
+	if _, err := s.Tx.Exec(ctx, "SET LOCAL enable_nestloop = off"); err != nil {
+		return nil, err
+	}
+	rows, err := s.Tx.Query(ctx, uses, args...)
+	if err != nil {
+		return nil, err
+	}
+	var classes, objects []uint32
+	var what []string
+	var class, object uint32
+	var used string
+	_, err = pgx.ForEachRow(rows, []any{&class, &object, &used}, func() error {
+		classes, objects, what = append(classes, class), append(objects, object), append(what, used)
+		return nil
+	})
+	if err != nil || len(objects) == 0 {
+		return nil, err
+	}
+	return s.query(ctx, nameHolders, classes, objects, what)
+}
+
+// nameHolders gives objects their names, and the statement that takes each away. There is none where
+// that would take data along, open what a policy keeps closed, or break an extension.
 const nameHolders = `
-	, holders AS (
+	WITH uses AS (
+		SELECT * FROM unnest($1::oid[], $2::oid[], $3::text[]) AS u (classid, objid, what)
+	), holders AS (
 		SELECT 'pg_rewrite'::regclass AS classid, r.oid AS objid,
 			CASE WHEN r.rulename = '_RETURN' THEN format('%I.%I', n.nspname, c.relname)
 				ELSE format('%I.%I.%I', n.nspname, c.relname, r.rulename) END AS name,
@@ -119,7 +151,7 @@ const nameHolders = `
 	SELECT h.name,
 		concat_ws(', ', h.kind || ' with ' || string_agg(DISTINCT u.what, ', '), 'part of extension ' || min(quote_ident(e.extname))),
 		CASE WHEN min(e.extname) IS NULL THEN h.mend END
-	FROM uses u JOIN holders h USING (classid, objid)
+	FROM uses u JOIN holders h ON h.classid = u.classid AND h.objid = u.objid
 	LEFT JOIN pg_depend d ON d.classid = h.memberclass AND d.objid = h.member AND d.objsubid = 0 AND d.deptype = 'e'
 	LEFT JOIN pg_extension e ON e.oid = d.refobjid
 	GROUP BY h.name, h.kind, h.mend

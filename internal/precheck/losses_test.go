@@ -112,6 +112,15 @@ func consumerViolations() []violation {
 			mend: []string{`DROP SERVER ` + oddName + ` CASCADE`},
 		},
 		{
+			name: "jobs of pg_cron", check: scheduledJobs,
+			violate: []string{
+				`CREATE SCHEMA cron`, // as pg_cron makes it
+				`CREATE TABLE cron.job (jobid bigserial PRIMARY KEY, schedule text NOT NULL, command text NOT NULL, active boolean NOT NULL DEFAULT true, jobname name)`,
+				`INSERT INTO cron.job (schedule, command, active) VALUES ('0 3 * * *', 'CALL partman.run_maintenance_proc()', true), ('* * * * *', 'SELECT 1', false)`,
+			},
+			want: []string{`{db}.job 1`},
+		},
+		{
 			name: "replication origin", check: replicationOrigins,
 			violate: []string{`SELECT pg_replication_origin_create('it''s mine')`},
 			want:    []string{`'it''s mine'`},
@@ -305,6 +314,24 @@ func TestServerOfSettingsOfItsOwn(t *testing.T) {
 	until(t, s.source, `SELECT last_archived_time > last_failed_time FROM pg_stat_archiver`)
 	if found := look(upgrade.InPlace); len(found) > 0 {
 		t.Errorf("after the remedies: still found %+v", found)
+	}
+}
+
+// A database that cannot be looked into is named, so that nobody takes silence for peace.
+func TestClosedDatabaseIsNamed(t *testing.T) {
+	s := pair(t)
+	s.source.Exec(t, "postgres", `CREATE DATABASE `+oddName+` ALLOW_CONNECTIONS false`, `GRANT CREATE ON SCHEMA public TO PUBLIC`)
+	s.source.Exec(t, "template1", `GRANT CREATE ON SCHEMA public TO PUBLIC`)
+	report, err := run(t.Context(), []Check{publicSchema}, s.subject(t, upgrade.Options{}), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"database " + oddName + ": not looked into, since it does not allow connections"}
+	if diff := cmp.Diff(want, report.NotChecked); diff != "" {
+		t.Errorf("not checked (-want +got):\n%s", diff)
+	}
+	if got := report.Findings[0].Objects; !slices.Equal(got, []string{"postgres", "template1"}) || report.Passed() {
+		t.Errorf("found %v, passed: %t", got, report.Passed())
 	}
 }
 

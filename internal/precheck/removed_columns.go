@@ -32,7 +32,7 @@ var removedColumns = Check{
 		}
 		slices.Sort(oids)
 		mention := strings.Join(slices.Compact(oids), "|")
-		return s.query(ctx, usesOfColumns(f.Version.Major(), mention)+nameHolders, relations, columns)
+		return s.nameUses(ctx, usesOfColumns(f.Version.Major(), mention), relations, columns)
 	},
 }
 
@@ -45,15 +45,14 @@ func usesOfColumns(source upgrade.Major, relations string) string {
 		SELECT r.relation, r.attnum, format('%%s.%%I', r.relation::regclass, a.attname) AS what
 		FROM unnest($1::oid[], $2::int2[]) AS r (relation, attnum) JOIN pg_attribute a ON a.attrelid = r.relation AND a.attnum = r.attnum
 	), trees AS (%s
-	), uses AS (
-		SELECT d.classid, d.objid, r.what
-		FROM pg_depend d JOIN removed r ON d.refclassid = 'pg_class'::regclass AND d.refobjid = r.relation AND d.refobjsubid = r.attnum
-		WHERE d.objid >= 16384
-		UNION ALL
-		SELECT t.classid, t.objid, r.what
-		FROM trees t CROSS JOIN regexp_matches(t.tree, ':relid (%s) [^{}]*?:selectedCols \(b([0-9 ]*)\)', 'g') AS m (found)
-		JOIN removed r ON r.relation::text = m.found[1] AND (r.attnum + 7)::text = ANY (string_to_array(trim(m.found[2]), ' '))
-	)`, expressions(source), relations)
+	)
+	SELECT d.classid::oid, d.objid, r.what
+	FROM pg_depend d JOIN removed r ON d.refclassid = 'pg_class'::regclass AND d.refobjid = r.relation AND d.refobjsubid = r.attnum
+	WHERE d.objid >= 16384
+	UNION ALL
+	SELECT t.classid::oid, t.objid, r.what
+	FROM trees t CROSS JOIN regexp_matches(t.tree, ':relid (%s) [^{}]*?:selectedCols \(b([0-9 ]*)\)', 'g') AS m (found)
+	JOIN removed r ON r.relation::text = m.found[1] AND (r.attnum + 7)::text = ANY (string_to_array(trim(m.found[2]), ' '))`, expressions(source), relations)
 }
 
 // systemColumn is a column of one of the server's own relations.

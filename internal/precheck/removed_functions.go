@@ -30,7 +30,7 @@ var removedFunctions = Check{
 		if err != nil || len(functions)+len(operators) == 0 {
 			return nil, err
 		}
-		return s.query(ctx, usesOfCalls(f.Version.Major(), functions, operators)+nameHolders)
+		return s.nameUses(ctx, usesOfCalls(f.Version.Major(), functions, operators))
 	},
 }
 
@@ -125,25 +125,24 @@ func usesOfCalls(source upgrade.Major, functions, operators []systemCall) string
 		SELECT 'f' AS kind, oid, format('function %%s', split_part(name, 'pg_catalog.', 2)) AS what FROM functions
 		UNION ALL SELECT 'o', oid, format('operator %%s', name) FROM operators
 	), trees AS (%s
-	), uses AS (
-		SELECT t.classid, t.objid, r.what
-		FROM trees t CROSS JOIN regexp_matches(t.tree, ':(funcid|aggfnoid|winfnoid|opno) (%s)\M', 'g') AS m (found)
-		JOIN removed r ON r.oid::text = m.found[2] AND r.kind = CASE m.found[1] WHEN 'opno' THEN 'o' ELSE 'f' END
-		UNION ALL
-		SELECT 'pg_operator'::regclass, o.oid, r.what
-		FROM pg_operator o JOIN removed r ON r.kind = 'f' AND r.oid = o.oprcode WHERE o.oid >= 16384
-		UNION ALL
-		SELECT 'pg_proc'::regclass, a.aggfnoid, r.what
-		FROM pg_aggregate a JOIN removed r ON r.kind = 'f' AND r.oid IN (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)
-		WHERE a.aggfnoid >= 16384
-		UNION ALL
-		SELECT 'pg_cast'::regclass, k.oid, r.what
-		FROM pg_cast k JOIN removed r ON r.kind = 'f' AND r.oid = k.castfunc WHERE k.oid >= 16384
-		UNION ALL
-		SELECT 'pg_conversion'::regclass, k.oid, r.what
-		FROM pg_conversion k JOIN removed r ON r.kind = 'f' AND r.oid = k.conproc
-		WHERE k.oid >= 16384 AND current_setting('server_version_num')::int >= 140000 -- before, pg_upgrade --check refuses all of them
-	)`, values(functions), values(operators), expressions(source), alternatives(slices.Concat(functions, operators)))
+	)
+	SELECT t.classid::oid, t.objid, r.what
+	FROM trees t CROSS JOIN regexp_matches(t.tree, ':(funcid|aggfnoid|winfnoid|opno) (%s)\M', 'g') AS m (found)
+	JOIN removed r ON r.oid::text = m.found[2] AND r.kind = CASE m.found[1] WHEN 'opno' THEN 'o' ELSE 'f' END
+	UNION ALL
+	SELECT 'pg_operator'::regclass::oid, o.oid, r.what
+	FROM pg_operator o JOIN removed r ON r.kind = 'f' AND r.oid = o.oprcode WHERE o.oid >= 16384
+	UNION ALL
+	SELECT 'pg_proc'::regclass::oid, a.aggfnoid::oid, r.what
+	FROM pg_aggregate a JOIN removed r ON r.kind = 'f' AND r.oid IN (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)
+	WHERE a.aggfnoid >= 16384
+	UNION ALL
+	SELECT 'pg_cast'::regclass::oid, k.oid, r.what
+	FROM pg_cast k JOIN removed r ON r.kind = 'f' AND r.oid = k.castfunc WHERE k.oid >= 16384
+	UNION ALL
+	SELECT 'pg_conversion'::regclass::oid, k.oid, r.what
+	FROM pg_conversion k JOIN removed r ON r.kind = 'f' AND r.oid = k.conproc
+	WHERE k.oid >= 16384 AND current_setting('server_version_num')::int >= 140000 -- before, pg_upgrade --check refuses all of them`, values(functions), values(operators), expressions(source), alternatives(slices.Concat(functions, operators)))
 }
 
 // values is a query that returns the calls' numbers and names.

@@ -27,6 +27,9 @@ func sessionSettings() map[string]string {
 		"lock_timeout":                        "3s",
 		"idle_in_transaction_session_timeout": "60s",
 		"default_transaction_read_only":       "on",
+		// Without statistics of the catalogs, as after a restore: subqueries are hashed, nothing is compiled.
+		"work_mem": "64MB",
+		"jit":      "off",
 	}
 }
 

@@ -230,6 +230,19 @@ func extensionViolations() []violation {
 			mend: []string{`DROP FUNCTION ` + oddName},
 		},
 		{
+			name: "library of the source's version", check: libraries,
+			violate: []string{
+				`DO $$ BEGIN
+					EXECUTE format('CREATE FUNCTION levenshtein(text, text) RETURNS int LANGUAGE c AS %L, ''levenshtein''',
+						(SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR') || '/fuzzystrmatch.so');
+				END $$`,
+			},
+			want: []string{
+				`{db}.{libdir}/fuzzystrmatch.so (1 functions, such as public.levenshtein: incompatible library "{libdir}/fuzzystrmatch.so": version mismatch)`,
+			},
+			mend: []string{`DROP FUNCTION levenshtein`},
+		},
+		{
 			name: "extension with a rule, to be dropped", check: extensionRules,
 			violate: []string{`CREATE EXTENSION intagg`, `UPDATE pg_extension SET extname = 'pg_repack' WHERE extname = 'intagg'`},
 			want:    []string{`{db}.pg_repack`},

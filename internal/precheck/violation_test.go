@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -627,18 +628,19 @@ func (s stage) carryOut(t *testing.T, v violation, database string) {
 // words puts in what only the server knows.
 func (s stage) words(t *testing.T, v violation) []string {
 	t.Helper()
-	if all := strings.Join(v.want, ""); !strings.Contains(all, "{icu}") && !strings.Contains(all, "{lines}") {
+	if !regexp.MustCompile(`\{(icu|lines|libdir)\}`).MatchString(strings.Join(v.want, "")) {
 		return v.want
 	}
-	var icu string
+	var icu, libdir string
 	var lines int
 	err := s.source.Connect(t, "postgres").QueryRow(t.Context(), `
-		SELECT pg_collation_actual_version(oid), array_length(string_to_array(pg_read_file('pg_hba.conf'), E'\n'), 1) - 1
-		FROM pg_collation WHERE collname = 'und-x-icu'`).Scan(&icu, &lines)
+		SELECT pg_collation_actual_version(oid), array_length(string_to_array(pg_read_file('pg_hba.conf'), E'\n'), 1) - 1,
+			(SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR')
+		FROM pg_collation WHERE collname = 'und-x-icu'`).Scan(&icu, &lines, &libdir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := strings.NewReplacer("{icu}", icu, "{lines}", fmt.Sprint(lines))
+	known := strings.NewReplacer("{icu}", icu, "{lines}", fmt.Sprint(lines), "{libdir}", libdir)
 	var want []string
 	for _, object := range v.want {
 		want = append(want, known.Replace(object))
