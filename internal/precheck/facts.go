@@ -97,7 +97,7 @@ type Facts struct {
 	probes    map[probeKey]probe
 
 	offered       map[string]map[string]bool // names in the target's catalogs, by kind
-	compared      map[string][]collation     // by the source's database
+	collated      map[string][]collation     // by the source's database
 	lackedColumns []systemColumn             // of the source's system relations
 	lackedCalls   map[string][]systemCall    // by kind
 	tried         map[string]string          // why the target refuses statements, by statement
@@ -115,7 +115,7 @@ func (f *Facts) Target() (*pgx.Conn, error) {
 func gather(ctx context.Context, source *pgx.Conn, subject Subject) (*Facts, error) {
 	f := &Facts{
 		Plan: subject.Plan, Host: subject.Host, probes: map[probeKey]probe{},
-		offered: map[string]map[string]bool{}, lackedCalls: map[string][]systemCall{}, compared: map[string][]collation{}, tried: map[string]string{},
+		offered: map[string]map[string]bool{}, lackedCalls: map[string][]systemCall{}, collated: map[string][]collation{}, tried: map[string]string{},
 	}
 	var err error
 	if f.Settings, err = postgres.ReadSettings(ctx, source); err != nil {

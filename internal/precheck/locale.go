@@ -66,12 +66,12 @@ func (f *Facts) collations(ctx context.Context, s Session, judge func(collation)
 
 // compareCollations compares once for each database what several checks judge.
 func (f *Facts) compareCollations(ctx context.Context, s Session) ([]collation, error) {
-	if known, ok := f.compared[s.Database]; ok {
+	if known, ok := f.collated[s.Database]; ok {
 		return known, nil
 	}
 	all, err := f.compareAnew(ctx, s)
 	if err == nil {
-		f.compared[s.Database] = all
+		f.collated[s.Database] = all
 	}
 	return all, err
 }

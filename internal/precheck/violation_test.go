@@ -31,9 +31,9 @@ type violation struct {
 	want    []string // objects
 	options upgrade.Options
 	mode    upgrade.Mode // zero-downtime, if it is empty
-	mend    []string // empty: the remedy SQL as printed
-	cleanup []string // what the mending leaves in the cluster
-	runs    bool     // the remedy SQL is for the target; it runs here too, and mends nothing
+	mend    []string     // empty: the remedy SQL as printed
+	cleanup []string     // what the mending leaves in the cluster
+	runs    bool         // the remedy SQL is for the target; it runs here too, and mends nothing
 	// severity when it is not the check's own.
 	severity upgrade.Severity
 	// connection runs the violation in a session that stays until the mending.
