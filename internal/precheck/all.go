@@ -92,5 +92,37 @@ func All() []Check {
 		pgUpgradePlace,
 		pgUpgradeConnection,
 		pgUpgradeCheck,
+
+		// What pg_upgrade --check does not see.
+		removedColumns,
+		removedFunctions,
+		foreignKeyCollations,
+		generatedChildren,
+		unloggedPartitioned,
+		installRoleSettings,
+		lockTable,
+		python2,
+		archiver,
+		extensionScripts,
+		extensionRules,
+		removedInBodies,
+		reservedWords,
+
+		// What gets lost or changes without a word.
+		foreignConsumers,
+		publications,
+		foreignTables,
+		scheduledJobs,
+		replicationOrigins,
+		staleCollations,
+		collationIndexes,
+		textSearchProvider,
+		indexesToRebuild,
+		orphanedTemporary,
+		lostCounters,
+		extendedStatistics,
+		publicSchema,
+		md5Passwords,
+		radius,
 	}
 }

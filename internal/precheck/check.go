@@ -14,10 +14,12 @@ type Check struct {
 	ID       string // lower case with hyphens; users accept objects by it
 	Title    string // what was found, as a heading
 	Severity upgrade.Severity
-	Modes    []upgrade.Mode
-	Scope    Scope
-	Why      string // what would happen, with its cause
-	Remedy   string // what to do about it
+	// SeverityIn has the modes in which the severity is another one.
+	SeverityIn map[upgrade.Mode]upgrade.Severity
+	Modes      []upgrade.Mode
+	Scope      Scope
+	Why        string // what would happen, with its cause
+	Remedy     string // what to do about it
 	// Acceptable tells whether the user may take the objects upon himself, each by name.
 	Acceptable bool
 	// PgUpgrade lists what pg_upgrade --check says when it finds the same: names of its report files, and parts
@@ -25,6 +27,14 @@ type Check struct {
 	PgUpgrade []string
 	// Find returns what is there; nothing if all is well. An error means: could not look.
 	Find func(ctx context.Context, f *Facts, s Session) ([]Found, error)
+}
+
+// severity is that of what it finds in a mode, unless the object has one of its own.
+func (c Check) severity(mode upgrade.Mode) upgrade.Severity {
+	if severity, ok := c.SeverityIn[mode]; ok {
+		return severity
+	}
+	return c.Severity
 }
 
 // Scope says where a check looks.

@@ -3,6 +3,7 @@ package precheck
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -49,13 +50,22 @@ func docs() string {
 		}
 		slices.Sort(modes)
 		fmt.Fprintf(&b, "\n## %s\n\n%s.\n\n", c.ID, c.Title)
-		fmt.Fprintf(&b, "- severity: %s\n- looks at: %s\n- modes: %s\n", c.Severity, c.Scope, strings.Join(modes, ", "))
+		fmt.Fprintf(&b, "- severity: %s\n- looks at: %s\n- modes: %s\n", severities(c), c.Scope, strings.Join(modes, ", "))
 		if c.Acceptable {
 			b.WriteString("- acceptable by name\n")
 		}
 		fmt.Fprintf(&b, "\n**Why.** %s\n\n**Remedy.** %s\n", escape(c.Why), escape(c.Remedy))
 	}
 	return b.String()
+}
+
+// severities tells a check's severity, and where it is another one.
+func severities(c Check) string {
+	text := string(c.Severity)
+	for _, mode := range slices.Sorted(maps.Keys(c.SeverityIn)) {
+		text += fmt.Sprintf("; %s in mode %s", c.SeverityIn[mode], mode)
+	}
+	return text
 }
 
 // escape keeps Markdown from taking a star for emphasis.

@@ -120,6 +120,24 @@ type Facts struct {
 	targetErr error
 	probes    map[probeKey]probe
 	twin      int // tells the names of its probes from those of others
+
+	*recollection
+}
+
+// recollection is what checks have found out that others, or they in another database, ask again. Those who look at
+// the same time have one each.
+type recollection struct {
+	offered       map[string]map[string]bool // names in the target's catalogs, by kind
+	collated      map[string][]collation     // by the source's database
+	lackedColumns []systemColumn             // of the source's system relations
+	lackedCalls   map[string][]systemCall    // by kind
+	tried         map[string]string          // why the target refuses statements, by statement
+}
+
+func newRecollection() *recollection {
+	return &recollection{
+		offered: map[string]map[string]bool{}, lackedCalls: map[string][]systemCall{}, collated: map[string][]collation{}, tried: map[string]string{},
+	}
 }
 
 // Target is a session on the scratch cluster, outside a transaction.
@@ -132,7 +150,9 @@ func (f *Facts) Target() (*pgx.Conn, error) {
 
 // gather reads what most checks need from the source.
 func gather(ctx context.Context, source *pgx.Conn, subject Subject) (*Facts, error) {
-	f := &Facts{Plan: subject.Plan, Host: subject.Host, probes: map[probeKey]probe{}}
+	f := &Facts{
+		Plan: subject.Plan, Host: subject.Host, probes: map[probeKey]probe{}, recollection: newRecollection(),
+	}
 	var err error
 	if f.Settings, err = postgres.ReadSettings(ctx, source); err != nil {
 		return nil, err
@@ -187,7 +207,7 @@ func (s *sharedFacts) take(ctx context.Context) *Facts {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	twin := *s.original
-	twin.probes, twin.target, twin.twin = map[probeKey]probe{}, nil, len(s.twins)+1
+	twin.probes, twin.target, twin.twin, twin.recollection = map[probeKey]probe{}, nil, len(s.twins)+1, newRecollection()
 	twin.connectTarget(ctx)
 	s.twins = append(s.twins, &twin)
 	return &twin

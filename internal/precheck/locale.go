@@ -68,7 +68,19 @@ func (f *Facts) collations(ctx context.Context, s Session, judge func(collation)
 	return found, nil
 }
 
+// compareCollations compares once for each database what several checks judge.
 func (f *Facts) compareCollations(ctx context.Context, s Session) ([]collation, error) {
+	if known, ok := f.collated[s.Database]; ok {
+		return known, nil
+	}
+	all, err := f.compareAnew(ctx, s)
+	if err == nil {
+		f.collated[s.Database] = all
+	}
+	return all, err
+}
+
+func (f *Facts) compareAnew(ctx context.Context, s Session) ([]collation, error) {
 	var database postgres.Database
 	for _, d := range f.Databases {
 		if d.Name == s.Database {

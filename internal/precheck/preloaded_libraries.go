@@ -43,6 +43,14 @@ var preloadedLibraries = Check{
 				}
 				if !exists {
 					found = append(found, Found{Object: library, Note: list.Object})
+					continue
+				}
+				refusal, err := f.tryOnTarget(ctx, "LOAD "+quoteLiteral(preloadedAs(list.Object, library)))
+				if err != nil {
+					return nil, err
+				}
+				if refusal != "" {
+					found = append(found, Found{Object: library, Note: list.Object + ": " + refusal})
 				}
 			}
 		}
@@ -56,9 +64,7 @@ func libraryExists(ctx context.Context, target *pgx.Conn, setting, library strin
 	if filepath.IsAbs(library) {
 		return false, nil
 	}
-	if setting == "local_preload_libraries" {
-		library = "plugins/" + strings.TrimPrefix(library, "plugins/")
-	}
+	library = preloadedAs(setting, library)
 	var exists bool
 	err := target.QueryRow(ctx, `
 		SELECT (pg_stat_file(setting || '/' || $1 || '.so', true)).size IS NOT NULL
@@ -67,4 +73,12 @@ func libraryExists(ctx context.Context, target *pgx.Conn, setting, library strin
 		return false, fmt.Errorf("look for library %s: %w", library, err)
 	}
 	return exists, nil
+}
+
+// preloadedAs is the library's path in the directory of libraries (miscinit.c, load_libraries).
+func preloadedAs(setting, library string) string {
+	if setting == "local_preload_libraries" {
+		return "plugins/" + strings.TrimPrefix(library, "plugins/")
+	}
+	return library
 }

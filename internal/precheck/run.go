@@ -26,6 +26,9 @@ func sessionSettings() map[string]string {
 		"lock_timeout":                        "3s",
 		"idle_in_transaction_session_timeout": "60s",
 		"default_transaction_read_only":       "on",
+		// Without statistics of the catalogs, as after a restore: subqueries are hashed, nothing is compiled.
+		"work_mem": "64MB",
+		"jit":      "off",
 	}
 }
 
@@ -116,6 +119,11 @@ func (r *round) lookIntoDatabases(ctx context.Context, login postgres.Login) {
 	if !slices.ContainsFunc(r.checks, func(c Check) bool { return c.Scope != PerCluster }) {
 		return
 	}
+	for _, d := range r.facts.Databases {
+		if !d.Connectable() && d.Name != "template0" {
+			r.notChecked = append(r.notChecked, fmt.Sprintf("database %s: not looked into, since it does not allow connections", d.Ident))
+		}
+	}
 	databases := slices.DeleteFunc(slices.Clone(r.facts.Databases), func(d postgres.Database) bool { return !d.Connectable() })
 	all := make([]seen, len(databases))
 	facts := r.facts.shared()
@@ -174,7 +182,7 @@ func (s *seen) look(ctx context.Context, facts *Facts, check Check, conn *pgx.Co
 			one.Object = in.Ident + "." + one.Object
 		}
 		if one.Severity == "" {
-			one.Severity = check.Severity
+			one.Severity = check.severity(facts.Plan.Mode)
 		}
 		at := located{one, in.Database}
 		if one.Database != "" {

@@ -128,7 +128,6 @@ func TestSettingsThatTakeARestart(t *testing.T) {
 	for _, r := range remedies {
 		s.source.Exec(t, r.Database, r.SQL)
 	}
-	s.source.Exec(t, "shop", `ROLLBACK PREPARED 'it''s open'`)
 	s.source.Restart(t)
 	if objects, _ := look(); len(objects) > 0 {
 		t.Errorf("after the remedies and a restart: still found %v", objects)

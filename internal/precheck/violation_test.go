@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -24,12 +25,15 @@ type violation struct {
 	name    string
 	check   Check
 	source  int      // the first major version that can be violated so; negative: the last
+	upTo    int      // the last one, where source is the first
 	target  int      // the first target for which it is a violation; negative: the last
 	violate []string // in a database named app; {db} becomes its real name
 	want    []string // objects
 	options upgrade.Options
-	mode    upgrade.Mode // zero-downtime when empty
+	mode    upgrade.Mode // zero-downtime, if it is empty
 	mend    []string     // empty: the remedy SQL as printed
+	cleanup []string     // what the mending leaves in the cluster
+	runs    bool         // the remedy SQL is for the target; it runs here too, and mends nothing
 	// severity when it is not the check's own.
 	severity upgrade.Severity
 	// connection runs the violation in a session that stays until the mending.
@@ -556,13 +560,19 @@ func TestChecksFindWhatIsThereAndNothingWhenItIsMended(t *testing.T) {
 		t.Run(fmt.Sprintf("%d to %d", s.source.Major, s.target.Major), func(t *testing.T) {
 			for i, v := range violations() {
 				v, database := v, fmt.Sprintf("app%d", i)
-				if s.source.Major < v.source || v.source < 0 && s.source.Major > -v.source || s.target.Major < v.target || v.target < 0 && s.target.Major > -v.target {
+				if !v.possible(s) {
 					continue
 				}
 				t.Run(v.name, func(t *testing.T) { s.carryOut(t, v, database) })
 			}
 		})
 	}
+}
+
+// possible tells whether the versions are among those of the case.
+func (v violation) possible(s stage) bool {
+	return s.source.Major >= v.source && (v.upTo == 0 || s.source.Major <= v.upTo) && (v.source >= 0 || s.source.Major <= -v.source) &&
+		s.target.Major >= v.target && (v.target >= 0 || s.target.Major <= -v.target)
 }
 
 func (s stage) carryOut(t *testing.T, v violation, database string) {
@@ -575,6 +585,9 @@ func (s stage) carryOut(t *testing.T, v violation, database string) {
 	conn := connect(t, s.source, database)
 	defer func() { conn.Close(context.WithoutCancel(t.Context())) }()
 	words := strings.NewReplacer("{db}", database, "{pid}", fmt.Sprint(conn.PgConn().PID()), "{leftover}", s.tablespaceDir(t))
+	for _, sql := range v.cleanup {
+		defer s.source.Exec(t, "postgres", sql)
+	}
 	for _, sql := range v.violate {
 		execute(t, conn, words.Replace(sql))
 	}
@@ -586,6 +599,7 @@ func (s stage) carryOut(t *testing.T, v violation, database string) {
 	if v.mode != "" {
 		subject.Plan.Mode = v.mode
 	}
+	v.want = s.words(t, v)
 	found := s.findings(t, v, subject, database)
 	want := upgrade.Finding{
 		Check: v.check.ID, Title: v.check.Title, Severity: v.check.Severity, Total: len(v.want),
@@ -621,9 +635,37 @@ func (s stage) tablespaceDir(t *testing.T) string {
 	return fmt.Sprintf("PG_%d_%d", s.target.Major, catalog)
 }
 
+// words puts in what only the server knows.
+func (s stage) words(t *testing.T, v violation) []string {
+	t.Helper()
+	if !regexp.MustCompile(`\{(icu|lines|libdir)\}`).MatchString(strings.Join(v.want, "")) {
+		return v.want
+	}
+	var icu, libdir string
+	var lines int
+	err := s.source.Connect(t, "postgres").QueryRow(t.Context(), `
+		SELECT pg_collation_actual_version(oid), array_length(string_to_array(pg_read_file('pg_hba.conf'), E'\n'), 1) - 1,
+			(SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR')
+		FROM pg_collation WHERE collname = 'und-x-icu'`).Scan(&icu, &lines, &libdir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := strings.NewReplacer("{icu}", icu, "{lines}", fmt.Sprint(lines), "{libdir}", libdir)
+	var want []string
+	for _, object := range v.want {
+		want = append(want, known.Replace(object))
+	}
+	return want
+}
+
 // mend does what the finding says, or the case if there is no SQL for it.
 func (s stage) mend(t *testing.T, v violation, found upgrade.Finding, conn *pgx.Conn, words *strings.Replacer) {
 	t.Helper()
+	if v.runs {
+		for _, remedy := range found.RemedySQL {
+			s.source.Exec(t, remedy.Database, remedy.SQL)
+		}
+	}
 	for _, sql := range v.mend {
 		execute(t, conn, words.Replace(sql))
 	}

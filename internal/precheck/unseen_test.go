@@ -1,0 +1,257 @@
+package precheck
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+)
+
+// Names that have to be quoted: with spaces and quotes, in another script, and as long as can be.
+const (
+	oddSchema = `"Schöne ""neue"" Welt"`
+	oddName   = `"a 'b' ""c"""`
+	longName  = `"Länge von genau dreiundsechzig Bytes, das ist die Grenze hier."`
+)
+
+// unseenViolations are of what pg_upgrade --check does not see.
+func unseenViolations() []violation {
+	return slices.Concat(removedColumnViolations(), removedFunctionViolations(), definitionViolations(), extensionViolations())
+}
+
+func removedColumnViolations() []violation {
+	return []violation{
+		{
+			name: "views on removed columns", check: removedColumns, source: -15, target: 17,
+			violate: []string{
+				`CREATE SCHEMA ` + oddSchema,
+				`CREATE VIEW ` + oddSchema + `.` + longName + ` AS SELECT buffers_backend, checkpoints_req FROM pg_stat_bgwriter`,
+				`CREATE VIEW fine AS SELECT buffers_alloc FROM pg_stat_bgwriter`,
+				`CREATE VIEW whole_row AS SELECT count(*) AS n FROM pg_stat_bgwriter`,
+				`CREATE MATERIALIZED VIEW kept AS SELECT a.stats_reset FROM pg_stat_archiver a JOIN pg_stat_bgwriter b ON b.buffers_backend_fsync > 1`,
+			},
+			want: []string{
+				`{db}.` + oddSchema + `.` + longName + ` (view with pg_stat_bgwriter.buffers_backend, pg_stat_bgwriter.checkpoints_req)`,
+				`{db}.public.kept (materialized view with pg_stat_bgwriter.buffers_backend_fsync)`,
+			},
+		},
+		{
+			name: "other objects on removed columns", check: removedColumns, source: -15, target: 17,
+			violate: []string{
+				`CREATE TABLE ` + oddName + ` (id bigint)`,
+				`CREATE RULE ` + oddName + ` AS ON UPDATE TO ` + oddName + ` DO ALSO INSERT INTO ` + oddName + ` SELECT checkpoints_timed FROM pg_stat_bgwriter`,
+				`CREATE POLICY ` + longName + ` ON ` + oddName + ` USING (id < (SELECT buffers_backend FROM pg_stat_bgwriter))`,
+				`CREATE POLICY fine ON ` + oddName + ` USING (id < (SELECT buffers_alloc FROM pg_stat_bgwriter))`,
+			},
+			want: []string{
+				`{db}.public.` + oddName + `.` + longName + ` (policy with pg_stat_bgwriter.buffers_backend)`,
+				`{db}.public.` + oddName + `.` + oddName + ` (rule with pg_stat_bgwriter.checkpoints_timed)`,
+			},
+		},
+		{
+			name: "columns of catalogs, which are pinned", check: removedColumns, source: 15, upTo: 16, target: 17,
+			violate: []string{
+				`CREATE VIEW used AS SELECT c.collname, n.nspname, c.colliculocale FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace`,
+				`CREATE VIEW fine AS SELECT c.* FROM (SELECT collname, collctype FROM pg_collation) AS c`,
+				`CREATE FUNCTION ` + oddName + `(text) RETURNS text BEGIN ATOMIC SELECT daticulocale FROM pg_database WHERE datname = $1; END`,
+			},
+			want: []string{
+				`{db}.public.` + oddName + `(text) (routine with pg_database.daticulocale)`,
+				`{db}.public.used (view with pg_collation.colliculocale)`,
+			},
+		},
+		{
+			name: "catalogs of 13", check: removedColumns, source: -13, target: 15,
+			violate: []string{`CREATE VIEW used AS SELECT d.datname, d.datlastsysoid, s.compression FROM pg_database d CROSS JOIN pg_stat_ssl s`},
+			want:    []string{`{db}.public.used (view with pg_database.datlastsysoid, pg_stat_ssl.compression)`},
+		},
+		{
+			name: "columns that 18 removes", check: removedColumns, source: 15, upTo: 17, target: 18,
+			violate: []string{
+				`CREATE VIEW used AS SELECT wal_write FROM pg_stat_wal`,
+				`CREATE VIEW cached AS SELECT attname, attcacheoff FROM pg_attribute`,
+			},
+			want: []string{
+				`{db}.public.cached (view with pg_attribute.attcacheoff)`,
+				`{db}.public.used (view with pg_stat_wal.wal_write)`,
+			},
+		},
+		{
+			name: "columns that 19 removes", check: removedColumns, source: 15, upTo: 18, target: 19,
+			violate: []string{`CREATE VIEW used AS SELECT sync_error_count FROM pg_stat_subscription_stats`},
+			want:    []string{`{db}.public.used (view with pg_stat_subscription_stats.sync_error_count)`},
+		},
+	}
+}
+
+func removedFunctionViolations() []violation {
+	const removed = `pg_stat_get_buf_written_backend()`
+	return []violation{
+		{
+			name: "functions in every kind of expression", check: removedFunctions, source: -15, target: 17,
+			violate: []string{
+				`CREATE SCHEMA ` + oddSchema,
+				`CREATE VIEW ` + oddSchema + `.` + longName + ` AS SELECT ` + removed + ` AS n`,
+				`CREATE TABLE ` + oddName + ` (` + longName + ` bigint DEFAULT ` + removed + `, t text CONSTRAINT ` + oddName + ` CHECK (t <> ` + removed + `::text))`,
+				`CREATE DOMAIN d AS bigint DEFAULT ` + removed + ` CONSTRAINT ` + oddName + ` CHECK (VALUE < ` + removed + `)`,
+				`CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'`,
+				`CREATE TRIGGER ` + oddName + ` BEFORE INSERT ON ` + oddName + ` FOR EACH ROW WHEN (NEW.t = ` + removed + `::text) EXECUTE FUNCTION f()`,
+				`CREATE FUNCTION ` + longName + `(a bigint DEFAULT ` + removed + `) RETURNS bigint LANGUAGE sql AS 'SELECT a'`,
+				`CREATE POLICY p ON ` + oddName + ` USING (` + removed + ` > 0)`,
+			},
+			want: []string{
+				`{db}.` + oddSchema + `.` + longName + ` (view with function ` + removed + `)`,
+				`{db}.public.` + longName + `(a bigint) (routine with function ` + removed + `)`,
+				`{db}.public.` + oddName + `.` + longName + ` (default with function ` + removed + `)`,
+				`{db}.public.` + oddName + `.` + oddName + ` (constraint with function ` + removed + `)`,
+				`{db}.public.` + oddName + `.` + oddName + ` (trigger with function ` + removed + `)`,
+				`{db}.public.` + oddName + `.p (policy with function ` + removed + `)`,
+				`{db}.public.d (default of a domain with function ` + removed + `)`,
+				`{db}.public.d.` + oddName + ` (constraint with function ` + removed + `)`,
+			},
+		},
+		{
+			name: "operators of 13, in indexes too", check: removedFunctions, source: -13, target: 15,
+			violate: []string{
+				`CREATE TABLE t (id int, b box, c circle)`,
+				`CREATE INDEX ` + longName + ` ON t ((b ~ box '(1,1),(0,0)'))`,
+				`CREATE INDEX partly ON t (id) WHERE c @ circle '<(0,0),1>'`,
+				`ALTER TABLE t ADD CONSTRAINT ` + oddName + ` EXCLUDE USING btree ((id !) WITH =)`,
+				`CREATE VIEW factorials AS SELECT id ! AS a, !! 3 AS b FROM t`,
+				`CREATE VIEW fine AS SELECT array_append('{1}'::int[], 1), '{1}'::int[] || 2, id FROM t`,
+			},
+			want: []string{
+				`{db}.public.` + longName + ` (index with operator ~(box,box))`,
+				`{db}.public.` + oddName + ` (index with operator !(bigint,-))`,
+				`{db}.public.factorials (view with operator !!(-,bigint), operator !(bigint,-))`,
+				`{db}.public.partly (index with operator @(circle,circle))`,
+			},
+		},
+		{
+			name: "what is made of removed functions", check: removedFunctions, source: -15, target: 17,
+			violate: []string{
+				`CREATE AGGREGATE ` + oddName + ` (interval) (SFUNC = interval_accum, STYPE = interval[], FINALFUNC = interval_avg, INITCOND = '{0 second,0 second}')`,
+			},
+			want: []string{`{db}.public.` + oddName + `(interval) (routine with function interval_accum(interval[],interval), function interval_avg(interval[]))`},
+		},
+		{
+			name: "conversion of removed functions", check: removedFunctions, source: 15, target: 19,
+			violate: []string{`CREATE CONVERSION ` + oddName + ` FOR 'LATIN1' TO 'MULE_INTERNAL' FROM latin1_to_mic`},
+			want:    []string{`{db}.public.` + oddName + ` (conversion with function latin1_to_mic(integer,integer,cstring,internal,integer,boolean))`},
+		},
+	}
+}
+
+func definitionViolations() []violation {
+	return []violation{
+		{
+			name: "foreign key of two nondeterministic collations", check: foreignKeyCollations, source: -17, target: 18,
+			violate: []string{
+				`CREATE COLLATION ` + oddName + ` (provider = icu, locale = 'und', deterministic = false)`,
+				`CREATE COLLATION other (provider = icu, locale = 'de', deterministic = false)`,
+				`CREATE TABLE ` + longName + ` (name varchar(10) COLLATE ` + oddName + ` PRIMARY KEY)`,
+				`CREATE TABLE ` + oddName + ` (` + longName + ` varchar(20) COLLATE other CONSTRAINT ` + oddName + ` REFERENCES ` + longName + `)`,
+				`INSERT INTO ` + longName + ` VALUES ('x')`, `INSERT INTO ` + oddName + ` VALUES ('x')`,
+				`CREATE TABLE fine (name text COLLATE ` + oddName + ` REFERENCES ` + longName + `)`,
+				`CREATE TABLE also_fine (name text COLLATE "C" PRIMARY KEY)`,
+				`CREATE TABLE also_fine_2 (name text COLLATE "POSIX" REFERENCES also_fine)`,
+			},
+			want: []string{`{db}.public.` + oddName + `.` + oddName + ` (column ` + longName + `: public.other against public.` + oddName + `)`},
+		},
+		{
+			name: "child that generates what its parent does not", check: generatedChildren, source: -15, target: 16,
+			violate: []string{
+				`CREATE TABLE parent (id int, ` + oddName + ` int)`,
+				`CREATE TABLE ` + longName + ` (` + oddName + ` int GENERATED ALWAYS AS (id * 2) STORED) INHERITS (parent)`,
+				`CREATE TABLE p (id int, twice int GENERATED ALWAYS AS (id * 2) STORED)`,
+				`CREATE TABLE fine () INHERITS (p)`,
+				`CREATE TABLE ` + oddName + ` (id int, name text, twice int) PARTITION BY LIST (name)`,
+				`CREATE TABLE part (id int, name text, twice int GENERATED ALWAYS AS (id * 2) STORED)`,
+				`ALTER TABLE ` + oddName + ` ATTACH PARTITION part FOR VALUES IN ('it''s', NULL)`,
+			},
+			want: []string{
+				`{db}.public.` + longName + `.` + oddName + ` (not generated in public.parent)`,
+				`{db}.public.part.twice (not generated in public.` + oddName + `)`,
+			},
+		},
+		{
+			name: "unlogged partitioned table", check: unloggedPartitioned, source: -17, target: 18,
+			violate: []string{`CREATE UNLOGGED TABLE p (id int) PARTITION BY LIST (id)`, `CREATE TABLE fine (id int) PARTITION BY LIST (id)`},
+			want:    []string{`{db}.public.p`},
+			mend:    []string{`DROP TABLE p`},
+		},
+		{
+			name: "settings of the install role", check: installRoleSettings,
+			violate: []string{
+				`CREATE ROLE ` + longName + ` SUPERUSER`,
+				`ALTER ROLE postgres SET role = ` + longName,
+				`ALTER ROLE postgres IN DATABASE {db} SET idle_session_timeout = '1h'`,
+				`ALTER DATABASE {db} SET idle_session_timeout = '0s'`,
+				`ALTER ROLE postgres SET statement_timeout = '1s'`,
+				`ALTER ROLE ` + longName + ` SET idle_session_timeout = '1s'`,
+			},
+			source: 14,
+			want: []string{
+				`role postgres (role=Länge von genau dreiundsechzig Bytes, das ist die Grenze hier.)`,
+				`role postgres, database {db} (idle_session_timeout=1h)`,
+			},
+			cleanup: []string{`ALTER ROLE postgres RESET ALL`, `DROP ROLE ` + longName},
+		},
+		{
+			name: "language of Python 2", check: python2,
+			violate: []string{
+				`CREATE LANGUAGE plpython2u HANDLER plpgsql_call_handler`,
+			},
+			want: []string{`{db}.plpython2u (language that no function uses)`},
+		},
+		{
+			name: "function of Python 2", check: python2,
+			violate: []string{
+				`CREATE LANGUAGE plpython2u HANDLER plpgsql_call_handler`,
+				`CREATE FUNCTION ` + oddName + `(int) RETURNS int LANGUAGE plpython2u AS 'print 1'`,
+			},
+			want: []string{`{db}.public.` + oddName + `(integer) (language plpython2u)`},
+			mend: []string{`DROP LANGUAGE plpython2u CASCADE`},
+		},
+	}
+}
+
+func extensionViolations() []violation {
+	return []violation{
+		{
+			name: "library of the source's version", check: requiredLibraries,
+			violate: []string{
+				`DO $$ BEGIN
+					EXECUTE format('CREATE FUNCTION levenshtein(text, text) RETURNS int LANGUAGE c AS %L, ''levenshtein''',
+						(SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR') || '/fuzzystrmatch.so');
+				END $$`,
+			},
+			want: []string{
+				`{db}.{libdir}/fuzzystrmatch.so (incompatible library "{libdir}/fuzzystrmatch.so": version mismatch; used by public.levenshtein(text, text))`,
+			},
+		},
+		{
+			name: "extension with a rule, to be dropped", check: extensionRules,
+			violate: []string{`CREATE EXTENSION intagg`, `UPDATE pg_extension SET extname = 'pg_repack' WHERE extname = 'intagg'`},
+			want:    []string{`{db}.pg_repack`},
+		},
+		{
+			name: "extension with a rule", check: extensionRules,
+			violate: []string{`CREATE EXTENSION intagg`, `UPDATE pg_extension SET extname = 'citus' WHERE extname = 'intagg'`},
+			want:    []string{`{db}.citus`},
+			mend:    []string{`DROP EXTENSION citus`},
+		},
+	}
+}
+
+func TestWhatPgUpgradeDoesNotSee(t *testing.T) {
+	for _, s := range stages(t) {
+		t.Run(fmt.Sprintf("%d to %d", s.source.Major, s.target.Major), func(t *testing.T) {
+			for i, v := range unseenViolations() {
+				if !v.possible(s) {
+					continue
+				}
+				t.Run(v.name, func(t *testing.T) { s.carryOut(t, v, fmt.Sprintf("unseen%d", i)) })
+			}
+		})
+	}
+}
