@@ -64,5 +64,7 @@ func All() []Check {
 		locales,
 		collationVersions,
 		pgUpgradeCheck,
+		schemaRehearsal,
+		notRehearsed,
 	}
 }

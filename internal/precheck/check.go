@@ -42,6 +42,7 @@ type Found struct {
 	Object   string
 	Note     string           // what there is to say of this object
 	SQL      string           // mends it, when run in the session's database
+	In       string           `db:"-"` // the database to run it in, when it is not the session's
 	Severity upgrade.Severity // when it is not the check's own
 }
 

@@ -33,6 +33,9 @@ type Host struct {
 	MemoryAvailable Measured[int64] // bytes, without swapping
 	PgUpgrade       Measured[PgUpgrade]
 	Configuration   Measured[Configuration]
+	SchemaRehearsal Measured[SchemaRehearsal]
+	Speed           Measured[upgrade.Speed]
+	WAL             Measured[WALPoint] // a while ago
 }
 
 // Space is what is free on a file system for who is not root.
@@ -75,6 +78,7 @@ type Facts struct {
 	Version   upgrade.VersionNum // of the running source
 	Settings  postgres.Settings  // of the source
 	Databases []postgres.Database
+	Workload  Measured[upgrade.Workload]
 	// Published are the databases that are going to be replicated.
 	Published []postgres.ReplicatedDatabase
 
@@ -112,6 +116,7 @@ func gather(ctx context.Context, source *pgx.Conn, subject Subject) (*Facts, err
 	if f.Published, err = postgres.ReplicatedDatabases(ctx, source); err != nil {
 		return nil, err
 	}
+	f.Workload = Known(measureCluster(ctx, source, f.Settings))
 	f.login, f.targetErr = subject.Target.Get()
 	if f.targetErr == nil && f.login.User == "" {
 		f.targetErr = errors.New("there is no scratch cluster of the target version")

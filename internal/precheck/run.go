@@ -54,16 +54,21 @@ func run(ctx context.Context, checks []Check, subject Subject, now time.Time) (u
 	facts.compared = Known(facts.compare(ctx, source))
 
 	r := round{facts: facts, checks: checks, found: map[string][]located{}}
+	r.lookIntoDatabases(ctx, login) // first: what they hold counts for the cluster
+	inDatabases := r.notChecked
+	r.notChecked = nil
 	r.lookAtCluster(ctx, source)
-	r.lookIntoDatabases(ctx, login)
+	r.notChecked = append(r.notChecked, inDatabases...)
+	estimate := r.estimate(ctx, source)
 	r.withoutRepeats()
+	r.withoutRehearsed()
 	if err := ctx.Err(); err != nil {
 		return upgrade.Report{}, fmt.Errorf("precheck: %w", err)
 	}
 	return upgrade.Report{
 		Number: subject.Number, ID: subject.ID, Instance: subject.Plan.Instance, Mode: subject.Plan.Mode,
 		Source: facts.Version, Target: subject.Plan.Target.Version,
-		Findings: r.findings(), NotChecked: r.notChecked, Configuration: facts.configurationReport(),
+		Findings: r.findings(), NotChecked: r.notChecked, Configuration: facts.configurationReport(), Estimate: estimate,
 		CheckedAt: now, ValidUntil: now.Add(upgrade.ReportValidity),
 	}, nil
 }
@@ -111,6 +116,9 @@ func (r *round) lookIntoDatabase(ctx context.Context, login postgres.Login, data
 		return
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing depends on it
+	if r.facts.Workload.Err == nil {
+		r.facts.Workload.Err = measureDatabase(ctx, conn, &r.facts.Workload.Value)
+	}
 	published := slices.ContainsFunc(r.facts.Published, func(d postgres.ReplicatedDatabase) bool {
 		return d.OID == database.OID
 	})
@@ -147,7 +155,11 @@ func (r *round) look(ctx context.Context, check Check, conn *pgx.Conn, s Session
 		if one.Severity == "" {
 			one.Severity = check.Severity
 		}
-		r.found[check.ID] = append(r.found[check.ID], located{one, s.Database})
+		database := s.Database
+		if one.In != "" {
+			database = one.In
+		}
+		r.found[check.ID] = append(r.found[check.ID], located{one, database})
 	}
 }
 

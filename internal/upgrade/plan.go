@@ -49,6 +49,13 @@ const (
 // DefaultMaxRetainedWAL is the cap on WAL that the source keeps for the upgrade, in bytes.
 const DefaultMaxRetainedWAL = 16 << 30
 
+// The bounds of the schema rehearsal when the user gives none: ten thousand tables take a minute and
+// 300 MB on two cores.
+const (
+	DefaultSchemaRehearsalTimeout = 10 * time.Minute
+	DefaultSchemaRehearsalDisk    = 4 << 30
+)
+
 // Options are the user's choices.
 type Options struct {
 	Statistics        Statistics    `json:"statistics"`
@@ -67,6 +74,12 @@ type Options struct {
 	MaxRetainedWAL int64 `json:"maxRetainedWAL"`
 	// Jobs is the parallelism of pg_upgrade and of the statistics.
 	Jobs int `json:"jobs"`
+
+	// SkipSchemaRehearsal leaves the upgrade of a copy without data out of the precheck; the rehearsal
+	// gives up after SchemaRehearsalTimeout, and takes at most SchemaRehearsalDisk bytes. 0 means the default.
+	SkipSchemaRehearsal    bool          `json:"skipSchemaRehearsal,omitempty"`
+	SchemaRehearsalTimeout time.Duration `json:"schemaRehearsalTimeout,omitempty"`
+	SchemaRehearsalDisk    int64         `json:"schemaRehearsalDisk,omitempty"`
 
 	// SkipSwitchback finishes a zero-downtime upgrade as soon as it has switched over: without a way back.
 	SkipSwitchback bool `json:"skipSwitchback,omitempty"`
@@ -116,6 +129,18 @@ func (o Options) WithDefaults() Options {
 	return o
 }
 
+// SchemaRehearsalBounds are how long a schema rehearsal may take, and how many bytes of disk.
+func (o Options) SchemaRehearsalBounds() (timeout time.Duration, disk int64) {
+	timeout, disk = o.SchemaRehearsalTimeout, o.SchemaRehearsalDisk
+	if timeout == 0 {
+		timeout = DefaultSchemaRehearsalTimeout
+	}
+	if disk == 0 {
+		disk = DefaultSchemaRehearsalDisk
+	}
+	return timeout, disk
+}
+
 // Validate checks the options that are set.
 func (o Options) Validate() error {
 	if !slices.Contains([]Statistics{StatisticsBefore, StatisticsAfter}, o.Statistics) {
@@ -138,6 +163,9 @@ func (o Options) Validate() error {
 	}
 	if o.AllowDDL && o.TableGroups > 1 {
 		return errors.New("allowDDL does not go with tableGroups above 1: groups have no order among them")
+	}
+	if timeout, disk := o.SchemaRehearsalBounds(); timeout < time.Second || disk < 64<<20 {
+		return fmt.Errorf("schemaRehearsalTimeout %s, schemaRehearsalDisk %d bytes: choose at least 1s and 64 MiB", timeout, disk)
 	}
 	if !slices.Contains(Transfers(), o.Transfer) {
 		return fmt.Errorf("transfer %q: choose one of %q", o.Transfer, Transfers())
