@@ -139,8 +139,8 @@ func rehearsalFailure(database string, statement pgbin.Statement) precheck.Rehea
 	case "setting":
 		f.Database, f.Undo = "", object.Undo(false)
 		f.Error = object.Name[0] + ": " + f.Error
-	case "table", "foreign table", "sequence", "materialized view", "type", "domain", "schema", "extension", "server", "language", "publication":
-		// dropping these may lose data, or more than what is wrong
+	case "table", "foreign table", "sequence", "materialized view", "type", "domain", "schema", "extension", "server", "language", "publication", "policy":
+		// dropping these may lose data, or more than what is wrong, or open what was closed
 	default:
 		f.Undo = object.Undo(false)
 	}
