@@ -43,6 +43,7 @@ func printReport(out io.Writer, r upgrade.Report) error {
 		}
 	}
 	writeConfiguration(&b, r.Configuration)
+	writeEstimate(&b, r.Estimate)
 	b.WriteString("\n" + verdict(r) + "\n")
 	_, err := io.WriteString(out, b.String())
 	return err

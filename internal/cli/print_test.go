@@ -57,6 +57,15 @@ func TestPrintReport(t *testing.T) {
 	}
 	passed := blocked
 	passed.Findings, passed.NotChecked, passed.Configuration = blocked.Findings[:1], nil, &upgrade.Configuration{Kept: 1}
+	passed.Estimate = &upgrade.Estimate{
+		Disk: 12 << 30, Memory: 3 << 30, LeastMemory: 2 << 30, Pause: 35 * time.Millisecond, Total: 95 * time.Second,
+		Phases: []upgrade.PhaseEstimate{{Phase: upgrade.PhaseBaseBackup, Duration: 80 * time.Second}, {Phase: upgrade.PhaseUpgrade, Duration: 15 * time.Second}},
+		Ways: []upgrade.Way{
+			{Mode: upgrade.InPlace, Transfer: upgrade.TransferLink, Disk: 80 << 20, Total: 30 * time.Second, Pause: 17 * time.Second},
+			{Mode: upgrade.ZeroDowntime, Disk: 12 << 30, Total: 95 * time.Second, Pause: 35 * time.Millisecond},
+		},
+		Speed: upgrade.Speed{ReadRate: 1 << 30, WriteRate: 1 << 30},
+	}
 	for name, r := range map[string]upgrade.Report{"report_blocked.txt": blocked, "report_passed.txt": passed} {
 		var out bytes.Buffer
 		if err := printReport(&out, r); err != nil {
@@ -175,5 +184,25 @@ func TestProgressLine(t *testing.T) {
 		if got := progressLine(p); got != want {
 			t.Errorf("got  %q\nwant %q", got, want)
 		}
+	}
+}
+
+func TestPrintComparison(t *testing.T) {
+	var out bytes.Buffer
+	err := printComparison(&out, &upgrade.Comparison{
+		Report: 5,
+		Phases: []upgrade.PhaseCompared{
+			{Phase: upgrade.PhaseBaseBackup, DurationCompared: upgrade.DurationCompared{Estimated: 80 * time.Second, Actual: 92 * time.Second}},
+		},
+		Total: upgrade.DurationCompared{Estimated: 80 * time.Second, Actual: 92 * time.Second},
+		Pause: upgrade.DurationCompared{Estimated: 35 * time.Millisecond, Actual: 21 * time.Millisecond},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "comparison.txt", out.String())
+	out.Reset()
+	if err := printComparison(&out, nil); err != nil || out.Len() > 0 {
+		t.Errorf("without one: got %q, %v", out.String(), err)
 	}
 }

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"github.com/pgleap/pgleap/internal/api/native/client"
@@ -17,6 +19,9 @@ type targetOptions struct {
 	accepted       []string
 	maxRetainedWAL byteSize
 	jobs           int
+	noRehearsal    bool // of the schema
+	rehearsalTime  time.Duration
+	rehearsalDisk  byteSize
 }
 
 func (t *targetOptions) addFlags(cmd *cobra.Command) {
@@ -28,6 +33,9 @@ func (t *targetOptions) addFlags(cmd *cobra.Command) {
 	flags.StringArrayVar(&t.accepted, "accept", nil, "finding that you take upon yourself, as `check:object`; repeat it for more")
 	flags.Var(&t.maxRetainedWAL, "max-retained-wal", "WAL that the source may keep for the upgrade, which is cancelled beyond (default 16GB)")
 	flags.IntVar(&t.jobs, "jobs", 0, "parallelism of pg_upgrade and of the statistics (default 2)")
+	flags.BoolVar(&t.noRehearsal, "no-schema-rehearsal", false, "do not upgrade a copy without data in the precheck")
+	flags.DurationVar(&t.rehearsalTime, "schema-rehearsal-timeout", 0, "how long that may take (default 10m)")
+	flags.Var(&t.rehearsalDisk, "schema-rehearsal-disk", "disk that it may take (default 4GB)")
 	cmd.MarkFlagRequired("to")                                     //nolint:errcheck // fails for an unknown flag only
 	cmd.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions( //nolint:errcheck // likewise
 		[]string{string(upgrade.InPlace), string(upgrade.BlueGreen), string(upgrade.ZeroDowntime)}, cobra.ShellCompDirectiveNoFileComp))
@@ -37,6 +45,9 @@ func (t *targetOptions) request() client.UpgradeRequest {
 	return client.UpgradeRequest{
 		Target: upgrade.Major(t.to), Mode: upgrade.Mode(t.mode),
 		TargetPgdata: t.pgdata, TargetPort: t.port,
-		Options: upgrade.Options{Accepted: t.accepted, MaxRetainedWAL: int64(t.maxRetainedWAL), Jobs: t.jobs},
+		Options: upgrade.Options{
+			Accepted: t.accepted, MaxRetainedWAL: int64(t.maxRetainedWAL), Jobs: t.jobs,
+			SkipSchemaRehearsal: t.noRehearsal, SchemaRehearsalTimeout: t.rehearsalTime, SchemaRehearsalDisk: int64(t.rehearsalDisk),
+		},
 	}
 }

@@ -1,10 +1,12 @@
 package onhost
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -110,6 +112,58 @@ func TestSchemaRehearsal(t *testing.T) {
 	source.Exec(t, "second", `ALTER TABLE counted ALTER b DROP DEFAULT`) // the table itself is not to be dropped
 	if _, found := check(); found.Total > 0 {
 		t.Errorf("after the remedy: %+v", found)
+	}
+}
+
+// A rehearsal that is cancelled, or that takes more than it may, leaves nothing and stands in the way of nothing.
+func TestSchemaRehearsalEndsEarly(t *testing.T) {
+	pgtest.Slow(t)
+	w, source, args := precheckBed(t)
+	beside := list(t, filepath.Dir(source.Pgdata))
+	clean := func() {
+		t.Helper()
+		if diff := cmp.Diff(beside, list(t, filepath.Dir(source.Pgdata))); diff != "" {
+			t.Errorf("files beside the source (-before +after):\n%s", diff)
+		}
+		sessions := source.Connect(t, "postgres")
+		var left int
+		err := sessions.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'pgleap schema%'`).Scan(&left)
+		if err != nil || left > 0 {
+			t.Errorf("sessions left: %d, %v", left, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ctx = context.WithValue(ctx, progressKey{}, &progress{beat: func(now upgrade.Progress) {
+		if strings.HasPrefix(now.Text, "schema rehearsal: upgrading") {
+			cancel()
+		}
+	}})
+	if _, err := w.Precheck(ctx, args); err == nil {
+		t.Error("a precheck that was cancelled has a report")
+	}
+	clean()
+
+	for _, c := range []struct {
+		name    string
+		options upgrade.Options
+		want    string
+	}{
+		{"little time", upgrade.Options{SchemaRehearsalTimeout: time.Second}, "it took more than the 1s that it may take"},
+		{"little disk", upgrade.Options{SchemaRehearsalDisk: 64 << 20}, "and may take 64 MiB"},
+	} {
+		args.Plan.Options = c.options.WithDefaults()
+		report, err := w.Precheck(t.Context(), args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said := find(report, "not-rehearsed"); said.Total != 1 || !strings.Contains(said.Objects[0], c.want) || said.Severity != upgrade.Info {
+			t.Errorf("%s: got %+v", c.name, said)
+		}
+		if !report.Passed() {
+			t.Errorf("%s: not passed: %+v %v", c.name, report.Findings, report.NotChecked)
+		}
+		clean()
 	}
 }
 
