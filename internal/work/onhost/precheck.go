@@ -21,7 +21,7 @@ import (
 )
 
 // Precheck looks for everything that would stop the upgrade, or lose data. It changes nothing but
-// for a scratch cluster of the target version beside the target's place, removed when it ends. What an
+// for scratch clusters beside the target's place, of the target's version and of the source's, removed when it ends. What an
 // attempt that was killed left of it is removed by the next one.
 func (w *Worker) Precheck(ctx context.Context, args step.PrecheckArgs) (upgrade.Report, error) {
 	plan := args.Plan

@@ -20,12 +20,13 @@ import (
 )
 
 // precheckBed is a worker, a running source, and a plan for a target beside it.
-func precheckBed(t *testing.T) (*Worker, *pgtest.Cluster, step.PrecheckArgs) {
+func precheckBed(t *testing.T, options ...pgtest.Option) (*Worker, *pgtest.Cluster, step.PrecheckArgs) {
 	t.Helper()
 	versions := pgtest.Versions(t)
 	major := versions[len(versions)-1]
 	bindir := pgtest.Bindir(t, major)
-	source := pgtest.Start(t, versions[0], pgtest.Config(map[string]string{"max_prepared_transactions": "2"}))
+	options = append([]pgtest.Option{pgtest.Config(map[string]string{"max_prepared_transactions": "2"})}, options...)
+	source := pgtest.Start(t, versions[0], options...)
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	runner := run.New(log)
 	host := postmaster.New("h1", runner, []string{filepath.Dir(bindir)}, log)

@@ -75,8 +75,9 @@ func (d *rehearsedDatabase) count(ctx context.Context) func(*pgx.Conn) error {
 func freeLocks(ctx context.Context, conn *pgx.Conn) (int64, error) {
 	var free int64
 	err := conn.QueryRow(ctx, `
-		SELECT current_setting('max_locks_per_transaction')::bigint
-			* (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint) / 2
+		SELECT (current_setting('max_locks_per_transaction')::bigint
+			* (SELECT sum(setting::bigint) FROM pg_settings WHERE name IN (
+				'max_connections', 'max_prepared_transactions', 'autovacuum_max_workers', 'max_worker_processes', 'max_wal_senders')) / 2)::bigint
 			- (SELECT count(*) FROM pg_locks WHERE NOT fastpath)`).Scan(&free)
 	if err != nil {
 		return 0, fmt.Errorf("see how many locks the source has left: %w", err)
