@@ -21,6 +21,7 @@ func TestServerKilledDuring(t *testing.T) {
 		name  string
 		await func(s *scene, number int64)
 	}{
+		{"schema rehearsal", func(s *scene, _ int64) { s.rehearses("pg_upgrade") }},
 		{"base backup", func(s *scene, _ int64) { s.runs("pg_basebackup") }},
 		{"hand-over", func(s *scene, number int64) { s.reach(number, upgrade.PhaseHandover) }},
 		{"pg_upgrade", func(s *scene, _ int64) { s.runs("pg_upgrade") }},
@@ -44,12 +45,18 @@ func TestServerKilledDuring(t *testing.T) {
 }
 
 // runs waits until a program runs for the upgrade itself: not as part of the precheck.
-func (s *scene) runs(program string) {
+func (s *scene) runs(program string) { s.t.Helper(); s.awaitProgram(program, false) }
+
+// rehearses waits until a program runs for the precheck's schema rehearsal.
+func (s *scene) rehearses(program string) { s.t.Helper(); s.awaitProgram(program, true) }
+
+func (s *scene) awaitProgram(program string, rehearsal bool) {
 	s.t.Helper()
 	s.must(harness.Await(s.ctx, patience, program+" to run", func(context.Context) error {
 		for _, pid := range s.place.Processes(program) {
 			arguments, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-			if len(arguments) > 0 && !bytes.Contains(arguments, []byte("--check\x00")) {
+			checks := bytes.Contains(arguments, []byte("--check\x00"))
+			if len(arguments) > 0 && !checks && bytes.Contains(arguments, []byte(".precheck-")) == rehearsal {
 				return nil
 			}
 		}

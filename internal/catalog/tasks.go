@@ -122,6 +122,9 @@ SELECT ` + taskColumns + `
 // Task returns a task, or upgrade.NotFound.
 func (c *Catalog) Task(ctx context.Context, number int64) (upgrade.Task, error) {
 	t, err := scanTask(c.read.QueryRowContext(ctx, selectTaskByNumber, number))
+	if err == nil {
+		t, err = c.withComparison(ctx, t)
+	}
 	return found(t, err, "task", strconv.FormatInt(number, 10))
 }
 
@@ -133,6 +136,9 @@ SELECT ` + taskColumns + `
 // TaskByID returns the task with a UUID, or upgrade.NotFound.
 func (c *Catalog) TaskByID(ctx context.Context, id string) (upgrade.Task, error) {
 	t, err := scanTask(c.read.QueryRowContext(ctx, selectTaskByID, strings.ToLower(legible(id))))
+	if err == nil {
+		t, err = c.withComparison(ctx, t)
+	}
 	return found(t, err, "task", id)
 }
 

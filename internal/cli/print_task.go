@@ -35,6 +35,9 @@ func printTask(out io.Writer, t upgrade.Task, events []client.Event, now time.Ti
 	if t.Verification != nil {
 		printVerification(out, *t.Verification)
 	}
+	if err := printComparison(out, t.Comparison); err != nil {
+		return err
+	}
 	if len(events) > 0 {
 		fmt.Fprint(out, "\nLog:\n")
 	}

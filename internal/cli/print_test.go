@@ -120,3 +120,23 @@ func TestProgressLine(t *testing.T) {
 		}
 	}
 }
+
+func TestPrintComparison(t *testing.T) {
+	var out bytes.Buffer
+	err := printComparison(&out, &upgrade.Comparison{
+		Report: 5,
+		Phases: []upgrade.PhaseCompared{
+			{Phase: upgrade.PhaseBaseBackup, DurationCompared: upgrade.DurationCompared{Estimated: 80 * time.Second, Actual: 92 * time.Second}},
+		},
+		Total: upgrade.DurationCompared{Estimated: 80 * time.Second, Actual: 92 * time.Second},
+		Pause: upgrade.DurationCompared{Estimated: 35 * time.Millisecond, Actual: 21 * time.Millisecond},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "comparison.txt", out.String())
+	out.Reset()
+	if err := printComparison(&out, nil); err != nil || out.Len() > 0 {
+		t.Errorf("without one: got %q, %v", out.String(), err)
+	}
+}

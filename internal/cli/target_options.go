@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"github.com/pgleap/pgleap/internal/api/native/client"
@@ -19,6 +21,9 @@ type targetOptions struct {
 	jobs           int
 	noStandbys     bool
 	cloneFrom      string
+	noRehearsal    bool // of the schema
+	rehearsalTime  time.Duration
+	rehearsalDisk  byteSize
 }
 
 func (t *targetOptions) addFlags(cmd *cobra.Command) {
@@ -32,6 +37,9 @@ func (t *targetOptions) addFlags(cmd *cobra.Command) {
 	flags.IntVar(&t.jobs, "jobs", 0, "parallelism of pg_upgrade and of the statistics (default 2)")
 	flags.BoolVar(&t.noStandbys, "no-standbys", false, "make no standbys of the target, though the source has some on this host")
 	flags.StringVar(&t.cloneFrom, "clone-from", "", "copy the clone from a `standby` of the source, to spare this: its data directory, or HOST:PORT")
+	flags.BoolVar(&t.noRehearsal, "no-schema-rehearsal", false, "do not upgrade a copy without data in the precheck")
+	flags.DurationVar(&t.rehearsalTime, "schema-rehearsal-timeout", 0, "how long that may take (default 10m)")
+	flags.Var(&t.rehearsalDisk, "schema-rehearsal-disk", "disk that it may take (default 4GB)")
 	cmd.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions( //nolint:errcheck // fails for an unknown flag only
 		[]string{string(upgrade.InPlace), string(upgrade.BlueGreen), string(upgrade.ZeroDowntime)}, cobra.ShellCompDirectiveNoFileComp))
 }
@@ -43,6 +51,7 @@ func (t *targetOptions) request() client.UpgradeRequest {
 		Options: upgrade.Options{
 			Accepted: t.accepted, MaxRetainedWAL: int64(t.maxRetainedWAL), Jobs: t.jobs,
 			SkipStandbys: t.noStandbys, CloneFrom: t.cloneFrom,
+			SkipSchemaRehearsal: t.noRehearsal, SchemaRehearsalTimeout: t.rehearsalTime, SchemaRehearsalDisk: int64(t.rehearsalDisk),
 		},
 	}
 }

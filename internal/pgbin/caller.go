@@ -18,6 +18,8 @@ type Caller struct {
 	Transcript string
 	// Pidfile, when set, lets run.EndLeftover end a long program that outlived a crash of ours.
 	Pidfile string
+	// Nice is how far the program stands back behind others, see run.Command.
+	Nice int
 }
 
 // call is a command of the caller's.
@@ -28,6 +30,7 @@ func (c Caller) call(bindir, program string, args ...string) run.Command {
 		As:         c.As,
 		Transcript: c.Transcript,
 		Pidfile:    c.Pidfile,
+		Nice:       c.Nice,
 	}
 }
 

@@ -43,6 +43,8 @@ type PgUpgrade struct {
 	// enough for a dump to lock every table of a database at once.
 	OldOptions string
 	NewOptions string
+	// NoSync leaves the target's files to the kernel: for a scratch cluster. pg_upgrade can do so since 15.
+	NoSync bool
 	// Dir is a writable working directory; before 15 it gets all files.
 	Dir string
 }
@@ -134,6 +136,9 @@ func (u PgUpgrade) args() []string {
 	}
 	if u.NewOptions != "" {
 		args = append(args, "--new-options="+u.NewOptions)
+	}
+	if u.NoSync {
+		args = append(args, "--no-sync")
 	}
 	if u.Transfer != "" && u.Transfer != TransferCopy { // 15 and older have no --copy: it is the default
 		args = append(args, "--"+string(u.Transfer))

@@ -92,6 +92,8 @@ func All() []Check {
 		pgUpgradePlace,
 		pgUpgradeConnection,
 		pgUpgradeCheck,
+		schemaRehearsal,
+		notRehearsed,
 
 		// What pg_upgrade --check does not see.
 		removedColumns,

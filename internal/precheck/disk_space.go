@@ -8,18 +8,19 @@ import (
 )
 
 // diskSpace: the clone is a full copy, the target shares its files by hard links and adds its own
-// catalogs and pg_upgrade's dumps.
+// catalogs and pg_upgrade's dumps. What is needed is the estimate's.
 var diskSpace = Check{
 	ID: "disk-space", Title: "There is not enough disk space",
 	Severity: upgrade.Blocker, Modes: withClone(), Scope: PerCluster,
 	Why: "The clone is a full copy of the source with its tablespaces, and needs room for WAL. pg_upgrade links the clone's files " +
 		"and adds catalogs. Meanwhile the source keeps WAL for the slots, up to maxRetainedWAL.",
 	Remedy: "Make room, choose a data directory for the target on another file system, or lower maxRetainedWAL.",
-	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
-		need, err := needed(ctx, f, s)
+	Find: func(_ context.Context, f *Facts, _ Session) ([]Found, error) {
+		workload, err := f.Workload.Get()
 		if err != nil {
 			return nil, err
 		}
+		need := Space{Bytes: workload.DiskNeeded(f.Plan.Mode, f.Plan.Options.Transfer), Inodes: workload.InodesNeeded()}
 		target, err := f.Host.TargetSpace.Get()
 		if err != nil {
 			return nil, fmt.Errorf("measure the target's file system: %w", err)
@@ -58,32 +59,4 @@ func judgeSpace(need, target, source Space, same bool, retained int64) []Found {
 		})
 	}
 	return found
-}
-
-// needed estimates what clone and target take. The data itself is exact (a base backup copies
-// files as they are) and gets 5 % for its growth. Then come WAL, until the clone's first
-// checkpoints, and for pg_upgrade 20 MB for each database and 4 kB for each relation.
-// A relation is about three files, a fresh database about a thousand.
-func needed(ctx context.Context, f *Facts, s Session) (Space, error) {
-	var data, files int64
-	err := s.Tx.QueryRow(ctx, `SELECT sum(pg_tablespace_size(oid))::bigint FROM pg_tablespace`).Scan(&data)
-	if err != nil {
-		return Space{}, err
-	}
-	// The relations of other databases cannot be seen from here; their files can.
-	err = s.Tx.QueryRow(ctx, `
-		SELECT count(*)
-		FROM pg_database d CROSS JOIN LATERAL pg_ls_dir('base/' || d.oid, true, false)`).Scan(&files)
-	if err != nil {
-		return Space{}, err
-	}
-	wal, err := f.Settings.Bytes("max_wal_size")
-	if err != nil {
-		return Space{}, err
-	}
-	databases := int64(len(f.Databases))
-	return Space{
-		Bytes:  data + data/20 + wal + databases*20<<20 + files/3*(4<<10),
-		Inodes: files + databases*1000,
-	}, nil
 }

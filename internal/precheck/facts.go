@@ -36,6 +36,9 @@ type Host struct {
 	MemoryAvailable Measured[int64] // bytes, without swapping
 	PgUpgrade       Measured[PgUpgrade]
 	Configuration   Measured[Configuration]
+	SchemaRehearsal Measured[SchemaRehearsal]
+	Speed           Measured[upgrade.Speed]
+	WAL             Measured[WALPoint] // a while ago
 	// Standbys are the source's, and those of this host that do not stream from it now.
 	Standbys Measured[[]Standby]
 	// CloneFrom tells why the standby that the plan names cannot be copied, in a sentence.
@@ -58,6 +61,9 @@ func UnseenHost(reason error) Host {
 		MemoryAvailable: Measured[int64]{Err: reason},
 		PgUpgrade:       Measured[PgUpgrade]{Err: reason},
 		Configuration:   Measured[Configuration]{Err: reason},
+		SchemaRehearsal: Measured[SchemaRehearsal]{Err: reason},
+		Speed:           Measured[upgrade.Speed]{Err: reason},
+		WAL:             Measured[WALPoint]{Err: reason},
 		Standbys:        Measured[[]Standby]{Err: reason},
 	}
 }
@@ -110,6 +116,7 @@ type Facts struct {
 	Version   upgrade.VersionNum // of the running source
 	Settings  postgres.Settings  // of the source
 	Databases []postgres.Database
+	Workload  Measured[upgrade.Workload]
 	// Published are the databases that are going to be replicated.
 	Published []postgres.ReplicatedDatabase
 
@@ -168,6 +175,7 @@ func gather(ctx context.Context, source *pgx.Conn, subject Subject) (*Facts, err
 	if f.Published, err = postgres.ReplicatedDatabases(ctx, source); err != nil {
 		return nil, err
 	}
+	f.Workload = Known(measureCluster(ctx, source, f.Settings))
 	f.login, f.targetErr = subject.Target.Get()
 	if f.targetErr == nil && f.login.User == "" {
 		f.targetErr = errors.New("there is no scratch cluster of the target version")

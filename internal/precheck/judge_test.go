@@ -58,12 +58,12 @@ func TestChecksOfFacts(t *testing.T) {
 
 		{
 			"too little memory", memory,
-			Facts{Settings: settings("shared_buffers", "131072", "8kB"), Host: Host{MemoryAvailable: Known(int64(1)<<30, nil)}},
+			Facts{Workload: Known(upgrade.Workload{SharedBuffers: 1 << 30}, nil), Host: Host{MemoryAvailable: Known(int64(1)<<30, nil)}},
 			[]Found{{Object: "shared_buffers = 1.0 GB", Note: "1.0 GB available, about 1.3 GB needed"}},
 		},
 		{
 			"enough memory", memory,
-			Facts{Settings: settings("shared_buffers", "16384", "8kB"), Host: Host{MemoryAvailable: Known(int64(1)<<30, nil)}},
+			Facts{Workload: Known(upgrade.Workload{SharedBuffers: 128 << 20}, nil), Host: Host{MemoryAvailable: Known(int64(1)<<30, nil)}},
 			nil,
 		},
 

@@ -7,14 +7,14 @@ import (
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
-// memory: source and target run side by side until the source is given up.
+// memory: source and target run side by side until the source is given up. What is needed is the estimate's.
 var memory = Check{
 	ID: "memory", Title: "Source and target together may need more memory than there is",
 	Severity: upgrade.Warning, Modes: withClone(), Scope: PerCluster,
 	Why:    "The target runs beside the source with the same shared_buffers. Where memory does not suffice the system swaps, or kills.",
 	Remedy: "Lower shared_buffers for the time of the upgrade, or free memory on the host.",
 	Find: func(_ context.Context, f *Facts, _ Session) ([]Found, error) {
-		buffers, err := f.Settings.Bytes("shared_buffers")
+		workload, err := f.Workload.Get()
 		if err != nil {
 			return nil, err
 		}
@@ -22,10 +22,9 @@ var memory = Check{
 		if err != nil {
 			return nil, fmt.Errorf("measure the host's memory: %w", err)
 		}
-		// A server takes about a tenth more than its buffers, and its sessions something too.
-		if need := buffers + buffers/10 + 256<<20; available < need {
+		if need := workload.LeastMemory(f.Plan.Mode); available < need {
 			return []Found{{
-				Object: "shared_buffers = " + bytes(buffers),
+				Object: "shared_buffers = " + bytes(workload.SharedBuffers),
 				Note:   fmt.Sprintf("%s available, about %s needed", bytes(available), bytes(need)),
 			}}, nil
 		}

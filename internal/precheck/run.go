@@ -48,17 +48,22 @@ func run(ctx context.Context, checks []Check, subject Subject, now time.Time) (u
 	facts.compared = Known(facts.compare(ctx, source))
 
 	r := round{facts: facts, checks: checks, seen: newSeen()}
+	r.lookIntoDatabases(ctx, login) // first: what they hold counts for the cluster
+	inDatabases := r.notChecked
+	r.notChecked = nil
 	r.lookAtCluster(ctx, source)
-	r.lookIntoDatabases(ctx, login)
+	r.notChecked = append(r.notChecked, inDatabases...)
 	r.hearPgUpgrade()
+	estimate := r.estimate(ctx, source)
 	r.withoutRepeats()
+	r.withoutRehearsed()
 	if err := ctx.Err(); err != nil {
 		return upgrade.Report{}, fmt.Errorf("precheck: %w", err)
 	}
 	return upgrade.Report{
 		Number: subject.Number, ID: subject.ID, Instance: subject.Plan.Instance, Mode: subject.Plan.Mode,
 		Source: facts.Version, Target: subject.Plan.Target.Version,
-		Findings: r.findings(), NotChecked: r.notChecked, Configuration: facts.configurationReport(),
+		Findings: r.findings(), NotChecked: r.notChecked, Configuration: facts.configurationReport(), Estimate: estimate,
 		CheckedAt: now, ValidUntil: now.Add(upgrade.ReportValidity),
 	}, nil
 }
@@ -80,6 +85,7 @@ type round struct {
 type seen struct {
 	found      map[string][]located // by check
 	notChecked []string
+	workload   Measured[upgrade.Workload]
 }
 
 func newSeen() seen { return seen{found: map[string][]located{}} }
@@ -136,6 +142,7 @@ func (r *round) lookIntoDatabases(ctx context.Context, login postgres.Login) {
 	})
 	for _, one := range all {
 		r.add(one)
+		r.facts.addWorkload(one.workload)
 	}
 }
 
@@ -147,6 +154,7 @@ func (r *round) lookIntoDatabase(ctx context.Context, facts *Facts, login postgr
 		return here
 	}
 	defer disconnect(ctx, conn)
+	here.workload = Known(measureDatabase(ctx, conn))
 	published := slices.ContainsFunc(facts.Published, func(d postgres.ReplicatedDatabase) bool {
 		return d.OID == database.OID
 	})

@@ -76,7 +76,10 @@ func testCleanInstancePasses(t *testing.T, s stage) {
 	if report.Configuration == nil || report.Configuration.Kept == 0 {
 		t.Errorf("configuration: got %+v", report.Configuration)
 	}
-	report.Findings, report.NotChecked, report.Source, report.Target, report.Configuration = nil, nil, 0, 0, nil
+	if report.Estimate == nil || report.Estimate.Workload.Relations == 0 || report.Estimate.Disk < report.Estimate.Workload.DataBytes {
+		t.Errorf("estimate: got %+v", report.Estimate)
+	}
+	report.Findings, report.NotChecked, report.Source, report.Target, report.Configuration, report.Estimate = nil, nil, 0, 0, nil, nil
 	want := upgrade.Report{
 		Number: 7, ID: "00000000-0000-0000-0000-000000000007", Instance: "shop", Mode: upgrade.ZeroDowntime,
 		CheckedAt: now, ValidUntil: now.Add(7 * 24 * time.Hour),
@@ -265,6 +268,9 @@ func testObjectsAreCapped(t *testing.T, s stage) {
 	report, err := run(t.Context(), []Check{replicaIdentity}, s.subject(t, upgrade.Options{}), time.Now())
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(report.Findings) != 1 {
+		t.Fatalf("got %+v", report)
 	}
 	f := report.Findings[0]
 	if f.Total != upgrade.MaxObjects+5 || len(f.Objects) != upgrade.MaxObjects || len(f.RemedySQL) != upgrade.MaxObjects {

@@ -25,7 +25,7 @@ func writeHTML(out io.Writer, r upgrade.Report) error {
 	word, sentence := Verdict(r)
 	return t.Execute(out, map[string]any{
 		"Report": r, "Headline": headline(r), "Word": word, "Sentence": sentence,
-		"Configuration": configurationText(r.Configuration), "Particulars": particulars(r), "Groups": groups(r), "NotCheckedTitle": notCheckedTitle,
+		"Configuration": configurationText(r.Configuration), "Estimate": estimateText(r.Estimate), "Particulars": particulars(r), "Groups": groups(r), "NotCheckedTitle": notCheckedTitle,
 		"Tiles": []tile{
 			{"blocker", count(r, upgrade.Blocker), "blockers"},
 			{"warning", count(r, upgrade.Warning), "warnings"},

@@ -77,6 +77,15 @@ func blocked() upgrade.Report {
 func passed() upgrade.Report {
 	r := blocked()
 	r.Findings, r.NotChecked, r.Configuration = r.Findings[3:], nil, nil
+	r.Estimate = &upgrade.Estimate{
+		Disk: 12 << 30, Memory: 3 << 30, LeastMemory: 2 << 30, Pause: 35 * time.Millisecond, Total: 95 * time.Second,
+		Phases: []upgrade.PhaseEstimate{{Phase: upgrade.PhaseBaseBackup, Duration: 80 * time.Second}, {Phase: upgrade.PhaseUpgrade, Duration: 15 * time.Second}},
+		Ways: []upgrade.Way{
+			{Mode: upgrade.InPlace, Transfer: upgrade.TransferLink, Disk: 80 << 20, Total: 30 * time.Second, Pause: 17 * time.Second},
+			{Mode: upgrade.ZeroDowntime, Disk: 12 << 30, Total: 95 * time.Second, Pause: 35 * time.Millisecond},
+		},
+		Speed: upgrade.Speed{ReadRate: 1 << 30, WriteRate: 1 << 30},
+	}
 	return r
 }
 

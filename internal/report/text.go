@@ -68,6 +68,7 @@ func text(r upgrade.Report, s Style) string {
 		}
 	}
 	writeConfiguration(&b, r.Configuration)
+	writeEstimate(&b, r.Estimate)
 	b.WriteString("\n" + lastLine(r, s) + "\n")
 	return b.String()
 }

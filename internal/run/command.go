@@ -39,6 +39,8 @@ type Command struct {
 	Stdin io.Reader
 	// Grace is how long the program has between SIGTERM and SIGKILL when ctx ends. Default 10 s.
 	Grace time.Duration
+	// Nice is how far the program, and all that it starts, stands back behind others, see nice(1).
+	Nice int
 }
 
 // Result is the output of a program that ended well.
@@ -113,6 +115,9 @@ func (r *Runner) Run(ctx context.Context, c Command) (Result, error) {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		_ = cmd.Wait()
 		return Result{}, err
+	}
+	if c.Nice > 0 { // it matters to nothing but the others' speed
+		_ = syscall.Setpriority(syscall.PRIO_PGRP, cmd.Process.Pid, c.Nice)
 	}
 	err = cmd.Wait()
 	lines.flush()

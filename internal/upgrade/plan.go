@@ -50,6 +50,13 @@ const (
 // DefaultMaxRetainedWAL is the cap on WAL that the source keeps for the upgrade, in bytes.
 const DefaultMaxRetainedWAL = 16 << 30
 
+// The bounds of the schema rehearsal when the user gives none. pg_upgrade takes about a minute for ten
+// thousand tables on two cores that have nothing else to do, and to make the copy takes as long.
+const (
+	DefaultSchemaRehearsalTimeout = 10 * time.Minute
+	DefaultSchemaRehearsalDisk    = 4 << 30
+)
+
 // Options are the user's choices.
 type Options struct {
 	Statistics        Statistics    `json:"statistics"`
@@ -68,6 +75,12 @@ type Options struct {
 	MaxRetainedWAL int64 `json:"maxRetainedWAL"`
 	// Jobs is the parallelism of pg_upgrade and of the statistics.
 	Jobs int `json:"jobs"`
+
+	// SkipSchemaRehearsal leaves the upgrade of a copy without data out of the precheck; the rehearsal
+	// gives up after SchemaRehearsalTimeout, and takes at most SchemaRehearsalDisk bytes. 0 means the default.
+	SkipSchemaRehearsal    bool          `json:"skipSchemaRehearsal,omitempty"`
+	SchemaRehearsalTimeout time.Duration `json:"schemaRehearsalTimeout,omitempty"`
+	SchemaRehearsalDisk    int64         `json:"schemaRehearsalDisk,omitempty"`
 
 	// SkipSwitchback finishes a zero-downtime upgrade as soon as it has switched over: without a way back.
 	SkipSwitchback bool `json:"skipSwitchback,omitempty"`
@@ -126,6 +139,18 @@ func (o Options) WithDefaults() Options {
 	return o
 }
 
+// SchemaRehearsalBounds are how long a schema rehearsal may take, and how many bytes of disk.
+func (o Options) SchemaRehearsalBounds() (timeout time.Duration, disk int64) {
+	timeout, disk = o.SchemaRehearsalTimeout, o.SchemaRehearsalDisk
+	if timeout == 0 {
+		timeout = DefaultSchemaRehearsalTimeout
+	}
+	if disk == 0 {
+		disk = DefaultSchemaRehearsalDisk
+	}
+	return timeout, disk
+}
+
 // Validate checks the options that are set.
 func (o Options) Validate() error {
 	if !slices.Contains([]Statistics{StatisticsBefore, StatisticsAfter}, o.Statistics) {
@@ -154,6 +179,9 @@ func (o Options) Validate() error {
 	}
 	if o.WaitForStandbys && o.SkipStandbys {
 		return errors.New("waitForStandbys does not go with skipStandbys")
+	}
+	if timeout, disk := o.SchemaRehearsalBounds(); timeout < time.Second || disk < 64<<20 {
+		return fmt.Errorf("schemaRehearsalTimeout %s, schemaRehearsalDisk %d bytes: choose at least 1s and 64 MiB", timeout, disk)
 	}
 	if !slices.Contains(Transfers(), o.Transfer) {
 		return fmt.Errorf("transfer %q: choose one of %q", o.Transfer, Transfers())

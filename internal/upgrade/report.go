@@ -59,8 +59,10 @@ type Report struct {
 	NotChecked []string `json:"notChecked,omitempty"`
 	// Configuration is missing if it could not be compared.
 	Configuration *Configuration `json:"configuration,omitempty"`
-	CheckedAt     time.Time      `json:"checkedAt"`
-	ValidUntil    time.Time      `json:"validUntil"`
+	// Estimate is what the upgrade will need.
+	Estimate   *Estimate `json:"estimate,omitempty"`
+	CheckedAt  time.Time `json:"checkedAt"`
+	ValidUntil time.Time `json:"validUntil"`
 	// Parts are what the fingerprint sums up, to tell what has changed since. They are kept with the report,
 	// and not shown.
 	Parts PackedParts `json:"parts,omitempty"`

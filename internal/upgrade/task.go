@@ -28,7 +28,8 @@ type Task struct {
 	// Rehearsal is the last one. Verification is that of the switchover.
 	Rehearsal    *Rehearsal    `json:"rehearsal,omitempty"`
 	Verification *Verification `json:"verification,omitempty"`
-	Plan         *Plan         `json:"plan,omitempty"` // of an upgrade
+	Plan         *Plan         `json:"plan,omitempty"`       // of an upgrade
+	Comparison   *Comparison   `json:"comparison,omitempty"` // of the estimate with the truth
 	StartedAt    time.Time     `json:"startedAt"`
 	EndedAt      *time.Time    `json:"endedAt,omitempty"`
 	Phases       []PhaseSpan   `json:"phases,omitempty"` // every phase entered so far

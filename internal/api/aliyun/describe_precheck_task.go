@@ -37,6 +37,10 @@ type precheckTask struct {
 	Result             string
 	UpgradeMode        string
 	Detail             string
+	// Of a host for the upgrade, in gigabytes; those of a precheck without an estimate are left out.
+	RecommendDiskSize     int64 `json:",omitempty"`
+	RecommendMemSize      int64 `json:",omitempty"`
+	RecommendLeastMemSize int64 `json:",omitempty"`
 }
 
 // The vendor's words for what a precheck came to. Those of upgrades are others.
@@ -89,6 +93,9 @@ func newPrecheckTask(s control.Summary, report upgrade.Report, reported bool, ne
 	if reported {
 		t.CheckTime, t.EffectiveTime = milliseconds(report.CheckedAt), milliseconds(report.ValidUntil)
 		t.Detail = separated(texts.Alibaba(report, t.UpgradeMode, t.Result), newline)
+		if e := report.Estimate; e != nil {
+			t.RecommendDiskSize, t.RecommendMemSize, t.RecommendLeastMemSize = e.Recommended.DiskGB, e.Recommended.MemoryGB, e.Recommended.LeastMemoryGB
+		}
 	}
 	return t
 }

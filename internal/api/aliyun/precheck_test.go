@@ -1,10 +1,12 @@
 package aliyun
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/pgleap/pgleap/internal/control"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -133,4 +135,24 @@ func TestWhatStartsIsAnswered(t *testing.T) {
 		upgradeStarted{DBInstanceID: "orders", TaskID: 13, OrderID: "13"}, formatJSON))
 	golden(t, "switched_over.json", written(t, "SwitchOverMajorVersionUpgrade", empty{}, formatJSON))
 	golden(t, "deleted.json", written(t, "DeleteDBInstance", deleted{RegionID: "local"}, formatJSON))
+}
+
+func TestRecommendedSizesAreTheEstimates(t *testing.T) {
+	size := upgrade.Size{DiskGB: 240, MemoryGB: 16, LeastMemoryGB: 9}
+	report := upgrade.Report{Estimate: &upgrade.Estimate{Recommended: size}}
+	var summary control.Summary
+	summary.Status = upgrade.StatusSucceeded
+	got := newPrecheckTask(summary, report, true, "\n")
+	if got.RecommendDiskSize != 240 || got.RecommendMemSize != 16 || got.RecommendLeastMemSize != 9 {
+		t.Errorf("got %+v", got)
+	}
+	for name, none := range map[string]precheckTask{
+		"no report yet":            newPrecheckTask(summary, report, false, "\n"),
+		"a report of earlier days": newPrecheckTask(summary, upgrade.Report{}, true, "\n"),
+	} {
+		text, err := json.Marshal(none)
+		if err != nil || strings.Contains(string(text), "Recommend") {
+			t.Errorf("%s: got %s, %v", name, text, err)
+		}
+	}
 }

@@ -22,6 +22,7 @@ var shared = map[string]any{
 	"Rehearsal": upgrade.Rehearsal{}, "Verification": upgrade.Verification{}, "Difference": upgrade.Difference{}, "StepDuration": upgrade.StepDuration{}, "Plan": upgrade.Plan{},
 	"Options": upgrade.Options{}, "Report": report.Document{}, "Finding": upgrade.Finding{}, "RemedySQL": upgrade.RemedySQL{},
 	"Configuration": upgrade.Configuration{}, "ConfigurationChange": upgrade.ConfigurationChange{},
+	"Estimate": upgrade.Estimate{}, "Comparison": upgrade.Comparison{}, "DurationCompared": upgrade.DurationCompared{},
 }
 
 type schema struct {

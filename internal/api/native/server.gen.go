@@ -214,6 +214,9 @@ type AuditEntry struct {
 // Cluster defines model for Cluster.
 type Cluster = upgrade.Cluster
 
+// Comparison An estimate beside the truth, of an upgrade that has succeeded. Durations are in nanoseconds.
+type Comparison = upgrade.Comparison
+
 // Configuration What becomes of the source's configuration on the target; missing if it could not be compared.
 type Configuration = upgrade.Configuration
 
@@ -238,8 +241,14 @@ type Discovered struct {
 	Running bool   `json:"running"`
 }
 
+// DurationCompared defines model for DurationCompared.
+type DurationCompared = upgrade.DurationCompared
+
 // Endpoint defines model for Endpoint.
 type Endpoint = upgrade.Endpoint
+
+// Estimate What the upgrade will need. Sizes are in bytes, durations in nanoseconds.
+type Estimate = upgrade.Estimate
 
 // Event defines model for Event.
 type Event struct {

@@ -29,6 +29,7 @@ func Run(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 		{"events", events},
 		{"lag", lag},
 		{"reports", reports},
+		{"comparisons", comparisons},
 		{"history", history},
 		{"former clusters", formerClusters},
 		{"access keys", accessKeys},

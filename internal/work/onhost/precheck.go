@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/precheck"
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -19,7 +21,7 @@ import (
 )
 
 // Precheck looks for everything that would stop the upgrade, or lose data. It changes nothing but
-// for a scratch cluster of the target version beside the target's place, removed when it ends. What an
+// for scratch clusters beside the target's place, of the target's version and of the source's, removed when it ends. What an
 // attempt that was killed left of it is removed by the next one.
 func (w *Worker) Precheck(ctx context.Context, args step.PrecheckArgs) (upgrade.Report, error) {
 	plan := args.Plan
@@ -33,17 +35,23 @@ func (w *Worker) Precheck(ctx context.Context, args step.PrecheckArgs) (upgrade.
 		Number: args.Number, ID: args.ID, Plan: plan,
 		Source: w.host.Login(plan.Source, "postgres"), Host: w.hostFacts(ctx, plan),
 	}
+	subject.Host.WAL = precheck.Known(w.walPoint(ctx, plan))
 	progressOf(ctx).text("making a scratch cluster of the target version")
 	scratch, err := w.makeScratch(ctx, plan)
 	defer scratch.remove(context.WithoutCancel(ctx))
 	if err == nil {
 		progressOf(ctx).text("running pg_upgrade --check")
 		subject.Host.PgUpgrade = precheck.Known(scratch.pgUpgradeCheck(ctx))
+		subject.Host.SchemaRehearsal.Err = scratch.keepPristine(ctx)
 		progressOf(ctx).text("trying the source's configuration on the scratch cluster")
 		subject.Host.Configuration = precheck.Known(scratch.configuration(ctx))
 		subject.Target = precheck.Known(scratch.start(ctx))
+		subject.Host.Speed = precheck.Known(scratch.calibrate(ctx))
+		if subject.Host.SchemaRehearsal.Err == nil {
+			subject.Host.SchemaRehearsal = precheck.Known(scratch.rehearseSchema(ctx, subject.Target))
+		}
 	} else {
-		subject.Host.PgUpgrade.Err, subject.Target.Err, subject.Host.Configuration.Err = err, err, err
+		subject.Host.PgUpgrade.Err, subject.Target.Err, subject.Host.Configuration.Err, subject.Host.SchemaRehearsal.Err = err, err, err, err
 	}
 	progressOf(ctx).text("looking into the source's databases")
 	report, err := precheck.Run(ctx, subject, w.now().UTC())
@@ -52,6 +60,15 @@ func (w *Worker) Precheck(ctx context.Context, args step.PrecheckArgs) (upgrade.
 	}
 	report.Fingerprint, report.Parts = fingerprint.Sum, fingerprint.Parts
 	return report, nil
+}
+
+// walPoint is where the source's WAL is now.
+func (w *Worker) walPoint(ctx context.Context, plan upgrade.Plan) (point precheck.WALPoint, err error) {
+	err = with(ctx, w.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) (err error) {
+		point, err = precheck.ReadWALPoint(ctx, conn)
+		return err
+	})
+	return point, err
 }
 
 // Fingerprint tells what a report would see now: as long as it is the same, a report holds. The

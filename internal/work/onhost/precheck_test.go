@@ -22,12 +22,13 @@ import (
 )
 
 // precheckBed is a worker, a running source, and a plan for a target beside it.
-func precheckBed(t *testing.T) (*Worker, *pgtest.Cluster, step.PrecheckArgs) {
+func precheckBed(t *testing.T, options ...pgtest.Option) (*Worker, *pgtest.Cluster, step.PrecheckArgs) {
 	t.Helper()
 	versions := pgtest.Versions(t)
 	major := versions[len(versions)-1]
 	bindir := pgtest.Bindir(t, major)
-	source := pgtest.Start(t, versions[0], pgtest.Config(map[string]string{"max_prepared_transactions": "2"}))
+	options = append([]pgtest.Option{pgtest.Config(map[string]string{"max_prepared_transactions": "2"})}, options...)
+	source := pgtest.Start(t, versions[0], options...)
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	runner := run.New(log)
 	host := postmaster.New("h1", runner, []string{filepath.Dir(bindir)}, log)
@@ -60,15 +61,28 @@ func TestPrecheck(t *testing.T) {
 	w, source, args := precheckBed(t)
 	beside := filepath.Dir(source.Pgdata)
 	before := list(t, beside)
-	// An attempt that was killed has left its scratch cluster, running.
+	// An attempt that was killed in its schema rehearsal has left its scratch clusters, running.
 	plan := args.Plan
 	plan.Number = args.Number
+	args.Plan.Options.SkipSchemaRehearsal = true // it has a test of its own
 	left, err := w.makeScratch(t.Context(), plan)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(left.sockets)
 	if _, err := left.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rehearsal := &schemaRehearsal{scratch: left, place: left.rehearsalDir()}
+	rehearsal.databases = []rehearsedDatabase{{gone: true}}
+	as, err := rehearsal.caller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rehearsal.makeCopy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := rehearsal.startCopy(t.Context(), as); err != nil {
 		t.Fatal(err)
 	}
 
@@ -93,8 +107,16 @@ func TestPrecheck(t *testing.T) {
 	if diff := cmp.Diff(before, list(t, beside)); diff != "" {
 		t.Errorf("files beside the source (-before +after):\n%s", diff)
 	}
-	if _, running := w.host.Running(upgrade.Cluster{Pgdata: left.pgdata()}); running {
-		t.Error("the scratch cluster still runs")
+	for _, pgdata := range []string{left.pgdata(), rehearsal.copyData()} {
+		if _, running := w.host.Running(upgrade.Cluster{Pgdata: pgdata}); running {
+			t.Errorf("the scratch cluster in %s still runs", pgdata)
+		}
+	}
+	if _, err := os.Stat(left.sockets); err == nil {
+		t.Error("the directory of its sockets is still there")
+	}
+	if off := find(report, "not-rehearsed"); off.Total != 1 || !strings.Contains(off.Objects[0], "--no-schema-rehearsal") {
+		t.Errorf("that there was no rehearsal: got %+v", off)
 	}
 	if _, err := os.Stat(filepath.Join(w.dir, "upgrades", taskName(plan), "transcripts", "pg_upgrade_check.log")); err != nil {
 		t.Errorf("the output of pg_upgrade --check is not kept: %v", err)
@@ -103,6 +125,7 @@ func TestPrecheck(t *testing.T) {
 
 func TestPrecheckTellsWhatPgUpgradeSays(t *testing.T) {
 	w, source, args := precheckBed(t)
+	args.Plan.Options.SkipSchemaRehearsal = true // it has a test of its own
 	source.CreateDatabase(t, "shop")
 	source.Exec(t, "shop", `CREATE TABLE t (id int PRIMARY KEY, p regproc)`)
 	report, err := w.Precheck(t.Context(), args)

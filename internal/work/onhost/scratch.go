@@ -55,6 +55,9 @@ func (w *Worker) makeScratch(ctx context.Context, plan upgrade.Plan) (*scratch, 
 	if s.sockets, err = privateSocketDir(as.As); err != nil {
 		return s, err
 	}
+	if err := s.noteSockets(); err != nil {
+		return s, err
+	}
 	if s.port, err = freePort(s.sockets); err != nil {
 		return s, err
 	}
@@ -159,6 +162,28 @@ func complaints(step, text string, files map[string][]pgbin.Line) []precheck.PgU
 	return all
 }
 
+// keepPristine keeps a copy of the cluster as initdb made it, for whoever needs another one: that is much faster.
+func (s *scratch) keepPristine(ctx context.Context) error {
+	as, err := s.w.caller(s.plan, "initdb")
+	if err != nil {
+		return err
+	}
+	return copyTree(ctx, as, s.pgdata(), s.pristine())
+}
+
+func (s *scratch) pristine() string { return filepath.Join(s.dir, "pristine") }
+
+// copyTree copies the directory of a cluster that is down; the copy must not exist.
+func copyTree(ctx context.Context, as pgbin.Caller, from, to string) error {
+	_, err := as.Runner.Run(ctx, run.Command{
+		Path: "/bin/cp", Args: []string{"-a", "-T", "--reflink=auto", from, to}, As: as.As, Pidfile: as.Pidfile, Nice: as.Nice,
+	})
+	if err != nil {
+		return fmt.Errorf("copy a scratch cluster: %w", err)
+	}
+	return nil
+}
+
 // start starts the cluster for its owner alone and returns the login to it.
 func (s *scratch) start(ctx context.Context) (postgres.Login, error) {
 	as, err := s.w.caller(s.plan, "pg_ctl")
@@ -194,6 +219,9 @@ func (s *scratch) removeLeftover(ctx context.Context) error {
 	if err := run.EndLeftover(ctx, pidfile); err != nil {
 		return err
 	}
+	if err := s.removeSockets(); err != nil {
+		return err
+	}
 	if _, err := os.Lstat(s.dir); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -207,10 +235,42 @@ func (s *scratch) removeLeftover(ctx context.Context) error {
 	return s.discard(ctx)
 }
 
+// noteScratchSockets has the directory of the scratch clusters' sockets.
+const noteScratchSockets note = "scratch-sockets.json"
+
+// noteSockets remembers the directory of the sockets, which does not lie beside the cluster.
+func (s *scratch) noteSockets() error {
+	files, err := s.w.files(s.plan)
+	if err != nil {
+		return err
+	}
+	return files.write(noteScratchSockets, s.sockets)
+}
+
+// removeSockets removes the directory that was noted, and the note.
+func (s *scratch) removeSockets() error {
+	files, err := s.w.files(s.plan)
+	if err != nil {
+		return err
+	}
+	var dir string
+	if found, err := files.read(noteScratchSockets, &dir); !found || err != nil {
+		return err
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove the sockets of a scratch cluster: %w", err)
+	}
+	return files.remove(noteScratchSockets)
+}
+
 // discard stops the cluster, if it runs, and removes its directory.
 func (s *scratch) discard(ctx context.Context) error {
-	if err := s.w.stopLeftover(ctx, s.plan, s.plan.Target.Bindir, s.pgdata(), pgbin.StopImmediate); err != nil {
-		return err
+	clusters := s.rehearsalClusters()
+	clusters[s.pgdata()] = s.plan.Target.Bindir
+	for pgdata, bindir := range clusters {
+		if err := s.w.stopLeftover(ctx, s.plan, bindir, pgdata, pgbin.StopImmediate); err != nil {
+			return err
+		}
 	}
 	if err := os.RemoveAll(s.dir); err != nil {
 		return fmt.Errorf("remove the scratch cluster: %w", err)
@@ -223,7 +283,7 @@ func (s *scratch) discard(ctx context.Context) error {
 func (s *scratch) remove(ctx context.Context) {
 	err := s.discard(ctx)
 	if s.sockets != "" {
-		err = errors.Join(err, os.RemoveAll(s.sockets))
+		err = errors.Join(err, os.RemoveAll(s.sockets), s.removeSockets())
 	}
 	if err != nil {
 		s.w.log.WarnContext(ctx, "remove the scratch cluster of a precheck", "dir", s.dir, "error", err)

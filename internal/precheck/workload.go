@@ -1,0 +1,91 @@
+package precheck
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// WALPoint is where the source's WAL was at a moment: from two of them comes what it writes.
+type WALPoint struct {
+	LSN postgres.LSN
+	At  time.Time
+}
+
+// ReadWALPoint reads where the WAL of a primary is now. A standby has none of its own.
+func ReadWALPoint(ctx context.Context, conn *pgx.Conn) (WALPoint, error) {
+	lsn, err := postgres.InsertLSN(ctx, conn)
+	return WALPoint{LSN: lsn, At: time.Now()}, err
+}
+
+// rate is in bytes per second; 0 if too little time has passed to tell.
+func (p WALPoint) rate(later WALPoint) float64 {
+	passed := later.At.Sub(p.At).Seconds()
+	if p.LSN == 0 || passed < 0.5 || later.LSN < p.LSN {
+		return 0
+	}
+	return float64(later.LSN-p.LSN) / passed
+}
+
+// measureCluster counts what can be seen from any database. The relations of the others cannot be; their
+// files can.
+func measureCluster(ctx context.Context, source *pgx.Conn, settings postgres.Settings) (w upgrade.Workload, err error) {
+	err = source.QueryRow(ctx, `
+		SELECT
+			(SELECT sum(pg_tablespace_size(oid))::bigint FROM pg_tablespace),
+			(SELECT count(*) FROM pg_database d CROSS JOIN LATERAL pg_ls_dir('base/' || d.oid, true, false)),
+			(SELECT count(*) FROM pg_database)`).Scan(&w.DataBytes, &w.Files, &w.Databases)
+	if err != nil {
+		return w, fmt.Errorf("measure the source: %w", err)
+	}
+	if w.MaxWALSize, err = settings.Bytes("max_wal_size"); err != nil {
+		return w, err
+	}
+	w.SharedBuffers, err = settings.Bytes("shared_buffers")
+	return w, err
+}
+
+// measureDatabase counts what is in a database.
+func measureDatabase(ctx context.Context, conn *pgx.Conn) (w upgrade.Workload, err error) {
+	err = conn.QueryRow(ctx, `
+		SELECT count(*), count(*) FILTER (WHERE relkind = 'S'), (SELECT count(*) FROM pg_largeobject_metadata)
+		FROM pg_class
+		WHERE oid >= 16384`).Scan(&w.Relations, &w.Sequences, &w.LargeObjects)
+	if err != nil {
+		return w, fmt.Errorf("count the relations of %s: %w", conn.Config().Database, err)
+	}
+	return w, nil
+}
+
+// addWorkload adds what is in a database to what the whole holds.
+func (f *Facts) addWorkload(database Measured[upgrade.Workload]) {
+	if f.Workload.Err == nil {
+		f.Workload.Err = database.Err
+	}
+	f.Workload.Value.Relations += database.Value.Relations
+	f.Workload.Value.Sequences += database.Value.Sequences
+	f.Workload.Value.LargeObjects += database.Value.LargeObjects
+}
+
+// estimate is what all that was measured comes to, or nil if too little was.
+func (r *round) estimate(ctx context.Context, source *pgx.Conn) *upgrade.Estimate {
+	workload, err := r.facts.Workload.Get()
+	if err != nil {
+		return nil // the check of the disk space has told
+	}
+	if since, err := r.facts.Host.WAL.Get(); err == nil {
+		if now, err := ReadWALPoint(ctx, source); err == nil {
+			workload.WALRate = since.rate(now)
+		}
+	}
+	speed, _ := r.facts.Host.Speed.Get() // without it there are rates of a slow disk
+	rehearsed := r.facts.Host.SchemaRehearsal.Value
+	speed.SchemaUpgrade, speed.SchemaRelations, speed.SchemaDatabases = rehearsed.Upgraded, rehearsed.Relations, rehearsed.Databases
+	estimate := upgrade.NewEstimate(r.facts.Plan, workload, speed)
+	return &estimate
+}
