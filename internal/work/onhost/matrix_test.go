@@ -288,4 +288,3 @@ func withoutNoise(dump string, from int) string {
 	})
 	return strings.Join(lines, "")
 }
-

@@ -59,8 +59,12 @@ CREATE FUNCTION in_python(a int) RETURNS text LANGUAGE plpython3u AS 'return "py
 CREATE EXTENSION pltcl;
 CREATE FUNCTION in_tcl(int) RETURNS text LANGUAGE pltcl AS 'return "tcl $1"';
 \endif
--- A language under another name: the handlers are functions as any other.
-CREATE TRUSTED LANGUAGE own_language HANDLER plpgsql_call_handler INLINE plpgsql_inline_handler VALIDATOR plpgsql_validator;
+-- A language of one's own, by functions of one's own: pg_dump does not write those of pg_catalog, and then not
+-- the language's either (pg_dump.c, dumpProcLang), so that pg_upgrade could not restore it.
+CREATE FUNCTION own_handler() RETURNS language_handler LANGUAGE c AS '$libdir/plpgsql', 'plpgsql_call_handler';
+CREATE FUNCTION own_inline(internal) RETURNS void LANGUAGE c STRICT AS '$libdir/plpgsql', 'plpgsql_inline_handler';
+CREATE FUNCTION own_validator(oid) RETURNS void LANGUAGE c STRICT AS '$libdir/plpgsql', 'plpgsql_validator';
+CREATE TRUSTED LANGUAGE own_language HANDLER own_handler INLINE own_inline VALIDATOR own_validator;
 CREATE FUNCTION in_own_language() RETURNS int LANGUAGE own_language AS 'BEGIN RETURN 7; END';
 COMMENT ON LANGUAGE own_language IS 'PL/pgSQL under another name';
 GRANT USAGE ON LANGUAGE own_language TO clerk;
