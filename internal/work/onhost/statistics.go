@@ -2,10 +2,12 @@ package onhost
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/postgres"
@@ -67,25 +69,49 @@ func (w *Worker) analyzeTarget(ctx context.Context, plan upgrade.Plan, at postgr
 	err = vacuumdb.Run(ctx, as, func(database, stage string) {
 		progressOf(ctx).text(strings.TrimSpace(fmt.Sprintf("collecting statistics of %s %s", database, stage)))
 	})
+	var failed []upgrade.Event
 	if err != nil {
-		return step.Done{}, err
+		// It ends at the first table that it cannot analyze, and leaves out all that come after it. One that has
+		// a part on a foreign server needs that server.
+		if ctx.Err() != nil {
+			return step.Done{}, err
+		}
+		w.log.WarnContext(ctx, "vacuumdb failed; statistics are collected table by table", "error", err)
+		if _, failed, err = w.analyzeEach(ctx, at, "tables", postgres.AnalyzableTables); err != nil {
+			return step.Done{}, err
+		}
 	}
-	parents := 0
-	err = inEachDatabase(ctx, at, func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
-		tables, err := postgres.PartitionedParents(ctx, conn)
+	parents, more, err := w.analyzeEach(ctx, at, "partitioned tables", postgres.PartitionedParents)
+	done := w.info(ctx, fmt.Sprintf("statistics collected, those of %d partitioned tables included", parents))
+	done.Events = append(append(failed, more...), done.Events...)
+	return done, err
+}
+
+// analyzeEach analyzes tables of every database, one after another. One that cannot be analyzed is told of:
+// the planner has what it needs of the others.
+func (w *Worker) analyzeEach(ctx context.Context, at postgres.Login, what string, list func(context.Context, *pgx.Conn) ([]string, error)) (int, []upgrade.Event, error) {
+	analyzed := 0
+	var failed []upgrade.Event
+	err := inEachDatabase(ctx, at, func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
+		tables, err := list(ctx, conn)
 		if err != nil {
 			return err
 		}
 		for i, table := range tables {
-			progressOf(ctx).count("collecting statistics of partitioned tables of "+db.Name, int64(i), int64(len(tables)), "tables")
-			if err := postgres.Analyze(ctx, conn, table); err != nil {
+			progressOf(ctx).count("collecting statistics of "+what+" of "+db.Name, int64(i), int64(len(tables)), "tables")
+			err := postgres.Analyze(ctx, conn, table)
+			if _, refused := errors.AsType[*pgconn.PgError](err); refused && ctx.Err() == nil && !conn.IsClosed() {
+				failed = append(failed, w.say(ctx, upgrade.LevelWarning, err.Error()+"; run it by hand when its cause is mended"))
+				continue
+			}
+			if err != nil {
 				return err
 			}
+			analyzed++
 		}
-		parents += len(tables)
 		return nil
 	})
-	return w.info(ctx, fmt.Sprintf("statistics collected, those of %d partitioned tables included", parents)), err
+	return analyzed, failed, err
 }
 
 func analyze(plan upgrade.Plan) pgbin.Analyze {
