@@ -43,6 +43,7 @@ func All() []Check {
 		triggers,
 		eventTriggers,
 		systemCatalogObjects,
+		languages,
 		invalidIndexes,
 		templateContents,
 		tablespaces,

@@ -23,6 +23,9 @@ var scripts embed.FS
 type For struct {
 	Target int  // the major version
 	Clone  bool // the target is made of a physical clone
+	// Few leaves out all databases but the one that has most, and so what contrib brings: for a test that
+	// must not take long.
+	Few bool
 }
 
 // Settings are what a cluster needs to hold the content.
@@ -37,7 +40,7 @@ func Load(t testing.TB, cluster *pgtest.Cluster, purpose For) {
 		"--no-psqlrc", "--file=-", "--quiet", "--tuples-only", "--set=ON_ERROR_STOP=1", "--output=/dev/null",
 		"--host=" + cluster.SocketDir, "--port=" + strconv.Itoa(cluster.Port), "--username=" + cluster.Superuser, "--dbname=postgres",
 		"--set=port=" + strconv.Itoa(cluster.Port), "--set=source=" + strconv.Itoa(cluster.Major), "--set=target=" + strconv.Itoa(purpose.Target),
-		"--set=clone=" + strconv.FormatBool(purpose.Clone),
+		"--set=clone=" + strconv.FormatBool(purpose.Clone), "--set=few=" + strconv.FormatBool(purpose.Few),
 	}
 	for major := 14; major <= 19; major++ { // psql's \if knows booleans only
 		args = append(args, fmt.Sprintf("--set=source_%d=%t", major, cluster.Major >= major), fmt.Sprintf("--set=target_%d=%t", major, purpose.Target >= major))

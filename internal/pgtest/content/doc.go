@@ -3,5 +3,5 @@
 //
 // The scripts in sql are run by psql in the order of their names. Their variables source_14 to source_19 and
 // target_14 to target_19 tell whether a version is at least that one; clone, whether the target is made
-// of a physical clone.
+// of a physical clone; few, whether there are to be few databases.
 package content

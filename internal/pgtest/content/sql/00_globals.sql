@@ -48,6 +48,8 @@ GRANT CREATE ON TABLESPACE "Odd space, with ""quotes""" TO nobody WITH GRANT OPT
 
 -- Databases: other owners, encodings, locales, names, tablespaces, settings.
 CREATE DATABASE regress OWNER keeper;
+\if :few
+\else
 CREATE DATABASE contrib TEMPLATE template0;
 CREATE DATABASE latin1 OWNER clerk TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C';
 CREATE DATABASE latin9 TEMPLATE template0 ENCODING 'LATIN9' LC_COLLATE 'POSIX' LC_CTYPE 'POSIX';
@@ -74,8 +76,8 @@ CREATE DATABASE builtin TEMPLATE template0 LOCALE_PROVIDER builtin BUILTIN_LOCAL
 \if :source_18
 CREATE DATABASE full_case TEMPLATE template0 LOCALE_PROVIDER builtin BUILTIN_LOCALE 'PG_UNICODE_FAST' LC_COLLATE 'C' LC_CTYPE 'C';
 \endif
+\endif
 COMMENT ON DATABASE regress IS 'of everything something';
-COMMENT ON DATABASE " " IS 'a blank';
 ALTER DATABASE regress SET search_path = "$user", public, tools;
 ALTER DATABASE regress SET statement_timeout = '10min';
 ALTER DATABASE regress SET DateStyle = 'German, DMY';
@@ -83,31 +85,38 @@ ALTER DATABASE regress SET timezone = 'Asia/Kathmandu';
 ALTER DATABASE regress SET IntervalStyle = 'iso_8601';
 ALTER DATABASE regress SET bytea_output = 'escape';
 ALTER DATABASE regress SET extra_float_digits = 0;
-ALTER DATABASE quiet SET default_transaction_read_only = on;
-ALTER DATABASE "Ödd ""name"", it's \ $1 % 'db' {}" SET lc_messages = 'C';
-ALTER DATABASE spaced SET default_tablespace = 'aside';
-ALTER DATABASE shut SET row_security = off;
 ALTER ROLE clerk IN DATABASE regress SET lock_timeout = '7s';
-ALTER ROLE clerk IN DATABASE "Ödd ""name"", it's \ $1 % 'db' {}" SET search_path = "x, y";
-REVOKE CONNECT ON DATABASE quiet FROM PUBLIC;
-GRANT CONNECT, TEMPORARY ON DATABASE quiet TO clerk;
 GRANT CREATE ON DATABASE regress TO clerk WITH GRANT OPTION;
 SET ROLE clerk;
 GRANT CREATE ON DATABASE regress TO nobody;
 RESET ROLE;
+\if :few
+\else
+COMMENT ON DATABASE " " IS 'a blank';
+ALTER DATABASE quiet SET default_transaction_read_only = on;
+ALTER DATABASE "Ödd ""name"", it's \ $1 % 'db' {}" SET lc_messages = 'C';
+ALTER DATABASE spaced SET default_tablespace = 'aside';
+ALTER DATABASE shut SET row_security = off;
+ALTER ROLE clerk IN DATABASE "Ödd ""name"", it's \ $1 % 'db' {}" SET search_path = "x, y";
+REVOKE CONNECT ON DATABASE quiet FROM PUBLIC;
+GRANT CONNECT, TEMPORARY ON DATABASE quiet TO clerk;
 REVOKE TEMPORARY ON DATABASE latin1 FROM PUBLIC;
+\endif
 
 -- What is in template1 comes with every database from now on; the schema public is not as initdb left it.
 \connect template1
 CREATE SCHEMA tools AUTHORIZATION keeper;
 CREATE TABLE tools.standard (id int PRIMARY KEY, what text);
 INSERT INTO tools.standard VALUES (1, 'in the template');
+\connect postgres
+CREATE TABLE in_postgres (a int PRIMARY KEY);
+INSERT INTO in_postgres VALUES (1), (2);
+\if :few
+\else
 \connect mold
 CREATE TABLE stencil (a int);
 \connect postgres
 CREATE DATABASE cast_of_mold TEMPLATE mold;
-CREATE TABLE in_postgres (a int PRIMARY KEY);
-INSERT INTO in_postgres VALUES (1), (2);
 \connect quiet
 SET default_transaction_read_only = off;
 ALTER SCHEMA public OWNER TO clerk;
@@ -118,3 +127,4 @@ CREATE TABLE t (a int);
 DROP SCHEMA public CASCADE;
 \connect mixed
 GRANT CREATE ON SCHEMA public TO PUBLIC;
+\endif

@@ -56,10 +56,3 @@ COMMENT ON EVENT TRIGGER on_end IS 'at the end';
 CREATE EVENT TRIGGER on_login ON login EXECUTE FUNCTION event_notes();
 ALTER EVENT TRIGGER on_login ENABLE ALWAYS;
 \endif
--- One that refuses whatever it can: it must not stand in the way of an upgrade.
-\connect "Ödd ""name"", it's \ $1 % 'db' {}"
-CREATE TABLE odd_table (a int);
-INSERT INTO odd_table SELECT generate_series(1, 100);
-CREATE INDEX ON odd_table (a);
-CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN IF tg_tag NOT LIKE '%EXTENSION' THEN RAISE 'nobody changes definitions here'; END IF; END$$;
-CREATE EVENT TRIGGER refuse ON ddl_command_start EXECUTE FUNCTION refuse();

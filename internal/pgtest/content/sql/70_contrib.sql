@@ -1,4 +1,7 @@
 -- Every extension that source and target both have, some at an older version, and what is made with them.
+\if :few
+\quit
+\endif
 \connect contrib
 CREATE SCHEMA "Odd ""extensions""";
 CREATE EXTENSION hstore VERSION '1.4' SCHEMA "Odd ""extensions""";

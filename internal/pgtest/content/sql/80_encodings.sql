@@ -1,4 +1,7 @@
--- Databases of other encodings and locales, each with what only they hold.
+-- Databases of other encodings, locales and names, each with what only they hold.
+\if :few
+\quit
+\endif
 \connect latin1
 SET client_encoding = 'UTF8';
 CREATE TABLE "wörter" (id int PRIMARY KEY, w text DEFAULT 'größe');
@@ -59,3 +62,10 @@ CREATE INDEX ON sorted (lower(t));
 CREATE TABLE sorted (t text PRIMARY KEY);
 INSERT INTO sorted SELECT 'Straße ' || n FROM generate_series(1, 300) n;
 \endif
+-- An event trigger that refuses whatever it can must not stand in the way of an upgrade.
+\connect "Ödd ""name"", it's \ $1 % 'db' {}"
+CREATE TABLE odd_table (a int);
+INSERT INTO odd_table SELECT generate_series(1, 100);
+CREATE INDEX ON odd_table (a);
+CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN IF tg_tag NOT LIKE '%EXTENSION' THEN RAISE 'nobody changes definitions here'; END IF; END$$;
+CREATE EVENT TRIGGER refuse ON ddl_command_start EXECUTE FUNCTION refuse();
