@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -109,7 +110,11 @@ func newMatrixBed(t *testing.T, c matrixCell) *switchBed {
 	bindir := pgtest.Bindir(t, c.to)
 	settings := content.Settings()
 	maps.Copy(settings, map[string]string{"wal_level": "replica", "max_wal_size": "256MB"})
-	source := pgtest.Start(t, c.from, pgtest.Config(settings))
+	options := []pgtest.Option{pgtest.Config(settings)}
+	if c.transfer == upgrade.TransferClone {
+		options = append(options, pgtest.Dir(filepath.Join(reflinks(t), "data")))
+	}
+	source := pgtest.Start(t, c.from, options...)
 	content.Load(t, source, content.For{Target: c.to, Clone: c.mode == upgrade.BlueGreen, Few: c.few})
 	b := &switchBed{upgradeBed: newBed(t, source, bindir)}
 	b.databases = []string{"postgres", "regress"}
@@ -132,6 +137,36 @@ func newMatrixBed(t *testing.T, c matrixCell) *switchBed {
 		}
 	}
 	return b
+}
+
+// reflinks makes a file system in which files can share blocks, and returns where it is mounted.
+func reflinks(t *testing.T) string {
+	t.Helper()
+	program, err := exec.LookPath("mkfs.xfs")
+	if err != nil {
+		t.Skipf("no file system with reflinks can be made: %v (Debian: xfsprogs)", err)
+	}
+	dir := t.TempDir()
+	image := filepath.Join(dir, "image")
+	mounted, err := os.MkdirTemp("/tmp", "pgleap-xfs-") // which every user can enter
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range [][]string{
+		{"truncate", "--size=3G", image}, {program, "-q", image}, {"mount", "-o", "loop", image, mounted}, {"chmod", "755", mounted},
+	} {
+		if output, err := exec.CommandContext(t.Context(), command[0], command[1:]...).CombinedOutput(); err != nil {
+			_ = os.Remove(mounted)
+			t.Skipf("no file system with reflinks can be made: %s: %v: %s", command[0], err, output)
+		}
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(mounted, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+		_ = os.Remove(mounted)
+	})
+	return mounted
 }
 
 // link moves the source's WAL and the whole data directory elsewhere, with links in their places.
