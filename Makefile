@@ -55,6 +55,11 @@ test-slow: setup ## run the tests beside the code that take long: whole upgrades
 test-crash: setup ## run the tests that let in-place and blue-green upgrades die at every moment (takes some 10 minutes)
 	PGLEAP_EXHAUSTIVE_TESTS=1 go test -count=1 -timeout 30m ./internal/work/onhost -run 'TestInPlaceCrash|TestAgentDiesBeforeCommit|TestDiscardCloneAfterEachStep'
 
+.PHONY: test-matrix
+test-matrix: PGLEAP_TEST_VERSIONS := 13,15,17,18,19
+test-matrix: setup ## upgrade something of everything between nine pairs of versions, in place and blue-green (takes some 30 minutes)
+	PGLEAP_MATRIX_TESTS=1 go test -count=1 -timeout 2h -v ./internal/work/onhost -run 'TestMatrix$$'
+
 .PHONY: test-e2e
 test-e2e: setup build ## run the end-to-end tests against the built binary
 	PGLEAP_SLOW_TESTS=1 go test -count=1 -timeout 25m ./test/...

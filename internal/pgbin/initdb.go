@@ -37,6 +37,8 @@ type Initdb struct {
 	DataChecksums    bool
 	WALSegmentSizeMB int // 0: initdb's default, 16
 	AllowGroupAccess bool
+	// WALDir is an empty directory for the WAL; without one it is in the data directory.
+	WALDir string
 	// NoSync leaves the flush to disk to pg_upgrade, which does it at its end.
 	NoSync bool
 }
@@ -84,6 +86,9 @@ func (i Initdb) args() ([]string, error) {
 	}
 	if i.WALSegmentSizeMB != 0 {
 		args = append(args, "--wal-segsize="+strconv.Itoa(i.WALSegmentSizeMB))
+	}
+	if i.WALDir != "" {
+		args = append(args, "--waldir="+i.WALDir)
 	}
 	if i.AllowGroupAccess {
 		args = append(args, "--allow-group-access")

@@ -31,6 +31,7 @@ func TestInitdbArgs(t *testing.T) {
 		"17 without checksums needs none": {Initdb{Version: 170011}, []string{"--locale-provider=libc"}},
 		"18 must be told":                 {Initdb{Version: 180006}, []string{"--locale-provider=libc", "--no-data-checksums"}},
 		"18 with checksums":               {Initdb{Version: 180006, DataChecksums: true}, []string{"--locale-provider=libc", "--data-checksums"}},
+		"WAL elsewhere":                   {Initdb{Version: 170011, WALDir: "/wal/a b"}, []string{"--locale-provider=libc", "--waldir=/wal/a b"}},
 		"segments, group, sync":           {Initdb{Version: 170011, WALSegmentSizeMB: 64, AllowGroupAccess: true, NoSync: true}, []string{"--locale-provider=libc", "--wal-segsize=64", "--allow-group-access", "--no-sync"}},
 	} {
 		t.Run(name, func(t *testing.T) {

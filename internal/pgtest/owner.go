@@ -89,3 +89,9 @@ func (o owner) own(t testing.TB, path string) {
 		t.Fatalf("hand %s to OS user %s: %v", path, o.name, err)
 	}
 }
+
+// Own hands a file or directory to the OS user that the cluster's processes run as.
+func (c *Cluster) Own(t testing.TB, path string) {
+	t.Helper()
+	c.owner.own(t, path)
+}

@@ -30,3 +30,14 @@ func Exhaustive(t testing.TB) {
 
 // IsSlow tells whether the slow tests are asked for.
 func IsSlow() bool { return os.Getenv(SlowTests) != "" }
+
+// MatrixTests is the environment variable that asks for the matrix of versions and modes; make test-matrix sets it.
+const MatrixTests = "PGLEAP_MATRIX_TESTS"
+
+// Matrix skips a test that upgrades between all pairs of versions in every mode, unless that is asked for.
+func Matrix(t testing.TB) {
+	t.Helper()
+	if os.Getenv(MatrixTests) == "" {
+		t.Skip("the matrix: run by make test-matrix (" + MatrixTests + "=1)")
+	}
+}

@@ -12,24 +12,35 @@ import (
 // autovacuum. Before 18 these are all, by their roots, whose ANALYZE goes down to the rest; from 18 on, where
 // pg_upgrade carries statistics over, those that have none.
 func PartitionedParents(ctx context.Context, conn *pgx.Conn) ([]string, error) {
-	rows, err := conn.Query(ctx, `
-		SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
-		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE c.relkind = 'p' AND CASE
+	return tablesWhere(ctx, conn, `
+		c.relkind = 'p' AND CASE
 			WHEN current_setting('server_version_num')::int < 180000 THEN NOT c.relispartition
 			ELSE NOT EXISTS (SELECT FROM pg_statistic s WHERE s.starelid = c.oid AND s.stainherit)
 				OR EXISTS (
 					SELECT FROM pg_statistic_ext e
 					WHERE e.stxrelid = c.oid AND NOT EXISTS (SELECT FROM pg_statistic_ext_data d WHERE d.stxoid = e.oid)
 				)
-			END
+			END`)
+}
+
+// AnalyzableTables lists what vacuumdb analyzes in a database: the catalogs, too, and no table of a
+// session's own.
+func AnalyzableTables(ctx context.Context, conn *pgx.Conn) ([]string, error) {
+	return tablesWhere(ctx, conn, `c.relkind IN ('r', 'm') AND c.relpersistence <> 't'`)
+}
+
+func tablesWhere(ctx context.Context, conn *pgx.Conn, condition string) ([]string, error) {
+	rows, err := conn.Query(ctx, `
+		SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE `+condition+`
 		ORDER BY c.oid`)
 	if err != nil {
-		return nil, fmt.Errorf("list partitioned tables: %w", err)
+		return nil, fmt.Errorf("list tables: %w", err)
 	}
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return nil, fmt.Errorf("list partitioned tables: %w", err)
+		return nil, fmt.Errorf("list tables: %w", err)
 	}
 	return names, nil
 }

@@ -48,6 +48,7 @@ func All() []Check {
 		triggers,
 		eventTriggers,
 		systemCatalogObjects,
+		languages,
 		invalidIndexes,
 		regTypes,
 		systemCompositeTypes,

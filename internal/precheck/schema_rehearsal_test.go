@@ -17,9 +17,9 @@ func TestRehearsalFindings(t *testing.T) {
 		Refused: []RehearsalFailure{
 			{
 				Database: "shop", Kind: "view", Object: `public."Or ders"`, Error: "column x does not\n  exist", SQL: "CREATE VIEW y AS\n\tSELECT x;",
-				Undo: `DROP VIEW "public"."Or ders"`, Database: "shop",
+				Undo: `DROP VIEW "public"."Or ders"`, In: "shop",
 			},
-			{Kind: "setting", Object: "role app", Error: "gone: unrecognized", Undo: `ALTER ROLE "app" RESET "gone"`, Database: "postgres"},
+			{Kind: "setting", Object: "role app", Error: "gone: unrecognized", Undo: `ALTER ROLE "app" RESET "gone"`, In: "postgres"},
 			{Database: "shop", Error: "no such locale", SQL: "CREATE DATABASE " + long},
 		},
 		LeftOut:    []RehearsalFailure{{Database: "old", Error: "it has more than 100000 large objects"}},
@@ -65,14 +65,14 @@ func TestRehearsalThatCouldNotBe(t *testing.T) {
 
 func TestWhatIsForetoldIsNotToldAgain(t *testing.T) {
 	blocker := func(object string) located { return located{Found: Found{Object: object, Severity: upgrade.Blocker}} }
-	r := round{found: map[string][]located{
+	r := round{seen: seen{found: map[string][]located{
 		"schema-rehearsal":  {blocker("role app"), blocker(`shop.public.f(integer)`), blocker("shop.public.t"), blocker("shop.public.v"), blocker("shop.s.counted")},
 		"removed-functions": {blocker("shop.s.counted.b")},
 		"role-settings":     {blocker("role app")},
 		"function-settings": {blocker("shop.f(integer)")},
 		"replica-identity":  {blocker("shop.public.t")},
 		"removed-columns":   {{Found: Found{Object: "shop.public.v", Severity: upgrade.Warning}}},
-	}}
+	}}}
 	r.withoutRehearsed()
 	want := []string{"shop.public.t", "shop.public.v"}
 	var got []string

@@ -340,6 +340,12 @@ func contentViolations() []violation {
 			want: []string{`{db}.watch (ddl_command_end)`},
 		},
 		{
+			name: "language upon an extension's handler", check: languages,
+			violate: []string{`CREATE LANGUAGE mine HANDLER plpgsql_call_handler`},
+			want:    []string{`{db}.mine (handler plpgsql_call_handler)`},
+			mend:    []string{`DROP LANGUAGE mine`},
+		},
+		{
 			name: "objects in pg_catalog", check: systemCatalogObjects,
 			violate: []string{
 				`SET allow_system_table_mods = on`,

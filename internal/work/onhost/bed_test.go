@@ -64,27 +64,38 @@ func newUpgradeBed(t *testing.T, settings ...map[string]string) *upgradeBed {
 	for _, s := range settings {
 		maps.Copy(config, s)
 	}
-	source := pgtest.Start(t, from, pgtest.Config(config))
+	b := newBed(t, pgtest.Start(t, from, pgtest.Config(config)), bindir)
+	b.databases = []string{"Depot's", "postgres", "shop"}
+	b.fillSource()
+	b.planUpgrade(to)
+	return b
+}
+
+// newBed is a source, and a worker that knows it and the programs of the target.
+func newBed(t *testing.T, source *pgtest.Cluster, bindir string) *upgradeBed {
+	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	runner := run.New(log)
 	host := postmaster.New("h1", runner, []string{filepath.Dir(bindir)}, log)
-	b := &upgradeBed{
-		T: t, source: source, databases: []string{"Depot's", "postgres", "shop"},
+	return &upgradeBed{
+		T: t, source: source,
 		worker: New(host, runner, filepath.Join(t.TempDir(), "agent"), GuardCommand{}, log, time.Now),
 	}
-	b.fillSource()
-	cluster, err := host.Inspect(t.Context(), step.InspectArgs{Pgdata: source.Pgdata})
+}
+
+func (b *upgradeBed) planUpgrade(to int) {
+	b.Helper()
+	cluster, err := b.worker.host.Inspect(b.Context(), step.InspectArgs{Pgdata: b.source.Pgdata})
 	b.must(err)
-	target, err := host.ChooseTarget(t.Context(), step.ChooseTargetArgs{
-		Source: cluster, Major: upgrade.Major(to), Pgdata: filepath.Join(filepath.Dir(source.Pgdata), "target"),
+	target, err := b.worker.host.ChooseTarget(b.Context(), step.ChooseTargetArgs{
+		Source: cluster, Major: upgrade.Major(to), Pgdata: filepath.Join(filepath.Dir(b.source.Pgdata), "target"),
 	})
 	b.must(err)
 	b.plan = upgrade.Plan{
 		Number: 7, ID: "00000000-0000-0000-0000-000000000007", Instance: "shop", Mode: upgrade.ZeroDowntime,
 		Source: cluster, Target: target, Options: upgrade.Options{}.WithDefaults(),
 	}
-	t.Cleanup(b.stopAll)
-	return b
+	b.Cleanup(b.stopAll)
 }
 
 func (b *upgradeBed) fillSource() {

@@ -149,17 +149,6 @@ func isWithin(path, dir string) bool {
 	return false
 }
 
-// toldOfWAL warns of WAL that moves: initdb makes it in the data directory.
-func (w *Worker) toldOfWAL(ctx context.Context, plan upgrade.Plan) []upgrade.Event {
-	path := filepath.Join(plan.Source.Pgdata, "pg_wal")
-	elsewhere, err := os.Readlink(path)
-	if err != nil {
-		return nil
-	}
-	return []upgrade.Event{w.say(ctx, upgrade.LevelWarning, fmt.Sprintf(
-		"the source's WAL is in %s, the target's will be in its data directory: to move it, stop the target, move its pg_wal to the same file system, and put a link in its place", elsewhere))}
-}
-
 // initInPlace makes the target's data directory with what must be alike. What an earlier attempt made
 // is made again.
 func (w *Worker) initInPlace(ctx context.Context, plan upgrade.Plan, files files, user run.User) error {
@@ -180,6 +169,9 @@ func (w *Worker) initInPlace(ctx context.Context, plan upgrade.Plan, files files
 	}
 	initdb, err := w.initdbLike(ctx, plan, as)
 	if err != nil {
+		return err
+	}
+	if initdb.WALDir, err = makeTargetWAL(plan, files, user); err != nil {
 		return err
 	}
 	progressOf(ctx).text("making the target's data directory")

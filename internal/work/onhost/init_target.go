@@ -47,11 +47,16 @@ func (w *Worker) InitTarget(ctx context.Context, plan upgrade.Plan) (step.Done, 
 	if err != nil {
 		return step.Done{}, err
 	}
+	if initdb.WALDir, err = makeTargetWAL(plan, files, user); err != nil {
+		return step.Done{}, err
+	}
 	progressOf(ctx).text("making the target's data directory")
 	if err := initdb.Run(ctx, as); err != nil {
 		return step.Done{}, err
 	}
-	return w.info(ctx, fmt.Sprintf("data directory of PostgreSQL %s made at %s", plan.Target.Version, plan.Target.Pgdata)), nil
+	done := w.info(ctx, fmt.Sprintf("data directory of PostgreSQL %s made at %s", plan.Target.Version, plan.Target.Pgdata))
+	done.Events = append(done.Events, w.toldOfWAL(ctx, plan)...)
+	return done, nil
 }
 
 // clearTarget removes what an earlier attempt left in the target's place. What was there before the
@@ -86,6 +91,9 @@ func removeTarget(plan upgrade.Plan, files files) error {
 		if err := os.RemoveAll(plan.Target.Pgdata); err != nil {
 			return fmt.Errorf("remove the target's data directory: %w", err)
 		}
+	}
+	if err := removeTargetWAL(files); err != nil {
+		return err
 	}
 	// pg_upgrade puts the target's part of each tablespace beside the clone's.
 	parts, err := filepath.Glob(filepath.Join(tablespacesDir(plan), "*", fmt.Sprintf("PG_%d_*", plan.Target.Version.Major())))

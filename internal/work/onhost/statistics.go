@@ -2,11 +2,13 @@ package onhost
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
@@ -76,45 +78,83 @@ func (w *Worker) analyzeTarget(ctx context.Context, plan upgrade.Plan, at postgr
 	err = vacuumdb.Run(ctx, as, func(database, stage string) {
 		progressOf(ctx).text(strings.TrimSpace(fmt.Sprintf("collecting statistics of %s %s", database, stage)))
 	})
+	var done step.Done
 	if err != nil {
-		return step.Done{}, err
+		// It ends at the first table that it cannot analyze, and leaves out all that come after it. One that has
+		// a part on a foreign server needs that server.
+		if ctx.Err() != nil {
+			return step.Done{}, err
+		}
+		w.log.WarnContext(ctx, "vacuumdb failed; statistics are collected table by table", "error", err)
+		each := analysis{"tables", postgres.AnalyzableTables, postgres.Analyze}
+		if how == pgbin.AnalyzeMissing {
+			each.list = postgres.WithoutStatistics
+		}
+		if _, done.Events, err = w.analyzeEach(ctx, at, each, plan.Options.Jobs); err != nil {
+			return step.Done{}, err
+		}
 	}
-	parents := 0
+	parents, failed, err := w.analyzeEach(ctx, at, analysis{"partitioned tables", postgres.PartitionedParents, postgres.AnalyzeParent}, plan.Options.Jobs)
+	done.Events = append(done.Events, failed...)
+	done.Events = append(done.Events, w.info(ctx, fmt.Sprintf("statistics collected, those of %d partitioned tables included", parents)).Events...)
+	return done, err
+}
+
+// analysis says which tables of a database are analyzed, and how.
+type analysis struct {
+	what    string
+	list    func(context.Context, *pgx.Conn) ([]string, error)
+	analyze func(ctx context.Context, conn *pgx.Conn, table string) error
+}
+
+// analyzeEach analyzes tables of every database, several at once, and counts them. One that cannot be analyzed
+// is told of: the planner has what it needs of the others.
+func (w *Worker) analyzeEach(ctx context.Context, at postgres.Login, each analysis, jobs int) (analyzed int, failed []upgrade.Event, err error) {
 	err = inEachDatabase(ctx, at, func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
-		tables, err := postgres.PartitionedParents(ctx, conn)
+		tables, err := each.list(ctx, conn)
 		if err != nil {
 			return err
 		}
-		parents += len(tables)
-		return w.analyzeParents(ctx, at.In(db.Name), tables, plan.Options.Jobs)
+		count, events, err := w.analyzeTables(ctx, at.In(db.Name), each, tables, jobs)
+		analyzed, failed = analyzed+count, append(failed, events...)
+		return err
 	})
-	return w.info(ctx, fmt.Sprintf("statistics collected, those of %d partitioned tables included", parents)), err
+	return analyzed, failed, err
 }
 
-// analyzeParents analyzes partitioned tables of one database, several at once.
-func (w *Worker) analyzeParents(ctx context.Context, at postgres.Login, tables []string, jobs int) error {
+// analyzeTables does so in one database.
+func (w *Worker) analyzeTables(ctx context.Context, at postgres.Login, each analysis, tables []string, jobs int) (analyzed int, failed []upgrade.Event, err error) {
 	todo := make(chan string, len(tables))
 	for _, table := range tables {
 		todo <- table
 	}
 	close(todo)
-	var done atomic.Int64
+	var counting sync.Mutex
 	all, ctx := errgroup.WithContext(ctx)
 	for range min(max(jobs, 1), len(tables)) {
 		all.Go(func() error {
 			return with(ctx, at, func(conn *pgx.Conn) error {
 				for table := range todo {
-					progressOf(ctx).count("collecting statistics of partitioned tables of "+at.Database, done.Load(), int64(len(tables)), "tables")
-					if err := postgres.AnalyzeParent(ctx, conn, table); err != nil {
+					err := each.analyze(ctx, conn, table)
+					_, refused := errors.AsType[*pgconn.PgError](err)
+					if err != nil && (!refused || ctx.Err() != nil || conn.IsClosed()) {
 						return err
 					}
-					done.Add(1)
+					counting.Lock()
+					if err != nil {
+						failed = append(failed, w.say(ctx, upgrade.LevelWarning, err.Error()+"; run it by hand when its cause is mended"))
+					} else {
+						analyzed++
+					}
+					progressOf(ctx).count("collecting statistics of "+each.what+" of "+at.Database, int64(analyzed+len(failed)), int64(len(tables)), "tables")
+					counting.Unlock()
 				}
 				return nil
 			})
 		})
 	}
-	return all.Wait()
+	err = all.Wait()
+	return analyzed, failed, err
 }
 
 // haveStatistics wants every table of a plan's target that holds something to have statistics, before
