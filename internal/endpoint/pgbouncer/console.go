@@ -113,6 +113,11 @@ func unreachable(at Console, err error) error {
 // run sends commands in one write and reads their replies. An error means that the connection is
 // of no use any more; what the console refuses is in the reply.
 func (c *console) run(ctx context.Context, commands ...string) ([]reply, error) {
+	return c.runUntil(ctx, nil, commands...)
+}
+
+// runUntil is run, but that it reads no further and closes the connection as soon as a reply is enough.
+func (c *console) runUntil(ctx context.Context, enough func(reply) bool, commands ...string) ([]reply, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -128,6 +133,10 @@ func (c *console) run(ctx context.Context, commands ...string) ([]reply, error) 
 	for i := range replies {
 		if err := c.read(&replies[i]); err != nil {
 			return nil, c.broken(ctx, err)
+		}
+		if enough != nil && enough(replies[i]) {
+			c.close() // there is an answer under way that nobody waits for
+			return replies[:i+1], nil
 		}
 	}
 	if !stop() { // too late: the deadline is set, and nothing can be read any more

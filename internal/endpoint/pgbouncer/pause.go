@@ -33,17 +33,18 @@ func (s *session) Pause(ctx context.Context) error {
 			s.held = true
 			return nil
 		}
-		if err := s.Resume(context.WithoutCancel(ctx)); err != nil {
-			return err
-		}
 		if attempt == maxPauses {
 			return fmt.Errorf("pause: PgBouncer was just logging in to the cluster each of %d times, and clients that come then would be turned away; "+
 				"clients continue, try again when fewer connections are being made", attempt)
 		}
+		if err := s.openPausers(ctx); err != nil {
+			return err
+		}
 	}
 }
 
-// pauseAll pauses every database at once. It returns how many logins to the cluster it has cut.
+// pauseAll pauses every database at once. It returns how many logins to the cluster it has cut: then clients
+// go on again.
 func (s *session) pauseAll(ctx context.Context) (cut int, err error) {
 	start := time.Now()
 	waiting, cancel := context.WithCancel(ctx)
@@ -66,15 +67,31 @@ func (s *session) pauseAll(ctx context.Context) (cut int, err error) {
 	var failed error
 	for range s.pausers {
 		r := <-results
+		if r.cut > 0 && cut == 0 {
+			err = s.release(ctx)
+			cancel()
+		}
 		cut += r.cut
 		if r.err != nil && (failed == nil || errors.Is(failed, context.Canceled)) {
 			failed = r.err
 		}
 	}
-	if failed != nil {
-		return cut, s.undoPause(ctx, failed, time.Since(start))
+	switch {
+	case cut > 0:
+		return cut, err
+	case failed != nil:
+		return 0, s.undoPause(ctx, failed, time.Since(start))
 	}
-	return cut, nil
+	return 0, nil
+}
+
+// release lets clients go on at once: those that come now are turned away. The connections whose PAUSE still
+// waits are of no use any more (PgBouncer issue 715).
+func (s *session) release(ctx context.Context) error {
+	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	defer s.closePausers()
+	return s.Resume(undo)
 }
 
 // awaitLogins waits until PgBouncer is not just logging in to the cluster. PAUSE
@@ -118,12 +135,18 @@ func (s *session) busy(r reply) (logins, waiting int, err error) {
 	return logins, waiting, err
 }
 
-// pause sends one PAUSE and waits for its end. What it cut is asked in the same write: PgBouncer
+// pause sends one PAUSE and waits for its end, unless it cuts a login. That is asked in the same write: PgBouncer
 // does nothing else in between.
 func (s *session) pause(ctx context.Context, c *console, command string) (cut int, err error) {
-	replies, err := c.run(ctx, "SHOW POOLS", command)
+	replies, err := c.runUntil(ctx, func(r reply) bool {
+		logins, _, err := s.busy(r)
+		return err == nil && logins > 0
+	}, "SHOW POOLS", command)
 	if err != nil {
 		return 0, err
+	}
+	if cut, _, err = s.busy(replies[0]); err != nil || cut > 0 {
+		return cut, err
 	}
 	if alreadyPaused(replies[1].err) {
 		return 0, released(ctx, c) // by a process that died: that PAUSE may not have ended yet
@@ -131,8 +154,7 @@ func (s *session) pause(ctx context.Context, c *console, command string) (cut in
 	if replies[1].err != nil {
 		return 0, replies[1].err
 	}
-	cut, _, err = s.busy(replies[0])
-	return cut, err
+	return 0, nil
 }
 
 // released waits until PgBouncer has no server connection in use.

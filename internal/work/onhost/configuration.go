@@ -28,7 +28,11 @@ func (w *Worker) carryConfiguration(ctx context.Context, plan upgrade.Plan, user
 			return nil, err
 		}
 	}
-	conf, changes, err := w.translateConf(ctx, plan)
+	started, err := commandLine(ctx, login(plan, plan.Source)) // a fence may have left nobody else
+	if err != nil {
+		return nil, err
+	}
+	conf, changes, err := w.translateConf(ctx, plan, started)
 	if err != nil {
 		return nil, err
 	}
@@ -77,9 +81,10 @@ func describeChange(c pgconf.Change) string {
 	return text
 }
 
-// translateConf makes one file of the source's configuration, in the words of the target.
-func (w *Worker) translateConf(ctx context.Context, plan upgrade.Plan) (*pgconf.Conf, []pgconf.Change, error) {
-	tree, known, err := w.sourceConfiguration(ctx, plan)
+// translateConf makes one file of the source's configuration, in the words of the target. The settings that the
+// source was started with stand in no file.
+func (w *Worker) translateConf(ctx context.Context, plan upgrade.Plan, started map[string]string) (*pgconf.Conf, []pgconf.Change, error) {
+	tree, known, err := w.sourceConfiguration(ctx, plan, started)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -95,9 +100,9 @@ func majors(plan upgrade.Plan) pgconf.Versions {
 	return pgconf.Versions{Source: int(plan.Source.Version.Major()), Target: int(plan.Target.Version.Major())}
 }
 
-// sourceConfiguration reads the source's configuration: its files, and what it was started with, which
-// stands in no file. known tells which settings the target takes.
-func (w *Worker) sourceConfiguration(ctx context.Context, plan upgrade.Plan) (tree *pgconf.Tree, known func(string) bool, err error) {
+// sourceConfiguration reads the source's configuration: its files, and what it was started with. known tells
+// which settings the target takes.
+func (w *Worker) sourceConfiguration(ctx context.Context, plan upgrade.Plan, started map[string]string) (tree *pgconf.Tree, known func(string) bool, err error) {
 	user, err := owner(plan)
 	if err != nil {
 		return nil, nil, err
@@ -109,7 +114,7 @@ func (w *Worker) sourceConfiguration(ctx context.Context, plan upgrade.Plan) (tr
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the source's configuration: %w", err)
 	}
-	if err := w.addCommandLine(ctx, plan, tree); err != nil {
+	if err := tree.SetCommandLine(started); err != nil {
 		return nil, nil, err
 	}
 	names := pgconf.Successors()
@@ -124,15 +129,13 @@ func (w *Worker) sourceConfiguration(ctx context.Context, plan upgrade.Plan) (tr
 	return tree, pgconf.Known(taken), err
 }
 
-// addCommandLine adds what stands in no file: whoever starts the target need not know it.
-func (w *Worker) addCommandLine(ctx context.Context, plan upgrade.Plan, tree *pgconf.Tree) error {
-	return with(ctx, w.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) error {
-		settings, err := postgres.CommandLineSettings(ctx, conn)
-		if err != nil {
-			return err
-		}
-		return tree.SetCommandLine(settings)
+// commandLine reads the settings that a server was started with: whoever starts the target need not know them.
+func commandLine(ctx context.Context, at postgres.Login) (settings map[string]string, err error) {
+	err = with(ctx, at, func(conn *pgx.Conn) (err error) {
+		settings, err = postgres.CommandLineSettings(ctx, conn)
+		return err
 	})
+	return settings, err
 }
 
 // settle sets what belongs to a place rather than to an instance.

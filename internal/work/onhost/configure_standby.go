@@ -50,15 +50,10 @@ func (w *Worker) configureStandby(ctx context.Context, plan, own upgrade.Plan, u
 
 // standbyConf is the new standby's postgresql.conf.
 func (w *Worker) standbyConf(ctx context.Context, plan, own upgrade.Plan, user run.User, r *standbyRecord) (*pgconf.Conf, error) {
-	conf, _, err := w.translateConf(ctx, own)
+	// It cannot be asked now: a fence of the source's bars those who log in to its standbys, too.
+	conf, _, err := w.translateConf(ctx, own, r.CommandLine)
 	if err != nil {
 		return nil, err
-	}
-	// It cannot be asked now: a fence of the source's bars those who log in to its standbys, too.
-	for name, value := range r.CommandLine {
-		if err := conf.Set(name, value); err != nil {
-			return nil, fmt.Errorf("carry over %s: %w", name, err)
-		}
 	}
 	if err := settle(conf, own); err != nil { // the port, above all
 		return nil, err

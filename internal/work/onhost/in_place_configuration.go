@@ -28,7 +28,11 @@ func stagedFiles(plan upgrade.Plan) map[string]string {
 // target's own program read it: a setting that it does not take shall not be found in the outage. It
 // returns the libraries that the target preloads.
 func (w *Worker) stageConfiguration(ctx context.Context, plan upgrade.Plan, user run.User) (preload string, events []upgrade.Event, err error) {
-	conf, changes, err := w.translateConf(ctx, plan)
+	started, err := commandLine(ctx, w.host.Login(plan.Source, "postgres"))
+	if err != nil {
+		return "", nil, err
+	}
+	conf, changes, err := w.translateConf(ctx, plan, started)
 	if err != nil {
 		return "", nil, err
 	}

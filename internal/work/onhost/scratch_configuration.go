@@ -23,10 +23,14 @@ func (s *scratch) configuration(ctx context.Context) (precheck.Configuration, er
 	if err != nil {
 		return read, err
 	}
-	if read.Tree, read.Known, err = s.w.sourceConfiguration(ctx, s.plan); err != nil {
+	started, err := commandLine(ctx, s.w.host.Login(s.plan.Source, "postgres"))
+	if err != nil {
 		return read, err
 	}
-	conf, _, err := s.w.translateConf(ctx, s.plan)
+	if read.Tree, read.Known, err = s.w.sourceConfiguration(ctx, s.plan, started); err != nil {
+		return read, err
+	}
+	conf, _, err := s.w.translateConf(ctx, s.plan, started)
 	if err != nil {
 		return read, err
 	}

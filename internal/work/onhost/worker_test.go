@@ -66,7 +66,7 @@ var hostActivities = []string{
 	step.PrepareWayBack, step.RefreshMaterializedViews, step.OpenWayBack,
 	step.PrepareInPlace, step.UpgradeInPlace, step.FinishInPlace, step.UpdateInPlace, step.AnalyzeInPlace, step.DiscardInPlace,
 	step.PrepareCloning, step.DetachClone, step.StartUpgraded, step.FinishClone, step.FollowSource, step.SwitchToClone,
-	step.BuildStandbys,
+	step.BuildStandbys, step.ReturnToSource, step.RecheckFindings,
 }
 
 // registry notes what is registered.
