@@ -152,6 +152,7 @@ func (s *session) Recover(ctx context.Context, where endpoint.Address) error {
 	if err != nil {
 		return err
 	}
+	s.narrowed = s.narrowed || settings[poolSize] == "0"
 	left := s.before == nil && overridden(settings)
 	if left {
 		s.before = overrides // kept through RELOAD as long as clients are held

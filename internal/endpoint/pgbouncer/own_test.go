@@ -152,6 +152,9 @@ func newOwn(t *testing.T, source *pgtest.Cluster) Own {
 		if err := own.Stop(context.WithoutCancel(t.Context())); err != nil {
 			t.Errorf("stop: %v", err)
 		}
+		if log, err := os.ReadFile(filepath.Join(dir, "pgbouncer.log")); err == nil && t.Failed() {
+			t.Logf("log of pgbouncer (its end):\n%s", log[max(0, len(log)-20_000):])
+		}
 		_ = os.RemoveAll(dir)
 	})
 	return own

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/endpoint"
@@ -13,7 +14,7 @@ import (
 const maxPauses = 10
 
 // Pause implements endpoint.Session.
-func (s *session) Pause(ctx context.Context) error {
+func (s *session) Pause(ctx context.Context) (err error) {
 	if s.held {
 		return nil
 	}
@@ -23,7 +24,15 @@ func (s *session) Pause(ctx context.Context) error {
 	if err := s.override(ctx); err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil && s.narrowed { // else the RESUME has done it
+			_, _ = s.do(context.WithoutCancel(ctx), s.widening()...)
+		}
+	}()
 	for attempt := 1; ; attempt++ {
+		if err := s.narrow(ctx); err != nil {
+			return err
+		}
 		s.awaitLogins(ctx)
 		cut, err := s.pauseAll(ctx)
 		if err != nil {
@@ -98,10 +107,10 @@ func (s *session) release(ctx context.Context) error {
 // would interrupt that, and PgBouncer would tell clients that come during the pause that the login
 // "has been failing" (objects.c, check_fast_fail), where otherwise they wait.
 //
-// Nobody is held meanwhile, so it can be patient. A pool that has clients waiting may begin a login
-// at any moment, unless it is full: that is not waited for long.
+// Nobody is held meanwhile, so it can be patient. A pool with a size of its own (pool_size of a database) that
+// has clients waiting may begin a login at any moment, unless it is full: that is not waited for long.
 func (s *session) awaitLogins(ctx context.Context) {
-	const patience, patienceWithFullPools = 5 * time.Second, 50 * time.Millisecond
+	const patience, patienceWithFullPools = 5 * time.Second, 5 * time.Millisecond
 	start := time.Now()
 	for tick := time.NewTicker(time.Millisecond); ; {
 		replies, err := s.do(ctx, "SHOW POOLS")
@@ -186,7 +195,7 @@ func (s *session) undoPause(ctx context.Context, failed error, waited time.Durat
 	defer cancel()
 	defer s.closePausers()
 	looks := []string{"SHOW SERVERS", "SHOW CLIENTS"}
-	replies, err := s.do(undo, append(looks, s.resumes()...)...)
+	replies, err := s.do(undo, slices.Concat(looks, s.widening(), s.resumes())...)
 	if err == nil {
 		err = s.Resume(undo)
 	}

@@ -47,6 +47,9 @@ func (c *config) pending(inUse map[string]string) (line entry, now string, is bo
 			continue
 		}
 		now := inUse[name]
+		if name == poolSize && now == "0" { // likewise
+			continue
+		}
 		a, isNumber := number(now)
 		b, wasNumber := number(e.item.value)
 		if isNumber && wasNumber && a != b || name == "pool_mode" && !strings.EqualFold(now, e.item.value) {

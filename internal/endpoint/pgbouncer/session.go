@@ -26,7 +26,9 @@ type session struct {
 	// before are the settings that override changed, as they were.
 	before map[string]string
 	held   bool
-	plan   *plan
+	// narrowed says that pools are kept from growing.
+	narrowed bool
+	plan     *plan
 	// renamed are files whose directory has not been forced to the disk yet.
 	renamed []string
 }
@@ -44,6 +46,7 @@ func (s *session) warm(ctx context.Context) error {
 		return v.configErr
 	}
 	s.settings, s.all = v.settings, s.driver.all(v)
+	s.narrowed = s.settings[poolSize] == "0" // by a process that died
 	s.names = nil
 	for _, l := range s.driver.databases(v) {
 		s.names = append(s.names, l.name)
@@ -297,7 +300,7 @@ func (s *session) address(l live) endpoint.Address {
 
 // Resume implements endpoint.Session.
 func (s *session) Resume(ctx context.Context) error {
-	now, err := s.look(ctx, s.resumes()...) // what is not paused refuses; what counts is the result
+	now, err := s.look(ctx, append(s.widening(), s.resumes()...)...) // what is not paused refuses; what counts is the result
 	if err != nil {
 		return fmt.Errorf("resume: %w", err)
 	}
@@ -315,7 +318,7 @@ func (s *session) Resume(ctx context.Context) error {
 	if now.whole == paused || slices.ContainsFunc(now.databases, func(l live) bool { return l.paused }) {
 		return fmt.Errorf("resume: PgBouncer still holds clients (%w): RESUME it on its console", now.refused)
 	}
-	s.held = false
+	s.held, s.narrowed = false, false
 	return s.syncRenamed()
 }
 
