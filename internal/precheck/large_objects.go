@@ -13,7 +13,7 @@ func largeObjects(warnAbove int64) Check {
 	return Check{
 		ID: "large-objects", Title: "Large objects are carried by the switchover",
 		Severity: upgrade.Info, Modes: withReplication(), Scope: PerDatabase, Acceptable: true,
-		Why: "Logical replication does not carry large objects. Each switchover makes those of both sides alike before clients wait, and carries what was changed since while they wait: " +
+		Why: "Logical replication does not carry large objects. Each switchover reads all of them on both sides and makes them alike before clients wait, and carries what was changed since while they wait: " +
 			"for that it reads all their pages, which takes the longer the more there are.",
 		Remedy: "Rehearse the switchover to see how long the pause gets. If nobody changes large objects during the upgrade, accept the database by name, and they are left alone. " +
 			"Otherwise move them into columns of type bytea, or upgrade in another mode.",

@@ -23,12 +23,6 @@ const retryReady = 250 * time.Millisecond
 // ready refuses a switchover that would fail, and prepares the rest. What may pass by itself, such
 // as lag or a long transaction, is waited for until ctx ends.
 func (s *section) ready(ctx context.Context) error {
-	if err := s.sourceReady(ctx); err != nil {
-		return err
-	}
-	if err := s.globalsAlike(ctx); err != nil {
-		return err
-	}
 	if err := s.wait(ctx, s.passing); err != nil {
 		return err
 	}
@@ -259,8 +253,8 @@ func probe(ctx context.Context, db *database, subscription string) error {
 	return err
 }
 
-// databaseReady compares the shapes of both sides, prepares the way back, carries the large objects, and
-// sets the sequences a first time.
+// databaseReady compares the shapes of both sides, prepares the way back, and sets the sequences a
+// first time.
 func (s *section) databaseReady(ctx context.Context, db *database) error {
 	if err := s.shapesAlike(ctx, db); err != nil {
 		return err
@@ -269,9 +263,6 @@ func (s *section) databaseReady(ctx context.Context, db *database) error {
 		if err := PrepareWayBack(ctx, s.Plan, s.Target, db.source, db.target); err != nil {
 			return err
 		}
-	}
-	if err := s.carryLargeObjects(ctx, db); err != nil {
-		return err
 	}
 	if err := s.findUnloggedTables(ctx, db); err != nil {
 		return err

@@ -109,19 +109,33 @@ func Run(ctx context.Context, c Config) (upgrade.Switchover, error) {
 	return s.forward(ctx)
 }
 
-// prepare does all that can be done while nobody waits, and refuses what would fail.
+// prepare does all that can be done while nobody waits, and refuses what would fail. Reading all large objects
+// takes as long as it takes.
 func (s *section) prepare(ctx context.Context) error {
+	s.step("ready")
+	if err := s.soon(ctx, s.open, s.sourceReady, s.globalsAlike); err != nil {
+		return err
+	}
+	if err := s.inEach(ctx, s.carryLargeObjects); err != nil {
+		return err
+	}
+	return s.soon(ctx, s.ready)
+}
+
+// soon does things that may take no longer than clients may wait.
+func (s *section) soon(ctx context.Context, things ...func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.Plan.Options.SwitchoverTimeout)
 	defer cancel()
-	s.step("ready")
-	err := s.open(ctx)
-	if err == nil {
-		err = s.ready(ctx)
+	for _, do := range things {
+		err := do(ctx)
+		if errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("the preparations were not done within %s (switchoverTimeout): %w", s.Plan.Options.SwitchoverTimeout, err)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("the preparations were not done within %s (switchoverTimeout): %w", s.Plan.Options.SwitchoverTimeout, err)
-	}
-	return err
+	return nil
 }
 
 // standStill is the part of the section before the commit point, under its deadline.
