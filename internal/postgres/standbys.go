@@ -92,3 +92,13 @@ func SynchronousStandbys(ctx context.Context, conn *pgx.Conn) (count int, err er
 	}
 	return count, nil
 }
+
+// CommitSynchronously commits a transaction that waits for synchronous standbys, if the primary has any to
+// wait for.
+func CommitSynchronously(ctx context.Context, conn *pgx.Conn) error {
+	if _, err := conn.Exec(ctx, `SET synchronous_commit = on`); err != nil {
+		return fmt.Errorf("set synchronous_commit: %w", err)
+	}
+	_, err := EmitMessage(ctx, conn, "synchronous standbys")
+	return err
+}

@@ -65,6 +65,21 @@ func Analyze(ctx context.Context, conn *pgx.Conn, table string) error {
 // WithoutStatistics lists the tables of users that hold something and have no statistics, the largest first.
 // One that was analyzed and found empty needs none (reltuples is 0, and -1 before).
 func WithoutStatistics(ctx context.Context, conn *pgx.Conn) ([]string, error) {
+	return withoutStatistics(ctx, conn, "rmp")
+}
+
+// TablesWithoutStatistics lists those of them that are not partitioned.
+func TablesWithoutStatistics(ctx context.Context, conn *pgx.Conn) ([]string, error) {
+	return withoutStatistics(ctx, conn, "rm")
+}
+
+// ParentsWithoutStatistics lists those of them that are partitioned.
+func ParentsWithoutStatistics(ctx context.Context, conn *pgx.Conn) ([]string, error) {
+	return withoutStatistics(ctx, conn, "p")
+}
+
+// withoutStatistics lists those of certain kinds, which are letters of pg_class.relkind.
+func withoutStatistics(ctx context.Context, conn *pgx.Conn, kinds string) ([]string, error) {
 	rows, err := conn.Query(ctx, `
 		SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
 		FROM pg_class c
@@ -75,14 +90,14 @@ func WithoutStatistics(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 				ELSE pg_relation_size(c.oid)
 			END AS bytes
 		) size
-		WHERE c.relkind IN ('r', 'm', 'p') AND c.relpersistence <> 't' AND c.reltuples <> 0 AND size.bytes > 0
+		WHERE strpos($1, c.relkind::text) > 0 AND c.relpersistence <> 't' AND c.reltuples <> 0 AND size.bytes > 0
 			AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'pgleap')
 			AND EXISTS (
 				SELECT FROM pg_attribute a
 				WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attstattarget IS DISTINCT FROM 0
 			)
 			AND NOT EXISTS (SELECT FROM pg_statistic s WHERE s.starelid = c.oid AND s.stainherit = (c.relkind = 'p'))
-		ORDER BY size.bytes DESC, c.oid`)
+		ORDER BY size.bytes DESC, c.oid`, kinds)
 	if err != nil {
 		return nil, fmt.Errorf("list tables without statistics: %w", err)
 	}

@@ -113,9 +113,11 @@ func (w *Worker) cloneSteps(plan upgrade.Plan, tell func(step.Done)) []switchove
 	if plan.Options.Statistics == upgrade.StatisticsBefore {
 		steps = append(steps, planned("statistics", func(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
 			done, err := w.collectStatistics(ctx, plan)
-			if err == nil {
-				err = w.haveStatistics(ctx, plan)
+			if err != nil {
+				return done, err
 			}
+			failed, err := w.haveStatistics(ctx, plan)
+			done.Events = append(done.Events, failed...)
 			return done, err
 		}))
 	}

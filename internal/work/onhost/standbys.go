@@ -41,7 +41,9 @@ type standbyRecord struct {
 // standbyRecords is the content of noteStandbys.
 type standbyRecords struct {
 	// SynchronousNames is the source's synchronous_standby_names.
-	SynchronousNames string          `json:"synchronousNames,omitempty"`
+	SynchronousNames string `json:"synchronousNames,omitempty"`
+	// SynchronousBegun says that the target was given them, or is about to be, and is not yet known to commit.
+	SynchronousBegun bool            `json:"synchronousBegun,omitempty"`
 	All              []standbyRecord `json:"all"`
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -88,7 +89,7 @@ func (w *Worker) analyzeTarget(ctx context.Context, plan upgrade.Plan, at postgr
 		w.log.WarnContext(ctx, "vacuumdb failed; statistics are collected table by table", "error", err)
 		each := analysis{"tables", postgres.AnalyzableTables, postgres.Analyze}
 		if how == pgbin.AnalyzeMissing {
-			each.list = postgres.WithoutStatistics
+			each.list = postgres.TablesWithoutStatistics // the partitioned ones follow
 		}
 		if _, done.Events, err = w.analyzeEach(ctx, at, each, plan.Options.Jobs); err != nil {
 			return step.Done{}, err
@@ -136,8 +137,7 @@ func (w *Worker) analyzeTables(ctx context.Context, at postgres.Login, each anal
 			return with(ctx, at, func(conn *pgx.Conn) error {
 				for table := range todo {
 					err := each.analyze(ctx, conn, table)
-					_, refused := errors.AsType[*pgconn.PgError](err)
-					if err != nil && (!refused || ctx.Err() != nil || conn.IsClosed()) {
+					if err != nil && !isTableRefused(ctx, conn, err) {
 						return err
 					}
 					counting.Lock()
@@ -159,27 +159,56 @@ func (w *Worker) analyzeTables(ctx context.Context, at postgres.Login, each anal
 
 // haveStatistics wants every table of a plan's target that holds something to have statistics, before
 // clients are led to it. Those that have none, since they were made or filled after the others were
-// analyzed, are analyzed now.
-func (w *Worker) haveStatistics(ctx context.Context, plan upgrade.Plan) error {
-	return inEachDatabase(ctx, quiet(login(plan, plan.Target)), func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
-		missing, err := postgres.WithoutStatistics(ctx, conn)
-		if err != nil || len(missing) == 0 {
-			return err
-		}
-		for i, table := range missing {
-			progressOf(ctx).count("collecting missing statistics of "+db.Name, int64(i), int64(len(missing)), "tables")
-			if err := postgres.Analyze(ctx, conn, table); err != nil {
+// analyzed, are analyzed now. One that cannot be is told of, and keeps nobody from switching: that would
+// never be mended by itself.
+func (w *Worker) haveStatistics(ctx context.Context, plan upgrade.Plan) (failed []upgrade.Event, err error) {
+	err = inEachDatabase(ctx, quiet(login(plan, plan.Target)), func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
+		refused := map[string]bool{}
+		for _, kind := range []analysis{
+			{"tables", postgres.TablesWithoutStatistics, postgres.Analyze},
+			{"partitioned tables", postgres.ParentsWithoutStatistics, postgres.AnalyzeParent},
+		} {
+			missing, err := kind.list(ctx, conn)
+			if err != nil {
 				return err
 			}
+			for i, table := range missing {
+				progressOf(ctx).count("collecting missing statistics of "+kind.what+" of "+db.Name, int64(i), int64(len(missing)), "tables")
+				err := kind.analyze(ctx, conn, table)
+				if err != nil && !isTableRefused(ctx, conn, err) {
+					return err
+				}
+				if err != nil {
+					refused[table] = true
+					failed = append(failed, w.say(ctx, upgrade.LevelWarning, err.Error()+"; the planner does without its statistics until its cause is mended"))
+				}
+			}
 		}
-		if missing, err = postgres.WithoutStatistics(ctx, conn); err != nil || len(missing) == 0 {
-			return err
-		}
-		return &upgrade.Refused{
-			Reason: fmt.Sprintf("%d tables of %s have no statistics on the target, %s first: they were to be there before the switch", len(missing), db.Name, missing[0]),
-			Remedy: "see the target's log, or choose statistics after the switch",
-		}
+		return noneMissing(ctx, conn, db.Name, refused)
 	})
+	return failed, err
+}
+
+// isTableRefused tells an ANALYZE that failed for its table's sake from one that nothing can be told of.
+func isTableRefused(ctx context.Context, conn *pgx.Conn, err error) bool {
+	_, refused := errors.AsType[*pgconn.PgError](err)
+	return refused && ctx.Err() == nil && !conn.IsClosed()
+}
+
+// noneMissing wants every table of a database to have statistics, but for those that could not be analyzed.
+func noneMissing(ctx context.Context, conn *pgx.Conn, database string, but map[string]bool) error {
+	missing, err := postgres.WithoutStatistics(ctx, conn)
+	if err != nil {
+		return err
+	}
+	missing = slices.DeleteFunc(missing, func(table string) bool { return but[table] })
+	if len(missing) == 0 {
+		return nil
+	}
+	return &upgrade.Refused{
+		Reason: fmt.Sprintf("%d tables of %s have no statistics on the target, %s first: they were to be there before the switch", len(missing), database, missing[0]),
+		Remedy: "see the target's log, or choose statistics after the switch",
+	}
 }
 
 func analyze(plan upgrade.Plan) pgbin.Analyze {

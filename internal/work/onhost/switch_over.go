@@ -49,12 +49,13 @@ func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgr
 	if last.OnTarget() != args.Plan.Reversed { // they are there already, which nobody knew
 		return last.Outcome, nil
 	}
+	var withoutStatistics []upgrade.Event
 	if !args.Plan.Reversed {
 		if err := w.configurationUnchanged(args.Plan); err != nil {
 			return upgrade.Switchover{Reason: err.Error()}, nil //nolint:nilerr // not switching is a result
 		}
 		if args.Plan.Options.Statistics == upgrade.StatisticsBefore && last.Stage == switchover.StageNone && !args.Rehearse {
-			if err := w.haveStatistics(ctx, args.Plan); err != nil {
+			if withoutStatistics, err = w.haveStatistics(ctx, args.Plan); err != nil {
 				return upgrade.Switchover{Reason: err.Error()}, nil //nolint:nilerr // not switching is a result
 			}
 		}
@@ -68,7 +69,11 @@ func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgr
 	if args.Keep {
 		config.Keep = func(s switchover.Snapshots) { w.snapshots.keep(attemptName(args.Plan, args.Attempt), s) }
 	}
-	return w.runSwitchover(ctx, config, last)
+	outcome, err := w.runSwitchover(ctx, config, last)
+	for _, event := range withoutStatistics {
+		outcome.Told = append(outcome.Told, event.Text)
+	}
+	return outcome, err
 }
 
 // runSwitchover is the critical section. Where clients have been before, pg_hba.conf lets nobody in: it

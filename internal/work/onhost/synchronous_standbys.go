@@ -2,6 +2,7 @@ package onhost
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -13,13 +14,13 @@ import (
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
-// synchronousWait is how long commits may wait at most for standbys that do not count as synchronous,
-// though they stream under their old names.
+// synchronousWait is how long commits may wait at most for standbys that do not count as synchronous, or
+// are not as many as synchronous_standby_names wants.
 const synchronousWait = 10 * time.Second
 
 // restoreSynchronous gives the target the source's synchronous_standby_names, which was withheld, as soon
-// as every standby that was synchronous has a successor that streams. Otherwise it stays empty: clients'
-// commits would wait for ever.
+// as every standby that was synchronous has a successor that streams now, and a commit has been seen to come
+// back. Otherwise it stays empty: clients' commits would wait for ever. What the user has set meanwhile stays.
 func (w *Worker) restoreSynchronous(ctx context.Context, plan upgrade.Plan) ([]upgrade.Event, error) {
 	files, err := w.files(plan)
 	if err != nil {
@@ -29,33 +30,54 @@ func (w *Worker) restoreSynchronous(ctx context.Context, plan upgrade.Plan) ([]u
 	if _, err := files.read(noteStandbys, &records); err != nil || records.SynchronousNames == "" {
 		return nil, err
 	}
-	names := records.SynchronousNames
-	lacking := lackingSynchronous(records)
-	if lacking == "" {
-		err := w.setSynchronous(ctx, plan, names)
-		if err == nil {
-			return []upgrade.Event{w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("the synchronous standbys stream from the target: synchronous_standby_names is %q again", names))}, nil
-		}
-		lacking = err.Error()
+	tell := func(level upgrade.Level, text string, args ...any) ([]upgrade.Event, error) {
+		return []upgrade.Event{w.say(ctx, level, fmt.Sprintf(text, args...))}, nil
 	}
-	return []upgrade.Event{w.say(ctx, upgrade.LevelWarning, fmt.Sprintf(
+	names := records.SynchronousNames
+	now, _, err := w.synchronous(ctx, plan)
+	if err != nil {
+		return nil, err
+	}
+	if now != "" && (now != names || !records.SynchronousBegun) {
+		return tell(upgrade.LevelInfo, "synchronous_standby_names was set on the target meanwhile, and is left at %q", now)
+	}
+	lacking := w.lackingSynchronous(ctx, plan, records)
+	if lacking == "" {
+		err = w.setSynchronous(ctx, plan, files, &records)
+	} else if records.SynchronousBegun { // by an agent that died before it knew whether commits come back
+		err = w.writeSynchronous(context.WithoutCancel(ctx), plan, "")
+	}
+	switch unproven, ok := errors.AsType[*unprovenError](err); {
+	case ok:
+		lacking = unproven.Error()
+	case err != nil:
+		return nil, err
+	}
+	if lacking == "" {
+		return tell(upgrade.LevelInfo, "the synchronous standbys stream from the target: synchronous_standby_names is %q again", names)
+	}
+	return tell(upgrade.LevelWarning,
 		"synchronous_standby_names stays empty on the target (%s), so commits do not wait for standbys. When they stream: ALTER SYSTEM SET synchronous_standby_names = %s; SELECT pg_reload_conf()",
-		lacking, quoteLiteral(names)))}, nil
+		lacking, quoteLiteral(names))
 }
 
 func quoteLiteral(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
-// lackingSynchronous says which synchronous standbys of the source have no successor.
-func lackingSynchronous(records standbyRecords) string {
+// lackingSynchronous says which synchronous standbys of the source have no successor that streams now.
+func (w *Worker) lackingSynchronous(ctx context.Context, plan upgrade.Plan, records standbyRecords) string {
 	var lacking []string
 	count := 0
 	for _, r := range records.All {
 		if !r.Synchronous {
 			continue
 		}
-		if count++; r.Stage != standbyStreams {
-			lacking = append(lacking, r.Name)
+		count++
+		if r.Stage == standbyStreams {
+			if streams, _ := w.streams(ctx, plan, r.Successor, r.Name); streams { // an error is a no
+				continue
+			}
 		}
+		lacking = append(lacking, r.Name)
 	}
 	switch {
 	case count == 0:
@@ -66,31 +88,89 @@ func lackingSynchronous(records standbyRecords) string {
 	return ""
 }
 
-// setSynchronous sets the names, and takes them back if no standby counts as synchronous then. What the
-// user has set meanwhile stays.
-func (w *Worker) setSynchronous(ctx context.Context, plan upgrade.Plan, names string) error {
-	now, count, err := w.synchronous(ctx, plan)
-	if err != nil || now != "" && now != names || now == names && count > 0 {
+// unprovenError is why synchronous_standby_names was taken back.
+type unprovenError struct{ reason string }
+
+// Error tells the reason.
+func (e *unprovenError) Error() string { return e.reason }
+
+// setSynchronous sets the names, and takes them back unless commits are seen to come back. That it is about
+// to is noted: the names that an agent which died in between has left are proven again, or taken back.
+func (w *Worker) setSynchronous(ctx context.Context, plan upgrade.Plan, files files, records *standbyRecords) error {
+	names := records.SynchronousNames
+	records.SynchronousBegun = true
+	if err := files.write(noteStandbys, records); err != nil {
 		return err
 	}
-	if err := w.writeSynchronous(ctx, plan, names); err != nil {
-		return err
+	err := w.writeSynchronous(ctx, plan, names)
+	if err == nil {
+		err = w.proveSynchronous(ctx, plan, names)
 	}
-	deadline := w.now().Add(synchronousWait)
-	for w.now().Before(deadline) {
-		if now, count, err = w.synchronous(ctx, plan); err == nil && now == names && count > 0 {
-			return nil
+	if err != nil {
+		if taken := w.writeSynchronous(context.WithoutCancel(ctx), plan, ""); taken != nil {
+			return errors.Join(fmt.Errorf("take synchronous_standby_names back: %w", taken), err)
 		}
-		if sleep(ctx, 50*time.Millisecond) != nil {
-			break
-		}
 	}
-	if err := w.writeSynchronous(context.WithoutCancel(ctx), plan, ""); err != nil {
-		return err
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err() // whoever comes next begins anew
 	}
-	return fmt.Errorf("no standby counts as synchronous with %q", names)
+	records.SynchronousBegun = false
+	return errors.Join(err, files.write(noteStandbys, records))
 }
 
+// proveSynchronous wants the names to be in effect, a standby to count as synchronous, and commits to come
+// back.
+func (w *Worker) proveSynchronous(ctx context.Context, plan upgrade.Plan, names string) error {
+	deadline := w.now().Add(synchronousWait)
+	for {
+		now, count, err := w.synchronous(ctx, plan)
+		if err == nil && now == names && count > 0 {
+			break
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !w.now().Before(deadline) {
+			return &unprovenError{fmt.Sprintf("no standby counts as synchronous with %q", names)}
+		}
+		_ = sleep(ctx, 50*time.Millisecond)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// Commits wait only when the checkpointer has read the setting (syncrep.c, SyncRepUpdateSyncStandbysDefined).
+	// It has been sent the signal by now, since a new session has the setting, and obeys it before a checkpoint.
+	checkpointed := make(chan error, 1)
+	go func() {
+		checkpointed <- w.onTarget(ctx, plan, func(conn *pgx.Conn) error { return postgres.Checkpoint(ctx, conn) })
+	}()
+	for { // from the first moment on, for the clients' commits may wait as well
+		if err := w.commitReturns(ctx, plan, names); err != nil {
+			return err
+		}
+		select {
+		case err := <-checkpointed:
+			if err != nil {
+				return err
+			}
+			return w.commitReturns(ctx, plan, names)
+		default:
+			_ = sleep(ctx, 100*time.Millisecond)
+		}
+	}
+}
+
+// commitReturns wants a commit of ours, which waits as clients' do, to come back in time.
+func (w *Worker) commitReturns(ctx context.Context, plan upgrade.Plan, names string) error {
+	within, cancel := context.WithTimeout(ctx, synchronousWait)
+	defer cancel()
+	err := w.onTarget(within, plan, func(conn *pgx.Conn) error { return postgres.CommitSynchronously(within, conn) })
+	if err != nil && within.Err() != nil && ctx.Err() == nil {
+		return &unprovenError{fmt.Sprintf("with %q a commit did not come back within %s", names, synchronousWait)}
+	}
+	return err
+}
+
+// synchronous reads the names that are in effect, and how many standbys count as synchronous.
 func (w *Worker) synchronous(ctx context.Context, plan upgrade.Plan) (names string, count int, err error) {
 	err = w.onTarget(ctx, plan, func(conn *pgx.Conn) error {
 		settings, err := postgres.ReadSettings(ctx, conn)
