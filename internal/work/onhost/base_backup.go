@@ -98,11 +98,8 @@ func (w *Worker) prepareBackup(ctx context.Context, plan upgrade.Plan, files fil
 	if err != nil || len(from.mapping) == 0 {
 		return from, err
 	}
-	return from, makeDir(tablespacesDir(plan), user)
+	return from, makeTablespacesDir(plan, files, user)
 }
-
-// tablespacesDir holds the target's tablespaces, one directory each by the source's oid.
-func tablespacesDir(plan upgrade.Plan) string { return plan.Target.Pgdata + ".tablespaces" }
 
 // removeClone removes the clone, but not what pg_upgrade made of its tablespaces.
 func removeClone(plan upgrade.Plan) error {

@@ -248,8 +248,8 @@ func (w *Worker) removeUpgraded(plan upgrade.Plan, files files) error {
 			}
 		}
 	}
-	if err := os.RemoveAll(tablespacesDir(plan)); err != nil {
-		return fmt.Errorf("remove the target's tablespaces: %w", err)
+	if err := removeTablespacesDir(plan, files); err != nil {
+		return err
 	}
 	return removeClone(plan)
 }

@@ -151,7 +151,7 @@ func (w *Worker) buildStandby(ctx context.Context, plan upgrade.Plan, files file
 		if err := w.makeStandbySlot(ctx, plan, files, records, r); err != nil {
 			return err
 		}
-		if err := w.copyStandby(ctx, plan, files, own, r); err != nil {
+		if err := w.copyStandby(ctx, plan, files, records, r); err != nil {
 			return err
 		}
 		r.Stage = standbyCopied
@@ -209,7 +209,8 @@ func (w *Worker) placeStandby(ctx context.Context, plan upgrade.Plan, user run.U
 
 // copyStandby takes a base backup of the target, from its beginning. It logs in as the old standby does,
 // which shows that the new one will get in.
-func (w *Worker) copyStandby(ctx context.Context, plan upgrade.Plan, files files, own upgrade.Plan, r *standbyRecord) error {
+func (w *Worker) copyStandby(ctx context.Context, plan upgrade.Plan, files files, records *standbyRecords, r *standbyRecord) error {
+	own := successorPlan(plan, r)
 	if err := w.clearStandby(ctx, files, own, r); err != nil {
 		return err
 	}
@@ -236,7 +237,7 @@ func (w *Worker) copyStandby(ctx context.Context, plan upgrade.Plan, files files
 		return err
 	}
 	progressOf(ctx).text("copying the target to standby " + r.Name)
-	mapping, err := w.placeTablespaces(ctx, plan, own, as.As)
+	mapping, err := w.placeTablespaces(ctx, plan, files, records, r, as.As)
 	if err != nil {
 		return err
 	}
@@ -270,9 +271,9 @@ func (w *Worker) makeStandbySlot(ctx context.Context, plan upgrade.Plan, files f
 	})
 }
 
-// placeTablespaces tells where the tablespaces go.
-func (w *Worker) placeTablespaces(ctx context.Context, plan, own upgrade.Plan, user run.User) (map[string]string, error) {
-	mapping := map[string]string{}
+// placeTablespaces tells where the tablespaces go, and makes the directory for them.
+func (w *Worker) placeTablespaces(ctx context.Context, plan upgrade.Plan, files files, records *standbyRecords, r *standbyRecord, user run.User) (map[string]string, error) {
+	own, mapping := successorPlan(plan, r), map[string]string{}
 	err := w.onTarget(ctx, plan, func(conn *pgx.Conn) error {
 		spaces, err := postgres.TablespaceLocations(ctx, conn)
 		for oid, location := range spaces {
@@ -283,7 +284,18 @@ func (w *Worker) placeTablespaces(ctx context.Context, plan, own upgrade.Plan, u
 	if err != nil || len(mapping) == 0 {
 		return mapping, err
 	}
-	return mapping, makeDir(tablespacesDir(own), user)
+	if !r.MadeSpaces {
+		note := func(made bool) func() error {
+			return func() error {
+				r.MadeSpaces = made
+				return files.write(noteStandbys, records)
+			}
+		}
+		if err := makeOwnDir(tablespacesDir(own), note(true), note(false)); err != nil {
+			return nil, err
+		}
+	}
+	return mapping, ownDir(tablespacesDir(own), user)
 }
 
 // conninfoToTarget is the old standby's primary_conninfo, leading to the target.

@@ -98,8 +98,8 @@ func (w *Worker) removeFiles(plan upgrade.Plan, files files) error {
 			}
 		}
 	}
-	if err := os.RemoveAll(tablespacesDir(plan)); err != nil {
-		return fmt.Errorf("remove the target's tablespaces: %w", err)
+	if err := removeTablespacesDir(plan, files); err != nil {
+		return err
 	}
 	if err := os.RemoveAll(plan.Workdir()); err != nil {
 		return fmt.Errorf("remove the upgrade's directory: %w", err)

@@ -78,7 +78,10 @@ func (w *Worker) clearStandby(ctx context.Context, files files, own upgrade.Plan
 	if err == nil && r.MadeDir {
 		err = os.RemoveAll(own.Target.Pgdata)
 	}
-	if err = errors.Join(err, os.RemoveAll(tablespacesDir(own))); err != nil {
+	if r.MadeSpaces {
+		err = errors.Join(err, os.RemoveAll(tablespacesDir(own)))
+	}
+	if err != nil {
 		return fmt.Errorf("remove standby %s: %w", r.Name, err)
 	}
 	return nil

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 
+	"go.temporal.io/sdk/temporal"
+
 	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
@@ -40,8 +42,16 @@ func (w *Worker) aroundSwitch(ctx context.Context, args step.SwitchOverArgs, do 
 	if _, err := files.read(name, &state); err != nil {
 		return upgrade.Switchover{}, err
 	}
+	if args.SettleOnly {
+		if err := endHooks(ctx, files); err != nil { // clients may be waiting: that comes first
+			w.log.WarnContext(ctx, "a program of the user around the switch still runs", "task", args.Plan.Number, "error", err)
+		}
+	}
 	var outcome upgrade.Switchover
 	failed := w.hookBefore(ctx, args, files, name, &state)
+	if failed != nil && ctx.Err() != nil && !temporal.IsCanceledError(context.Cause(ctx)) {
+		return outcome, failed // the agent ends, see atBorder: the next one begins anew
+	}
 	if failed != nil {
 		outcome = upgrade.Switchover{Reason: failed.Error(), Back: args.Plan.Reversed}
 	} else if outcome, err = do(); err != nil {
@@ -86,11 +96,15 @@ func (w *Worker) runHook(ctx context.Context, args step.SwitchOverArgs, when, pr
 	if err := trustworthy(program, user); err != nil {
 		return fmt.Errorf("the program %s the switch is not run: %w", when, err)
 	}
+	if err := endHooks(ctx, files); err != nil {
+		return fmt.Errorf("the program %s the switch is not run: %w", when, err)
+	}
 	progressOf(ctx).text(fmt.Sprintf("running %s, %s the switch", program, when))
 	ctx, cancel := context.WithTimeoutCause(ctx, hookTimeout, fmt.Errorf("it did not end within %s", hookTimeout))
 	defer cancel()
 	_, err = w.runner.Run(ctx, run.Command{
 		Path: program, As: user, Env: hookEnvironment(args, when, switched), Transcript: files.transcript("hook-" + when),
+		Pidfile: files.pidfile("hook-" + when),
 	})
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
@@ -99,6 +113,11 @@ func (w *Worker) runHook(ctx context.Context, args step.SwitchOverArgs, when, pr
 		return fmt.Errorf("the program %s the switch failed: %w", when, err)
 	}
 	return nil
+}
+
+// endHooks ends a program that an agent which was killed has left: it would go on beside its repetition.
+func endHooks(ctx context.Context, files files) error {
+	return errors.Join(run.EndLeftover(ctx, files.pidfile("hook-before")), run.EndLeftover(ctx, files.pidfile("hook-after")))
 }
 
 func hookEnvironment(args step.SwitchOverArgs, when string, switched bool) []string {

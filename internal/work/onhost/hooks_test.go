@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"go.temporal.io/sdk/temporal"
+
 	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
@@ -64,6 +66,19 @@ func (b *hookBed) attempt(args step.SwitchOverArgs, outcome upgrade.Switchover, 
 	return got, done, failed
 }
 
+// running waits until a program is under way: its pidfile is written when it has noted itself.
+func (b *hookBed) running() {
+	files, err := b.w.files(b.plan)
+	for err == nil {
+		_, noted := os.Stat(filepath.Join(b.dir, "log"))
+		if content, err := os.ReadFile(files.pidfile("hook-before")); err == nil && len(content) > 0 && noted == nil {
+			return
+		}
+		time.Sleep(time.Millisecond) // until the condition above holds
+	}
+	b.Error(err)
+}
+
 // log returns what was run since it was asked last.
 func (b *hookBed) log() string {
 	content, _ := os.ReadFile(filepath.Join(b.dir, "log"))
@@ -97,6 +112,51 @@ func TestHooks(t *testing.T) {
 		b.attempt(settle, upgrade.Switchover{Reason: "undone"}, nil) //nolint:errcheck // see the log
 		if got := b.log(); got != before+after+"false\n" {
 			t.Errorf("run: %q", got)
+		}
+	})
+	t.Run("the agent ends meanwhile, and the user interrupts", func(t *testing.T) {
+		for _, c := range []struct {
+			cause error
+			again bool
+			run   string
+		}{
+			{context.Canceled, true, ""},
+			{temporal.NewCanceledError(), false, after + "false\n"},
+		} {
+			b := newHookBed(t)
+			b.program("before", "exec sleep 600")
+			ctx, end := context.WithCancelCause(t.Context())
+			go func() {
+				b.running()
+				end(c.cause)
+			}()
+			args := first
+			args.Plan = b.plan
+			got, err := b.w.aroundSwitch(ctx, args, func() (upgrade.Switchover, error) { return there, errors.New("it is switched") })
+			if (err != nil) != c.again || got.Switched || (got.Reason == "") != c.again {
+				t.Errorf("%v: %+v, %v", c.cause, got, err)
+			}
+			if got := b.log(); got != before+c.run {
+				t.Errorf("%v: run: %q", c.cause, got)
+			}
+		}
+	})
+	t.Run("one that a killed agent has left", func(t *testing.T) {
+		b := newHookBed(t)
+		b.program("before", "exec sleep 600")
+		args := first
+		args.Plan = b.plan
+		left := make(chan error, 1)
+		go func() {
+			left <- b.w.runHook(context.WithoutCancel(t.Context()), args, "before", b.plan.Hooks.Before, false)
+		}()
+		b.running()
+		b.program("before", "")
+		if got, _, err := b.attempt(first, there, nil); err != nil || !got.Switched {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if err := <-left; err == nil {
+			t.Error("it came to its end")
 		}
 	})
 	t.Run("before fails", func(t *testing.T) {

@@ -95,6 +95,9 @@ func removeTarget(plan upgrade.Plan, files files) error {
 	if err := removeTargetWAL(files); err != nil {
 		return err
 	}
+	if !files.has(noteTablespacesDir) {
+		return nil
+	}
 	// pg_upgrade puts the target's part of each tablespace beside the clone's.
 	parts, err := filepath.Glob(filepath.Join(tablespacesDir(plan), "*", fmt.Sprintf("PG_%d_*", plan.Target.Version.Major())))
 	if err != nil {

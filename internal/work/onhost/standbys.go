@@ -36,6 +36,8 @@ type standbyRecord struct {
 	MadeDir   bool            `json:"madeDir,omitempty"`  // its data directory was not there before
 	Parents   []string        `json:"parents,omitempty"`  // directories that were made above it
 	MadeSlot  bool            `json:"madeSlot,omitempty"` // or about to be, on the target
+	// MadeSpaces says that the directory of its tablespaces is this upgrade's, or is about to be.
+	MadeSpaces bool `json:"madeSpaces,omitempty"`
 }
 
 // standbyRecords is the content of noteStandbys.

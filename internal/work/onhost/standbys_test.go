@@ -187,7 +187,46 @@ func TestStandbysInPlace(t *testing.T) {
 		}
 	}
 	b.stillRun(one, two)
+	b.neverWaitsInVain()
 	b.retireWith(one, two)
+}
+
+// neverWaitsInVain: synchronous_standby_names with which no commit comes back, as an agent leaves it that dies
+// before it knows, is taken back, and so is one whose standby is away. What a user has set stays.
+func (b *upgradeBed) neverWaitsInVain() {
+	b.Helper()
+	files, err := b.worker.files(b.plan)
+	b.must(err)
+	for _, c := range []struct {
+		what, names string
+		begun       bool
+		stopped     bool
+		level       upgrade.Level
+		say, after  string
+	}{
+		{"of a user", "FIRST 1 (s1)", false, false, upgrade.LevelInfo, "is \"FIRST 1 (s1)\" on the target", "FIRST 1 (s1)"},
+		{"one standby too few", "FIRST 2 (s1, s3)", true, false, upgrade.LevelWarning, "a commit did not come back", ""},
+		{"enough of them", "ANY 1 (s1, s3)", true, false, upgrade.LevelInfo, "is \"ANY 1 (s1, s3)\" again", "ANY 1 (s1, s3)"},
+		{"its standby is away", "s1", true, true, upgrade.LevelWarning, "these do not stream: s1", ""},
+	} {
+		b.must(b.worker.writeSynchronous(b.Context(), b.plan, c.names))
+		b.until("the names are in effect", func() bool { return b.ask(b.plan.Target, "postgres", `SHOW synchronous_standby_names`)[0] == c.names })
+		records := b.records()
+		records.SynchronousNames, records.SynchronousBegun = c.names, c.begun
+		b.must(files.write(noteStandbys, records))
+		if c.stopped {
+			b.stopStandby(records.All[0].Successor.Bindir, records.All[0].Successor.Pgdata)
+		}
+		events, err := b.worker.restoreSynchronous(b.Context(), b.plan)
+		b.must(err)
+		if len(events) != 1 || events[0].Level != c.level || !strings.Contains(events[0].Text, c.say) {
+			b.Errorf("%s: it says %+v", c.what, events)
+		}
+		b.until(c.what+": the target has "+c.after, func() bool { return b.ask(b.plan.Target, "postgres", `SHOW synchronous_standby_names`)[0] == c.after })
+	}
+	again := b.records().All[0].Successor
+	b.must(b.worker.host.Start(b.Context(), again, "", standbyCatchUp))
+	b.until("s1 streams again", func() bool { return len(b.replicas(b.plan.Target)) == 2 })
 }
 
 // retireWith retires the source, and wants its standbys to stop with it, and the target's to stay.

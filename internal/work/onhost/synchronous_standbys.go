@@ -38,8 +38,11 @@ func (w *Worker) restoreSynchronous(ctx context.Context, plan upgrade.Plan) ([]u
 	if err != nil {
 		return nil, err
 	}
-	if now != "" && (now != names || !records.SynchronousBegun) {
+	switch {
+	case now != "" && now != names:
 		return tell(upgrade.LevelInfo, "synchronous_standby_names was set on the target meanwhile, and is left at %q", now)
+	case now == names && !records.SynchronousBegun:
+		return tell(upgrade.LevelInfo, "synchronous_standby_names is %q on the target", now)
 	}
 	lacking := w.lackingSynchronous(ctx, plan, records)
 	if lacking == "" {

@@ -36,8 +36,14 @@ func makeTargetWAL(plan upgrade.Plan, files files, user run.User) (string, error
 			return "", err
 		}
 		err := os.Mkdir(dir, 0o700)
-		if errors.Is(err, fs.ErrPermission) {
-			return "", files.remove(noteTargetWAL)
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrExist) { // somebody was faster: it is not ours
+			if err := files.remove(noteTargetWAL); err != nil {
+				return "", err
+			}
+			if errors.Is(err, fs.ErrPermission) {
+				return "", nil
+			}
+			continue
 		}
 		if err == nil {
 			err = user.Chown(dir)
