@@ -11,7 +11,7 @@ import (
 
 // The origin of a subscription goes with it (subscriptioncmds.c, DropSubscription).
 const ourObjects = `
-	SELECT format('slot %I', slot_name) FROM pg_replication_slots WHERE slot_name ~ '` + ourSlots + `' OR slot_name ~ '` + heldSlots + `'
+	SELECT format('slot %I', slot_name) FROM pg_replication_slots WHERE slot_name ~ '` + ourSlots + `' OR slot_name ~ '` + standbySlots + `' OR slot_name ~ '` + heldSlots + `'
 	UNION ALL
 	SELECT format('subscription %I', s.subname)
 	FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid

@@ -93,6 +93,9 @@ func DropSlot(ctx context.Context, conn *pgx.Conn, name string) error {
 // ourSlots matches the names that pgleap gives to slots.
 const ourSlots = `^pgleap_((back_)?[0-9]+(_[0-9]+)?|base_backup)$`
 
+// standbySlots matches the names that it gives to those of standbys that will stream without one.
+const standbySlots = `^pgleap_standby_[0-9]+$`
+
 const advanceIdleSlots = `
 	SELECT pg_replication_slot_advance(slot_name, applied.lsn)
 	FROM pg_replication_slots CROSS JOIN (
@@ -150,7 +153,7 @@ func DropLostSlot(ctx context.Context, conn *pgx.Conn, name string) error {
 func OurSlots(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 	rows, err := conn.Query(ctx, `
 		SELECT slot_name::text FROM pg_replication_slots
-		WHERE slot_name ~ '`+ourSlots+`'
+		WHERE slot_name ~ '`+ourSlots+`' OR slot_name ~ '`+standbySlots+`'
 		ORDER BY slot_name`)
 	if err != nil {
 		return nil, fmt.Errorf("list slots: %w", err)
@@ -160,6 +163,30 @@ func OurSlots(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 		return nil, fmt.Errorf("list slots: %w", err)
 	}
 	return names, nil
+}
+
+// StandbySlots lists the slots of standbys that were to be made, and stream without them by now or never will.
+func StandbySlots(ctx context.Context, conn *pgx.Conn) ([]string, error) {
+	rows, err := conn.Query(ctx, `SELECT slot_name::text FROM pg_replication_slots WHERE slot_name ~ '`+standbySlots+`' ORDER BY slot_name`)
+	if err != nil {
+		return nil, fmt.Errorf("list slots of standbys: %w", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("list slots of standbys: %w", err)
+	}
+	return names, nil
+}
+
+// RetainedBySlot is how much WAL a slot keeps; nothing if there is none of that name.
+func RetainedBySlot(ctx context.Context, conn *pgx.Conn, name string) (bytes int64, err error) {
+	err = conn.QueryRow(ctx, `
+		SELECT coalesce(max(pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn)), 0)::bigint
+		FROM pg_replication_slots WHERE slot_name = $1`, name).Scan(&bytes)
+	if err != nil {
+		return 0, fmt.Errorf("read how much WAL slot %s keeps: %w", name, err)
+	}
+	return bytes, nil
 }
 
 // SlotState is how far the consumers of our slots are, and what they cost.

@@ -45,7 +45,7 @@ func (w *Worker) BuildStandbys(ctx context.Context, args step.StandbysArgs) (ste
 	}
 	said, err := w.restoreSynchronous(ctx, plan)
 	done.Events = append(done.Events, said...)
-	return done, err
+	return done, errors.Join(err, w.dropStandbySlots(ctx, plan))
 }
 
 // buildStandbys makes the successors of all standbys that were found, each in so many attempts.
@@ -87,7 +87,11 @@ func (w *Worker) buildOrTell(ctx context.Context, plan upgrade.Plan, files files
 	}
 	var err error
 	for attempt := 1; ; attempt++ {
+		given := r.GivenUp
 		if err = w.buildStandby(ctx, plan, files, records, i); err == nil {
+			if given != "" {
+				return w.say(ctx, upgrade.LevelWarning, describeMade(r)+"; "+given), nil
+			}
 			return w.say(ctx, upgrade.LevelInfo, describeMade(r)), nil
 		}
 		if ctx.Err() != nil {
@@ -170,7 +174,7 @@ func (w *Worker) buildStandby(ctx context.Context, plan upgrade.Plan, files file
 	if err := os.RemoveAll(own.Workdir()); err != nil {
 		return fmt.Errorf("remove the directory of the making of a standby: %w", err)
 	}
-	r.Stage = standbyStreams
+	r.Stage, r.GivenUp = standbyStreams, ""
 	return files.write(noteStandbys, records)
 }
 

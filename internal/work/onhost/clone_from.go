@@ -2,6 +2,7 @@ package onhost
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -125,9 +126,10 @@ func (w *Worker) openStandby(ctx context.Context, plan upgrade.Plan, files files
 	return standby.Cluster, w.awaitReplay(ctx, plan, standby.Cluster, slotMade)
 }
 
-// awaitReplay waits until a standby has replayed up to an LSN, and lets pgleap's role in.
+// awaitReplay waits until a standby has replayed up to an LSN. It asks as pgleap's role, which the standby lets in
+// once it has replayed that this was made.
 func (w *Worker) awaitReplay(ctx context.Context, plan upgrade.Plan, standby upgrade.Cluster, lsn postgres.LSN) error {
-	ctx, cancel := context.WithTimeout(ctx, catchUpWait)
+	ctx, cancel := context.WithTimeoutCause(ctx, catchUpWait, fmt.Errorf("it took longer than %s", catchUpWait))
 	defer cancel()
 	for {
 		var self postgres.StandbySelf
@@ -143,7 +145,7 @@ func (w *Worker) awaitReplay(ctx context.Context, plan upgrade.Plan, standby upg
 		}
 		progressOf(ctx).text(fmt.Sprintf("waiting until the standby that is copied has replayed up to LSN %s", lsn))
 		if sleep(ctx, 200*time.Millisecond) != nil {
-			return fmt.Errorf("%s has not replayed up to LSN %s: %w", standby, lsn, err)
+			return fmt.Errorf("%s has not replayed up to LSN %s: %w", standby, lsn, errors.Join(context.Cause(ctx), err))
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package onhost
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
@@ -19,13 +21,15 @@ import (
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
 
-// retireTimeout is shorter than what whoever asks waits for an answer. Only pgleap's fence has let
+// retireTimeout is for all together, and shorter than what whoever asks waits for an answer. Only pgleap's fence has let
 // anybody in since the switchover, so there is nothing to wait for.
 const retireTimeout = 25 * time.Second
 
 // RetireCluster stops a former cluster and those standbys of it that run on this host. Their data
 // directories stay as they are. One that is down, or whose directory is gone, is retired already.
 func (w *Worker) RetireCluster(ctx context.Context, c upgrade.Cluster) (step.Done, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, retireTimeout, fmt.Errorf("it took longer than %s; ask again", retireTimeout))
+	defer cancel()
 	done, err := w.stopFormer(ctx, c)
 	if err != nil {
 		return done, err
@@ -43,7 +47,7 @@ func (w *Worker) stopStandbysOf(ctx context.Context, c upgrade.Cluster) ([]upgra
 	}
 	var events []upgrade.Event
 	for _, standby := range standbys {
-		follows, err := followsPort(standby, c.Port)
+		follows, err := followsPort(standby, c.Port, isOwnSender)
 		if err != nil {
 			return events, err
 		}
@@ -51,7 +55,7 @@ func (w *Worker) stopStandbysOf(ctx context.Context, c upgrade.Cluster) ([]upgra
 			events = append(events, w.say(ctx, upgrade.LevelWarning, fmt.Sprintf("%s is of the same system as %s, and is left as it is", standby.Cluster, c)))
 			continue
 		}
-		if err := w.host.Stop(ctx, standby.Cluster, pgbin.StopFast, retireTimeout); err != nil {
+		if err := w.host.Stop(ctx, standby.Cluster, pgbin.StopFast, timeLeft(ctx)); err != nil {
 			return events, fmt.Errorf("retire a standby of %s: %w", c, err)
 		}
 		events = append(events, w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("its standby %s is stopped for good; its data are in %s as they were", standby.Cluster, standby.Cluster.Pgdata)))
@@ -59,11 +63,20 @@ func (w *Worker) stopStandbysOf(ctx context.Context, c upgrade.Cluster) ([]upgra
 	return events, nil
 }
 
-// followsPort tells whether a standby streams from a port, or would if somebody let it. One that cannot be
+// timeLeft is the time until the deadline of ctx, a second at least.
+func timeLeft(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return retireTimeout
+	}
+	return max(time.Until(deadline), time.Second)
+}
+
+// followsPort tells whether a standby streams from a port of this host, or would if somebody let it. One that cannot be
 // asked, since it has replayed the source's fence, is known by its configuration.
-func followsPort(standby postmaster.LocalStandby, port int) (bool, error) {
+func followsPort(standby postmaster.LocalStandby, port int, isOwn func(string) bool) (bool, error) {
 	if standby.Self.Streams {
-		return standby.Self.Port == port, nil
+		return standby.Self.Port == port && isOwn(standby.Self.Sender), nil
 	}
 	text := standby.Self.Conninfo
 	if standby.Problem != "" {
@@ -73,7 +86,21 @@ func followsPort(standby postmaster.LocalStandby, port int) (bool, error) {
 		}
 	}
 	conninfo, err := pgconf.ParseConninfo(text)
-	return err == nil && conninfo.Get("port") == strconv.Itoa(port), nil //nolint:nilerr // then nobody knows
+	return err == nil && leadsTo(conninfo, port, isOwn), nil //nolint:nilerr // then nobody knows
+}
+
+// leadsTo tells whether a connection string names a port of this host, among others perhaps (libpq,
+// "Specifying Multiple Hosts": one port is for all hosts, and an empty one is 5432).
+func leadsTo(conninfo pgconf.Conninfo, port int, isOwn func(string) bool) bool {
+	hosts := strings.Split(cmp.Or(conninfo.Get("hostaddr"), conninfo.Get("host")), ",")
+	ports := strings.Split(conninfo.Get("port"), ",")
+	for i, host := range hosts {
+		text := ports[min(i, len(ports)-1)]
+		if cmp.Or(text, "5432") == strconv.Itoa(port) && isOwn(host) {
+			return true
+		}
+	}
+	return false
 }
 
 // configuredConninfo reads primary_conninfo from the files that a cluster was started with.
@@ -117,7 +144,7 @@ func (w *Worker) stopFormer(ctx context.Context, c upgrade.Cluster) (step.Done, 
 	if err := w.isStill(ctx, c); err != nil {
 		return step.Done{}, err
 	}
-	if err := w.host.Stop(ctx, c, pgbin.StopFast, retireTimeout); err != nil {
+	if err := w.host.Stop(ctx, c, pgbin.StopFast, timeLeft(ctx)); err != nil {
 		return step.Done{}, fmt.Errorf("retire %s: %w", c, err)
 	}
 	return w.info(ctx, fmt.Sprintf("%s is stopped for good; its data are in %s as they were", c, c.Pgdata)), nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -38,6 +39,8 @@ type standbyRecord struct {
 	MadeSlot  bool            `json:"madeSlot,omitempty"` // or about to be, on the target
 	// MadeSpaces says that the directory of its tablespaces is this upgrade's, or is about to be.
 	MadeSpaces bool `json:"madeSpaces,omitempty"`
+	// GivenUp tells why a successor that was there is made again.
+	GivenUp string `json:"givenUp,omitempty"`
 }
 
 // standbyRecords is the content of noteStandbys.
@@ -59,28 +62,28 @@ func (r standbyRecords) begun() bool {
 }
 
 // surveyStandbys notes which standbys the source has, while it serves. What was found before counts no
-// more, unless successors have been begun.
+// more, but for those whose successors have been begun.
 func (w *Worker) surveyStandbys(ctx context.Context, plan upgrade.Plan) error {
 	files, err := w.files(plan)
 	if err != nil {
 		return err
 	}
 	var records standbyRecords
-	if _, err := files.read(noteStandbys, &records); err != nil || records.begun() {
+	if _, err := files.read(noteStandbys, &records); err != nil {
 		return err
 	}
 	found, err := w.findStandbys(ctx, plan)
 	if err != nil {
 		return err
 	}
-	records = standbyRecords{All: []standbyRecord{}}
-	for _, standby := range found {
+	for i := range found {
+		standby := &found[i]
 		delete(standby.CommandLine, "primary_conninfo") // which may hold a password
 		if plan.Options.SkipStandbys && standby.Problem == "" {
 			standby.Problem = "standbys are left to you in this upgrade"
 		}
-		records.All = append(records.All, standbyRecord{Standby: standby})
 	}
+	records.All = mergeStandbys(records.All, found)
 	err = with(ctx, w.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) error {
 		settings, err := postgres.ReadSettings(ctx, conn)
 		records.SynchronousNames = settings.Text("synchronous_standby_names")
@@ -90,6 +93,35 @@ func (w *Worker) surveyStandbys(ctx context.Context, plan upgrade.Plan) error {
 		return err
 	}
 	return files.write(noteStandbys, records)
+}
+
+// mergeStandbys adds what was found to the records of what has been begun.
+func mergeStandbys(records []standbyRecord, found []upgrade.Standby) []standbyRecord {
+	merged := []standbyRecord{}
+	for _, r := range records {
+		if r.Stage != standbyFound {
+			merged = append(merged, r)
+		}
+	}
+	begun := len(merged)
+	for _, standby := range found {
+		i := slices.IndexFunc(merged[:begun], func(r standbyRecord) bool { return isSameStandby(r.Standby, standby) })
+		if i < 0 {
+			merged = append(merged, standbyRecord{Standby: standby})
+		} else if standby.Problem == "" { // it streams now: it is known whether commits wait for it
+			merged[i].Synchronous = standby.Synchronous
+		}
+	}
+	return merged
+}
+
+// isSameStandby tells whether two looks at the source have seen one standby, by its data directory if that is
+// known.
+func isSameStandby(a, b upgrade.Standby) bool {
+	if a.Cluster != nil && b.Cluster != nil {
+		return a.Cluster.Pgdata == b.Cluster.Pgdata
+	}
+	return a.Name == b.Name && a.Slot == b.Slot && a.Address == b.Address
 }
 
 // findStandbys lists the standbys of the source: what streams from it, each with its cluster if that is on
@@ -107,7 +139,7 @@ func (w *Worker) findStandbys(ctx context.Context, plan upgrade.Plan) ([]upgrade
 	if err != nil {
 		return nil, err
 	}
-	return matchStandbys(plan.Source, rows, locals, isOwnAddress), nil
+	return matchStandbys(plan.Source, rows, locals, isOwnSender), nil
 }
 
 // matchStandbys finds which cluster of this host is which of those that stream from the source.
@@ -120,7 +152,7 @@ func matchStandbys(source upgrade.Cluster, rows []postgres.StandbyRow, locals []
 		if isOwn(row.Address) {
 			standby.Problem = "its data directory cannot be told on this host"
 			for i, local := range locals {
-				if !taken[i] && isRow(source, local, row) {
+				if !taken[i] && isRow(source, local, row, isOwn) {
 					taken[i] = true
 					standby.Cluster, standby.Sender, standby.CommandLine = &local.Cluster, local.Self.Sender, local.CommandLine
 					standby.Problem = obstacle(source, local)
@@ -138,7 +170,11 @@ func matchStandbys(source upgrade.Cluster, rows []postgres.StandbyRow, locals []
 		switch {
 		case local.Problem != "":
 		case local.Self.Streams:
-			standby.Problem = fmt.Sprintf("it streams from port %d, not from the source itself", local.Self.Port)
+			from := ""
+			if !isOwn(local.Self.Sender) {
+				from = " of " + local.Self.Sender
+			}
+			standby.Problem = fmt.Sprintf("it streams from port %d%s, not from the source itself", local.Self.Port, from)
 		default:
 			standby.Problem = "it does not stream from the source now"
 		}
@@ -148,8 +184,8 @@ func matchStandbys(source upgrade.Cluster, rows []postgres.StandbyRow, locals []
 }
 
 // isRow tells whether a standby of this host is the one that the source sees.
-func isRow(source upgrade.Cluster, local postmaster.LocalStandby, row postgres.StandbyRow) bool {
-	return local.Self.Streams && local.Self.Port == source.Port && local.Self.Slot == row.Slot && applicationName(local.Self) == row.Name
+func isRow(source upgrade.Cluster, local postmaster.LocalStandby, row postgres.StandbyRow, isOwn func(string) bool) bool {
+	return local.Self.Streams && isOwn(local.Self.Sender) && local.Self.Port == source.Port && local.Self.Slot == row.Slot && applicationName(local.Self) == row.Name
 }
 
 // applicationName is what a standby calls itself (walreceiver.c, WalReceiverMain).
@@ -180,6 +216,12 @@ func obstacle(source upgrade.Cluster, local postmaster.LocalStandby) string {
 		return "its primary_conninfo names a service"
 	}
 	return ""
+}
+
+// isOwnSender tells whether what pg_stat_wal_receiver or a primary_conninfo has for a host is this one: a name, an
+// address, or the directory of a Unix socket.
+func isOwnSender(host string) bool {
+	return host == "" || strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") || isOwnHost(host)
 }
 
 // isOwnAddress tells whether an address of pg_stat_replication is this host's.

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/pgconf"
 	"github.com/pgleap/pgleap/internal/pgtest"
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/postmaster"
@@ -394,6 +395,8 @@ func TestStandbysBeforeSwitchover(t *testing.T) {
 	_, err = b.worker.Subscribe(t.Context(), step.HandoverArgs{Plan: b.plan, Handover: handover})
 	b.must(err)
 	b.buildStandbys(step.StandbysArgs{Required: true})
+	b.givesUpSlot()
+	b.buildStandbys(step.StandbysArgs{Required: true})
 	if diff := cmp.Diff([]string{"s1 streaming async slot_1", "s2 streaming async"}, b.replicas(b.plan.Target)[:2]); diff != "" {
 		t.Errorf("what streams from the target (-want +got):\n%s", diff)
 	}
@@ -409,6 +412,79 @@ func TestStandbysBeforeSwitchover(t *testing.T) {
 		t.Errorf("beside the old standby: %v, before: %v", after, beside)
 	}
 	b.stillRun(one, two)
+}
+
+// givesUpSlot: a standby that does not run makes the target keep WAL, up to the upgrade's cap. Then it is made
+// anew.
+func (b *upgradeBed) givesUpSlot() {
+	b.Helper()
+	one := b.records().All[0]
+	b.stopStandby(one.Successor.Bindir, one.Successor.Pgdata)
+	b.ask(b.plan.Target, "postgres", `SELECT pg_logical_emit_message(false, 'test', repeat('x', 100000))::text`)
+	plan := b.plan
+	for _, c := range []struct {
+		most int64
+		say  string
+		left int
+	}{{1 << 40, "", 1}, {150000, "for standby s1, see whether", 1}, {1000, "its slot is dropped, and it is made anew", 0}, {1000, "is made anew", 0}} {
+		if plan.Options.MaxRetainedWAL = c.most; c.most == 150000 { // between the half and the whole
+			kept, err := strconv.ParseInt(b.ask(b.plan.Target, "postgres",
+				`SELECT (pg_current_wal_insert_lsn() - restart_lsn)::bigint::text FROM pg_replication_slots WHERE slot_name = 'slot_1'`)[0], 10, 64)
+			b.must(err)
+			plan.Options.MaxRetainedWAL = kept + kept/2
+		}
+		told, err := b.worker.capStandbySlots(b.Context(), plan)
+		b.must(err)
+		if !strings.Contains(told, c.say) || (told == "") != (c.say == "") {
+			b.Errorf("with a cap of %d it says %q", plan.Options.MaxRetainedWAL, told)
+		}
+		if got := b.ask(b.plan.Target, "postgres", `SELECT slot_name::text FROM pg_replication_slots WHERE slot_name = 'slot_1'`); len(got) != c.left {
+			b.Errorf("with a cap of %d the target has %v", plan.Options.MaxRetainedWAL, got)
+		}
+	}
+}
+
+// What was begun stays when the source is looked at again; what is new comes to it, and the rest goes.
+func TestMergeStandbys(t *testing.T) {
+	at := func(name, pgdata string) upgrade.Standby {
+		return upgrade.Standby{Name: name, Cluster: &upgrade.Cluster{Pgdata: pgdata}}
+	}
+	got := mergeStandbys(
+		[]standbyRecord{{Standby: at("a", "/a"), Stage: standbyStreams}, {Standby: at("b", "/b")}, {Standby: at("c", "/c"), Stage: standbyBegun}},
+		[]upgrade.Standby{{Name: "a", Cluster: &upgrade.Cluster{Pgdata: "/a"}, Synchronous: true}, at("a", "/d"), {Name: "x"}},
+	)
+	want := []standbyRecord{
+		{Standby: upgrade.Standby{Name: "a", Cluster: &upgrade.Cluster{Pgdata: "/a"}, Synchronous: true}, Stage: standbyStreams},
+		{Standby: at("c", "/c"), Stage: standbyBegun},
+		{Standby: at("a", "/d")},
+		{Standby: upgrade.Standby{Name: "x"}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestLeadsTo(t *testing.T) {
+	for text, want := range map[string]bool{
+		"":                               true, // a socket, port 5432
+		"host=/run/postgresql":           true,
+		"host=here":                      true,
+		"host=here port=5432":            true,
+		"host=here port=5433":            false,
+		"host=there port=5432":           false,
+		"host=there hostaddr=here":       true,
+		"host=there,here port=5432":      true,
+		"host=there,here port=5432,5433": false,
+		"host=there,here port=5433,":     true,
+	} {
+		conninfo, err := pgconf.ParseConninfo(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := leadsTo(conninfo, 5432, func(host string) bool { return host == "" || host == "/run/postgresql" || host == "here" }); got != want {
+			t.Errorf("%q: %t", text, got)
+		}
+	}
 }
 
 // What cannot be made is told with what to do, and commits wait for nobody who is not there.
@@ -451,6 +527,8 @@ func TestMatchStandbys(t *testing.T) {
 			},
 		}
 	}
+	elsewhere := local("a", "application_name=s1", "", 5432)
+	elsewhere.Self.Sender = "192.0.2.7"
 	foreign := local("theirs", "application_name=theirs", "", 5432)
 	foreign.Cluster.Owner = "somebody"
 	for _, c := range []struct {
@@ -490,6 +568,12 @@ func TestMatchStandbys(t *testing.T) {
 			[]postgres.StandbyRow{{Name: "s1"}},
 			[]postmaster.LocalStandby{local("a", "application_name=s1", "", 5432), local("b", "application_name=s2", "", 5433)},
 			[]string{"s1 a ", "s2 b it streams from port 5433, not from the source itself"},
+		},
+		{
+			"a standby of another host's, at the same port",
+			[]postgres.StandbyRow{{Name: "s1"}},
+			[]postmaster.LocalStandby{elsewhere},
+			[]string{"s1  its data directory cannot be told on this host", "s1 a it streams from port 5432 of 192.0.2.7, not from the source itself"},
 		},
 		{"one that does not stream", nil, []postmaster.LocalStandby{local("a", "application_name=s1", "", 0)}, []string{"s1 a it does not stream from the source now"}},
 		{"another owner's", []postgres.StandbyRow{{Name: "theirs"}}, []postmaster.LocalStandby{foreign}, []string{"theirs theirs it belongs to somebody, the source to postgres"}},

@@ -28,6 +28,7 @@ const samplesUntilReady = 3
 func (w *Worker) Synchronize(ctx context.Context, args step.SynchronizeArgs) (step.Done, error) {
 	f := &follower{plan: args.Plan}
 	defer f.close()
+	var standbys standbyWatch
 	small := 0
 	tick := time.NewTicker(sampleInterval)
 	defer tick.Stop()
@@ -43,7 +44,7 @@ func (w *Worker) Synchronize(ctx context.Context, args step.SynchronizeArgs) (st
 			f.close() // the next sample connects again
 			progressOf(ctx).text("the lag cannot be measured: " + err.Error())
 		default:
-			progressOf(ctx).lag(lag, f.describe(lag))
+			progressOf(ctx).lag(lag, f.describe(lag)+standbys.look(ctx, w, args.Plan))
 			small++
 			if lag.Bytes > smallLag || lag.LagSeconds > 1 || len(f.idle) > 0 {
 				small = 0
