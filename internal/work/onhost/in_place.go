@@ -171,7 +171,7 @@ func (w *Worker) initInPlace(ctx context.Context, plan upgrade.Plan, files files
 	if err != nil {
 		return err
 	}
-	if initdb.WALDir, err = makeTargetWAL(plan, files, user); err != nil {
+	if initdb.WALDir, err = w.placeTargetWAL(ctx, plan, files, user); err != nil {
 		return err
 	}
 	progressOf(ctx).text("making the target's data directory")

@@ -47,7 +47,7 @@ func (w *Worker) InitTarget(ctx context.Context, plan upgrade.Plan) (step.Done, 
 	if err != nil {
 		return step.Done{}, err
 	}
-	if initdb.WALDir, err = makeTargetWAL(plan, files, user); err != nil {
+	if initdb.WALDir, err = w.placeTargetWAL(ctx, plan, files, user); err != nil {
 		return step.Done{}, err
 	}
 	progressOf(ctx).text("making the target's data directory")

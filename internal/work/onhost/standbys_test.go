@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/pgconf"
@@ -396,6 +397,7 @@ func TestStandbysBeforeSwitchover(t *testing.T) {
 	b.must(err)
 	b.buildStandbys(step.StandbysArgs{Required: true})
 	b.givesUpSlot()
+	b.switchesWithoutStatistics()
 	b.buildStandbys(step.StandbysArgs{Required: true})
 	if diff := cmp.Diff([]string{"s1 streaming async slot_1", "s2 streaming async"}, b.replicas(b.plan.Target)[:2]); diff != "" {
 		t.Errorf("what streams from the target (-want +got):\n%s", diff)
@@ -412,6 +414,35 @@ func TestStandbysBeforeSwitchover(t *testing.T) {
 		t.Errorf("beside the old standby: %v, before: %v", after, beside)
 	}
 	b.stillRun(one, two)
+}
+
+// switchesWithoutStatistics: a table that cannot be analyzed is told of, and keeps no switch from happening; the
+// others, partitioned ones among them, have their statistics then.
+func (b *upgradeBed) switchesWithoutStatistics() {
+	b.Helper()
+	b.must(with(b.Context(), quiet(b.worker.host.Login(b.plan.Target, "shop")), func(conn *pgx.Conn) error {
+		_, err := conn.PgConn().Exec(b.Context(), `
+			SET test.fine = 'yes';
+			CREATE FUNCTION public.fails(n int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
+				$$BEGIN IF current_setting('test.fine', true) = 'yes' THEN RETURN n; END IF; RAISE 'not today'; END$$;
+			CREATE TABLE public.unruly AS SELECT 1 AS n;
+			CREATE INDEX ON public.unruly (public.fails(n));
+			CREATE TABLE public.parts (n int) PARTITION BY LIST (n);
+			CREATE TABLE public.part PARTITION OF public.parts FOR VALUES IN (1);
+			INSERT INTO public.parts VALUES (1)`).ReadAll()
+		return err
+	}))
+	failed, err := b.worker.haveStatistics(b.Context(), b.plan)
+	if err != nil || len(failed) != 1 || failed[0].Level != upgrade.LevelWarning || !strings.Contains(failed[0].Text, "unruly") || !strings.Contains(failed[0].Text, "not today") {
+		b.Errorf("with a table that cannot be analyzed: %+v, %v", failed, err)
+	}
+	b.must(with(b.Context(), b.worker.host.Login(b.plan.Target, "shop"), func(conn *pgx.Conn) error {
+		left, err := postgres.WithoutStatistics(b.Context(), conn)
+		if !slices.Equal(left, []string{"public.unruly"}) {
+			b.Errorf("without statistics: %v", left)
+		}
+		return err
+	}))
 }
 
 // givesUpSlot: a standby that does not run makes the target keep WAL, up to the upgrade's cap. Then it is made

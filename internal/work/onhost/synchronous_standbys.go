@@ -48,7 +48,10 @@ func (w *Worker) restoreSynchronous(ctx context.Context, plan upgrade.Plan) ([]u
 	if lacking == "" {
 		err = w.setSynchronous(ctx, plan, files, &records)
 	} else if records.SynchronousBegun { // by an agent that died before it knew whether commits come back
-		err = w.writeSynchronous(context.WithoutCancel(ctx), plan, "")
+		if err = w.writeSynchronous(context.WithoutCancel(ctx), plan, ""); err == nil {
+			records.SynchronousBegun = false
+			err = files.write(noteStandbys, records)
+		}
 	}
 	switch unproven, ok := errors.AsType[*unprovenError](err); {
 	case ok:

@@ -8,12 +8,40 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
 // noteTargetWAL holds the directory that was made for the target's WAL, or is about to be.
 const noteTargetWAL note = "target-wal.json"
+
+// placeTargetWAL makes a directory for the target's WAL where the source's is, if that is not the data directory
+// and there is room for both: nobody has measured the target's there.
+func (w *Worker) placeTargetWAL(ctx context.Context, plan upgrade.Plan, files files, user run.User) (string, error) {
+	sources, err := elsewhere(plan.Source.Pgdata)
+	if err != nil || sources == "" {
+		return "", err
+	}
+	var size int64
+	err = with(ctx, w.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) error {
+		settings, err := postgres.ReadSettings(ctx, conn)
+		if err == nil {
+			size, err = settings.Bytes("max_wal_size")
+		}
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	free, total, err := walDisk(plan.Source)
+	if err != nil || free-size < leastFree(total) {
+		return "", err
+	}
+	return makeTargetWAL(plan, files, user)
+}
 
 // makeTargetWAL makes a directory for the target's WAL beside the source's, if that lies elsewhere: pg_wal is
 // a link then, as initdb --waldir makes it. It returns no directory if the WAL belongs in the data
@@ -92,6 +120,6 @@ func (w *Worker) toldOfWAL(ctx context.Context, plan upgrade.Plan) []upgrade.Eve
 		return []upgrade.Event{w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("the target's WAL is in %s, beside the source's in %s", targets, sources))}
 	}
 	return []upgrade.Event{w.say(ctx, upgrade.LevelWarning, fmt.Sprintf(
-		"the source's WAL is in %s, beside which no directory could be made, so the target's will be in its data directory: to move it, stop the target, "+
+		"the source's WAL is in %s, beside which no directory could be made, or there is no room there for the target's max_wal_size and what must stay free, so the target's will be in its data directory: to move it, stop the target, "+
 			"move its pg_wal to the same file system, and put a link in its place", sources))}
 }

@@ -106,7 +106,7 @@ const ourShare = 256 << 20
 // overDisk is a refusal when the disk of the source's WAL is nearly full and the upgrade has its
 // share in that. PostgreSQL stops when it cannot write WAL.
 func overDisk(plan upgrade.Plan, slots postgres.SlotState, free, total int64) error {
-	if least := max(1<<30, total/20); free >= least || slots.RetainedWAL <= ourShare {
+	if free >= leastFree(total) || slots.RetainedWAL <= ourShare {
 		return nil
 	}
 	refused := &upgrade.Refused{
@@ -119,6 +119,9 @@ func overDisk(plan upgrade.Plan, slots postgres.SlotState, free, total int64) er
 	}
 	return refused
 }
+
+// leastFree is what must stay free on the file system of a cluster's WAL.
+func leastFree(total int64) int64 { return max(1<<30, total/20) }
 
 // walDisk measures the file system of a cluster's WAL.
 func walDisk(cluster upgrade.Cluster) (free, total int64, err error) {
