@@ -189,7 +189,6 @@ func TestStandbysInPlace(t *testing.T) {
 		}
 	}
 	b.stillRun(one, two)
-	b.neverWaitsInVain()
 	b.retireWith(one, two)
 }
 
@@ -301,6 +300,7 @@ func TestAgentDiesMakingStandbys(t *testing.T) {
 	}
 	b.buildStandbys(step.StandbysArgs{Serving: true})
 	b.haveSuccessors()
+	b.neverWaitsInVain()
 }
 
 // refusesForeignSlot: a slot of the old one's name that somebody else has made on the target is not taken,
