@@ -8,6 +8,8 @@ import (
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/client"
 
 	"github.com/pgleap/pgleap/internal/durable"
@@ -52,13 +54,45 @@ func (c *Control) goBack(ctx context.Context, who Actor, task upgrade.Task, time
 		args.Plan.Options.SwitchoverTimeout = timeout
 	}
 	if err := c.startReturn(ctx, args); err != nil {
-		outcome := upgrade.Outcome{Status: upgrade.StatusSucceeded, Switchover: task.Switchover, Reason: "clients stay at the target: the engine did not take the task"}
-		if ended := c.catalog.EndTask(ctx, task.Number, outcome, c.now()); ended != nil {
-			c.log.ErrorContext(ctx, "task without workflow not ended", "task", task.Number, "error", ended)
-		}
-		return upgrade.Task{}, noEngine(err)
+		return c.returnDoubtful(ctx, reopened, err)
 	}
 	return reopened, nil
+}
+
+// returnDoubtful is what follows when the engine did not say that it has taken the way back: perhaps only
+// its answer was lost. If it cannot be asked either, the record stays as it is, and the watch ends it.
+func (c *Control) returnDoubtful(ctx context.Context, reopened upgrade.Task, cause error) (upgrade.Task, error) {
+	asking, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	described, err := c.temporal.DescribeWorkflowExecution(asking, step.UpgradeWorkflowID(reopened.Number), "")
+	_, unknown := errors.AsType[*serviceerror.NotFound](err)
+	last := described.GetWorkflowExecutionInfo()
+	running := last.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
+	switch {
+	case running && last.GetType().GetName() == step.WorkflowReturn:
+		c.log.WarnContext(ctx, "the engine has taken the task, but has not said so", "task", reopened.Number, "error", cause)
+		return reopened, nil
+	case unknown || running || returnNeverBegan(reopened, last): // what runs is the upgrade's own, which is about to end
+		if ended := c.catalog.EndTask(ctx, reopened.Number, returnNotTaken(reopened), c.now()); ended != nil {
+			c.log.ErrorContext(ctx, "task without workflow not ended", "task", reopened.Number, "error", ended)
+		}
+	}
+	return upgrade.Task{}, noEngine(cause)
+}
+
+// returnNeverBegan tells whether an upgrade was reopened to lead clients back, and no workflow was started
+// for it: the last one of its id had ended before.
+func returnNeverBegan(task upgrade.Task, last *workflowpb.WorkflowExecutionInfo) bool {
+	if task.Mode != upgrade.BlueGreen || task.Phase != upgrade.PhaseSwitchback || !task.OnTarget() || len(task.Phases) == 0 {
+		return false
+	}
+	closed := last.GetCloseTime()
+	return closed != nil && closed.AsTime().Before(task.Phases[len(task.Phases)-1].StartedAt)
+}
+
+// returnNotTaken is how such an upgrade ends: as it had.
+func returnNotTaken(task upgrade.Task) upgrade.Outcome {
+	return upgrade.Outcome{Status: upgrade.StatusSucceeded, Switchover: task.Switchover, Reason: "clients stay at the target: the engine did not take the task"}
 }
 
 // startReturn starts the workflow, under the id that the upgrade's own had: whoever speaks to that upgrade,

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -97,11 +98,16 @@ func (c *Control) startCleanup(ctx context.Context, task upgrade.Task) error {
 		TaskQueue:                durable.ServerQueue,
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-	}, step.WorkflowCleanup, *task.Plan)
+	}, step.WorkflowCleanup, *task.Plan, wentBack(task))
 	if err != nil {
 		return fmt.Errorf("start workflow %s: %w", id, err)
 	}
 	return nil
+}
+
+// wentBack tells whether an upgrade has ever been about to lead clients back.
+func wentBack(task upgrade.Task) bool {
+	return slices.ContainsFunc(task.Phases, func(span upgrade.PhaseSpan) bool { return span.Phase == upgrade.PhaseSwitchback })
 }
 
 func workflowID(task upgrade.Task) string {

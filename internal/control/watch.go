@@ -107,13 +107,13 @@ func (w *watch) look(ctx context.Context) error {
 func (w *watch) follow(ctx context.Context, task upgrade.Task, seen *watched) error {
 	described, err := w.temporal.DescribeWorkflowExecution(ctx, workflowID(task), "")
 	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
-		return w.lost(ctx, task, seen, "the engine does not know it")
+		return w.lost(ctx, task, seen, nil)
 	}
 	if err != nil {
 		return err
 	}
-	if status := described.GetWorkflowExecutionInfo().GetStatus(); status != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
-		return w.lost(ctx, task, seen, fmt.Sprintf("the engine says %q", status))
+	if last := described.GetWorkflowExecutionInfo(); last.GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		return w.lost(ctx, task, seen, last)
 	}
 	seen.goneSince = time.Time{}
 	progress, ok := w.newest(described.GetPendingActivities())
@@ -159,14 +159,23 @@ func (w *watch) newest(pending []*workflowpb.PendingActivityInfo) (upgrade.Progr
 }
 
 // lost ends a task whose workflow has been gone for a while without having ended its record: its
-// engine's file was thrown away, or somebody terminated it.
-func (w *watch) lost(ctx context.Context, task upgrade.Task, seen *watched, why string) error {
+// engine's file was thrown away, or somebody terminated it. One whose way back never began ends as it had
+// before. last is what the engine knows of its last workflow; nil: nothing.
+func (w *watch) lost(ctx context.Context, task upgrade.Task, seen *watched, last *workflowpb.WorkflowExecutionInfo) error {
 	now := w.now()
 	if seen.goneSince.IsZero() {
 		seen.goneSince = now
 	}
 	if now.Sub(seen.goneSince) < lostAfter {
 		return nil
+	}
+	if returnNeverBegan(task, last) {
+		w.log.WarnContext(ctx, "the way back was asked for, and never began", "task", task.Number)
+		return w.catalog.EndTask(ctx, task.Number, returnNotTaken(task), now)
+	}
+	why := "the engine does not know it"
+	if last != nil {
+		why = fmt.Sprintf("the engine says %q", last.GetStatus())
 	}
 	reason := fmt.Sprintf("The workflow of this %s is gone (%s).", task.Kind, why)
 	if task.Kind == upgrade.TaskUpgrade && task.Plan != nil {

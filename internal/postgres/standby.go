@@ -20,12 +20,15 @@ func StandbyReplay(ctx context.Context, conn *pgx.Conn, application string) (LSN
 	return lsn, nil
 }
 
-// EmitMessage commits a transaction of its own that leaves nothing but a message in the WAL, and returns
-// an LSN behind its commit record. With synchronous_commit on in the session all WAL up to there is on
-// disk then, that of transactions which did not wait for the disk included.
-func EmitMessage(ctx context.Context, conn *pgx.Conn, text string) (LSN, error) {
-	if _, err := conn.Exec(ctx, `SELECT pg_logical_emit_message(true, 'pgleap', $1)`, text); err != nil {
-		return 0, fmt.Errorf("write a message into the WAL: %w", err)
+// EmitMessage commits a transaction of its own that leaves nothing but a message in the WAL. It returns the
+// LSN at which the message's record ends, where the next one begins, and one behind its commit record,
+// which may be in the middle of somebody else's. With synchronous_commit on in the session all WAL up to
+// there is on disk then, that of transactions which did not wait for the disk included.
+func EmitMessage(ctx context.Context, conn *pgx.Conn, text string) (message, flushed LSN, err error) {
+	err = conn.QueryRow(ctx, `SELECT pg_logical_emit_message(true, 'pgleap', $1)::text`, text).Scan(scanLSN{&message})
+	if err != nil {
+		return 0, 0, fmt.Errorf("write a message into the WAL: %w", err)
 	}
-	return FlushLSN(ctx, conn)
+	flushed, err = FlushLSN(ctx, conn)
+	return message, flushed, err
 }

@@ -99,6 +99,6 @@ func CommitSynchronously(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := conn.Exec(ctx, `SET synchronous_commit = on`); err != nil {
 		return fmt.Errorf("set synchronous_commit: %w", err)
 	}
-	_, err := EmitMessage(ctx, conn, "synchronous standbys")
+	_, _, err := EmitMessage(ctx, conn, "synchronous standbys")
 	return err
 }

@@ -218,7 +218,7 @@ func (s *standbySection) standStillAt(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		lsn, err := postgres.EmitMessage(ctx, s.control, fmt.Sprintf("switchover of upgrade %d", s.Plan.Number))
+		_, lsn, err := postgres.EmitMessage(ctx, s.control, fmt.Sprintf("switchover of upgrade %d", s.Plan.Number))
 		if err != nil {
 			return err
 		}

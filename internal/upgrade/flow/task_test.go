@@ -128,24 +128,29 @@ func TestPrecheckWorkflow(t *testing.T) {
 // What it records must not pass for a batch that the lost workflow has written.
 func TestCleanup(t *testing.T) {
 	for _, c := range []struct {
-		name  string
-		does  func(int) (any, error)
-		level upgrade.Level
-		text  string
-		calls []string
+		name      string
+		does      func(int) (any, error)
+		level     upgrade.Level
+		text      string
+		calls     []string
+		goingBack bool
 	}{
 		{"the host undoes it", func(int) (any, error) {
 			return step.Done{Events: []upgrade.Event{{Level: upgrade.LevelInfo, Phase: upgrade.PhaseCleanup, Text: "undone"}}}, nil
-		}, upgrade.LevelInfo, "cleaning up: undone", []string{step.Discard}},
+		}, upgrade.LevelInfo, "cleaning up: undone", []string{step.Discard}, false},
+		{"the host undoes it, on the way back", func(int) (any, error) {
+			return step.Done{Events: []upgrade.Event{{Level: upgrade.LevelInfo, Phase: upgrade.PhaseCleanup, Text: "undone"}}}, nil
+		}, upgrade.LevelInfo, "cleaning up: undone", []string{step.Discard, step.MoveInstance}, true},
 		{
 			"clients are on the target: it is finished", refuse("clients write to the target"), upgrade.LevelWarning, "cleaning up: nothing is undone: clients write to the target",
 			[]string{step.Discard, step.FenceForGood, step.Finish, step.MoveInstance},
+			true,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
 			w.does[step.Discard] = c.does
-			w.env.ExecuteWorkflow(Cleanup, testPlan)
+			w.env.ExecuteWorkflow(Cleanup, testPlan, c.goingBack)
 			if err := w.env.GetWorkflowError(); err != nil {
 				t.Fatal(err)
 			}

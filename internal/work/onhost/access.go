@@ -38,6 +38,11 @@ func quiet(l postgres.Login) postgres.Login {
 	return l
 }
 
+// alone is a session whose commits are on disk when they return, and wait for no standby.
+func alone(l postgres.Login) postgres.Login {
+	return l.With(map[string]string{"synchronous_commit": "local"})
+}
+
 // password reads the password of pgleap's role from the passfile, or makes both.
 func password(plan upgrade.Plan, user run.User) (string, error) {
 	content, err := user.ReadFile(plan.Passfile())

@@ -2,6 +2,7 @@ package onhost
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,7 +21,10 @@ import (
 func (w *Worker) ReturnToSource(ctx context.Context, args step.SwitchOverArgs) (upgrade.Switchover, error) {
 	outcome, err := w.returnOnce(ctx, args)
 	if err == nil && !outcome.Switched {
-		err = w.leaveServing(context.WithoutCancel(ctx), args.Plan)
+		if err := w.leaveServing(context.WithoutCancel(ctx), args.Plan); err != nil {
+			outcome.Told = append(outcome.Told, fmt.Sprintf("what the way back needed may be left on %s: %s; when it runs: DROP ROLE IF EXISTS %s",
+				args.Plan.Source, err, upgrade.Role))
+		}
 	}
 	return outcome, err
 }
@@ -63,7 +67,7 @@ func (w *Worker) returnOnce(ctx context.Context, args step.SwitchOverArgs) (upgr
 		return w.startGuard(ctx, args.Plan, path, deadline)
 	}
 	outcome, err := switchover.RunReturn(ctx, config, func(ctx context.Context, at switchover.Standstill) error {
-		if err := w.proveUntouched(ctx, args.Plan, proven.String(), at.LSN); err != nil {
+		if err := w.proveUntouched(ctx, args.Plan, proven, at.LSN); err != nil {
 			return err
 		}
 		return w.proveSameRoles(ctx, args.Plan)
@@ -75,36 +79,48 @@ func (w *Worker) returnOnce(ctx context.Context, args step.SwitchOverArgs) (upgr
 }
 
 // prepareReturn does what can be done while clients go on: pgleap's role on the target, which is gone since
-// the upgrade ended, and the proof up to now. It returns up to where that goes.
-func (w *Worker) prepareReturn(ctx context.Context, plan upgrade.Plan) (postgres.LSN, error) {
-	if _, running := w.host.Running(plan.Target); !running {
-		return 0, &upgrade.Refused{Reason: fmt.Sprintf("%s does not run", plan.Target), Remedy: "start it, and go back then"}
+// the upgrade ended, and the proof up to now, which the one behind the fence goes on from.
+func (w *Worker) prepareReturn(ctx context.Context, plan upgrade.Plan) (*proof, error) {
+	for _, cluster := range []upgrade.Cluster{plan.Source, plan.Target} {
+		if _, running := w.host.Running(cluster); !running {
+			return nil, &upgrade.Refused{Reason: fmt.Sprintf("%s does not run", cluster), Remedy: "start it, and go back then"}
+		}
 	}
 	progressOf(ctx).text("proving that nothing was written")
 	if err := awaitLogin(ctx, login(plan, plan.Target), hbaWait); err != nil {
-		return 0, fmt.Errorf("log in to the source with pgleap's role: %w", err)
+		return nil, fmt.Errorf("log in to the source with pgleap's role: %w", err)
+	}
+	if err := w.commitsThere(ctx, plan); err != nil {
+		return nil, err
 	}
 	if err := w.letOurRoleIn(ctx, plan); err != nil {
-		return 0, err
+		return nil, err
 	}
-	at := quiet(login(plan, plan.Source))
-	at.Settings["synchronous_commit"] = "local" // so that what is read from disk is all there is
-	var now postgres.LSN
+	at := alone(quiet(login(plan, plan.Source))) // what is read from disk is all there is then
+	var message, now postgres.LSN
 	err := with(ctx, at, func(conn *pgx.Conn) (err error) {
-		now, err = postgres.EmitMessage(ctx, conn, fmt.Sprintf("proof for upgrade %d", plan.Number))
+		message, now, err = postgres.EmitMessage(ctx, conn, fmt.Sprintf("proof for upgrade %d", plan.Number))
 		return err
 	})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	if err := w.proveUntouched(ctx, plan, "", now); err != nil {
-		return 0, err
+	so := &proof{explained: map[uint32]bool{}}
+	if err := w.proveUntouched(ctx, plan, so, now); err != nil {
+		return nil, err
 	}
-	return now, w.proveSameRoles(ctx, plan)
+	so.since = message.String() // now may be in the middle of a record, which would be skipped
+	return so, w.proveSameRoles(ctx, plan)
 }
 
-// leaveServing removes from the target, where clients stay, what the way back needed.
+// leaveTimeout bounds what is done on a target that may be in no state to do it.
+const leaveTimeout = 30 * time.Second
+
+// leaveServing removes from the target, where clients stay, what the way back needed. A target that is down
+// keeps pgleap's role, if it has it, which pg_hba.conf does not let in.
 func (w *Worker) leaveServing(ctx context.Context, plan upgrade.Plan) error {
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
+	defer cancel()
 	user, err := owner(plan)
 	if err != nil {
 		return err
@@ -112,5 +128,8 @@ func (w *Worker) leaveServing(ctx context.Context, plan upgrade.Plan) error {
 	if err := w.setHBABlock(ctx, plan.Source, user, nil); err != nil {
 		return err
 	}
-	return with(ctx, quiet(w.host.Login(plan.Source, "postgres")), func(conn *pgx.Conn) error { return postgres.DropRole(ctx, conn) })
+	if _, running := w.host.Running(plan.Source); !running {
+		return errors.New("it does not run")
+	}
+	return with(ctx, alone(quiet(w.host.Login(plan.Source, "postgres"))), func(conn *pgx.Conn) error { return postgres.DropRole(ctx, conn) })
 }

@@ -7,7 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/pgtest"
+	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
@@ -37,6 +41,15 @@ func (b *switchBed) goBack(attempt int) upgrade.Switchover {
 	return result
 }
 
+// kept wants a cluster that is asked to retire to be left alone.
+func (b *switchBed) kept(cluster upgrade.Cluster, when string) {
+	b.Helper()
+	_, err := b.worker.RetireCluster(b.Context(), cluster)
+	if _, running := b.worker.host.Running(cluster); upgrade.CauseOf(err) != upgrade.CauseServing || !running {
+		b.Errorf("retired (%s): %v, running %t", when, err, running)
+	}
+}
+
 // through has a client ask something.
 func (b *switchBed) through(queries ...string) {
 	b.Helper()
@@ -61,6 +74,7 @@ func TestReturnToSource(t *testing.T) {
 	b.must(super.Close(t.Context()))
 	for i, moment := range []string{"fence", "nothing written", "commit"} {
 		b.dieOnReturn(moment, i+2)
+		b.kept(b.plan.Source, moment)
 		b.must(b.worker.RecoverSwitchovers(t.Context()))
 		if result := b.goBack(i + 2); result.Switched {
 			t.Errorf("died at %q: it went back", moment)
@@ -81,6 +95,7 @@ func TestReturnToSource(t *testing.T) {
 	if got := b.servedBy(); got != b.plan.Source.Port {
 		t.Errorf("clients are led to port %d, want %d", got, b.plan.Source.Port)
 	}
+	b.kept(b.plan.Source, "clients are back")
 	b.through(`INSERT INTO ledger (account, delta) VALUES (1, 1)`)
 	_, err := b.worker.FenceForGood(t.Context(), b.plan.Back())
 	b.must(err)
@@ -107,6 +122,9 @@ func TestReturnRefusedAfterWrites(t *testing.T) {
 		`SELECT nextval('ledger_id_seq')`,
 		`CREATE UNLOGGED TABLE volatile_things (a int)`,
 		`INSERT INTO volatile_things VALUES (1)`, // leaves its commit, and nothing else
+		`TRUNCATE volatile_things`,
+		`BEGIN; INSERT INTO volatile_things VALUES (2); ANALYZE account; COMMIT`, // its commit is explained
+		`BEGIN; TRUNCATE volatile_things; COMMIT`,
 		`SELECT lo_create(0)`,
 		`ALTER ROLE app PASSWORD 'another'`,
 		`CREATE DATABASE another`,
@@ -134,6 +152,54 @@ func TestReturnRefusedAfterWrites(t *testing.T) {
 	b.must(super.Close(t.Context()))
 	if result := b.goBack(50); result.Switched || !strings.Contains(result.Reason, "cannot be proven") {
 		t.Errorf("without the WAL: %+v", result)
+	}
+}
+
+// What is in the way at either side is told, once, and nothing hangs: a source whose synchronous standbys
+// have left it, a target whose have, and one that is down.
+func TestReturnInTheWay(t *testing.T) {
+	pgtest.Slow(t)
+	b := newReturnBed(t)
+	synchronous := func(at postgres.Login, names string) {
+		t.Helper()
+		b.must(with(t.Context(), alone(at), func(conn *pgx.Conn) error {
+			for _, query := range []string{`ALTER SYSTEM SET synchronous_standby_names = ` + quoteLiteral(names), `SELECT pg_reload_conf()`} {
+				if _, err := conn.Exec(t.Context(), query); err != nil {
+					return err
+				}
+			}
+			b.until("the server goes by "+names, func() bool {
+				var now string
+				b.must(conn.QueryRow(t.Context(), `SHOW synchronous_standby_names`).Scan(&now))
+				return now == names
+			})
+			return nil
+		}))
+	}
+	refused := func(attempt int, want string) upgrade.Switchover {
+		t.Helper()
+		result := b.goBack(attempt)
+		if result.Switched || !strings.Contains(result.Reason, want) {
+			t.Fatalf("want %q: %+v", want, result)
+		}
+		return result
+	}
+	synchronous(login(b.plan, b.plan.Source), "FIRST 2 (gone, lost)")
+	refused(2, "would wait")
+	b.nothingOfOurs(b.plan.Target)
+	synchronous(login(b.plan, b.plan.Source), "")
+
+	synchronous(b.worker.host.Login(b.plan.Target, "postgres"), "gone")
+	super := b.session(b.plan.Target, "shop")
+	_, err := super.Exec(t.Context(), `SET synchronous_commit = local; CREATE TABLE written (a int)`)
+	b.must(err)
+	b.must(super.Close(t.Context()))
+	refused(3, "since the switch")
+	b.nothingOfOurs(b.plan.Target)
+
+	b.must(b.worker.host.Stop(t.Context(), b.plan.Target, pgbin.StopFast, targetStart))
+	if result := refused(4, "does not run"); len(result.Told) != 1 || !strings.Contains(result.Told[0], "DROP ROLE") {
+		t.Errorf("told: %v", result.Told)
 	}
 }
 

@@ -87,6 +87,16 @@ func (b *upgradeBed) wayBack() {
 	_, err = b.worker.proveWayBack(b.Context(), back)
 	b.must(err)
 	b.sameRows()
+	// Commits there would wait for a standby that is gone.
+	b.source.Exec(b, "postgres", `ALTER SYSTEM SET synchronous_standby_names = 'gone'`, `SELECT pg_reload_conf()`)
+	b.until("the source wants a standby", func() bool { return b.ask(b.plan.Source, "postgres", `SHOW synchronous_standby_names`)[0] == "gone" })
+	refused, err := b.worker.SwitchOver(b.Context(), step.SwitchOverArgs{Plan: back, Attempt: 2})
+	b.must(err)
+	if refused.Switched || !strings.Contains(refused.Reason, "would wait") {
+		b.Errorf("back to a source whose commits wait: %+v", refused)
+	}
+	b.source.Exec(b, "postgres", `SET synchronous_commit = local`, `ALTER SYSTEM RESET synchronous_standby_names`, `SELECT pg_reload_conf()`)
+	b.until("the source wants none", func() bool { return b.ask(b.plan.Source, "postgres", `SHOW synchronous_standby_names`)[0] == "" })
 }
 
 // crashTarget ends the target while it applies. What it had not flushed, since the subscription does

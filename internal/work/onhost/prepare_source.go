@@ -94,7 +94,7 @@ func (w *Worker) letOurRoleIn(ctx context.Context, plan upgrade.Plan) error {
 	if err != nil {
 		return err
 	}
-	err = with(ctx, w.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) error {
+	err = with(ctx, alone(w.host.Login(plan.Source, "postgres")), func(conn *pgx.Conn) error {
 		return postgres.EnsureRole(ctx, conn, verifier)
 	})
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/pgleap/pgleap/internal/pgconf"
 	"github.com/pgleap/pgleap/internal/postmaster"
 	"github.com/pgleap/pgleap/internal/run"
+	"github.com/pgleap/pgleap/internal/switchover"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
@@ -144,10 +145,71 @@ func (w *Worker) stopFormer(ctx context.Context, c upgrade.Cluster) (step.Done, 
 	if err := w.isStill(ctx, c); err != nil {
 		return step.Done{}, err
 	}
+	if err := w.isLeft(c); err != nil {
+		return step.Done{}, err
+	}
 	if err := w.host.Stop(ctx, c, pgbin.StopFast, timeLeft(ctx)); err != nil {
 		return step.Done{}, fmt.Errorf("retire %s: %w", c, err)
 	}
 	return w.info(ctx, fmt.Sprintf("%s is stopped for good; its data are in %s as they were", c, c.Pgdata)), nil
+}
+
+// isLeft refuses a cluster that clients are on, or may be about to come to: a switchback may have begun
+// since whoever asks has looked. The journals know.
+func (w *Worker) isLeft(c upgrade.Cluster) error {
+	journals, err := w.journals("*")
+	if err != nil {
+		return err
+	}
+	var last switchover.State // that led clients to it or away from it
+	for _, journal := range journals {
+		state, err := journal.Read()
+		if err != nil {
+			return err
+		}
+		plan := state.Intent.Plan
+		if plan.Source.Pgdata != c.Pgdata && plan.Target.Pgdata != c.Pgdata {
+			continue
+		}
+		if state.Stage != switchover.StageNone && !state.Stage.Ended() {
+			return &upgrade.Refused{
+				Reason: fmt.Sprintf("a switchover of upgrade %d is under way, from %s to %s", plan.Number, plan.Source, plan.Target),
+				Remedy: "wait until it has ended", Cause: upgrade.CauseServing,
+			}
+		}
+		if state.Stage == switchover.StageDone && !state.Outcome.EndedAt.Before(last.Outcome.EndedAt) {
+			last = state
+		}
+	}
+	if last.Stage != switchover.StageDone || last.Intent.Plan.Target.Pgdata != c.Pgdata {
+		return nil
+	}
+	left, err := w.leftInPlace(c)
+	if err == nil && !left {
+		return &upgrade.Refused{
+			Reason: fmt.Sprintf("upgrade %d has led clients to %s, and nothing has led them away since", last.Intent.Plan.Number, c),
+			Remedy: "retire the cluster that clients have left", Cause: upgrade.CauseServing,
+		}
+	}
+	return err
+}
+
+// leftInPlace tells whether clients have left a cluster by an upgrade in place, too.
+func (w *Worker) leftInPlace(c upgrade.Cluster) (bool, error) {
+	paths, err := w.outages()
+	if err != nil {
+		return false, err
+	}
+	for _, path := range paths {
+		state, err := readOutage(path)
+		if err != nil {
+			return false, err
+		}
+		if state.Stage == outageDone && state.Intent.Plan.Source.Pgdata == c.Pgdata {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // isStill refuses a data directory that another cluster has moved into meanwhile.

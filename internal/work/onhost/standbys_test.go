@@ -408,6 +408,9 @@ func TestStandbysBeforeSwitchover(t *testing.T) {
 			return b.ask(r.Successor, "shop", `SELECT count(*)::text FROM keyless`)[0] == "1"
 		})
 	}
+	if err := b.worker.commitsThere(t.Context(), b.plan.Back()); err != nil { // the old standbys still follow it
+		t.Errorf("clients could not come back: %v", err)
+	}
 	b.step("Discard", b.worker.Discard)
 	b.unchanged(before)
 	if after := list(t, filepath.Dir(one.Pgdata)); !slices.Equal(beside, after) {

@@ -60,6 +60,11 @@ func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgr
 			}
 		}
 	}
+	if args.Plan.Reversed {
+		if err := w.commitsThere(ctx, args.Plan); err != nil {
+			return upgrade.Switchover{Reason: err.Error(), Back: true}, nil //nolint:nilerr // not switching is a result
+		}
+	}
 	config.FormerConsumers = last.Outcome.Consumers
 	w.snapshots.drop(taskName(args.Plan), attemptName(args.Plan, args.Attempt))
 	config.StartGuard = func(ctx context.Context, deadline time.Time) (*endpoint.Guard, error) {

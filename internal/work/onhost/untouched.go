@@ -1,6 +1,7 @@
 package onhost
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -53,11 +54,18 @@ func (f files) noteOwnXID(xid uint64) error {
 	return f.write(noteOwnXIDs, append(own, xid))
 }
 
+// proof is up to where it is known that nobody has written to a target, and how to go on from there.
+type proof struct {
+	since     string          // an LSN at which a record begins; empty: the baseline
+	explained map[uint32]bool // see judge; their commits may come later
+}
+
 // proveUntouched reads the WAL that a plan's source, which was made of a clone, has written since its first
-// start, or since an LSN, up to another one that is on disk. It refuses unless nothing is in it but
+// start, or since an earlier proof, up to an LSN that is on disk. It refuses unless nothing is in it but
 // what autovacuum, ANALYZE and pgleap have done. Every change that a transaction makes carries its id, and
-// one that leaves nothing else in the WAL, such as to an unlogged table, leaves its commit.
-func (w *Worker) proveUntouched(ctx context.Context, plan upgrade.Plan, since string, until postgres.LSN) error {
+// one that leaves nothing else in the WAL leaves its commit. Rows of unlogged tables, which leave no more
+// than that, are looked for: beside something harmless in one transaction the commit would tell nothing.
+func (w *Worker) proveUntouched(ctx context.Context, plan upgrade.Plan, so *proof, until postgres.LSN) error {
 	files, err := w.files(plan)
 	if err != nil {
 		return err
@@ -70,6 +78,7 @@ func (w *Worker) proveUntouched(ctx context.Context, plan upgrade.Plan, since st
 	if !found {
 		return &upgrade.Refused{Reason: "it cannot be proven that nothing was written since the switch: where the target stood then was not noted"}
 	}
+	since := so.since
 	if since == "" {
 		since = from.LSN
 	}
@@ -77,6 +86,7 @@ func (w *Worker) proveUntouched(ctx context.Context, plan upgrade.Plan, since st
 	if err != nil {
 		return err
 	}
+	judge.explained = so.explained
 	user, err := owner(plan)
 	if err != nil {
 		return err
@@ -85,9 +95,9 @@ func (w *Worker) proveUntouched(ctx context.Context, plan upgrade.Plan, since st
 	err = pgbin.Waldump{
 		Bindir: plan.Source.Bindir, Pgdata: plan.Source.Pgdata, Timeline: from.Timeline, Start: since, End: until.String(),
 	}.Run(ctx, pgbin.Caller{Runner: w.runner, As: user}, judge.see)
-	if judge.foreign != "" {
+	if found := cmp.Or(judge.foreign, judge.unlogged); found != "" {
 		return &upgrade.Refused{
-			Reason: "something was written on the target since the switch, which would be lost at the source: " + judge.foreign,
+			Reason: "something was written on the target since the switch, which would be lost at the source: " + found,
 			Remedy: "a way back that keeps what is written after the switch is what mode zero-downtime has",
 		}
 	}
@@ -104,10 +114,11 @@ type judge struct {
 	inPlace    map[pgbin.WALRelation]bool // what VACUUM and ANALYZE overwrite
 	explained  map[uint32]bool            // transactions that have left something harmless
 	foreign    string                     // the first record that is not harmless
+	unlogged   string                     // what has been written without a record
 }
 
 func (w *Worker) newJudge(ctx context.Context, plan upgrade.Plan, files files) (*judge, error) {
-	j := &judge{own: map[uint32]bool{}, statistics: map[pgbin.WALRelation]bool{}, inPlace: map[pgbin.WALRelation]bool{}, explained: map[uint32]bool{}}
+	j := &judge{own: map[uint32]bool{}, statistics: map[pgbin.WALRelation]bool{}, inPlace: map[pgbin.WALRelation]bool{}}
 	var own []uint64
 	if _, err := files.read(noteOwnXIDs, &own); err != nil {
 		return nil, err
@@ -118,6 +129,13 @@ func (w *Worker) newJudge(ctx context.Context, plan upgrade.Plan, files files) (
 	at := quiet(login(plan, plan.Source))
 	var databases []string
 	err := with(ctx, at, func(conn *pgx.Conn) (err error) {
+		settings, err := postgres.ReadSettings(ctx, conn)
+		if err != nil {
+			return err
+		}
+		if settings.Text("wal_level") == "minimal" {
+			j.unlogged = "what wal_level = minimal keeps out of the WAL"
+		}
 		databases, err = postgres.ConnectableDatabases(ctx, conn)
 		return err
 	})
@@ -127,11 +145,26 @@ func (w *Worker) newJudge(ctx context.Context, plan upgrade.Plan, files files) (
 		}
 		err = with(ctx, at.In(database), func(conn *pgx.Conn) error {
 			files, err := postgres.ReadCatalogFiles(ctx, conn)
+			if err != nil {
+				return err
+			}
 			j.know(files)
-			return err
+			return j.lookForRows(ctx, conn)
 		})
 	}
 	return j, err
+}
+
+// lookForRows looks for what clients have written to unlogged tables: in a clone they all begin empty.
+func (j *judge) lookForRows(ctx context.Context, conn *pgx.Conn) error {
+	filled, err := postgres.FilledUnloggedTables(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if len(filled) > 0 {
+		j.unlogged = fmt.Sprintf("rows in the unlogged table %s of database %s", filled[0], conn.Config().Database)
+	}
+	return nil
 }
 
 func (j *judge) know(files postgres.CatalogFiles) {

@@ -126,6 +126,9 @@ func (w *Worker) MoveInstance(ctx context.Context, args step.MoveInstanceArgs) e
 		if err := w.catalog.RemoveFormerCluster(ctx, args.Number); err != nil {
 			return fmt.Errorf("move instance %s: %w", args.Instance, err)
 		}
+		if at := instance.Cluster; at.Host == args.Cluster.Host && at.Pgdata == args.Cluster.Pgdata {
+			return nil // it was back already
+		}
 	}
 	if was, is := instance.Cluster.Version.Major(), args.Cluster.Version.Major(); was < is {
 		instance.Backup = &upgrade.MissingBackup{Number: args.Number, Version: args.Cluster.Version, Since: w.now()}
