@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -29,11 +30,17 @@ type stage struct {
 	user   run.User
 	worker *onhost.Worker
 	plan   upgrade.Plan
+	times  *stopwatch
 }
 
 func setUp(ctx context.Context, o options) (*stage, error) {
-	log := slog.New(slog.DiscardHandler)
-	s := &stage{options: o, runner: run.New(log)}
+	tell := io.Discard
+	if o.verbose {
+		tell = os.Stderr
+	}
+	times := &stopwatch{Handler: slog.NewTextHandler(tell, &slog.HandlerOptions{Level: slog.LevelDebug})}
+	log := slog.New(times)
+	s := &stage{options: o, runner: run.New(slog.New(slog.DiscardHandler)), times: times}
 	bindir, err := harness.FindBindir(o.to)
 	if err != nil {
 		return nil, err
@@ -131,22 +138,75 @@ func (s *stage) pgUpgradeCheck(ctx context.Context) (time.Duration, error) {
 	return time.Since(started), err
 }
 
-// precheck runs all of it, as the agent does.
-func (s *stage) precheck(ctx context.Context, number int64) (time.Duration, error) {
-	started := time.Now()
-	report, err := s.worker.Precheck(ctx, step.PrecheckArgs{Number: number, Plan: s.plan})
-	took := time.Since(started)
-	if err == nil && len(report.NotChecked) > 0 {
-		err = fmt.Errorf("not checked: %s", strings.Join(report.NotChecked, "; "))
+// round measures once: the program alone, the precheck, and the precheck with a rehearsal if it is to be.
+func (s *stage) round(ctx context.Context, number int64) (r round, err error) {
+	if r.alone, err = s.pgUpgradeCheck(ctx); err != nil {
+		return r, err
 	}
-	return took, err
+	plan := s.plan
+	plan.Options.SkipSchemaRehearsal = true
+	if r.whole, err = s.precheck(ctx, step.PrecheckArgs{Number: 2*number - 1, Plan: plan}); err != nil {
+		return r, err
+	}
+	for name, took := range map[string]*time.Duration{
+		onhost.StageCheck: &r.within, onhost.StageFingerprint: &r.fingerprint, onhost.StageLook: &r.checks,
+	} {
+		if *took = s.times.took[name]; *took == 0 {
+			return r, fmt.Errorf("the precheck does not tell how long it took to %s", name)
+		}
+	}
+	if !s.rehearsal {
+		return r, nil
+	}
+	_, err = s.precheck(ctx, step.PrecheckArgs{Number: 2 * number, Plan: s.plan})
+	r.rehearsal = s.times.took[onhost.StageRehearse]
+	return r, err
 }
 
-func (s *stage) fingerprint(ctx context.Context) (time.Duration, error) {
+// precheck runs all of it, as the agent does. One that could not look at everything has no time worth telling.
+func (s *stage) precheck(ctx context.Context, args step.PrecheckArgs) (time.Duration, error) {
+	s.times.took = map[string]time.Duration{}
 	started := time.Now()
-	taken, err := s.worker.Fingerprint(ctx, s.plan)
-	if err == nil && len(taken.Parts) == 0 {
-		err = fmt.Errorf("the fingerprint has no parts")
+	report, err := s.worker.Precheck(ctx, args)
+	took := time.Since(started)
+	if err != nil {
+		return took, err
 	}
-	return time.Since(started), err
+	if len(report.NotChecked) > 0 {
+		return took, fmt.Errorf("not checked: %s", strings.Join(report.NotChecked, "; "))
+	}
+	for _, finding := range report.Findings {
+		if finding.Check == "not-rehearsed" && !args.Plan.Options.SkipSchemaRehearsal {
+			return took, fmt.Errorf("not rehearsed: %s", strings.Join(finding.Objects, "; "))
+		}
+	}
+	return took, nil
+}
+
+// stopwatch is a handler that keeps what the log says of how long the stages of a precheck took.
+type stopwatch struct {
+	slog.Handler
+	took map[string]time.Duration
+}
+
+// Enabled: durations are told at debug level.
+func (s *stopwatch) Enabled(context.Context, slog.Level) bool { return true }
+
+// Handle keeps durations and passes everything on.
+func (s *stopwatch) Handle(ctx context.Context, record slog.Record) error {
+	var name string
+	var took time.Duration
+	record.Attrs(func(a slog.Attr) bool {
+		switch a.Key {
+		case "stage":
+			name = a.Value.String()
+		case "took":
+			took, _ = a.Value.Any().(time.Duration)
+		}
+		return true
+	})
+	if name != "" && s.took != nil {
+		s.took[name] = took
+	}
+	return s.Handler.Handle(ctx, record)
 }
