@@ -41,7 +41,7 @@ func main() {
 	flag.IntVar(&o.from, "from", 15, "major version of the source")
 	flag.IntVar(&o.to, "to", 17, "major version of the target")
 	flag.IntVar(&o.databases, "databases", 20, "databases")
-	flag.IntVar(&o.tables, "tables", 10_000, "tables in all of them, each with a key, a sequence and a second index")
+	flag.IntVar(&o.tables, "tables", 10_000, "tables in all of them, see definitions")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds")
 	flag.BoolVar(&o.rehearsal, "rehearsal", false, "measure the schema rehearsal as well, apart")
 	flag.BoolVar(&o.verbose, "v", false, "tell how long each part of the precheck takes")

@@ -51,7 +51,7 @@ func setUp(ctx context.Context, o options) (*stage, error) {
 	if s.user, err = run.LookupUser(s.place.Owner()); err != nil {
 		return s, err
 	}
-	s.source, err = s.place.NewCluster(ctx, o.from, map[string]string{"wal_level": "logical", "max_locks_per_transaction": "256"})
+	s.source, err = s.place.NewCluster(ctx, o.from, map[string]string{"wal_level": "logical", "max_locks_per_transaction": "1024"})
 	if err != nil {
 		return s, err
 	}
@@ -77,7 +77,7 @@ func setUp(ctx context.Context, o options) (*stage, error) {
 
 func (s *stage) clear() error { return s.place.Clear(context.Background()) }
 
-// fill makes the tables: the schema only, as the checks look at nothing else.
+// fill makes the databases, with definitions only, as the checks look at nothing else.
 func (s *stage) fill(ctx context.Context) error {
 	left := s.tables
 	for i := range s.databases {
@@ -91,7 +91,7 @@ func (s *stage) fill(ctx context.Context) error {
 			for first := 0; first < here; first += 100 { // not all locks at once
 				var sql strings.Builder
 				for t := first; t < min(first+100, here); t++ {
-					fmt.Fprintf(&sql, "CREATE TABLE t%d (id bigserial PRIMARY KEY, name text, doc jsonb, at timestamptz DEFAULT now()); CREATE INDEX ON t%d (name);", t, t)
+					sql.WriteString(definitions(t))
 				}
 				if _, err := conn.Exec(ctx, sql.String()); err != nil {
 					return err
@@ -104,6 +104,25 @@ func (s *stage) fill(ctx context.Context) error {
 		}
 	}
 	return s.source.Exec(ctx, "postgres", "CHECKPOINT")
+}
+
+// definitions makes a table with a key, a sequence and a second index. Every second one refers to the one before,
+// and every tenth has a view and a trigger with a function of its own.
+func definitions(t int) string {
+	sql := fmt.Sprintf(`
+		CREATE TABLE t%[1]d (id bigserial PRIMARY KEY, name text, doc jsonb, at timestamptz DEFAULT now());
+		CREATE INDEX ON t%[1]d (name);`, t)
+	if t%2 == 1 {
+		sql += fmt.Sprintf(`
+		ALTER TABLE t%d ADD COLUMN before bigint REFERENCES t%d;`, t, t-1)
+	}
+	if t%10 == 0 {
+		sql += fmt.Sprintf(`
+		CREATE VIEW v%[1]d AS SELECT id, lower(name) AS name, doc ->> 'kind' AS kind FROM t%[1]d WHERE at > now() - interval '1 day';
+		CREATE FUNCTION f%[1]d() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.at := now(); RETURN NEW; END';
+		CREATE TRIGGER touch BEFORE UPDATE ON t%[1]d FOR EACH ROW EXECUTE FUNCTION f%[1]d();`, t)
+	}
+	return sql
 }
 
 // pgUpgradeCheck runs the program alone, against a target that is there already.
