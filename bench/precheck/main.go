@@ -4,8 +4,10 @@
 //	go run ./bench/precheck -from 15 -to 17 -databases 20 -tables 10000 -rounds 3
 //
 // Each round runs pg_upgrade --check alone, and the whole precheck as the agent does it: scratch cluster,
-// pg_upgrade --check, all checks, fingerprint. The exit status is 1 when the median of what it takes beyond is more
-// than 30 s.
+// pg_upgrade --check, all checks, fingerprint. What it takes beyond is what is not the pg_upgrade --check within. The
+// schema rehearsal is off; with -rehearsal each round runs a second precheck with it, and tells apart what it took.
+// The exit status is 1 when the median of what a precheck takes beyond is more than 30 s, when anything could not be
+// checked, or when a rehearsal came to no end within its bounds.
 package main
 
 import (
@@ -30,6 +32,8 @@ type options struct {
 	databases int
 	tables    int
 	rounds    int
+	rehearsal bool
+	verbose   bool
 }
 
 func main() {
@@ -37,8 +41,10 @@ func main() {
 	flag.IntVar(&o.from, "from", 15, "major version of the source")
 	flag.IntVar(&o.to, "to", 17, "major version of the target")
 	flag.IntVar(&o.databases, "databases", 20, "databases")
-	flag.IntVar(&o.tables, "tables", 10_000, "tables in all of them, each with a key, a sequence and a second index")
+	flag.IntVar(&o.tables, "tables", 10_000, "tables in all of them, see definitions")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds")
+	flag.BoolVar(&o.rehearsal, "rehearsal", false, "measure the schema rehearsal as well, apart")
+	flag.BoolVar(&o.verbose, "v", false, "tell how long each part of the precheck takes")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -61,34 +67,52 @@ func bench(ctx context.Context, o options, out io.Writer) (err error) {
 	}
 	fmt.Fprintf(out, "PostgreSQL %d to %d, %d tables in %d databases\n\n", o.from, o.to, o.tables, o.databases)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "round\tpg_upgrade --check\tprecheck\tbeyond\tfingerprint\t")
-	var beyond []time.Duration
-	for round := range o.rounds {
-		check, err := s.pgUpgradeCheck(ctx)
+	fmt.Fprintln(table, "round\t--check alone\tprecheck\t--check within\tbeyond\tfingerprint\tchecks\trehearsal\t")
+	var beyond, rehearsals []time.Duration
+	for number := range o.rounds {
+		r, err := s.round(ctx, int64(number+1))
 		if err != nil {
-			return err
+			return errors.Join(table.Flush(), err)
 		}
-		whole, err := s.precheck(ctx, int64(round+1))
-		if err != nil {
-			return err
-		}
-		fingerprint, err := s.fingerprint(ctx)
-		if err != nil {
-			return err
-		}
-		beyond = append(beyond, whole-check)
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t\n", round+1, shown(check), shown(whole), shown(whole-check), shown(fingerprint))
+		beyond, rehearsals = append(beyond, r.beyond()), append(rehearsals, r.rehearsal)
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", number+1, shown(r.alone), shown(r.whole), shown(r.within),
+			shown(r.beyond()), shown(r.fingerprint), shown(r.checks), shown(r.rehearsal))
 	}
-	slices.Sort(beyond)
-	middle := beyond[len(beyond)/2]
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\nbeyond pg_upgrade --check, median: %s; the bar is %s\n", shown(middle), bar)
+	middle := median(beyond)
+	fmt.Fprintf(out, "\nbeyond pg_upgrade --check, median: %s; the bar is %s\n", shown(middle), shown(bar))
+	if o.rehearsal {
+		limit, _ := s.plan.Options.SchemaRehearsalBounds()
+		fmt.Fprintf(out, "the schema rehearsal, median: %s; it may take %s\n", shown(median(rehearsals)), shown(limit))
+	}
 	if middle > bar {
 		return fmt.Errorf("a precheck takes %s beyond pg_upgrade --check", shown(middle))
 	}
 	return nil
 }
 
-func shown(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+// round is what was measured in one.
+type round struct {
+	alone       time.Duration // pg_upgrade --check by itself
+	whole       time.Duration // the precheck
+	within      time.Duration // the pg_upgrade --check of the precheck
+	fingerprint time.Duration
+	checks      time.Duration
+	rehearsal   time.Duration // of a precheck that has one
+}
+
+func (r round) beyond() time.Duration { return r.whole - r.within }
+
+func median(all []time.Duration) time.Duration {
+	sorted := slices.Sorted(slices.Values(all))
+	return sorted[len(sorted)/2]
+}
+
+func shown(d time.Duration) string {
+	if d == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -29,11 +30,17 @@ type stage struct {
 	user   run.User
 	worker *onhost.Worker
 	plan   upgrade.Plan
+	times  *stopwatch
 }
 
 func setUp(ctx context.Context, o options) (*stage, error) {
-	log := slog.New(slog.DiscardHandler)
-	s := &stage{options: o, runner: run.New(log)}
+	tell := io.Discard
+	if o.verbose {
+		tell = os.Stderr
+	}
+	times := &stopwatch{Handler: slog.NewTextHandler(tell, &slog.HandlerOptions{Level: slog.LevelDebug})}
+	log := slog.New(times)
+	s := &stage{options: o, runner: run.New(slog.New(slog.DiscardHandler)), times: times}
 	bindir, err := harness.FindBindir(o.to)
 	if err != nil {
 		return nil, err
@@ -44,7 +51,7 @@ func setUp(ctx context.Context, o options) (*stage, error) {
 	if s.user, err = run.LookupUser(s.place.Owner()); err != nil {
 		return s, err
 	}
-	s.source, err = s.place.NewCluster(ctx, o.from, map[string]string{"wal_level": "logical", "max_locks_per_transaction": "256"})
+	s.source, err = s.place.NewCluster(ctx, o.from, map[string]string{"wal_level": "logical", "max_locks_per_transaction": "1024"})
 	if err != nil {
 		return s, err
 	}
@@ -70,7 +77,7 @@ func setUp(ctx context.Context, o options) (*stage, error) {
 
 func (s *stage) clear() error { return s.place.Clear(context.Background()) }
 
-// fill makes the tables: the schema only, as the checks look at nothing else.
+// fill makes the databases, with definitions only, as the checks look at nothing else.
 func (s *stage) fill(ctx context.Context) error {
 	left := s.tables
 	for i := range s.databases {
@@ -84,7 +91,7 @@ func (s *stage) fill(ctx context.Context) error {
 			for first := 0; first < here; first += 100 { // not all locks at once
 				var sql strings.Builder
 				for t := first; t < min(first+100, here); t++ {
-					fmt.Fprintf(&sql, "CREATE TABLE t%d (id bigserial PRIMARY KEY, name text, doc jsonb, at timestamptz DEFAULT now()); CREATE INDEX ON t%d (name);", t, t)
+					sql.WriteString(definitions(t))
 				}
 				if _, err := conn.Exec(ctx, sql.String()); err != nil {
 					return err
@@ -97,6 +104,25 @@ func (s *stage) fill(ctx context.Context) error {
 		}
 	}
 	return s.source.Exec(ctx, "postgres", "CHECKPOINT")
+}
+
+// definitions makes a table with a key, a sequence and a second index. Every second one refers to the one before,
+// and every tenth has a view and a trigger with a function of its own.
+func definitions(t int) string {
+	sql := fmt.Sprintf(`
+		CREATE TABLE t%[1]d (id bigserial PRIMARY KEY, name text, doc jsonb, at timestamptz DEFAULT now());
+		CREATE INDEX ON t%[1]d (name);`, t)
+	if t%2 == 1 {
+		sql += fmt.Sprintf(`
+		ALTER TABLE t%d ADD COLUMN before bigint REFERENCES t%d;`, t, t-1)
+	}
+	if t%10 == 0 {
+		sql += fmt.Sprintf(`
+		CREATE VIEW v%[1]d AS SELECT id, lower(name) AS name, doc ->> 'kind' AS kind FROM t%[1]d WHERE at > now() - interval '1 day';
+		CREATE FUNCTION f%[1]d() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.at := now(); RETURN NEW; END';
+		CREATE TRIGGER touch BEFORE UPDATE ON t%[1]d FOR EACH ROW EXECUTE FUNCTION f%[1]d();`, t)
+	}
+	return sql
 }
 
 // pgUpgradeCheck runs the program alone, against a target that is there already.
@@ -131,22 +157,75 @@ func (s *stage) pgUpgradeCheck(ctx context.Context) (time.Duration, error) {
 	return time.Since(started), err
 }
 
-// precheck runs all of it, as the agent does.
-func (s *stage) precheck(ctx context.Context, number int64) (time.Duration, error) {
-	started := time.Now()
-	report, err := s.worker.Precheck(ctx, step.PrecheckArgs{Number: number, Plan: s.plan})
-	took := time.Since(started)
-	if err == nil && len(report.NotChecked) > 0 {
-		err = fmt.Errorf("not checked: %s", strings.Join(report.NotChecked, "; "))
+// round measures once: the program alone, the precheck, and the precheck with a rehearsal if it is to be.
+func (s *stage) round(ctx context.Context, number int64) (r round, err error) {
+	if r.alone, err = s.pgUpgradeCheck(ctx); err != nil {
+		return r, err
 	}
-	return took, err
+	plan := s.plan
+	plan.Options.SkipSchemaRehearsal = true
+	if r.whole, err = s.precheck(ctx, step.PrecheckArgs{Number: 2*number - 1, Plan: plan}); err != nil {
+		return r, err
+	}
+	for name, took := range map[string]*time.Duration{
+		onhost.StageCheck: &r.within, onhost.StageFingerprint: &r.fingerprint, onhost.StageLook: &r.checks,
+	} {
+		if *took = s.times.took[name]; *took == 0 {
+			return r, fmt.Errorf("the precheck does not tell how long it took to %s", name)
+		}
+	}
+	if !s.rehearsal {
+		return r, nil
+	}
+	_, err = s.precheck(ctx, step.PrecheckArgs{Number: 2 * number, Plan: s.plan})
+	r.rehearsal = s.times.took[onhost.StageRehearse]
+	return r, err
 }
 
-func (s *stage) fingerprint(ctx context.Context) (time.Duration, error) {
+// precheck runs all of it, as the agent does. One that could not look at everything has no time worth telling.
+func (s *stage) precheck(ctx context.Context, args step.PrecheckArgs) (time.Duration, error) {
+	s.times.took = map[string]time.Duration{}
 	started := time.Now()
-	taken, err := s.worker.Fingerprint(ctx, s.plan)
-	if err == nil && len(taken.Parts) == 0 {
-		err = fmt.Errorf("the fingerprint has no parts")
+	report, err := s.worker.Precheck(ctx, args)
+	took := time.Since(started)
+	if err != nil {
+		return took, err
 	}
-	return time.Since(started), err
+	if len(report.NotChecked) > 0 {
+		return took, fmt.Errorf("not checked: %s", strings.Join(report.NotChecked, "; "))
+	}
+	for _, finding := range report.Findings {
+		if finding.Check == "not-rehearsed" && !args.Plan.Options.SkipSchemaRehearsal {
+			return took, fmt.Errorf("not rehearsed: %s", strings.Join(finding.Objects, "; "))
+		}
+	}
+	return took, nil
+}
+
+// stopwatch is a handler that keeps what the log says of how long the stages of a precheck took.
+type stopwatch struct {
+	slog.Handler
+	took map[string]time.Duration
+}
+
+// Enabled: durations are told at debug level.
+func (s *stopwatch) Enabled(context.Context, slog.Level) bool { return true }
+
+// Handle keeps durations and passes everything on.
+func (s *stopwatch) Handle(ctx context.Context, record slog.Record) error {
+	var name string
+	var took time.Duration
+	record.Attrs(func(a slog.Attr) bool {
+		switch a.Key {
+		case "stage":
+			name = a.Value.String()
+		case "took":
+			took, _ = a.Value.Any().(time.Duration)
+		}
+		return true
+	})
+	if name != "" && s.took != nil {
+		s.took[name] = took
+	}
+	return s.Handler.Handle(ctx, record)
 }

@@ -55,22 +55,23 @@ var aclitemTypes = Check{
 }
 
 // columnsOf finds stored columns of some types, and of domains, arrays, composites and ranges made of them, however
-// deep. A column that a table inherits is changed where it was declared.
+// deep. A column that a table inherits is changed where it was declared. All that is made of types is read once,
+// and then joined: a database may have tens of thousands of types, and catalogs without statistics.
 func columnsOf(types string) func(context.Context, *Facts, Session) ([]Found, error) {
 	return query(`
-		WITH RECURSIVE suspect AS (
+		WITH RECURSIVE making AS MATERIALIZED (
+			SELECT typbasetype AS part, oid AS made FROM pg_type WHERE typtype = 'd'
+			UNION ALL
+			SELECT typelem, oid FROM pg_type WHERE typtype = 'b' AND typelem <> 0
+			UNION ALL
+			SELECT a.atttypid, c.reltype FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+			WHERE c.reltype <> 0 AND a.attnum > 0 AND NOT a.attisdropped
+			UNION ALL
+			SELECT rngsubtype, rngtypid FROM pg_range
+		), suspect AS (
 			` + types + `
 			UNION
-			SELECT made.oid
-			FROM suspect CROSS JOIN LATERAL (
-				SELECT t.oid FROM pg_type t
-				WHERE t.typtype = 'd' AND t.typbasetype = suspect.oid OR t.typtype = 'b' AND t.typelem = suspect.oid
-				UNION ALL
-				SELECT c.reltype FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-				WHERE a.atttypid = suspect.oid AND NOT a.attisdropped AND c.reltype <> 0
-				UNION ALL
-				SELECT r.rngtypid FROM pg_range r WHERE r.rngsubtype = suspect.oid
-			) AS made
+			SELECT m.made FROM suspect s JOIN making m ON m.part = s.oid
 		), stored AS (
 			SELECT c.oid AS relid, c.relkind, n.nspname, c.relname, a.attname, a.attnum, a.atttypid, a.atttypmod
 			FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace

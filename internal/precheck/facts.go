@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -22,6 +23,8 @@ type Subject struct {
 	// parameters. Checks ask it what the target can do. They may write to it.
 	Target Measured[postgres.Login]
 	Host   Host
+	// Log gets the duration of each check, at debug level. Without one they are not told.
+	Log *slog.Logger
 }
 
 // Host is what SQL cannot tell.
@@ -122,6 +125,7 @@ type Facts struct {
 
 	compared Measured[*compared]
 
+	log       *slog.Logger
 	login     postgres.Login // of the scratch cluster
 	target    *pgx.Conn      // to the scratch cluster
 	targetErr error
@@ -159,6 +163,10 @@ func (f *Facts) Target() (*pgx.Conn, error) {
 func gather(ctx context.Context, source *pgx.Conn, subject Subject) (*Facts, error) {
 	f := &Facts{
 		Plan: subject.Plan, Host: subject.Host, probes: map[probeKey]probe{}, recollection: newRecollection(),
+		log: subject.Log,
+	}
+	if f.log == nil {
+		f.log = slog.New(slog.DiscardHandler)
 	}
 	var err error
 	if f.Settings, err = postgres.ReadSettings(ctx, source); err != nil {

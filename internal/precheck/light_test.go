@@ -8,10 +8,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pgleap/pgleap/internal/pgtest"
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -25,6 +27,7 @@ func TestPrecheckIsLight(t *testing.T) {
 	s.source.Exec(t, "shop", shop, `CREATE EXTENSION hstore`, `CREATE TABLE keyless (id int)`, `CREATE UNLOGGED TABLE cache (id int)`)
 	s.source.Exec(t, "Other shop", shop)
 	t.Run("locks", func(t *testing.T) { testLocks(t, s) })
+	t.Run("reads", func(t *testing.T) { testReads(t, s) })
 	t.Run("sessions", func(t *testing.T) { testSessions(t, s) })
 	t.Run("traces", func(t *testing.T) { testTraces(t, s) })
 	t.Run("cancelled", func(t *testing.T) { testCancelled(t, s) })
@@ -99,6 +102,67 @@ func testLocks(t *testing.T, s stage) {
 	if err != nil || seen == 0 {
 		t.Errorf("a lock that is too strong was seen %d times, %v", seen, err)
 	}
+}
+
+// A check goes through a catalog a few times, however many types, functions or tables there are: a source may have
+// tens of thousands.
+func testReads(t *testing.T, s stage) {
+	const times = 20
+	checks := slices.Clone(All())
+	var all atomic.Int64
+	for i, check := range checks {
+		checks[i].Find = func(ctx context.Context, f *Facts, in Session) ([]Found, error) {
+			before := catalogReads(t, in)
+			found, err := check.Find(ctx, f, in)
+			if err != nil {
+				return found, err
+			}
+			for catalog, after := range catalogReads(t, in) {
+				tuples := after.read - before[catalog].read
+				all.Add(tuples)
+				if tuples > times*after.rows {
+					t.Errorf("%s in %s reads %d rows of %s, which has %d", check.ID, in.Database, tuples, catalog, after.rows)
+				}
+			}
+			return found, nil
+		}
+	}
+	report, err := run(t.Context(), checks, s.subject(t, upgrade.Options{}), time.Now())
+	if err != nil || len(report.NotChecked) > 0 {
+		t.Fatal(err, report.NotChecked)
+	}
+	if all.Load() == 0 {
+		t.Error("nothing was counted")
+	}
+}
+
+// catalogRead is what a session has read of a catalog, and what it has.
+type catalogRead struct{ read, rows int64 }
+
+// catalogReads tells what a session has read and not reported yet, which it does at the end of a transaction.
+func catalogReads(t *testing.T, in Session) map[string]catalogRead {
+	t.Helper()
+	rows, err := in.Tx.Query(t.Context(), `
+		SELECT relname, seq_tup_read + coalesce(idx_tup_fetch, 0),
+			CASE relname WHEN 'pg_attribute' THEN (SELECT count(*) FROM pg_attribute) WHEN 'pg_class' THEN (SELECT count(*) FROM pg_class)
+				WHEN 'pg_type' THEN (SELECT count(*) FROM pg_type) ELSE (SELECT count(*) FROM pg_proc) END
+		FROM pg_stat_xact_sys_tables
+		WHERE relid IN ('pg_attribute'::regclass, 'pg_class'::regclass, 'pg_type'::regclass, 'pg_proc'::regclass)`)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	reads := map[string]catalogRead{}
+	var catalog string
+	var one catalogRead
+	_, err = pgx.ForEachRow(rows, []any{&catalog, &one.read, &one.rows}, func() error {
+		reads[catalog] = one
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return reads
 }
 
 // No database has more than two sessions of ours at any time, and none is without its timeouts.

@@ -169,10 +169,12 @@ func (r *round) lookIntoDatabase(ctx context.Context, facts *Facts, login postgr
 // look carries out one check in a transaction of its own, so that one which fails leaves the
 // others alone.
 func (s *seen) look(ctx context.Context, facts *Facts, check Check, conn *pgx.Conn, in Session) {
+	begun := time.Now()
 	found, err := inTransaction(ctx, conn, func(tx pgx.Tx) ([]Found, error) {
 		in.Tx = tx
 		return check.Find(ctx, facts, in)
 	})
+	facts.log.DebugContext(ctx, "precheck", "check", check.ID, "database", in.Ident, "found", len(found), "took", time.Since(begun))
 	if err != nil {
 		where := ""
 		if in.Ident != "" {

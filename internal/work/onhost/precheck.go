@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -27,29 +28,37 @@ func (w *Worker) Precheck(ctx context.Context, args step.PrecheckArgs) (upgrade.
 	plan := args.Plan
 	plan.Number = args.Number // transcripts are kept under the precheck's own number
 	// Taken first: what changes while the checks run makes the report invalid.
+	took := w.stages(ctx)
 	fingerprint, err := w.Fingerprint(ctx, plan)
 	if err != nil {
 		return upgrade.Report{}, err
 	}
+	took(StageFingerprint)
 	subject := precheck.Subject{
 		Number: args.Number, ID: args.ID, Plan: plan,
-		Source: w.host.Login(plan.Source, "postgres"), Host: w.hostFacts(ctx, plan),
+		Source: w.host.Login(plan.Source, "postgres"), Host: w.hostFacts(ctx, plan), Log: w.log,
 	}
+	took("measure the host")
 	subject.Host.WAL = precheck.Known(w.walPoint(ctx, plan))
 	progressOf(ctx).text("making a scratch cluster of the target version")
 	scratch, err := w.makeScratch(ctx, plan)
 	defer scratch.remove(context.WithoutCancel(ctx))
+	took("make the scratch cluster")
 	if err == nil {
 		progressOf(ctx).text("running pg_upgrade --check")
 		subject.Host.PgUpgrade = precheck.Known(scratch.pgUpgradeCheck(ctx))
+		took(StageCheck)
 		subject.Host.SchemaRehearsal.Err = scratch.keepPristine(ctx)
 		progressOf(ctx).text("trying the source's configuration on the scratch cluster")
 		subject.Host.Configuration = precheck.Known(scratch.configuration(ctx))
+		took("try the configuration")
 		subject.Target = precheck.Known(scratch.start(ctx))
 		subject.Host.Speed = precheck.Known(scratch.calibrate(ctx))
+		took("start the scratch cluster, and calibrate")
 		if subject.Host.SchemaRehearsal.Err == nil {
 			subject.Host.SchemaRehearsal = precheck.Known(scratch.rehearseSchema(ctx, subject.Target))
 		}
+		took(StageRehearse)
 	} else {
 		subject.Host.PgUpgrade.Err, subject.Target.Err, subject.Host.Configuration.Err, subject.Host.SchemaRehearsal.Err = err, err, err, err
 	}
@@ -58,8 +67,26 @@ func (w *Worker) Precheck(ctx context.Context, args step.PrecheckArgs) (upgrade.
 	if err != nil {
 		return upgrade.Report{}, fmt.Errorf("precheck %s: %w", plan.Instance, err)
 	}
+	took(StageLook)
 	report.Fingerprint, report.Parts = fingerprint.Sum, fingerprint.Parts
 	return report, nil
+}
+
+// The stages of a precheck whose durations are looked for in the log, as the attribute "stage".
+const (
+	StageFingerprint = "take the fingerprint"
+	StageCheck       = "run pg_upgrade --check"
+	StageRehearse    = "rehearse the schema's upgrade"
+	StageLook        = "look into the source"
+)
+
+// stages writes down, at debug level, how long each part of a precheck took.
+func (w *Worker) stages(ctx context.Context) func(stage string) {
+	begun := time.Now()
+	return func(stage string) {
+		w.log.DebugContext(ctx, "precheck", "stage", stage, "took", time.Since(begun))
+		begun = time.Now()
+	}
 }
 
 // walPoint is where the source's WAL is now.
