@@ -34,8 +34,8 @@ var lockTable = Check{
 		if err != nil {
 			return nil, err
 		}
-		transactions := int64(connections + prepared)
-		room := int64(perTransaction) * transactions
+		transactions := connections + prepared
+		room := perTransaction * transactions
 		if tables <= room {
 			return nil, nil
 		}

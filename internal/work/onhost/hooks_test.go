@@ -69,14 +69,18 @@ func (b *hookBed) attempt(args step.SwitchOverArgs, outcome upgrade.Switchover, 
 // running waits until a program is under way: its pidfile is written when it has noted itself.
 func (b *hookBed) running() {
 	files, err := b.w.files(b.plan)
-	for err == nil {
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	deadline := time.Now().Add(time.Minute)
+	for tick := time.NewTicker(time.Millisecond); time.Now().Before(deadline); <-tick.C {
 		_, noted := os.Stat(filepath.Join(b.dir, "log"))
 		if content, err := os.ReadFile(files.pidfile("hook-before")); err == nil && len(content) > 0 && noted == nil {
 			return
 		}
-		time.Sleep(time.Millisecond) // until the condition above holds
 	}
-	b.Error(err)
+	b.Error("the program does not run")
 }
 
 // log returns what was run since it was asked last.

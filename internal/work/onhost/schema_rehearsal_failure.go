@@ -176,11 +176,11 @@ const findReported = `
 // has told of it already.
 func (r *schemaRehearsal) takeOutReported(ctx context.Context, failure *pgbin.Failure, seen map[string]bool) error {
 	stays := fmt.Errorf("pg_upgrade refuses what is reported above (%s): what comes after is not known before that is mended", failure.Check)
-	if key := failure.Error(); seen[key] {
+	key := failure.Error()
+	if seen[key] {
 		return stays
-	} else {
-		seen[key] = true
 	}
+	seen[key] = true
 	done := 0
 	for _, file := range slices.Sorted(maps.Keys(failure.Files)) {
 		for _, line := range failure.Files[file] {

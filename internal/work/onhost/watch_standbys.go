@@ -34,7 +34,7 @@ func (s *standbyWatch) look(ctx context.Context, w *Worker, plan upgrade.Plan) s
 		told = "; what the target keeps for its standbys cannot be measured: " + err.Error()
 	}
 	if told != "" && told != s.told {
-		w.log.WarnContext(ctx, strings.TrimPrefix(told, "; "), "task", plan.Number)
+		w.log.WarnContext(ctx, "the target keeps WAL for its standbys", "task", plan.Number, "told", strings.TrimPrefix(told, "; "))
 	}
 	s.told = told
 	return told
