@@ -68,25 +68,28 @@ func bodyViolations() []violation {
 }
 
 func consumerViolations() []violation {
+	// That a slot, a publication or an origin is not needed any more is not for pgleap to say: there is no SQL.
 	slot := `SELECT pg_create_logical_replication_slot('cdc', 'test_decoding')`
+	drop := []string{`SELECT pg_drop_replication_slot('cdc')`}
 	return []violation{
 		{
 			name: "logical slot that gets lost", check: foreignConsumers, source: -16, mode: upgrade.InPlace,
-			violate: []string{slot}, want: []string{`logical slot cdc`}, severity: upgrade.Blocker,
+			violate: []string{slot}, want: []string{`logical slot cdc`}, severity: upgrade.Blocker, mend: drop,
 		},
 		{
 			name: "logical slot that is carried over", check: foreignConsumers, source: 17, mode: upgrade.InPlace,
-			violate: []string{slot}, want: []string{`logical slot cdc`},
+			violate: []string{slot}, want: []string{`logical slot cdc`}, mend: drop,
 		},
-		{name: "logical slot that is made again", check: foreignConsumers, violate: []string{slot}, want: []string{`logical slot cdc`}},
+		{name: "logical slot that is made again", check: foreignConsumers, violate: []string{slot}, want: []string{`logical slot cdc`}, mend: drop},
 		{
 			name: "logical slot that stays", check: foreignConsumers, mode: upgrade.Logical,
-			violate: []string{slot}, want: []string{`logical slot cdc`}, severity: upgrade.Warning,
+			violate: []string{slot}, want: []string{`logical slot cdc`}, severity: upgrade.Warning, mend: drop,
 		},
 		{
 			name: "physical slot of a tool", check: foreignConsumers,
 			violate: []string{`SELECT pg_create_physical_replication_slot('barman_1')`},
 			want:    []string{`physical slot barman_1`},
+			mend:    []string{`SELECT pg_drop_replication_slot('barman_1')`},
 		},
 		{
 			name: "subscription that loses its position", check: foreignConsumers, source: -16, mode: upgrade.InPlace,
@@ -100,6 +103,7 @@ func consumerViolations() []violation {
 				`CREATE TABLE t (id int PRIMARY KEY)`, `CREATE PUBLICATION ` + longName + ` FOR TABLE t`, `CREATE PUBLICATION ` + oddName + ` FOR ALL TABLES`,
 			},
 			want: []string{`{db}.` + longName + ` (1 tables)`, `{db}.` + oddName + ` (all tables)`},
+			mend: []string{`DROP PUBLICATION ` + longName, `DROP PUBLICATION ` + oddName},
 		},
 		{
 			name: "foreign servers", check: foreignTables,
@@ -124,6 +128,7 @@ func consumerViolations() []violation {
 			name: "replication origin", check: replicationOrigins,
 			violate: []string{`SELECT pg_replication_origin_create('it''s mine')`},
 			want:    []string{`'it''s mine'`},
+			mend:    []string{`SELECT pg_replication_origin_drop('it''s mine')`},
 		},
 	}
 }
