@@ -194,6 +194,7 @@ func (s *seen) look(ctx context.Context, facts *Facts, check Check, conn *pgx.Co
 		if one.Severity == "" {
 			one.Severity = check.severity(facts.Plan.Mode)
 		}
+		one = facts.elsewhere(check, one)
 		at := located{one, in.Database}
 		if one.Database != "" {
 			at.database = one.Database
