@@ -347,7 +347,7 @@ func (w *Worker) pgUpgradeInPlace(plan upgrade.Plan, prepared inPlacePrepared, s
 		return pgbin.PgUpgrade{}, err
 	}
 	return pgbin.PgUpgrade{
-		OldBindir: plan.Source.Bindir, NewBindir: plan.Target.Bindir,
+		OldMajor: plan.Source.Version.Major(), OldBindir: plan.Source.Bindir, NewBindir: plan.Target.Bindir,
 		OldPgdata: plan.Source.Pgdata, NewPgdata: plan.Target.Pgdata, OldPort: oldPort, NewPort: newPort,
 		SocketDir: sockets, Superuser: plan.Source.Superuser, Transfer: prepared.Chosen.Transfer, Jobs: plan.Options.Jobs,
 		OldOptions: prepared.OldOptions, NewOptions: prepared.NewOptions, Dir: dir,

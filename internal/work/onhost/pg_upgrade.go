@@ -113,7 +113,7 @@ func (w *Worker) pgUpgrade(ctx context.Context, plan upgrade.Plan, as pgbin.Call
 		return pgbin.UpgradeResult{}, err
 	}
 	upgradeRun := pgbin.PgUpgrade{
-		OldBindir: plan.Source.Bindir, NewBindir: plan.Target.Bindir,
+		OldMajor: plan.Source.Version.Major(), OldBindir: plan.Source.Bindir, NewBindir: plan.Target.Bindir,
 		OldPgdata: plan.ClonePgdata(), NewPgdata: plan.Target.Pgdata, OldPort: oldPort, NewPort: newPort,
 		SocketDir: sockets, Superuser: plan.Source.Superuser, Transfer: pgbin.TransferLink, Jobs: plan.Options.Jobs,
 		OldOptions: pgbin.Options(locks, "max_worker_processes=0"), NewOptions: pgbin.Options(append(server, locks)...), Dir: dir,

@@ -118,7 +118,7 @@ func (s *scratch) pgUpgradeCheck(ctx context.Context) (precheck.PgUpgrade, error
 	// The clone has no slots and no subscriptions, but the source may: there must be room for them.
 	settings = append(settings, "wal_level=logical", "max_replication_slots=1000", "max_wal_senders=10")
 	result, err := pgbin.PgUpgrade{
-		OldBindir: s.plan.Source.Bindir, NewBindir: s.plan.Target.Bindir,
+		OldMajor: s.plan.Source.Version.Major(), OldBindir: s.plan.Source.Bindir, NewBindir: s.plan.Target.Bindir,
 		OldPgdata: s.plan.Source.Pgdata, NewPgdata: s.pgdata(), OldPort: s.plan.Source.Port, NewPort: s.port,
 		SocketDir: s.sockets, Superuser: s.plan.Source.Superuser,
 		// Not link, though the upgrade will link: here it would be tried with the source's own files,

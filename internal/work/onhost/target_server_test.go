@@ -18,7 +18,7 @@ import (
 const insistent = "sepgsql"
 
 // A library that insists on being preloaded, and from 17 on a slot of a plugin that only the source's own setting
-// allows, stand in nobody's way.
+// allows, and a trigger that lets nobody in, stand in nobody's way.
 func TestPrecheckPreloadsAsTheSource(t *testing.T) {
 	versions := pgtest.Versions(t)
 	for _, major := range []int{versions[0], versions[len(versions)-1]} {
@@ -38,6 +38,9 @@ func TestPrecheckPreloadsAsTheSource(t *testing.T) {
 	if source.Major >= 17 {
 		source.Exec(t, "postgres", `ALTER SYSTEM SET output_plugin_libraries = 'pgoutput', 'test_decoding'`, `SELECT pg_reload_conf()`)
 		source.Exec(t, "postgres", `SELECT pg_create_logical_replication_slot('cdc', 'test_decoding')`)
+		source.Exec(t, "postgres", `
+			CREATE FUNCTION refused() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'nobody may'; END $$;
+			CREATE EVENT TRIGGER refusing ON login EXECUTE FUNCTION refused()`)
 	}
 	report, err := w.Precheck(t.Context(), args)
 	if err != nil {
