@@ -154,7 +154,7 @@ func (r *round) lookIntoDatabase(ctx context.Context, facts *Facts, login postgr
 		return here
 	}
 	defer disconnect(ctx, conn)
-	here.workload = Known(measureDatabase(ctx, conn))
+	here.workload = Known(facts.measureDatabase(ctx, conn))
 	published := slices.ContainsFunc(facts.Published, func(d postgres.ReplicatedDatabase) bool {
 		return d.OID == database.OID
 	})
