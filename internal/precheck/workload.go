@@ -63,25 +63,31 @@ func (f *Facts) measureDatabase(ctx context.Context, conn *pgx.Conn) (w upgrade.
 	if w.LargeObjects == 0 || f.Plan.Options.AcceptsObject("large-objects", conn.Config().Database) {
 		w.LargeObjectBytes = 0
 	}
-	rows, err := conn.Query(ctx, `
-		SELECT n.nspname, c.relname, pg_table_size(c.oid)
+	w.UnloggedBytes, err = f.unloggedBytes(ctx, conn, "pg_table_size(c.oid)")
+	if err != nil && ctx.Err() == nil { // one is locked
+		w.UnloggedBytes, err = f.unloggedBytes(ctx, conn, "c.relpages::bigint * current_setting('block_size')::int")
+	}
+	return w, err
+}
+
+// unloggedBytes sums up the unlogged tables that are not accepted to be lost.
+func (f *Facts) unloggedBytes(ctx context.Context, conn *pgx.Conn, sizeOf string) (sum int64, err error) {
+	rows, _ := conn.Query(ctx, `
+		SELECT n.nspname, c.relname, `+sizeOf+`
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE c.relkind = 'r' AND c.relpersistence = 'u'`)
-	if err != nil {
-		return w, fmt.Errorf("measure the unlogged tables of %s: %w", conn.Config().Database, err)
-	}
 	var schema, name string
 	var size int64
 	_, err = pgx.ForEachRow(rows, []any{&schema, &name, &size}, func() error {
 		if !f.Plan.Options.AcceptsObject("unlogged-tables", conn.Config().Database, schema, name) {
-			w.UnloggedBytes += size
+			sum += size
 		}
 		return nil
 	})
 	if err != nil {
-		return w, fmt.Errorf("measure the unlogged tables of %s: %w", conn.Config().Database, err)
+		return 0, fmt.Errorf("measure the unlogged tables of %s: %w", conn.Config().Database, err)
 	}
-	return w, nil
+	return sum, nil
 }
 
 // addWorkload adds what is in a database to what the whole holds.
