@@ -42,15 +42,16 @@ func (c Caller) run(ctx context.Context, bindir, program string, args ...string)
 // a role or a database would otherwise end pg_dump or vacuumdb half-way.
 const untimed = "PGOPTIONS=-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off"
 
-// untimedFor is the same for programs that talk to one version only: older servers refuse to start a
-// session with settings that they do not know.
+// untimedFor is the same for programs that talk to a version and to none that is older, as a superuser: older servers
+// refuse to start a session with settings that they do not know.
 func untimedFor(major upgrade.Major) string {
 	options := untimed
 	if major >= 14 {
 		options += " -c idle_session_timeout=0"
 	}
 	if major >= 17 {
-		options += " -c transaction_timeout=0"
+		// What fires at a login may refuse it.
+		options += " -c transaction_timeout=0 -c event_triggers=off"
 	}
 	return options
 }

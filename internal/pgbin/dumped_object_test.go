@@ -105,7 +105,7 @@ pg_restore: warning: errors ignored on restore: 2
 
 func TestGlobalFailures(t *testing.T) {
 	log := "psql:/d/globals.sql:3: ERROR:  role \"a\" already exists\npsql:/d/globals.sql:9: ERROR:  invalid value\n"
-	found := globalFailures(log, func(_ string, n int) string { return map[int]string{3: `CREATE ROLE "a";`, 9: "ALTER"}[n] })
+	found := scriptFailures(log, "/d/globals.sql", maxFailures, func(_ string, n int) string { return map[int]string{3: `CREATE ROLE "a";`, 9: "ALTER"}[n] })
 	if len(found) != 2 || found[0].SQL != `CREATE ROLE "a";` || found[1].Error != "invalid value" {
 		t.Errorf("got %+v", found)
 	}

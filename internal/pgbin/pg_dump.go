@@ -23,6 +23,7 @@ import (
 // directories are the source's, stay behind.
 type SchemaCopy struct {
 	Bindir string // of both
+	Major  upgrade.Major
 	From   upgrade.Address
 	To     upgrade.Address
 	User   string // the bootstrap superuser of both
@@ -47,7 +48,18 @@ func (c SchemaCopy) Globals(ctx context.Context, as Caller) ([]Statement, error)
 	if err != nil {
 		return nil, fmt.Errorf("restore the roles: %w", err)
 	}
-	return globalFailures(out.Stderr, readLine), nil
+	return scriptFailures(out.Stderr, file, maxFailures, asOwner(as.As)), nil
+}
+
+// asOwner reads a line with the rights of a user.
+func asOwner(user run.User) func(path string, number int) string {
+	return func(path string, number int) (line string) {
+		_ = user.Do(func() error { // without it the error alone is told
+			line = lineOf(path, number)
+			return nil
+		})
+		return line
+	}
 }
 
 // Database carries over one database. What the copy did not take is returned.
@@ -92,7 +104,7 @@ func (c SchemaCopy) restore(ctx context.Context, as Caller, name, file string) (
 func (c SchemaCopy) command(as Caller, program string, at upgrade.Address, database string, args ...string) run.Command {
 	connection := fmt.Sprintf("host=%s port=%d user=%s dbname=%s", quoteConnInfo(at.Host), at.Port, quoteConnInfo(c.User), quoteConnInfo(database))
 	command := as.call(c.Bindir, program, append([]string{"--dbname=" + connection, "--no-password"}, args...)...)
-	command.Env = []string{untimed, passfile(""), "PGSSLMODE=disable", "PGAPPNAME=pgleap schema rehearsal", "PGCLIENTENCODING=UTF8"}
+	command.Env = []string{untimedFor(c.Major), passfile(""), "PGSSLMODE=disable", "PGAPPNAME=pgleap schema rehearsal", "PGCLIENTENCODING=UTF8"}
 	return command
 }
 
@@ -120,19 +132,6 @@ func restoreFailures(log string) []Statement {
 		}
 		found = append(found, s)
 		begin = end
-	}
-	return found
-}
-
-// globalFailures reads what psql could not restore of the roles.
-func globalFailures(log string, lineOf func(path string, number int) string) []Statement {
-	var found []Statement
-	for _, m := range psqlError.FindAllStringSubmatch(log, maxFailures) {
-		number, err := strconv.Atoi(m[2])
-		if err != nil {
-			continue
-		}
-		found = append(found, Statement{Error: strings.TrimSpace(m[3]), SQL: strings.TrimSpace(lineOf(m[1], number))})
 	}
 	return found
 }

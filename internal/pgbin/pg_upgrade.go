@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pgleap/pgleap/internal/run"
+	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
 // Transfer says how pg_upgrade brings the relation files into the new cluster.
@@ -29,6 +30,7 @@ type PgUpgrade struct {
 	OldBindir string
 	NewBindir string
 	OldPgdata string
+	OldMajor  upgrade.Major
 	NewPgdata string // made by initdb, never used
 	OldPort   int    // a running old cluster's own port, when checking; else any free one
 	NewPort   int    // any other free port
@@ -83,7 +85,7 @@ func (u PgUpgrade) run(ctx context.Context, as Caller, args []string, onProgress
 		command = withoutReader(command)
 	}
 	command.Dir = u.Dir
-	command.Env = []string{untimed, passfile(u.Passfile), "PGSSLMODE=disable"}
+	command.Env = []string{untimedFor(u.OldMajor), passfile(u.Passfile), "PGSSLMODE=disable"}
 	var out run.Result
 	var err error
 	if onProgress == nil {

@@ -1,11 +1,13 @@
 package pgbin
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // Statement is the SQL at which a pg_upgrade failed.
@@ -23,25 +25,45 @@ func (f *Failure) Statement() (Statement, bool) {
 	if log == nil {
 		return Statement{}, false
 	}
-	return failedStatement(readFrom(log[1], 0), readLine)
+	return failedStatement(readFrom(log[1], 0), globalsBeside(log[1]), lineOf)
+}
+
+// globalsBeside is the dump of the roles and tablespaces that belongs to a log of pg_upgrade's (pg_upgrade.h,
+// GLOBALS_DUMP_FILE): in a directory beside the logs' since 15, beside the log before.
+func globalsBeside(log string) string {
+	const name = "pg_upgrade_dump_globals.sql"
+	dir := filepath.Dir(log)
+	if filepath.Base(dir) == "log" {
+		return filepath.Join(filepath.Dir(dir), "dump", name)
+	}
+	return filepath.Join(dir, name)
 }
 
 // failedStatement reads the last failure in a log: that of pg_restore, or of psql with the dump of the
-// roles and tablespaces.
-func failedStatement(log string, lineOf func(path string, number int) string) (Statement, bool) {
+// roles and tablespaces, which is the script.
+func failedStatement(log, script string, lineOf func(path string, number int) string) (Statement, bool) {
 	if at := strings.LastIndex(log, "pg_restore: error: "); at >= 0 {
 		return restoreStatement(log[:at], log[at:])
 	}
-	all := psqlError.FindAllStringSubmatch(log, -1)
+	all := scriptFailures(log, script, -1, lineOf)
 	if len(all) == 0 {
 		return Statement{}, false
 	}
-	found := all[len(all)-1]
-	number, err := strconv.Atoi(found[2])
-	if err != nil {
-		return Statement{}, false
+	return all[len(all)-1], true
+}
+
+// scriptFailures reads what psql could not do of a script. A role's setting can put anything into a notice, such as
+// an error in a file of somebody else's: no other file than the script is looked into.
+func scriptFailures(log, script string, most int, lineOf func(path string, number int) string) []Statement {
+	var found []Statement
+	for _, m := range psqlError.FindAllStringSubmatch(log, most) {
+		number, err := strconv.Atoi(m[2])
+		if err != nil || m[1] != script {
+			continue
+		}
+		found = append(found, Statement{Error: strings.TrimSpace(m[3]), SQL: strings.TrimSpace(lineOf(script, number))})
 	}
-	return Statement{Error: strings.TrimSpace(found[3]), SQL: strings.TrimSpace(lineOf(found[1], number))}, true
+	return found
 }
 
 var (
@@ -94,17 +116,20 @@ func firstStatement(sql string) string {
 	return sql
 }
 
-// readLine is a line of a file, counted from 1.
-func readLine(path string, number int) string {
-	if filepath.Ext(path) != ".sql" || number < 1 {
-		return ""
-	}
-	content, err := os.ReadFile(path)
+// lineOf is a line of a file, counted from 1. No link is followed.
+func lineOf(path string, number int) string {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return ""
 	}
+	defer file.Close() //nolint:errcheck // only read
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() || number < 1 {
+		return ""
+	}
+	content, err := io.ReadAll(file)
 	lines := strings.SplitN(string(content), "\n", number+1)
-	if len(lines) < number {
+	if err != nil || len(lines) < number {
 		return ""
 	}
 	return lines[number-1]

@@ -56,11 +56,12 @@ func TestFailedStatement(t *testing.T) {
 			Database: "two words", Object: `VIEW "public.health"`, Error: "column pg_stat_bgwriter.checkpoints_timed does not exist",
 			SQL: "CREATE VIEW \"public\".\"health\" AS\n SELECT \"pg_stat_bgwriter\".\"checkpoints_timed\"\n   FROM \"pg_stat_bgwriter\";",
 		}},
-		"a role's setting": {globalsLog, Statement{Error: `unrecognized configuration parameter "old"`, SQL: "ALTER ROLE app SET old = 'on';"}},
-		"no SQL":           {"pg_restore: error: could not open input file\n", Statement{}},
-		"nothing":          {"", Statement{}},
+		"a role's setting":                  {globalsLog, Statement{Error: `unrecognized configuration parameter "old"`, SQL: "ALTER ROLE app SET old = 'on';"}},
+		"a notice that looks like an error": {"psql:/d/dump/pg_upgrade_dump_globals.sql:3: NOTICE:  x\npsql:/home/other/secrets.sql:1: ERROR:  y\n", Statement{}},
+		"no SQL":                            {"pg_restore: error: could not open input file\n", Statement{}},
+		"nothing":                           {"", Statement{}},
 	} {
-		got, ok := failedStatement(test.log, lineOf)
+		got, ok := failedStatement(test.log, "/d/dump/pg_upgrade_dump_globals.sql", lineOf)
 		if diff := cmp.Diff(test.want, got); diff != "" || ok != (test.want != Statement{}) {
 			t.Errorf("%s: %t (-want +got):\n%s", name, ok, diff)
 		}
@@ -72,7 +73,7 @@ func FuzzFailedStatement(f *testing.F) {
 	f.Add(globalsLog)
 	f.Add("pg_restore: error: ERROR: x\nCommand was: \n--\n\n\n")
 	f.Fuzz(func(t *testing.T, log string) {
-		s, ok := failedStatement(log, func(string, int) string { return "" })
+		s, ok := failedStatement(log, "/d/dump/pg_upgrade_dump_globals.sql", func(string, int) string { return "" })
 		if len(s.SQL) > maxStatement+len(" ...") || !ok && s != (Statement{}) {
 			t.Errorf("%t: %+v", ok, s)
 		}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
@@ -59,6 +61,14 @@ func Connect(ctx context.Context, l Login) (*pgx.Conn, error) {
 		return nil, err
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
+	if firedAtLogin(err) {
+		// A server before 17, which has no such triggers, refuses the setting, and 17 and later take it from superusers:
+		// so it is tried second, and what the server said first counts.
+		config.RuntimeParams["event_triggers"] = "off"
+		if without, errWithout := pgx.ConnectConfig(ctx, config); errWithout == nil {
+			conn, err = without, nil
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s, database %q, as %q: %w",
 			upgrade.Address{Host: config.Host, Port: int(config.Port)}, config.Database, config.User, err)
@@ -68,6 +78,24 @@ func Connect(ctx context.Context, l Login) (*pgx.Conn, error) {
 		return nil, fmt.Errorf("set up the session on %s, database %q: %w", l.Address, l.Database, err)
 	}
 	return conn, nil
+}
+
+// firedAtLogin tells whether what ended a login may be an event trigger of the user's (17 and later): any error but
+// those of a server that lets nobody in, or not this one.
+func firedAtLogin(err error) bool {
+	said, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || len(said.Code) != 5 {
+		return false
+	}
+	switch said.Code {
+	case "57P01", "57P02", "57P03", "57P04", "42704", "42501", "22023": // the server is starting or stopping, or refuses a setting
+		return false
+	}
+	switch said.Code[:2] {
+	case "08", "28", "3D", "53", "XX": // no connection, no such user or password, no such database, no room
+		return false
+	}
+	return true
 }
 
 // liftNewerTimeouts switches off the timeouts that came with 14 and 17: as startup parameters older

@@ -49,6 +49,26 @@ func TestConnectIsDeafToTheEnvironment(t *testing.T) {
 	}
 }
 
+// A trigger that lets nobody in, and one that writes where a session only reads, keep pgleap out neither.
+func TestConnectPassesLoginTriggers(t *testing.T) {
+	cluster := pgtest.Start(t, 17)
+	cluster.Exec(t, "postgres", `
+		CREATE TABLE logins (at timestamptz);
+		CREATE FUNCTION noted() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.logins VALUES (now()); END $$;
+		CREATE EVENT TRIGGER noting ON login EXECUTE FUNCTION noted()`)
+	readOnly := overSocket(cluster).With(map[string]string{"default_transaction_read_only": "on"})
+	if got := show(t, readOnly, "event_triggers"); got != "off" {
+		t.Errorf("a trigger that writes: event_triggers is %q", got)
+	}
+	cluster.Exec(t, "postgres", `
+		CREATE FUNCTION refused() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'nobody may'; END $$;
+		CREATE EVENT TRIGGER refusing ON login EXECUTE FUNCTION refused();
+		ALTER EVENT TRIGGER refusing ENABLE ALWAYS; ALTER EVENT TRIGGER noting DISABLE`)
+	if got := show(t, overSocket(cluster), "event_triggers"); got != "off" {
+		t.Errorf("a trigger that refuses: event_triggers is %q", got)
+	}
+}
+
 func TestConnectOverridesWhatTheUserSet(t *testing.T) {
 	cluster := pgtest.Start(t, 17)
 	cluster.Exec(t, "postgres", `

@@ -67,6 +67,7 @@ func All() []Check {
 		targetPlace,
 		diskSpace,
 		memory,
+		hugePages,
 		build,
 		dataChecksums,
 		extensions,

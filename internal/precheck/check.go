@@ -3,6 +3,7 @@ package precheck
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -20,6 +21,9 @@ type Check struct {
 	Scope      Scope
 	Why        string // what would happen, with its cause
 	Remedy     string // what to do about it
+	// OfMachine says that it judges what the target's programs find on their machine: libraries, extensions, locales.
+	// Where that is not the target's host, what would block is a warning.
+	OfMachine bool
 	// Acceptable tells whether the user may take the objects upon himself, each by name.
 	Acceptable bool
 	// PgUpgrade lists what pg_upgrade --check says when it finds the same: names of its report files, and parts
@@ -35,6 +39,16 @@ func (c Check) severity(mode upgrade.Mode) upgrade.Severity {
 		return severity
 	}
 	return c.Severity
+}
+
+// elsewhere makes of a blocker what a check of the machine can say of another one than the target's.
+func (f *Facts) elsewhere(check Check, found Found) Found {
+	if f.Host.Unseen == nil || !check.OfMachine || found.Severity != upgrade.Blocker {
+		return found
+	}
+	found.Severity = upgrade.Warning
+	found.Note = strings.TrimPrefix(found.Note+"; on this machine, which need not be like the target's", "; ")
+	return found
 }
 
 // Scope says where a check looks.

@@ -1,11 +1,13 @@
 package precheck
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -34,7 +36,8 @@ type compared struct {
 	pgconf.Compared
 	files          Configuration
 	source, target pgconf.Description
-	// ofObjects are settings of roles, databases and functions.
+	// ofObjects are settings of roles, databases and functions; several who look at the same time note them.
+	mutex     sync.Mutex
 	ofObjects []upgrade.ConfigurationChange
 }
 
@@ -97,6 +100,9 @@ func (f *Facts) configurationReport() *upgrade.Configuration {
 			From: change.From, To: change.To, Reason: change.Reason,
 		})
 	}
+	slices.SortStableFunc(c.ofObjects, func(a, b upgrade.ConfigurationChange) int { // whoever noted his first
+		return cmp.Or(cmp.Compare(a.Where, b.Where), cmp.Compare(a.Name, b.Name))
+	})
 	report.Changes = append(report.Changes, c.ofObjects...)
 	report.Changes = report.Changes[:min(len(report.Changes), maxChanges)]
 	return report
@@ -143,6 +149,8 @@ func (f *Facts) noteRefused(s Session, object, name, value, reason string) {
 	if to := pgconf.Successor(name, value, f.majors(), c.target.Knows); to != "" {
 		change.Kind, change.To = upgrade.ConfigurationRenamed, to
 	}
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
 	c.ofObjects = append(c.ofObjects, change)
 }
 

@@ -11,7 +11,8 @@ import (
 // at the first type.
 
 const typeRemedy = "Change the column's type, to text for instance, or drop the column. What depends on it, such as a view, has to go first and be made anew. " +
-	"A materialized view is made anew on the other type. Cast back where the value is read."
+	"A materialized view is made anew on the other type. Cast back where the value is read. " +
+	"The SQL rewrites the table and its indexes, locked for everybody meanwhile; an index on an expression it drops."
 
 // regTypes: the oids of functions, operators and so on are given out anew on the target.
 var regTypes = Check{

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -18,7 +18,7 @@ import (
 var extensionScripts = Check{
 	ID: "extension-scripts", Title: "Extensions cannot be made on the target",
 	Severity: upgrade.Warning, SeverityIn: map[upgrade.Mode]upgrade.Severity{upgrade.Logical: upgrade.Blocker},
-	Modes: everyMode(), Scope: PerDatabase,
+	Modes: everyMode(), Scope: PerDatabase, OfMachine: true,
 	Why: "The target has files of this extension, but CREATE EXTENSION failed in a scratch cluster of it. pg_upgrade makes an extension's members one by one " +
 		"and does not run its scripts; but a dump of the target could not be restored, and a target that is filled by a dump could not be made.",
 	Remedy: "Read what the target said. Often another extension or a library that this one needs is missing.",
@@ -36,9 +36,12 @@ var extensionScripts = Check{
 		if err != nil {
 			return nil, err
 		}
+		// What works only where it is preloaded may have conditions of its own, such as the one database of pg_cron.
+		preloads := libraryNames(f.Settings.Text(preload))
 		var found []Found
 		for _, extension := range installed {
-			if _, offered := available[extension.SQL]; !offered {
+			_, offered := available[extension.SQL]
+			if !offered || slices.Contains(preloads, extension.SQL) {
 				continue
 			}
 			refusal, err := f.tryOnTarget(ctx, extension.Note)
@@ -68,7 +71,7 @@ func (f *Facts) tryOnTarget(ctx context.Context, statement string) (refusal stri
 	err = execAndRollBack(ctx, conn, statement)
 	refused, ok := errors.AsType[*pgconn.PgError](err)
 	switch {
-	case ok && !strings.Contains(refused.Message+refused.Detail+refused.Hint, "shared_preload_libraries"):
+	case ok && !wantsPreload(refused):
 		refusal = refused.Message
 	case err != nil && !ok:
 		return "", fmt.Errorf("try %q on the target: %w", statement, err)

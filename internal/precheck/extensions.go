@@ -13,7 +13,7 @@ import (
 // only, not for its control file and scripts (pg_dump.c, binary_upgrade_create_empty_extension).
 var extensions = Check{
 	ID: "extensions", Title: "Extensions are not available for the target",
-	Severity: upgrade.Blocker, Modes: everyMode(), Scope: PerDatabase,
+	Severity: upgrade.Blocker, Modes: everyMode(), Scope: PerDatabase, OfMachine: true,
 	Why: "An extension's library, control file and scripts belong to a major version. Without them its functions fail on the target, " +
 		"and it can be neither updated nor dumped.",
 	Remedy: "Install the extension's package for the target version, or drop the extension if nothing uses it. " +

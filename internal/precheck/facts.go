@@ -37,6 +37,8 @@ type Host struct {
 	SourceSpace     Measured[Space] // of the file system that holds the source's WAL
 	SameFileSystem  bool            // whether the two are one
 	MemoryAvailable Measured[int64] // bytes, without swapping
+	// HugePages are the bytes free in huge pages, by the size of a page; 0 is the kernel's default.
+	HugePages       Measured[map[int64]int64]
 	PgUpgrade       Measured[PgUpgrade]
 	Configuration   Measured[Configuration]
 	SchemaRehearsal Measured[SchemaRehearsal]
@@ -62,6 +64,7 @@ func UnseenHost(reason error) Host {
 		TargetSpace:     Measured[Space]{Err: reason},
 		SourceSpace:     Measured[Space]{Err: reason},
 		MemoryAvailable: Measured[int64]{Err: reason},
+		HugePages:       Measured[map[int64]int64]{Err: reason},
 		PgUpgrade:       Measured[PgUpgrade]{Err: reason},
 		Configuration:   Measured[Configuration]{Err: reason},
 		SchemaRehearsal: Measured[SchemaRehearsal]{Err: reason},

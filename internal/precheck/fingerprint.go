@@ -52,39 +52,100 @@ const fingerprintFiles = `
 	SELECT 'file setting', format('%s in %s', coalesce(name, ''), coalesce(sourcefile, '')), md5(coalesce(setting, '')) FROM pg_file_settings
 	ORDER BY 2, seqno`
 
+// fingerprintAccess has pg_hba.conf as a whole, without its comments and the lines for pgleap. Not everybody may read it.
+const fingerprintAccess = `
+	SELECT 'access', 'by pg_hba.conf', md5(coalesce(string_agg((to_jsonb(h) - 'line_number' - 'rule_number')::text, ',' ORDER BY line_number), ''))
+	FROM pg_hba_file_rules h
+	WHERE user_name IS DISTINCT FROM '{pgleap}'`
+
 // fingerprintDatabase does the same for a database, without temporary objects, TOAST tables (their
-// names change when a table is rewritten), statistics and pgleap's own schema. Columns, indexes and triggers
-// belong to their table: several rows with the same name are one thing.
+// names change when a table is rewritten), statistics and pgleap's own schema. Columns, indexes, triggers, rules,
+// constraints, defaults and policies belong to their table: several rows with the same name are one thing. A plain
+// partition, which has nothing but what it has from its parent, is left out: such are made and dropped every day.
 const fingerprintDatabase = `
-	WITH relations AS (
-		SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name, c.relkind, c.relpersistence, c.relreplident,
+	WITH partitions AS (
+		SELECT c.oid, i.inhparent
+		FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid JOIN pg_class p ON p.oid = i.inhparent
+		WHERE c.relispartition AND c.relkind = 'r' AND c.relpersistence = p.relpersistence AND c.relreplident = p.relreplident AND c.relreplident <> 'i'
+			AND c.reloptions IS NULL AND c.relrowsecurity = p.relrowsecurity AND c.relforcerowsecurity = p.relforcerowsecurity
+	), columns AS (
+		SELECT a.attrelid, a.attname, format('%s %s %s %s %s %s', a.atttypid, a.atttypmod, a.attcollation, a.attnotnull, a.attgenerated, a.attoptions) AS state,
+			regexp_replace(d.adbin::text, ':location -?[0-9]+', '', 'g') AS value -- where it stood in a statement is not inherited
+		FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+		WHERE a.attnum > 0 AND NOT a.attisdropped
+			AND (a.attrelid IN (SELECT oid FROM partitions) OR a.attrelid IN (SELECT inhparent FROM partitions))
+	), special AS (
+		SELECT p.oid
+		FROM partitions p JOIN columns own ON own.attrelid = p.oid
+			LEFT JOIN columns up ON up.attrelid = p.inhparent AND up.attname = own.attname
+		WHERE own.state IS DISTINCT FROM up.state OR own.value IS DISTINCT FROM up.value
+	), relations AS (
+		SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name, c.relkind,
+			format('%s %s %s %s %s %s', c.relkind, c.relpersistence, c.relreplident, c.reloptions, c.relrowsecurity, c.relforcerowsecurity) AS state,
 			CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence'
-				WHEN 'f' THEN 'foreign table' WHEN 'c' THEN 'type' ELSE 'table' END AS kind
+				WHEN 'f' THEN 'foreign table' WHEN 'c' THEN 'type' ELSE 'table' END AS kind,
+			c.oid IN (SELECT oid FROM partitions) AND c.oid NOT IN (SELECT oid FROM special) AS plain
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE c.oid >= 16384 AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_toast', 'pgleap')
 	)
 	SELECT kind, name, state FROM (
-		SELECT kind, name, format('%s %s %s', relkind, relpersistence, relreplident) AS state FROM relations
-		WHERE relkind NOT IN ('i', 'I')
+		SELECT kind, name, state FROM relations
+		WHERE relkind NOT IN ('i', 'I') AND NOT plain
 		UNION ALL
-		SELECT r.kind, r.name, format('%s %s %s %s %s %s', a.attnum, a.attname,
-			format_type(a.atttypid, a.atttypmod), a.attcollation, a.attnotnull, a.attgenerated)
+		SELECT r.kind, r.name, format('%s %s %s %s %s %s %s', a.attnum, a.attname,
+			format_type(a.atttypid, a.atttypmod), a.attcollation, a.attnotnull, a.attgenerated, a.attoptions)
 		FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid
-		WHERE a.attnum > 0 AND NOT a.attisdropped AND r.relkind NOT IN ('i', 'I')
+		WHERE a.attnum > 0 AND NOT a.attisdropped AND r.relkind NOT IN ('i', 'I') AND NOT r.plain
 		UNION ALL
-		SELECT r.kind, r.name, format('%s %s %s %s %s %s %s', x.name,
-			i.indisunique, i.indisprimary, i.indimmediate, i.indisvalid, i.indisreplident, i.indkey)
-		FROM relations r JOIN pg_index i ON i.indrelid = r.oid JOIN relations x ON x.oid = i.indexrelid
+		SELECT r.kind, r.name, format('default %s %s', d.adnum, md5(d.adbin::text))
+		FROM relations r JOIN pg_attrdef d ON d.adrelid = r.oid
+		WHERE NOT r.plain
+		UNION ALL
+		SELECT r.kind, r.name, format('%s %s %s %s %s %s %s %s', x.name,
+			i.indisunique, i.indisprimary, i.indimmediate, i.indisvalid, i.indisreplident, i.indkey, md5(concat(i.indexprs, ' ', i.indpred)))
+		FROM relations r JOIN pg_index i ON i.indrelid = r.oid JOIN relations x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indexrelid
+		WHERE NOT (r.plain AND c.relispartition AND i.indisvalid)
 		UNION ALL
 		SELECT r.kind, r.name, format('%s %s', t.tgname, t.tgenabled)
 		FROM relations r JOIN pg_trigger t ON t.tgrelid = r.oid
-		WHERE NOT t.tgisinternal
+		WHERE NOT t.tgisinternal AND NOT (r.plain AND t.tgparentid <> 0)
 		UNION ALL
-		SELECT 'event trigger', quote_ident(evtname), evtenabled::text FROM pg_event_trigger WHERE evtname !~ '^pgleap_'
+		SELECT r.kind, r.name, format('rule %s %s %s', w.rulename, w.ev_enabled, md5(concat(w.ev_action, w.ev_qual)))
+		FROM relations r JOIN pg_rewrite w ON w.ev_class = r.oid
+		UNION ALL
+		SELECT r.kind, r.name, format('constraint %s %s %s %s %s %s %s', k.conname, k.contype, k.convalidated, k.conkey, k.confrelid, k.confkey, md5(k.conbin::text))
+		FROM relations r JOIN pg_constraint k ON k.conrelid = r.oid
+		WHERE NOT (r.plain AND (k.conparentid <> 0 OR k.coninhcount > 0))
+		UNION ALL
+		SELECT r.kind, r.name, format('policy %s %s %s %s %s', p.polname, p.polcmd, p.polpermissive, p.polroles, md5(concat(p.polqual, ' ', p.polwithcheck)))
+		FROM relations r JOIN pg_policy p ON p.polrelid = r.oid
+		UNION ALL
+		SELECT CASE t.typtype WHEN 'd' THEN 'domain' ELSE 'type' END, format('%I.%I', n.nspname, t.typname),
+			format('%s %s %s %s %s', t.typtype, format_type(t.typbasetype, t.typtypmod), t.typnotnull, md5(t.typdefaultbin::text),
+				(SELECT string_agg(k.conname || ' ' || md5(k.conbin::text), ',' ORDER BY k.conname) FROM pg_constraint k WHERE k.contypid = t.oid))
+		FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+		WHERE t.oid >= 16384 AND t.typtype <> 'c' AND t.typelem = 0 AND n.nspname NOT IN ('pg_toast', 'pgleap')
+		UNION ALL
+		SELECT 'event trigger', quote_ident(evtname), format('%s %s %s', evtenabled, evtevent, evtfoid) FROM pg_event_trigger WHERE evtname !~ '^pgleap_'
 		UNION ALL
 		SELECT 'extension', quote_ident(extname), extversion FROM pg_extension
 		UNION ALL
-		SELECT 'function', format('%I.%I(%s)', n.nspname, p.proname, oidvectortypes(p.proargtypes)), coalesce(p.proconfig::text, '')
+		SELECT 'language', quote_ident(lanname), format('%s %s', lanpltrusted, lanplcallfoid::regproc) FROM pg_language
+		UNION ALL
+		SELECT 'publication', quote_ident(p.pubname), concat(md5(to_jsonb(p)::text),
+			(SELECT md5(string_agg(to_jsonb(r)::text, ',' ORDER BY r.prrelid)) FROM pg_publication_rel r WHERE r.prpubid = p.oid))
+		FROM pg_publication p
+		WHERE p.pubname !~ '^pgleap_'
+		UNION ALL
+		SELECT 'operator', o.oid::regoperator::text, o.oprcode::regprocedure::text FROM pg_operator o
+		WHERE o.oid >= 16384
+		UNION ALL
+		SELECT 'cast', format('from %s to %s', castsource::regtype, casttarget::regtype), format('%s %s', castfunc::regprocedure, castcontext) FROM pg_cast
+		WHERE oid >= 16384
+		UNION ALL
+		-- A body of parsed SQL is in a column that 13 does not have; prosrc is empty then.
+		SELECT 'function', format('%I.%I(%s)', n.nspname, p.proname, oidvectortypes(p.proargtypes)),
+			format('%s %s %s', p.proconfig, p.prolang, md5(concat(p.prosrc, ' ', p.probin, CASE WHEN p.prosrc = '' THEN to_jsonb(p) ->> 'prosqlbody' END)))
 		FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 		WHERE p.oid >= 16384 AND n.nspname <> 'pgleap'
 		UNION ALL
@@ -132,14 +193,25 @@ func Fingerprint(ctx context.Context, source postgres.Login, target ...upgrade.P
 }
 
 func partsOfFiles(ctx context.Context, conn *pgx.Conn) ([]upgrade.Part, error) {
-	var may bool
-	if err := conn.QueryRow(ctx, `SELECT has_function_privilege('pg_show_all_file_settings()', 'EXECUTE')`).Scan(&may); err != nil {
-		return nil, fmt.Errorf("take the fingerprint of the configuration files: %w", err)
+	var all []upgrade.Part
+	for _, of := range []struct{ function, query string }{
+		{"pg_show_all_file_settings()", fingerprintFiles},
+		{"pg_hba_file_rules()", fingerprintAccess},
+	} {
+		var may bool
+		if err := conn.QueryRow(ctx, `SELECT has_function_privilege($1, 'EXECUTE')`, of.function).Scan(&may); err != nil {
+			return nil, fmt.Errorf("take the fingerprint of the configuration files: %w", err)
+		}
+		if !may {
+			continue
+		}
+		parts, err := readParts(ctx, conn, "", of.query)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, parts...)
 	}
-	if !may {
-		return nil, nil
-	}
-	return readParts(ctx, conn, "", fingerprintFiles)
+	return all, nil
 }
 
 func partsOf(ctx context.Context, source postgres.Login, d postgres.Database) ([]upgrade.Part, error) {

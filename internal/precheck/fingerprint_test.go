@@ -45,6 +45,16 @@ func TestFingerprint(t *testing.T) {
 			t.Errorf("%s changed the fingerprint: %q", load, changes)
 		}
 	}
+	s.source.Exec(t, "shop", `CREATE TABLE kept (day date PRIMARY KEY, n int DEFAULT 1 CHECK (n > 0)) PARTITION BY RANGE (day)`, `CREATE INDEX ON kept (n)`)
+	before = take("17.11")
+	s.source.Exec(t, "shop", `CREATE TABLE today PARTITION OF kept FOR VALUES FROM ('2026-01-01') TO ('2026-01-02')`)
+	if changes := upgrade.Changes(before, take("17.11")); len(changes) > 0 {
+		t.Errorf("a partition like its parent changed the fingerprint: %q", changes)
+	}
+	s.source.Exec(t, "shop", `CREATE UNIQUE INDEX ON today (n)`)
+	if changes := upgrade.Changes(before, take("17.11")); len(changes) != 1 {
+		t.Errorf("an index that a partition has by itself: got %q", changes)
+	}
 	t.Run("changes", func(t *testing.T) { testChangesAreTold(t, s, take) })
 }
 
@@ -61,8 +71,27 @@ func testChangesAreTold(t *testing.T, s stage, take func(string) upgrade.Fingerp
 		{`ALTER TABLE t RENAME name TO title`, `table public.t was changed in database shop`},
 		{`ALTER TABLE t SET UNLOGGED`, `table public.t was changed in database shop`},
 		{`CREATE VIEW v AS SELECT id FROM t`, `view public.v was added in database shop`},
+		{`CREATE OR REPLACE VIEW v AS SELECT id + 0 AS id FROM t`, `view public.v was changed in database shop`},
+		{`ALTER TABLE t ADD CONSTRAINT positive CHECK (id > 0)`, `table public.t was changed in database shop`},
+		{`ALTER TABLE t ALTER title SET DEFAULT 'one'`, `table public.t was changed in database shop`},
+		{`ALTER TABLE t ALTER title SET DEFAULT 'two'`, `table public.t was changed in database shop`},
+		{`ALTER TABLE t SET (fillfactor = 70)`, `table public.t was changed in database shop`},
+		{`ALTER TABLE t ALTER id SET (n_distinct = 5)`, `table public.t was changed in database shop`},
+		{`CREATE POLICY p ON t USING (id > 0)`, `table public.t was changed in database shop`},
+		{`ALTER POLICY p ON t USING (id > 1)`, `table public.t was changed in database shop`},
+		{`CREATE RULE r AS ON DELETE TO t DO INSTEAD NOTHING`, `table public.t was changed in database shop`},
+		{`CREATE PUBLICATION p`, `publication p was added in database shop`},
+		{`ALTER PUBLICATION p SET (publish = 'insert')`, `publication p was changed in database shop`},
+		{`CREATE DOMAIN d AS int`, `domain public.d was added in database shop`},
+		{`ALTER DOMAIN d ADD CONSTRAINT positive CHECK (VALUE > 0)`, `domain public.d was changed in database shop`},
+		{`CREATE CAST (bigint AS xid) WITH INOUT`, `cast from bigint to xid was added in database shop`},
+		{`CREATE OPERATOR public.=== (FUNCTION = int4eq, LEFTARG = int, RIGHTARG = int)`, `operator public.===(integer,integer) was added in database shop`},
+		{`CREATE LANGUAGE mine HANDLER plpgsql_call_handler`, `language mine was added in database shop`},
+		{`CREATE TABLE days (day date PRIMARY KEY, n int DEFAULT 1 CHECK (n > 0)) PARTITION BY RANGE (day)`, `table public.days was added in database shop`},
+		{`CREATE TABLE odd PARTITION OF days (n DEFAULT 2) FOR VALUES FROM ('2026-01-01') TO ('2026-01-02')`, `table public.odd was added in database shop`},
+		{`COPY (SELECT 'host all guest 192.0.2.0/24 trust') TO PROGRAM 'cat >> pg_hba.conf'`, `access by pg_hba.conf was changed`},
 		{`CREATE SEQUENCE "Sequence no. 1"`, `sequence public."Sequence no. 1" was added in database shop`},
-		{`CREATE EXTENSION hstore VERSION '1.4'`, `extension hstore 1.4 was added in database shop; functions were added in database shop: `},
+		{`CREATE EXTENSION hstore VERSION '1.4'`, `extension hstore 1.4 was added in database shop; casts were added in database shop: `},
 		{`ALTER EXTENSION hstore UPDATE TO '1.5'`, `extension hstore changed from 1.4 to 1.5 in database shop`},
 		{`CREATE ROLE "The clerk"`, `role "The clerk" was created`},
 		{`ALTER ROLE "The clerk" LOGIN`, `role "The clerk" was changed`},
@@ -72,6 +101,7 @@ func testChangesAreTold(t *testing.T, s stage, take func(string) upgrade.Fingerp
 		{`ALTER ROLE "The clerk" SET my.secret = 'hidden too'`, `configuration of role "The clerk" was changed`},
 		{`CREATE DATABASE other`, `database other was created`},
 		{`CREATE FUNCTION f(int) RETURNS int LANGUAGE sql AS 'SELECT 1'`, `function public.f(integer) was added in database shop`},
+		{`CREATE OR REPLACE FUNCTION f(int) RETURNS int LANGUAGE sql AS 'SELECT 2'`, `function public.f(integer) was changed in database shop`},
 		{`ALTER FUNCTION f SET work_mem = '8MB'`, `function public.f(integer) was changed in database shop`},
 		{`CREATE FUNCTION ef() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'`, `function public.ef() was added in database shop`},
 		{`CREATE EVENT TRIGGER et ON ddl_command_end EXECUTE FUNCTION ef()`, `event trigger et was added in database shop`},
@@ -82,7 +112,7 @@ func testChangesAreTold(t *testing.T, s stage, take func(string) upgrade.Fingerp
 		{`CREATE SUBSCRIPTION inbound CONNECTION 'dbname=none password=hidden' PUBLICATION p WITH (connect = false)`, `subscription inbound was created`},
 		{`ALTER SUBSCRIPTION inbound SET (slot_name = NONE); DROP SUBSCRIPTION inbound`, `subscription inbound was dropped`},
 		{`DROP VIEW v; DROP TABLE t`, `table public.t was dropped in database shop; view public.v was dropped in database shop`},
-		{`DROP EXTENSION hstore`, `extension hstore 1.5 was dropped in database shop; functions were dropped in database shop: `},
+		{`DROP EXTENSION hstore`, `extension hstore 1.5 was dropped in database shop; casts were dropped in database shop: `},
 	} {
 		t.Run(test.change, func(t *testing.T) {
 			for statement := range strings.SplitSeq(test.change, "; ") {

@@ -16,7 +16,7 @@ var foreignConsumers = Check{
 	ID: "foreign-consumers", Title: "Others replicate from the source, or to it",
 	Severity: upgrade.Info, Modes: everyMode(), Scope: PerCluster, Acceptable: true,
 	Why:    "Whoever reads the source's changes, or sends it some, has to change over too. What happens to each depends on the mode of the upgrade.",
-	Remedy: "Plan for each consumer how it goes on at the target. Drop slots that nobody uses, and subscriptions that are not wanted any more. Accept by name what is going to begin anew.",
+	Remedy: "Plan for each consumer how it goes on at the target. The SQL drops slots that have lost what they need: nobody can read them any more. Of others pgleap cannot know whether their consumer comes back: drop by hand those that nobody uses, and subscriptions that are not wanted any more. Accept by name what is going to begin anew.",
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
 		rows, err := s.Tx.Query(ctx, consumers)
 		if err != nil {
@@ -40,7 +40,7 @@ var foreignConsumers = Check{
 const consumers = `
 	SELECT CASE s.slot_type WHEN 'logical' THEN 'logical slot' ELSE 'physical slot' END AS kind, s.slot_name::text, coalesce(s.database::text, ''),
 		coalesce(s.plugin::text, ''), coalesce(r.application_name, ''), coalesce(host(r.client_addr), ''), NOT s.active,
-		CASE WHEN NOT s.active THEN format('SELECT pg_drop_replication_slot(%L)', s.slot_name) ELSE '' END
+		CASE WHEN s.wal_status = 'lost' THEN format('SELECT pg_drop_replication_slot(%L)', s.slot_name) ELSE '' END
 	FROM pg_replication_slots s LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid
 	WHERE NOT s.temporary AND s.slot_name NOT LIKE 'pgleap%' AND s.slot_name <> 'pg_conflict_detection'
 	UNION ALL
@@ -165,12 +165,11 @@ var publications = Check{
 	Severity: upgrade.Info, Modes: everyMode(), Scope: PerDatabase,
 	Why: "A publication comes over with the schema, and a subscriber can go on with it at the target once it has a slot there. " +
 		"A publication of all tables also has those that pgleap makes for the time of an upgrade that replicates (schema pgleap): its subscribers get their changes, and need a table of that name or a publication that names its tables.",
-	Remedy: "Tell those who subscribe when they have to change over. Drop publications that nobody reads.",
+	Remedy: "Tell those who subscribe when they have to change over. A publication that nobody reads can be dropped by hand: a subscriber that is only away would stop then.",
 	Find: query(`
 		SELECT quote_ident(pubname),
 			CASE WHEN puballtables THEN 'all tables'
-				ELSE (SELECT count(*) FROM pg_publication_tables t WHERE t.pubname = p.pubname) || ' tables' END,
-			format('DROP PUBLICATION %I', pubname)
+				ELSE (SELECT count(*) FROM pg_publication_tables t WHERE t.pubname = p.pubname) || ' tables' END, NULL
 		FROM pg_publication p
 		WHERE pubname !~ '^pgleap_'
 		ORDER BY 1`),

@@ -15,6 +15,7 @@ var generatedChildren = Check{
 	Why: "From 16 on a column must be generated in a table and in all of its partitions and children, or in none of them. " +
 		"pg_upgrade --check does not see it, the restore of the database fails.",
 	Remedy: "Make the child's column a plain one, for which the child leaves its parent for a moment; a trigger can compute it then. Its values stay. " +
+		"The SQL locks parent and child for everybody; to attach a partition again reads all of it, and of a default partition. " +
 		"Where the parent's is the generated one, take the child out of the inheritance, or give its column the expression too.",
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
 		if f.Version.Major() >= 16 || f.Plan.Target.Version.Major() < 16 {

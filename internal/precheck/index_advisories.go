@@ -3,6 +3,7 @@ package precheck
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -25,7 +26,12 @@ type indexTraits struct {
 	Access    string
 	Opclasses []string
 	Types     []string // of the columns
+	OddCtype  bool     // it sorts text by LC_COLLATE of a database whose LC_CTYPE is C
 }
+
+// opclassesOfBtreeGist are those of the extension.
+var opclassesOfBtreeGist = regexp.MustCompile(`^gist_(?:int[248]|float[48]|numeric|cash|oid|bool|enum|uuid|timestamptz?|timetz?|date|interval|` +
+	`text|bpchar|bytea|v?bit|inet|cidr|macaddr8?)_ops$`)
 
 // indexAdvisories are those of which an index outlives the fault: release notes, "Migration to
 // Version ..." of each minor release.
@@ -41,6 +47,7 @@ func indexAdvisories() []indexAdvisory {
 	both := func(a, b func(indexTraits) bool) func(indexTraits) bool {
 		return func(i indexTraits) bool { return a(i) && b(i) }
 	}
+	btreeGist := func(i indexTraits) bool { return slices.ContainsFunc(i.Opclasses, opclassesOfBtreeGist.MatchString) }
 	interval := func(i indexTraits) bool { return slices.Contains(i.Types, "interval") }
 	return []indexAdvisory{
 		{map[upgrade.Major]int{13: 12, 14: 9, 15: 4}, "BRIN indexes may miss NULLs", access("brin")},
@@ -51,6 +58,9 @@ func indexAdvisories() []indexAdvisory {
 		{map[upgrade.Major]int{14: 18, 15: 13, 16: 9, 17: 5}, "BRIN bloom indexes may miss rows", both(access("brin"), opclass("_bloom_ops"))},
 		{map[upgrade.Major]int{14: 19, 15: 14, 16: 10, 17: 6}, "BRIN indexes with numeric_minmax_multi_ops may miss rows", opclass("numeric_minmax_multi_ops")},
 		{map[upgrade.Major]int{14: 21, 15: 16, 16: 12, 17: 8, 18: 2}, "indexes of ltree may be wrong for letters beyond ASCII", opclass("ltree")},
+		{map[upgrade.Major]int{17: 11, 18: 6}, "indexes of ltree may be wrong", opclass("ltree")},
+		{map[upgrade.Major]int{17: 11, 18: 6}, "indexes of btree_gist may be wrong", btreeGist},
+		{map[upgrade.Major]int{17: 1}, "indexes of text are sorted wrongly where LC_CTYPE is C and LC_COLLATE is not", func(i indexTraits) bool { return i.OddCtype }},
 	}
 }
 
@@ -74,12 +84,17 @@ var indexesToRebuild = Check{
 				format('REINDEX INDEX%s %I.%I', CASE WHEN k.oid IS NULL THEN ' CONCURRENTLY' END, n.nspname, c.relname),
 				a.amname::text,
 				(SELECT array_agg(o.opcname::text) FROM unnest(i.indclass) AS class JOIN pg_opclass o ON o.oid = class),
-				(SELECT array_agg(format_type(t.atttypid, NULL)) FROM pg_attribute t WHERE t.attrelid = c.oid)
+				(SELECT array_agg(format_type(t.atttypid, NULL)) FROM pg_attribute t WHERE t.attrelid = c.oid),
+				d.odd AND 100 = ANY (i.indcollation)
 			FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_am a ON a.oid = c.relam
 			LEFT JOIN pg_constraint k ON k.conindid = c.oid AND k.contype = 'x'
+			CROSS JOIN LATERAL (
+				SELECT datctype IN ('C', 'POSIX') AND datcollate NOT IN ('C', 'POSIX') AND coalesce(to_jsonb(pg_database) ->> 'datlocprovider', 'c') = 'c' AS odd
+				FROM pg_database WHERE datname = current_database()
+			) AS d
 			WHERE c.oid >= 16384 AND c.relkind = 'i' AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_toast', 'pgleap')
 				AND (
-					a.amname <> 'btree'
+					a.amname <> 'btree' OR d.odd
 					OR EXISTS (SELECT FROM pg_attribute t WHERE t.attrelid = c.oid AND t.atttypid = 'interval'::regtype)
 					OR EXISTS (SELECT FROM unnest(i.indclass) AS class JOIN pg_opclass o ON o.oid = class WHERE o.opcname ~ 'ltree')
 				)
@@ -91,9 +106,29 @@ var indexesToRebuild = Check{
 		if err != nil {
 			return nil, err
 		}
-		return advised(f.Version, indexes), nil
+		damaged, err := s.query(ctx, damagedCounts)
+		if err != nil {
+			return nil, err
+		}
+		found := append(advised(f.Version, indexes), damaged...)
+		if fixed, known := toastFixed()[f.Version.Major()]; known && f.Version < upgrade.VersionNum(f.Version.Major())*10000+upgrade.VersionNum(fixed) {
+			found = append(found, Found{Object: "pg_toast", Note: fmt.Sprintf(
+				"indexes of TOAST tables may be damaged if REINDEX CONCURRENTLY was run on them before %d.%d: rebuild those with REINDEX TABLE of their tables", f.Version.Major(), fixed)})
+		}
+		return found, nil
 	},
 }
+
+// toastFixed has the first minor releases that rebuild the index of a TOAST table concurrently without harm.
+func toastFixed() map[upgrade.Major]int { return map[upgrade.Major]int{13: 6, 14: 2} }
+
+// damagedCounts finds what a parallel build of a GIN index before 18.6 could leave behind: a number of rows which is
+// none, and which plans and autovacuum go by.
+const damagedCounts = `
+	SELECT format('%I.%I', n.nspname, c.relname), 'its number of rows, reltuples, is ' || c.reltuples, format('ANALYZE %I.%I', n.nspname, c.relname)
+	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+	WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND c.reltuples IN ('NaN', 'Infinity')
+	ORDER BY 1`
 
 // advised keeps the indexes that an advisory of a later minor release is about.
 func advised(source upgrade.VersionNum, indexes []indexTraits) []Found {

@@ -8,7 +8,7 @@ var inheritedNotNull = Check{
 	ID: "inherited-not-null", Title: "Columns take NULL which their parents' do not",
 	Severity: upgrade.Blocker, Modes: withPgUpgrade(), Scope: PerDatabase,
 	Why:       "A column that is NOT NULL in a table must be so in the tables that inherit from it: else making the table on the target fails.",
-	Remedy:    "Give the child's column NOT NULL. If it has NULLs already, give them values first.",
+	Remedy:    "Give the child's column NOT NULL. If it has NULLs already, give them values first. The SQL reads the whole table, locked for everybody meanwhile.",
 	PgUpgrade: []string{"not_null_inconsistent_columns.txt"},
 	Find: query(`
 		SELECT DISTINCT format('%I.%I.%I', n.nspname, c.relname, child.attname), NULL,

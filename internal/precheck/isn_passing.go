@@ -13,7 +13,7 @@ var isnPassing = Check{
 	ID: "isn-passing", Title: "Functions of isn pass numbers in another way than the target",
 	Severity: upgrade.Blocker, Modes: withPgUpgrade(), Scope: PerDatabase,
 	Why:       "Source and target are built for different sizes of words, and the functions of the extension isn depend on it.",
-	Remedy:    "Install programs of the target version that are built like the source's; or drop the extension, after a dump of what uses it, which is restored on the target.",
+	Remedy:    "Install programs of the target version that are built like the source's; or drop the extension, after a dump of what uses it, which is restored on the target. The SQL drops the extension, and is refused as long as a column uses it.",
 	PgUpgrade: []string{"contrib_isn_and_int8_pass_by_value.txt"},
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
 		functions, err := s.query(ctx, `

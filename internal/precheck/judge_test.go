@@ -67,6 +67,13 @@ func TestChecksOfFacts(t *testing.T) {
 			nil,
 		},
 
+		{"huge pages if there are any", hugePages, Facts{Version: 130016, Settings: settings("huge_pages", "try", "")}, nil},
+		{"too few huge pages", hugePages, Facts{Version: 150018, Settings: hugePageSettings("0"), Host: Host{HugePages: Known(map[int64]int64{0: 140 << 20, 1 << 30: 1 << 30}, nil)}}, []Found{{
+			Object: "huge_pages = on", Note: "140.0 MB free in huge pages, about 140.8 MB needed", SQL: "ALTER SYSTEM SET huge_pages = 'try'",
+		}}},
+		{"enough huge pages", hugePages, Facts{Version: 150018, Settings: hugePageSettings("0"), Host: Host{HugePages: Known(map[int64]int64{0: 142 << 20}, nil)}}, nil},
+		{"enough of another size", hugePages, Facts{Version: 150018, Settings: hugePageSettings("1048576"), Host: Host{HugePages: Known(map[int64]int64{0: 0, 1 << 30: 1 << 30}, nil)}}, nil},
+
 		{"a standby to copy", cloneFrom, Facts{}, nil},
 		{"none that could be copied", cloneFrom, Facts{Host: Host{CloneFrom: "no standby is there"}}, []Found{{Object: "no standby is there"}}},
 		{"a taken port", targetPlace, Facts{Host: Host{TargetProblems: []string{"port 5433 is taken"}}}, []Found{{Object: "port 5433 is taken"}}},
@@ -221,5 +228,12 @@ func TestJudgeStandbys(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func hugePageSettings(size string) postgres.Settings {
+	return postgres.Settings{
+		"huge_pages": {Name: "huge_pages", Value: "on"}, "huge_page_size": {Name: "huge_page_size", Value: size, Unit: "kB"},
+		"shared_buffers": {Name: "shared_buffers", Value: "16384", Unit: "8kB"},
 	}
 }

@@ -16,7 +16,7 @@ import (
 // the database fails.
 var locales = Check{
 	ID: "locales", Title: "The target does not know a locale",
-	Severity: upgrade.Blocker, Modes: everyMode(), Scope: PerDatabase,
+	Severity: upgrade.Blocker, Modes: everyMode(), Scope: PerDatabase, OfMachine: true,
 	Why:    "A database and its collations are made anew on the target, whose programs must know their locale. They may use other libraries than the source's.",
 	Remedy: "Install the locale on the host (locale-gen), or drop what uses it.",
 	PgUpgrade: []string{
@@ -32,7 +32,7 @@ var locales = Check{
 // nothing in it, or let duplicates in.
 var collationVersions = Check{
 	ID: "collation-versions", Title: "The target sorts text by another version of the rules",
-	Severity: upgrade.Blocker, Modes: withPgUpgrade(), Scope: PerDatabase, Acceptable: true,
+	Severity: upgrade.Blocker, Modes: withPgUpgrade(), Scope: PerDatabase, OfMachine: true, Acceptable: true,
 	Why: "The target's programs use another version of the C library or of ICU than the source's. pg_upgrade takes indexes as they are: " +
 		"sorted by the old rules and searched by the new ones, they miss rows and admit duplicates. Partitions by ranges of text are affected too.",
 	Remedy: "Install programs of the target version that use the same libraries as the source's, as those for the same release of the operating system do. " +

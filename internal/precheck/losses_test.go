@@ -68,25 +68,28 @@ func bodyViolations() []violation {
 }
 
 func consumerViolations() []violation {
+	// That a slot, a publication or an origin is not needed any more is not for pgleap to say: there is no SQL.
 	slot := `SELECT pg_create_logical_replication_slot('cdc', 'test_decoding')`
+	drop := []string{`SELECT pg_drop_replication_slot('cdc')`}
 	return []violation{
 		{
 			name: "logical slot that gets lost", check: foreignConsumers, source: -16, mode: upgrade.InPlace,
-			violate: []string{slot}, want: []string{`logical slot cdc`}, severity: upgrade.Blocker,
+			violate: []string{slot}, want: []string{`logical slot cdc`}, severity: upgrade.Blocker, mend: drop,
 		},
 		{
 			name: "logical slot that is carried over", check: foreignConsumers, source: 17, mode: upgrade.InPlace,
-			violate: []string{slot}, want: []string{`logical slot cdc`},
+			violate: []string{slot}, want: []string{`logical slot cdc`}, mend: drop,
 		},
-		{name: "logical slot that is made again", check: foreignConsumers, violate: []string{slot}, want: []string{`logical slot cdc`}},
+		{name: "logical slot that is made again", check: foreignConsumers, violate: []string{slot}, want: []string{`logical slot cdc`}, mend: drop},
 		{
 			name: "logical slot that stays", check: foreignConsumers, mode: upgrade.Logical,
-			violate: []string{slot}, want: []string{`logical slot cdc`}, severity: upgrade.Warning,
+			violate: []string{slot}, want: []string{`logical slot cdc`}, severity: upgrade.Warning, mend: drop,
 		},
 		{
 			name: "physical slot of a tool", check: foreignConsumers,
 			violate: []string{`SELECT pg_create_physical_replication_slot('barman_1')`},
 			want:    []string{`physical slot barman_1`},
+			mend:    []string{`SELECT pg_drop_replication_slot('barman_1')`},
 		},
 		{
 			name: "subscription that loses its position", check: foreignConsumers, source: -16, mode: upgrade.InPlace,
@@ -100,6 +103,7 @@ func consumerViolations() []violation {
 				`CREATE TABLE t (id int PRIMARY KEY)`, `CREATE PUBLICATION ` + longName + ` FOR TABLE t`, `CREATE PUBLICATION ` + oddName + ` FOR ALL TABLES`,
 			},
 			want: []string{`{db}.` + longName + ` (1 tables)`, `{db}.` + oddName + ` (all tables)`},
+			mend: []string{`DROP PUBLICATION ` + longName, `DROP PUBLICATION ` + oddName},
 		},
 		{
 			name: "foreign servers", check: foreignTables,
@@ -124,6 +128,7 @@ func consumerViolations() []violation {
 			name: "replication origin", check: replicationOrigins,
 			violate: []string{`SELECT pg_replication_origin_create('it''s mine')`},
 			want:    []string{`'it''s mine'`},
+			mend:    []string{`SELECT pg_replication_origin_drop('it''s mine')`},
 		},
 	}
 }
@@ -363,7 +368,10 @@ func TestIndexAdvisories(t *testing.T) {
 	c.Exec(t, "shop", `CREATE EXTENSION ltree`, `CREATE EXTENSION btree_gist`,
 		`CREATE TABLE t (id int, name text, words tsvector, spell interval, path ltree, during int4range)`,
 		`CREATE INDEX `+oddName+` ON t USING brin (id)`, `CREATE INDEX `+longName+` ON t (spell)`, `CREATE INDEX words ON t USING gin (words)`,
-		`CREATE INDEX paths ON t (path)`, `ALTER TABLE t ADD CONSTRAINT excluded EXCLUDE USING gist (during WITH &&)`, `CREATE INDEX fine ON t (id, name)`)
+		`CREATE INDEX paths ON t (path)`, `ALTER TABLE t ADD CONSTRAINT excluded EXCLUDE USING gist (during WITH &&)`, `CREATE INDEX fine ON t (id, name)`,
+		`CREATE INDEX numbers ON t USING gist (id)`, `CREATE DATABASE odd TEMPLATE template0 LC_COLLATE 'C.UTF-8' LC_CTYPE 'C'`)
+	c.Exec(t, "odd", `CREATE TABLE t (id int, name text, plain text COLLATE "C")`, `CREATE INDEX names ON t (name)`, `CREATE INDEX fine ON t (id, plain)`)
+	execute(t, connect(t, c, "shop"), `UPDATE pg_class SET reltuples = 'Infinity' WHERE oid = 't'::regclass`)
 	conn := c.Connect(t, "shop")
 	look := func(minor int) []Found {
 		t.Helper()
@@ -380,19 +388,49 @@ func TestIndexAdvisories(t *testing.T) {
 	var names []string
 	for _, f := range found {
 		names = append(names, f.Object)
-		c.Exec(t, "shop", f.SQL)
+		if f.SQL != "" {
+			c.Exec(t, "shop", f.SQL)
+		}
 	}
 	want := map[int][]string{
-		13: {"public." + longName, "public." + oddName, "public.excluded", "public.words"},
-		15: {"public." + longName, "public." + oddName, "public.excluded", "public.paths", "public.words"},
-		17: {"public.paths"},
-		18: {"public.paths"},
+		13: {"public." + longName, "public." + oddName, "public.excluded", "public.numbers", "public.words", "public.t", "pg_toast"},
+		15: {"public." + longName, "public." + oddName, "public.excluded", "public.numbers", "public.paths", "public.words", "public.t"},
+		17: {"public.numbers", "public.paths", "public.t"},
+		18: {"public.numbers", "public.paths", "public.t"},
 	}
 	if diff := cmp.Diff(want[c.Major], names); diff != "" {
 		t.Errorf("found (-want +got):\n%s", diff)
 	}
 	if found := look(99); len(found) > 0 {
 		t.Errorf("the latest minor release: found %v", found)
+	}
+	conn = c.Connect(t, "odd")
+	if found := look(0); c.Major == 17 && (len(found) != 1 || found[0].Object != "public.names") {
+		t.Errorf("a database whose LC_CTYPE alone is C: found %v", found)
+	}
+}
+
+// What a switchover carries is counted, but for what may be lost.
+func TestWorkloadOfASwitchover(t *testing.T) {
+	c := pgtest.Start(t, pgtest.Versions(t)[0])
+	c.CreateDatabase(t, "shop")
+	c.Exec(t, "shop", `CREATE UNLOGGED TABLE cache (t text)`, `INSERT INTO cache SELECT repeat('x', 1000) FROM generate_series(1, 100)`,
+		`CREATE UNLOGGED TABLE "Spare ones" AS TABLE cache`, `SELECT lo_from_bytea(0, repeat('x', 100000)::bytea)`)
+	conn := c.Connect(t, "shop")
+	for _, test := range []struct {
+		accepted      []string
+		large, tables bool
+	}{
+		{nil, true, true},
+		{[]string{`unlogged-tables:shop.public."Spare ones"`}, true, true},
+		{[]string{"large-objects:shop", `unlogged-tables:shop.public."Spare ones"`, "unlogged-tables:shop.public.cache"}, false, false},
+	} {
+		f := &Facts{}
+		f.Plan.Options.Accepted = test.accepted
+		w, err := f.measureDatabase(t.Context(), conn)
+		if err != nil || w.LargeObjectBytes > 0 != test.large || w.UnloggedBytes > 0 != test.tables {
+			t.Errorf("accepted %q: got %+v, %v", test.accepted, w, err)
+		}
 	}
 }
 

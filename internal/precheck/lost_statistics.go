@@ -51,9 +51,9 @@ var replicationOrigins = Check{
 	Severity: upgrade.Warning, Modes: withPgUpgrade(), Scope: PerCluster, Acceptable: true,
 	Why: "A replication origin remembers how far something from elsewhere has been applied. Those that are not of a subscription, such as those of pglogical, BDR or a program of your own, " +
 		"are not carried over: what applies by them would begin from the start, or fail.",
-	Remedy: "Note the position (pg_replication_origin_status), make the origin anew on the target (pg_replication_origin_create) and set it there (pg_replication_origin_advance). Drop those that nobody uses.",
+	Remedy: "Note the position (pg_replication_origin_status), make the origin anew on the target (pg_replication_origin_create) and set it there (pg_replication_origin_advance). Drop by hand those that nobody uses: its position goes with it.",
 	Find: query(`
-		SELECT quote_literal(o.roname), 'applied up to ' || p.remote_lsn, format('SELECT pg_replication_origin_drop(%L)', o.roname)
+		SELECT quote_literal(o.roname), 'applied up to ' || p.remote_lsn, NULL
 		FROM pg_replication_origin o LEFT JOIN pg_replication_origin_status p ON p.local_id = o.roident
 		WHERE o.roname !~ '^pgleap' AND o.roname !~ '^pg_[0-9]+(_[0-9]+_sync_[0-9]+)?$' AND o.roname !~ '^pg_[0-9]+_[0-9]+$'
 		ORDER BY 1`),

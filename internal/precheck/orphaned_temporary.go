@@ -10,7 +10,7 @@ var orphanedTemporary = Check{
 	Severity: upgrade.Info, Modes: withPgUpgrade(), Scope: PerDatabase,
 	Why: "Temporary tables of sessions that did not end properly stay until somebody removes them. They hold up the age of transaction ids, " +
 		"and they do not come over: pg_upgrade leaves temporary tables out.",
-	Remedy: "Drop them.",
+	Remedy: "Drop them: the sessions whose rows they have are gone.",
 	Find: query(`
 		SELECT format('%I.%I', n.nspname, c.relname), NULL, format('DROP TABLE %I.%I', n.nspname, c.relname)
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -1,6 +1,11 @@
 package precheck
 
-import "github.com/pgleap/pgleap/internal/upgrade"
+import (
+	"context"
+	"strings"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
 
 // installRoleSettings are those that pg_upgrade's own sessions get and that pgleap's PGOPTIONS do not
 // override (the timeouts of statements, locks and idle transactions, and read-only are overridden).
@@ -8,9 +13,11 @@ var installRoleSettings = Check{
 	ID: "install-role-settings", Title: "Settings of the install role, or of all roles, would disturb pg_upgrade",
 	Severity: upgrade.Blocker, Modes: withPgUpgrade(), Scope: PerCluster,
 	Why: "pg_upgrade logs in as the cluster's first superuser, into every database, and so do pg_dump and pg_restore. " +
-		"They get the settings of that role and of each database: one that makes them another role, ends their sessions or runs foreign code when they begin makes the upgrade fail.",
-	Remedy: "Reset the setting for the time of the upgrade.",
-	Find: query(`
+		"They get the settings of that role and of each database: one that makes them another role makes the upgrade fail, and a limit of a few seconds may end them half-way. " +
+		"(Limits for statements, locks and idle transactions are overridden.)",
+	Remedy: "Reset the setting for the time of the upgrade. A limit of minutes does no harm.",
+	Find: func(ctx context.Context, _ *Facts, s Session) ([]Found, error) {
+		found, err := s.query(ctx, `
 		SELECT concat_ws(', ', 'role ' || quote_ident(r.rolname), 'database ' || quote_ident(d.datname),
 				CASE WHEN s.setrole = 0 AND s.setdatabase = 0 THEN 'all roles' END),
 			setting,
@@ -22,5 +29,12 @@ var installRoleSettings = Check{
 			name IN ('role', 'session_authorization')
 			OR name IN ('transaction_timeout', 'idle_session_timeout') AND substr(setting, strpos(setting, '=') + 1) !~ '^0[a-z]*$'
 		)
-		ORDER BY 1, 2`),
+		ORDER BY 1, 2`)
+		for i, one := range found {
+			if name, _, _ := strings.Cut(one.Note, "="); strings.HasSuffix(name, "_timeout") {
+				found[i].Severity = upgrade.Warning
+			}
+		}
+		return found, err
+	},
 }

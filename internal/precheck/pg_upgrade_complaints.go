@@ -45,7 +45,8 @@ func (r *round) hear(complaint PgUpgradeComplaint, severity upgrade.Severity) {
 	if check.Severity == upgrade.Warning { // it goes into the same report file before a failure, too
 		severity = upgrade.Warning
 	}
-	for _, found := range complaint.found(check, len(r.found[check.ID]) > 0) {
+	asBad := func(l located) bool { return l.Severity == upgrade.Blocker || l.Severity == severity }
+	for _, found := range complaint.found(check, slices.ContainsFunc(r.found[check.ID], asBad)) {
 		found.Severity = severity
 		if !r.knows(check, found.Object) {
 			r.found[check.ID] = append(r.found[check.ID], found)

@@ -1,6 +1,7 @@
 package precheck
 
 import (
+	stdcmp "cmp"
 	"context"
 	"strings"
 	"testing"
@@ -25,6 +26,7 @@ func TestPgUpgradeComplaintsGoToTheirChecks(t *testing.T) {
 		failures []PgUpgradeComplaint
 		warnings []PgUpgradeComplaint
 		found    map[string][]string // before
+		severity upgrade.Severity    // of these; blocker when empty
 		want     map[string][]Found  // afterwards, what is new
 	}{
 		{
@@ -59,6 +61,15 @@ func TestPgUpgradeComplaintsGoToTheirChecks(t *testing.T) {
 			failures: []PgUpgradeComplaint{prepared},
 			found:    map[string][]string{"prepared-transactions": {"'x'"}},
 			want:     map[string][]Found{"pg-upgrade": {stopped}},
+		},
+		{
+			name:     "words about what another check takes lightly",
+			failures: []PgUpgradeComplaint{prepared},
+			found:    map[string][]string{"prepared-transactions": {"'x'"}}, severity: upgrade.Info,
+			want: map[string][]Found{
+				"prepared-transactions": {{Object: "prepared transactions", Note: "The source cluster contains prepared transactions", Severity: upgrade.Blocker}},
+				"pg-upgrade":            {stopped},
+			},
 		},
 		{
 			name:     "a complaint of a later version",
@@ -145,7 +156,7 @@ func TestPgUpgradeComplaintsGoToTheirChecks(t *testing.T) {
 			r := round{facts: facts, checks: of(All(), facts.Plan.Mode), seen: seen{found: map[string][]located{}}}
 			for id, objects := range c.found {
 				for _, object := range objects {
-					r.found[id] = append(r.found[id], located{Found: Found{Object: object}})
+					r.found[id] = append(r.found[id], located{Found: Found{Object: object, Severity: stdcmp.Or(c.severity, upgrade.Blocker)}})
 				}
 			}
 			r.hearPgUpgrade()

@@ -207,6 +207,7 @@ func schemaViolations() []violation {
 				`{db}.$libdir/neither (could not access file "$libdir/neither": No such file or directory; used by public.f(a "char", b text[]))`,
 				`{db}.$libdir/no such "lib (could not access file "$libdir/no such "lib": No such file or directory; used by "S x"."My f"(integer))`,
 			},
+			mend: []string{`DROP FUNCTION "S x"."My f"(int)`, `DROP FUNCTION f("char", text[])`},
 		},
 		{
 			name: "a broken library of an extension that the target has", check: requiredLibraries,
@@ -215,6 +216,7 @@ func schemaViolations() []violation {
 				`UPDATE pg_proc SET probin = '$libdir/broken' WHERE probin = '$libdir/uuid-ossp'`,
 			},
 			want: []string{`{db}.$libdir/broken (could not access file "$libdir/broken": No such file or directory; used by public.uuid_nil())`},
+			mend: []string{`DROP EXTENSION "uuid-ossp"`},
 		},
 	}
 }
@@ -296,9 +298,9 @@ func inPlaceViolations() []violation {
 				`ALTER SYSTEM SET output_plugin_libraries = 'pgoutput'`, `SELECT pg_reload_conf()`,
 			},
 			want: []string{`cdc (plugin test_decoding is not in output_plugin_libraries)`},
-			mend: []string{
-				`SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database()`,
+			cleanup: []string{
 				`ALTER SYSTEM RESET output_plugin_libraries`, `SELECT pg_reload_conf()`,
+				`SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name IN ('cdc', 'fine')`,
 			},
 		},
 	}

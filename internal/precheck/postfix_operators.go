@@ -7,7 +7,7 @@ var postfixOperators = Check{
 	ID: "postfix-operators", Title: "There are postfix operators",
 	Severity: upgrade.Blocker, Modes: withPgUpgrade(), Scope: PerDatabase,
 	Why:       "PostgreSQL 14 and later know no operators that stand behind their only operand.",
-	Remedy:    "Drop the operator, and call its function, or make a prefix operator of it. What uses it has to be changed first.",
+	Remedy:    "Drop the operator, and call its function, or make a prefix operator of it. What uses it has to be changed first. Keep its definition: the SQL drops it.",
 	PgUpgrade: []string{"postfix_ops.txt"},
 	Find: crossing(14, `
 		SELECT format('%I.%s (%I.%I, NONE)', n.nspname, o.oprname, tn.nspname, t.typname), o.oprcode::text,

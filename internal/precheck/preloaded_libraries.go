@@ -15,7 +15,7 @@ import (
 // library fits one major version only (fmgr.h, PG_MODULE_MAGIC).
 var preloadedLibraries = Check{
 	ID: "preloaded-libraries", Title: "Libraries to be preloaded are missing for the target",
-	Severity: upgrade.Blocker, Modes: everyMode(), Scope: PerCluster,
+	Severity: upgrade.Blocker, Modes: everyMode(), Scope: PerCluster, OfMachine: true,
 	Why:    "The target gets the source's configuration. A server whose preloaded library is missing does not start; in the settings of a role or database it refuses the sessions.",
 	Remedy: "Install the library's package for the target version, or take the library out of the setting.",
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {

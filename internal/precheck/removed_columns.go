@@ -19,6 +19,7 @@ var removedColumns = Check{
 	Why: "Columns of system views and catalogs are renamed and removed between major versions. What refers to one cannot be made on the target: " +
 		"the restore of its database stops there, during the downtime.",
 	Remedy: "Keep its definition (pg_get_viewdef, pg_dump --schema-only), take it away before the upgrade, and make it on the target as the target wants it. " +
+		"The SQL drops the object, a materialized view with its rows: keep the definition first. " +
 		"What belongs to an extension goes when the extension is updated.",
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
 		removed, err := f.removedColumns(ctx, s)

@@ -20,6 +20,7 @@ var removedFunctions = Check{
 	Why: "Functions and operators are removed between major versions. What calls one, such as a view, a default or an index, cannot be made on the target: " +
 		"the restore of its database stops there, during the downtime.",
 	Remedy: "Keep its definition (pg_get_viewdef, pg_dump --schema-only), rewrite it, or take it away before the upgrade and make it on the target as the target wants it. " +
+		"The SQL drops the object, a materialized view with its rows: keep the definition first. " +
 		"What belongs to an extension goes when the extension is updated.",
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
 		functions, err := f.removedCalls(ctx, s, "functions", systemFunctions)

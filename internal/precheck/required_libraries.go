@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -17,9 +18,9 @@ import (
 // check_loadable_libraries). Those of an extension that the target lacks are told by the check of extensions.
 var requiredLibraries = Check{
 	ID: "required-libraries", Title: "Functions are in libraries that the target cannot load",
-	Severity: upgrade.Blocker, Modes: withPgUpgrade(), Scope: PerDatabase,
+	Severity: upgrade.Blocker, Modes: withPgUpgrade(), Scope: PerDatabase, OfMachine: true,
 	Why:       "A library belongs to a major version. pg_upgrade makes the functions on the target as they are on the source, which needs the same libraries there.",
-	Remedy:    "Install the package that has the library for the target version, or drop the functions, or the extension that they belong to.",
+	Remedy:    "Install the package that has the library for the target version. If nobody uses the functions any more, drop them, or the extension that they belong to, by hand: what depends on them goes too.",
 	PgUpgrade: []string{"loadable_libraries.txt"},
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
 		var some bool
@@ -34,6 +35,10 @@ var requiredLibraries = Check{
 		if err != nil {
 			return nil, err
 		}
+		preloads := libraryNames(f.Settings.Text(preload))
+		libraries = slices.DeleteFunc(libraries, func(l Found) bool { // other checks have the target load these
+			return slices.ContainsFunc(libraryNames(l.Object), func(name string) bool { return slices.Contains(preloads, name) })
+		})
 		if len(libraries) == 0 {
 			return nil, nil
 		}
@@ -50,8 +55,7 @@ var requiredLibraries = Check{
 				return nil, err
 			}
 			if refusal != "" {
-				library.Note = refusal + "; used by " + library.Note
-				found = append(found, library)
+				found = append(found, Found{Object: library.Object, Note: refusal + "; used by " + library.Note})
 			}
 		}
 		return found, nil
@@ -59,7 +63,7 @@ var requiredLibraries = Check{
 }
 
 // librariesOfFunctions lists the libraries of a database, with a function of each, but for those of extensions that
-// the target does not offer. The SQL drops what uses the library.
+// the target does not offer.
 func (s Session) librariesOfFunctions(ctx context.Context, target *pgx.Conn) ([]Found, error) {
 	rows, err := target.Query(ctx, `SELECT name FROM pg_available_extensions`)
 	if err != nil {
@@ -78,23 +82,30 @@ func (s Session) librariesOfFunctions(ctx context.Context, target *pgx.Conn) ([]
 			WHERE p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'c') AND p.probin IS NOT NULL AND p.oid >= 16384
 		)
 		SELECT used.probin, format('%I.%I(%s)', (array_agg(n.nspname ORDER BY p.oid))[1], (array_agg(p.proname ORDER BY p.oid))[1],
-				(array_agg(pg_get_function_identity_arguments(p.oid) ORDER BY p.oid))[1]),
-			string_agg(DISTINCT CASE
-				WHEN used.extname IS NOT NULL THEN format('DROP EXTENSION %I', used.extname)
-				ELSE format('DROP FUNCTION %I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) END, '; ')
+				(array_agg(pg_get_function_identity_arguments(p.oid) ORDER BY p.oid))[1]), NULL
 		FROM used JOIN pg_proc p USING (oid) JOIN pg_namespace n ON n.oid = p.pronamespace
 		WHERE used.extname IS NULL OR used.extname = ANY ($1)
 		GROUP BY used.probin
 		ORDER BY used.probin`, offered)
 }
 
-// load tells why the target refuses to load a library, if it does.
+// load tells why the target refuses to load a library, if it does. What wants to be preloaded has been found and read;
+// pg_upgrade's servers preload what the source does.
 func load(ctx context.Context, target *pgx.Conn, library string) (refusal string, err error) {
 	_, err = target.Exec(ctx, "LOAD "+quoteLiteral(library))
-	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return refused.Message, nil
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	switch {
+	case !ok:
+		return "", err
+	case wantsPreload(refused):
+		return "", nil
 	}
-	return "", err
+	return refused.Message, nil
+}
+
+// wantsPreload tells whether a library was refused only since the server has not loaded it at its start.
+func wantsPreload(refused *pgconn.PgError) bool {
+	return strings.Contains(refused.Message+refused.Detail+refused.Hint, preload)
 }
 
 // ofExtension tells whether a library, such as app.$libdir/adminpack, is one of an extension in the same database,

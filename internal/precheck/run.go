@@ -154,7 +154,7 @@ func (r *round) lookIntoDatabase(ctx context.Context, facts *Facts, login postgr
 		return here
 	}
 	defer disconnect(ctx, conn)
-	here.workload = Known(measureDatabase(ctx, conn))
+	here.workload = Known(facts.measureDatabase(ctx, conn))
 	published := slices.ContainsFunc(facts.Published, func(d postgres.ReplicatedDatabase) bool {
 		return d.OID == database.OID
 	})
@@ -194,6 +194,7 @@ func (s *seen) look(ctx context.Context, facts *Facts, check Check, conn *pgx.Co
 		if one.Severity == "" {
 			one.Severity = check.severity(facts.Plan.Mode)
 		}
+		one = facts.elsewhere(check, one)
 		at := located{one, in.Database}
 		if one.Database != "" {
 			at.database = one.Database

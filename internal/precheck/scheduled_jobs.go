@@ -6,7 +6,8 @@ import (
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
-// scheduledJobs: what pg_cron runs is in its table cron.job, in one database of the cluster.
+// scheduledJobs: what pg_cron runs is in its table cron.job, in one database of the cluster. The commands may have
+// secrets in them and are not shown.
 var scheduledJobs = Check{
 	ID: "scheduled-jobs", Title: "Jobs are scheduled in the database",
 	Severity: upgrade.Warning, Modes: everyMode(), Scope: PerDatabase, Acceptable: true,
@@ -22,7 +23,7 @@ var scheduledJobs = Check{
 			return nil, err
 		}
 		return s.query(ctx, `
-			SELECT format('job %s', jobid), format('%s: %s', schedule, left(regexp_replace(command, '\s+', ' ', 'g'), 80)),
+			SELECT format('job %s', jobid), concat_ws(', ', schedule, quote_literal(to_jsonb(job) ->> 'jobname')),
 				format('UPDATE cron.job SET active = false WHERE jobid = %s', jobid)
 			FROM cron.job
 			WHERE active

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
 // Names that have to be quoted: with spaces and quotes, in another script, and as long as can be.
@@ -184,16 +186,20 @@ func definitionViolations() []violation {
 			violate: []string{
 				`CREATE ROLE ` + longName + ` SUPERUSER`,
 				`ALTER ROLE postgres SET role = ` + longName,
+				`ALTER ROLE postgres SET statement_timeout = '1s'`,
+			},
+			want:    []string{`role postgres (role=Länge von genau dreiundsechzig Bytes, das ist die Grenze hier.)`},
+			cleanup: []string{`ALTER ROLE postgres RESET ALL`, `DROP ROLE ` + longName},
+		},
+		{
+			name: "limits of the install role", check: installRoleSettings, source: 14, severity: upgrade.Warning,
+			violate: []string{
+				`CREATE ROLE ` + longName + ` SUPERUSER`,
 				`ALTER ROLE postgres IN DATABASE {db} SET idle_session_timeout = '1h'`,
 				`ALTER DATABASE {db} SET idle_session_timeout = '0s'`,
-				`ALTER ROLE postgres SET statement_timeout = '1s'`,
 				`ALTER ROLE ` + longName + ` SET idle_session_timeout = '1s'`,
 			},
-			source: 14,
-			want: []string{
-				`role postgres (role=Länge von genau dreiundsechzig Bytes, das ist die Grenze hier.)`,
-				`role postgres, database {db} (idle_session_timeout=1h)`,
-			},
+			want:    []string{`role postgres, database {db} (idle_session_timeout=1h)`},
 			cleanup: []string{`ALTER ROLE postgres RESET ALL`, `DROP ROLE ` + longName},
 		},
 		{
@@ -228,6 +234,7 @@ func extensionViolations() []violation {
 			want: []string{
 				`{db}.{libdir}/fuzzystrmatch.so (incompatible library "{libdir}/fuzzystrmatch.so": version mismatch; used by public.levenshtein(text, text))`,
 			},
+			mend: []string{`DROP FUNCTION levenshtein(text, text)`},
 		},
 		{
 			name: "extension with a rule, to be dropped", check: extensionRules,

@@ -50,16 +50,44 @@ func measureCluster(ctx context.Context, source *pgx.Conn, settings postgres.Set
 	return w, err
 }
 
-// measureDatabase counts what is in a database.
-func measureDatabase(ctx context.Context, conn *pgx.Conn) (w upgrade.Workload, err error) {
+// measureDatabase counts what is in a database; of what a switchover carries only what is not accepted.
+func (f *Facts) measureDatabase(ctx context.Context, conn *pgx.Conn) (w upgrade.Workload, err error) {
 	err = conn.QueryRow(ctx, `
-		SELECT count(*), count(*) FILTER (WHERE relkind = 'S'), (SELECT count(*) FROM pg_largeobject_metadata)
+		SELECT count(*), count(*) FILTER (WHERE relkind = 'S'), (SELECT count(*) FROM pg_largeobject_metadata),
+			pg_table_size('pg_largeobject')
 		FROM pg_class
-		WHERE oid >= 16384`).Scan(&w.Relations, &w.Sequences, &w.LargeObjects)
+		WHERE oid >= 16384`).Scan(&w.Relations, &w.Sequences, &w.LargeObjects, &w.LargeObjectBytes)
 	if err != nil {
 		return w, fmt.Errorf("count the relations of %s: %w", conn.Config().Database, err)
 	}
-	return w, nil
+	if w.LargeObjects == 0 || f.Plan.Options.AcceptsObject("large-objects", conn.Config().Database) {
+		w.LargeObjectBytes = 0
+	}
+	w.UnloggedBytes, err = f.unloggedBytes(ctx, conn, "pg_table_size(c.oid)")
+	if err != nil && ctx.Err() == nil { // one is locked
+		w.UnloggedBytes, err = f.unloggedBytes(ctx, conn, "c.relpages::bigint * current_setting('block_size')::int")
+	}
+	return w, err
+}
+
+// unloggedBytes sums up the unlogged tables that are not accepted to be lost.
+func (f *Facts) unloggedBytes(ctx context.Context, conn *pgx.Conn, sizeOf string) (sum int64, err error) {
+	rows, _ := conn.Query(ctx, `
+		SELECT n.nspname, c.relname, `+sizeOf+`
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.relkind = 'r' AND c.relpersistence = 'u'`)
+	var schema, name string
+	var size int64
+	_, err = pgx.ForEachRow(rows, []any{&schema, &name, &size}, func() error {
+		if !f.Plan.Options.AcceptsObject("unlogged-tables", conn.Config().Database, schema, name) {
+			sum += size
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("measure the unlogged tables of %s: %w", conn.Config().Database, err)
+	}
+	return sum, nil
 }
 
 // addWorkload adds what is in a database to what the whole holds.
@@ -70,6 +98,8 @@ func (f *Facts) addWorkload(database Measured[upgrade.Workload]) {
 	f.Workload.Value.Relations += database.Value.Relations
 	f.Workload.Value.Sequences += database.Value.Sequences
 	f.Workload.Value.LargeObjects += database.Value.LargeObjects
+	f.Workload.Value.LargeObjectBytes += database.Value.LargeObjectBytes
+	f.Workload.Value.UnloggedBytes += database.Value.UnloggedBytes
 }
 
 // estimate is what all that was measured comes to, or nil if too little was.

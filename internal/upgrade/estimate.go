@@ -178,7 +178,7 @@ func (c course) pause() time.Duration {
 	case c.mode == BlueGreen:
 		return fixedReplay + fixedStop + c.pgUpgrade(TransferLink) + fixedStart + statistics
 	}
-	return logicalPause + scaled(perSequence, c.w.Sequences)
+	return logicalPause + scaled(perSequence, c.w.Sequences) + c.read(c.w.LargeObjectBytes) + c.copied(c.w.UnloggedBytes)
 }
 
 func (c course) statisticsInPause() bool {
@@ -187,6 +187,11 @@ func (c course) statisticsInPause() bool {
 
 // baseBackup reads all data and writes it; source and target may be on one disk, so one after the other.
 func (c course) baseBackup() time.Duration { return fixedBaseBackup + c.copied(c.w.DataBytes) }
+
+// read is how long it takes to read.
+func (c course) read(bytes int64) time.Duration {
+	return seconds(float64(bytes) / orElse(c.s.ReadRate, slowRead))
+}
 
 // copied is how long it takes to read and to write.
 func (c course) copied(bytes int64) time.Duration {

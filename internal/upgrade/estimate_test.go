@@ -30,6 +30,8 @@ func TestMoreNeverTakesLess(t *testing.T) {
 		"relations":               func(w *Workload, _ *Speed) { w.Relations *= 3 },
 		"sequences":               func(w *Workload, _ *Speed) { w.Sequences *= 300 },
 		"large objects":           func(w *Workload, _ *Speed) { w.LargeObjects *= 30000 },
+		"contents of those":       func(w *Workload, _ *Speed) { w.LargeObjectBytes += 1 << 30 },
+		"unlogged tables":         func(w *Workload, _ *Speed) { w.UnloggedBytes += 1 << 30 },
 		"WAL":                     func(w *Workload, _ *Speed) { w.WALRate *= 30 },
 		"more WAL than can be":    func(w *Workload, _ *Speed) { w.WALRate *= 1e6 },
 		"WAL between checkpoints": func(w *Workload, _ *Speed) { w.MaxWALSize *= 3 },
@@ -158,5 +160,17 @@ func TestCompare(t *testing.T) {
 	}
 	if Compare(Report{}, task) != nil {
 		t.Error("compared with an estimate that was not made")
+	}
+}
+
+// What a switchover reads and copies while clients wait counts, and only there.
+func TestPauseHasWhatTheSwitchoverCarries(t *testing.T) {
+	for mode, want := range map[Mode]time.Duration{ZeroDowntime: 2*time.Second + 7*time.Second, BlueGreen: 0, InPlace: 0} {
+		w := aWorkload()
+		before := estimated(mode, TransferAuto, w, aSpeed()).Pause
+		w.LargeObjectBytes, w.UnloggedBytes = 1000<<20, 1000<<20
+		if got := estimated(mode, TransferAuto, w, aSpeed()).Pause - before; got != want {
+			t.Errorf("%s: %s more, want %s", mode, got, want)
+		}
 	}
 }

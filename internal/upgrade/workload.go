@@ -10,6 +10,10 @@ type Workload struct {
 	Relations    int64 `json:"relations"` // the users' own
 	Sequences    int64 `json:"sequences"`
 	LargeObjects int64 `json:"largeObjects"`
+	// LargeObjectBytes and UnloggedBytes are what a switchover to a replica has to read, and to copy, while clients
+	// wait: without what the user has accepted to lose.
+	LargeObjectBytes int64 `json:"largeObjectBytes,omitempty"`
+	UnloggedBytes    int64 `json:"unloggedBytes,omitempty"`
 	// WALRate is what the source writes, in bytes per second, while the precheck ran; 0: it was not sampled.
 	WALRate float64 `json:"walRate"`
 	// MaxWALSize and SharedBuffers are the source's settings, in bytes.

@@ -119,11 +119,11 @@ func (w *Worker) prepareInPlace(ctx context.Context, plan upgrade.Plan, files fi
 		return err
 	}
 	progressOf(ctx).text("carrying the configuration over")
-	preload, events, err := w.stageConfiguration(ctx, plan, user)
+	server, events, err := w.stageConfiguration(ctx, plan, user)
 	if err != nil {
 		return err
 	}
-	if err := w.optionsInPlace(ctx, plan, user, preload, prepared); err != nil {
+	if err := w.optionsInPlace(ctx, plan, user, server, prepared); err != nil {
 		return err
 	}
 	if prepared.Spaces, err = w.targetSpaces(ctx, plan, at.spaces); err != nil {
@@ -229,7 +229,7 @@ func localeOf(initdb pgbin.Initdb, database postgres.Database) pgbin.Initdb {
 // pg_upgrade asks of it, lets only its owner in, and finds its configuration wherever that is. The
 // target's loads the libraries that it will preload: some cannot be loaded otherwise, and what cannot be
 // loaded is found by the check.
-func (w *Worker) optionsInPlace(ctx context.Context, plan upgrade.Plan, user run.User, preload string, prepared *inPlacePrepared) error {
+func (w *Worker) optionsInPlace(ctx context.Context, plan upgrade.Plan, user run.User, server []string, prepared *inPlacePrepared) error {
 	if err := accessForPgUpgrade(plan, user); err != nil {
 		return err
 	}
@@ -251,7 +251,7 @@ func (w *Worker) optionsInPlace(ctx context.Context, plan upgrade.Plan, user run
 	if err != nil {
 		return err
 	}
-	// pg_dump locks all tables of a database at once, see locksOption.
+	// pg_dump locks all tables of a database at once, see locksSetting.
 	locks := fmt.Sprintf("max_locks_per_transaction=%d", max(128, most/50))
 	old := []string{
 		locks, "max_worker_processes=0", "max_logical_replication_workers=0", "hba_file=" + accessFile(plan),
@@ -259,12 +259,9 @@ func (w *Worker) optionsInPlace(ctx context.Context, plan upgrade.Plan, user run
 	if filepath.Dir(plan.Source.ConfigFile) != filepath.Clean(plan.Source.Pgdata) {
 		old = append(old, "config_file="+plan.Source.ConfigFile, "ident_file="+plan.Source.IdentFile)
 	}
-	fresh := []string{locks, "max_worker_processes=0"}                                       // what is preloaded must not begin to work, a scheduler for example
+	fresh := append([]string{locks}, server...)
 	for _, name := range []string{"wal_level", "max_replication_slots", "max_wal_senders"} { // for the slots that it takes over
 		fresh = append(fresh, name+"="+settings.Text(name))
-	}
-	if preload = strings.TrimSpace(preload); preload != "" {
-		fresh = append(fresh, "shared_preload_libraries="+preload)
 	}
 	prepared.OldOptions, prepared.NewOptions = pgbin.Options(old...), pgbin.Options(fresh...)
 	return nil
@@ -350,7 +347,7 @@ func (w *Worker) pgUpgradeInPlace(plan upgrade.Plan, prepared inPlacePrepared, s
 		return pgbin.PgUpgrade{}, err
 	}
 	return pgbin.PgUpgrade{
-		OldBindir: plan.Source.Bindir, NewBindir: plan.Target.Bindir,
+		OldMajor: plan.Source.Version.Major(), OldBindir: plan.Source.Bindir, NewBindir: plan.Target.Bindir,
 		OldPgdata: plan.Source.Pgdata, NewPgdata: plan.Target.Pgdata, OldPort: oldPort, NewPort: newPort,
 		SocketDir: sockets, Superuser: plan.Source.Superuser, Transfer: prepared.Chosen.Transfer, Jobs: plan.Options.Jobs,
 		OldOptions: prepared.OldOptions, NewOptions: prepared.NewOptions, Dir: dir,

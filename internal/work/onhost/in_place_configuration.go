@@ -26,38 +26,37 @@ func stagedFiles(plan upgrade.Plan) map[string]string {
 
 // stageConfiguration writes the target's configuration from the source's beside the target, and has the
 // target's own program read it: a setting that it does not take shall not be found in the outage. It
-// returns the libraries that the target preloads.
-func (w *Worker) stageConfiguration(ctx context.Context, plan upgrade.Plan, user run.User) (preload string, events []upgrade.Event, err error) {
+// returns what of it pg_upgrade's server needs.
+func (w *Worker) stageConfiguration(ctx context.Context, plan upgrade.Plan, user run.User) (server []string, events []upgrade.Event, err error) {
 	started, err := commandLine(ctx, w.host.Login(plan.Source, "postgres"))
 	if err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
 	conf, changes, err := w.translateConf(ctx, plan, started)
 	if err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
 	said, err := withhold(conf)
 	if err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
 	if err := makeDir(stagedDir(plan), user); err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
 	if err := writeOwned(filepath.Join(stagedDir(plan), "postgresql.conf"), conf.Bytes(), user, 0o600); err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
 	accessChanges, err := stageAccess(plan, user)
 	if err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
 	if err := carryCertificates(plan, conf, user); err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
 	if err := w.checkStaged(ctx, plan); err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
-	preload, _ = conf.Get("shared_preload_libraries")
-	return preload, w.tellChanges(ctx, append(changes, accessChanges...), said), nil
+	return targetServer(conf), w.tellChanges(ctx, append(changes, accessChanges...), said), nil
 }
 
 // stageAccess writes pg_hba.conf and pg_ident.conf as they are, in the target's words.

@@ -104,15 +104,19 @@ func (w *Worker) pgUpgrade(ctx context.Context, plan upgrade.Plan, as pgbin.Call
 	if err != nil {
 		return pgbin.UpgradeResult{}, err
 	}
-	locks, err := w.locksOption(ctx, plan)
+	locks, err := w.locksSetting(ctx, plan)
+	if err != nil {
+		return pgbin.UpgradeResult{}, err
+	}
+	server, err := w.targetServerOf(ctx, plan, login(plan, plan.Source))
 	if err != nil {
 		return pgbin.UpgradeResult{}, err
 	}
 	upgradeRun := pgbin.PgUpgrade{
-		OldBindir: plan.Source.Bindir, NewBindir: plan.Target.Bindir,
+		OldMajor: plan.Source.Version.Major(), OldBindir: plan.Source.Bindir, NewBindir: plan.Target.Bindir,
 		OldPgdata: plan.ClonePgdata(), NewPgdata: plan.Target.Pgdata, OldPort: oldPort, NewPort: newPort,
 		SocketDir: sockets, Superuser: plan.Source.Superuser, Transfer: pgbin.TransferLink, Jobs: plan.Options.Jobs,
-		OldOptions: locks, NewOptions: locks, Dir: dir,
+		OldOptions: pgbin.Options(locks, "max_worker_processes=0"), NewOptions: pgbin.Options(append(server, locks)...), Dir: dir,
 	}
 	var result pgbin.UpgradeResult
 	err = withinCap(ctx, plan, func(ctx context.Context) (err error) {
@@ -124,8 +128,8 @@ func (w *Worker) pgUpgrade(ctx context.Context, plan upgrade.Plan, as pgbin.Call
 	return result, err
 }
 
-// locksOption makes room for pg_dump, which locks all tables of a database in one transaction.
-func (w *Worker) locksOption(ctx context.Context, plan upgrade.Plan) (string, error) {
+// locksSetting makes room for pg_dump, which locks all tables of a database in one transaction.
+func (w *Worker) locksSetting(ctx context.Context, plan upgrade.Plan) (string, error) {
 	most := 0
 	err := inEachDatabase(ctx, login(plan, plan.Source), func(conn *pgx.Conn, _ postgres.ReplicatedDatabase) error {
 		relations, err := postgres.CountRelations(ctx, conn)
@@ -133,5 +137,5 @@ func (w *Worker) locksOption(ctx context.Context, plan upgrade.Plan) (string, er
 		return err
 	})
 	// The table holds this many for each of max_connections, 100 or more of them.
-	return pgbin.Options(fmt.Sprintf("max_locks_per_transaction=%d", max(128, most/50))), err
+	return fmt.Sprintf("max_locks_per_transaction=%d", max(128, most/50)), err
 }

@@ -174,7 +174,7 @@ func (r *schemaRehearsal) serverOptions(version upgrade.VersionNum, preload stri
 		"listen_addresses=", "fsync=off", "full_page_writes=off", "synchronous_commit=off", "wal_level=minimal", "max_wal_senders=0",
 		"archive_mode=off", "autovacuum=off", "max_connections=20", "max_worker_processes=0", "max_parallel_workers=0",
 		"shared_buffers=64MB", "max_wal_size=256MB", "logging_collector=off", "log_min_error_statement=panic",
-		// pg_dump locks all tables of a database at once, see locksOption.
+		// pg_dump locks all tables of a database at once, see locksSetting.
 		fmt.Sprintf("max_locks_per_transaction=%d", max(256, most/8)),
 	}
 	if version.Major() >= 17 { // what fires at a login may reach beyond the scratch cluster
@@ -219,6 +219,8 @@ func (r *schemaRehearsal) copyLogin(database string) postgres.Login {
 	return postgres.Login{
 		Address:  upgrade.Address{Host: r.sockets, Port: r.oldPort},
 		Database: database, User: r.plan.Source.Superuser,
+		// The users' triggers, and event triggers before 17, must not run: they may do anything, as a superuser.
+		Settings: map[string]string{"session_replication_role": "replica"},
 	}
 }
 
@@ -226,7 +228,7 @@ func (r *schemaRehearsal) copyLogin(database string) postgres.Login {
 func (r *schemaRehearsal) fillCopy(ctx context.Context, as pgbin.Caller) error {
 	source := r.w.host.Login(r.plan.Source, "postgres").Address
 	carry := pgbin.SchemaCopy{
-		Bindir: r.plan.Source.Bindir, From: source, To: r.copyLogin("").Address, User: r.plan.Source.Superuser,
+		Bindir: r.plan.Source.Bindir, Major: r.plan.Source.Version.Major(), From: source, To: r.copyLogin("").Address, User: r.plan.Source.Superuser,
 		Dir: r.place, LockWait: rehearsalLockWait,
 	}
 	left, err := carry.Globals(ctx, as)
@@ -250,7 +252,7 @@ func (r *schemaRehearsal) fillCopy(ctx context.Context, as pgbin.Caller) error {
 			continue
 		}
 		r.leaveOut(database.Ident, left)
-		if err := r.settleIDs(ctx, database.Name); err != nil {
+		if err := r.settle(ctx, database.Name); err != nil {
 			return err
 		}
 	}
@@ -274,18 +276,20 @@ func (r *schemaRehearsal) leaveOut(database string, failures []pgbin.Statement) 
 	}
 }
 
-// settleIDs gives the tables of the copy transaction ids of its own: the dump has set the source's, which
-// lie in the copy's future.
-func (r *schemaRehearsal) settleIDs(ctx context.Context, database string) error {
+// settle gives the tables of the copy transaction ids of its own: the dump has set the source's, which
+// lie in the copy's future. It puts the event triggers to sleep.
+func (r *schemaRehearsal) settle(ctx context.Context, database string) error {
 	return with(ctx, r.copyLogin(database), func(conn *pgx.Conn) error {
 		for _, sql := range []string{
 			`UPDATE pg_class c SET relfrozenxid = d.datfrozenxid, relminmxid = d.datminmxid
 			FROM pg_database d WHERE d.datname = 'template0' AND c.relfrozenxid <> '0'`,
 			`UPDATE pg_database c SET datfrozenxid = d.datfrozenxid, datminmxid = d.datminmxid
 			FROM pg_database d WHERE d.datname = 'template0' AND c.datname = current_database()`,
+			// Nor those that fire in spite of that. pg_upgrade makes them with all that they are, so their functions are tried.
+			`UPDATE pg_event_trigger SET evtenabled = 'D'`,
 		} {
 			if _, err := conn.Exec(ctx, sql); err != nil {
-				return fmt.Errorf("settle the transaction ids of the copy: %w", err)
+				return fmt.Errorf("settle the copy: %w", err)
 			}
 		}
 		return nil
@@ -307,7 +311,7 @@ func (r *schemaRehearsal) upgradeCopy(ctx context.Context) (*pgbin.Failure, erro
 	}
 	begun := time.Now()
 	_, err = pgbin.PgUpgrade{
-		OldBindir: r.plan.Source.Bindir, NewBindir: r.plan.Target.Bindir,
+		OldMajor: r.plan.Source.Version.Major(), OldBindir: r.plan.Source.Bindir, NewBindir: r.plan.Target.Bindir,
 		OldPgdata: r.copyData(), NewPgdata: r.targetData(), OldPort: r.oldPort, NewPort: r.newPort,
 		SocketDir: r.sockets, Superuser: r.plan.Source.Superuser, Transfer: pgbin.TransferLink, Jobs: 1,
 		OldOptions: pgbin.Options(r.serverOptions(r.plan.Source.Version, r.preload)...),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -137,8 +138,8 @@ func rehearsalFailure(database string, statement pgbin.Statement) precheck.Rehea
 	f.Kind, f.Object = object.Kind, object.String()
 	switch object.Kind {
 	case "setting":
-		f.Database, f.Undo = "", object.Undo(false)
-		f.Error = object.Name[0] + ": " + f.Error
+		f.Database, f.Undo, f.SQL = "", object.Undo(false), ""
+		f.Error = object.Name[0] + ": " + saysValue.ReplaceAllString(f.Error, "$1")
 	case "table", "foreign table", "sequence", "materialized view", "type", "domain", "schema", "extension", "server", "language", "publication", "policy":
 		// dropping these may lose data, or more than what is wrong, or open what was closed
 	default:
@@ -147,8 +148,17 @@ func rehearsalFailure(database string, statement pgbin.Statement) precheck.Rehea
 	return f
 }
 
-// hidden tells statements that may have passwords in them.
+var (
+	setsSetting = regexp.MustCompile(`(?m)^ALTER (?:ROLE|DATABASE) .* SET `)
+	// What the server says of a wrong value repeats it (guc.c).
+	saysValue = regexp.MustCompile(`(?s)^(invalid value for parameter "[^"]+"): ".*$`)
+)
+
+// hidden tells statements that may have passwords in them, or settings, which may be anything.
 func hidden(statement pgbin.Statement) bool {
+	if setsSetting.MatchString(statement.SQL) {
+		return true
+	}
 	for _, kind := range []string{"USER MAPPING", "SUBSCRIPTION", "SERVER"} {
 		if strings.HasPrefix(statement.Object, kind) || strings.Contains(statement.SQL[:min(len(statement.SQL), 200)], kind) {
 			return true

@@ -96,6 +96,8 @@ func TestSchemaRehearsal(t *testing.T) {
 		return report, find(report, "schema-rehearsal")
 	}
 
+	// What fires at a DROP must not do so in the copy, in which what the target refuses is dropped.
+	source.Exec(t, "Odd, 'name'", writable+"ALTER EVENT TRIGGER noting ENABLE ALWAYS")
 	_, found := check()
 	if len(found.Objects) != len(want) {
 		t.Fatalf("found %+v", found)
@@ -109,7 +111,7 @@ func TestSchemaRehearsal(t *testing.T) {
 	if lost == "" || !pgtest.IsSlow() {
 		return
 	}
-	source.Exec(t, "Odd, 'name'", writable+"DROP VIEW above")
+	source.Exec(t, "Odd, 'name'", writable+"ALTER EVENT TRIGGER noting DISABLE; DROP VIEW above")
 	for _, mend := range found.RemedySQL {
 		source.Exec(t, mend.Database, writable+mend.SQL)
 	}

@@ -111,15 +111,20 @@ func (s *scratch) pgUpgradeCheck(ctx context.Context) (precheck.PgUpgrade, error
 	if as.Pidfile, err = s.pidfile(); err != nil {
 		return precheck.PgUpgrade{}, err
 	}
+	settings, err := s.targetServer(ctx)
+	if err != nil {
+		return precheck.PgUpgrade{}, err
+	}
+	// The clone has no slots and no subscriptions, but the source may: there must be room for them.
+	settings = append(settings, "wal_level=logical", "max_replication_slots=1000", "max_wal_senders=10")
 	result, err := pgbin.PgUpgrade{
-		OldBindir: s.plan.Source.Bindir, NewBindir: s.plan.Target.Bindir,
+		OldMajor: s.plan.Source.Version.Major(), OldBindir: s.plan.Source.Bindir, NewBindir: s.plan.Target.Bindir,
 		OldPgdata: s.plan.Source.Pgdata, NewPgdata: s.pgdata(), OldPort: s.plan.Source.Port, NewPort: s.port,
 		SocketDir: s.sockets, Superuser: s.plan.Source.Superuser,
 		// Not link, though the upgrade will link: here it would be tried with the source's own files,
 		// which may be on another file system.
-		Transfer: pgbin.TransferCopy,
-		// The clone has no slots and no subscriptions, but the source may: there must be room for them.
-		NewOptions: pgbin.Options("wal_level=logical", "max_replication_slots=1000", "max_wal_senders=10"),
+		Transfer:   pgbin.TransferCopy,
+		NewOptions: pgbin.Options(settings...),
 		Dir:        s.dir,
 	}.Check(ctx, as)
 	return whatPgUpgradeSaid(result, err)
@@ -199,6 +204,15 @@ func (s *scratch) start(ctx context.Context) (postgres.Login, error) {
 	}
 	cluster := upgrade.Cluster{SocketDir: s.sockets, Port: s.port, Owner: s.plan.Source.Owner, Superuser: s.plan.Source.Superuser}
 	return s.w.host.Login(cluster, "postgres"), nil
+}
+
+// stop stops what start has started.
+func (s *scratch) stop(ctx context.Context) error {
+	as, err := s.w.caller(s.plan, "pg_ctl")
+	if err != nil {
+		return err
+	}
+	return s.ctl().Stop(ctx, as, pgbin.StopFast, scratchStart)
 }
 
 func (s *scratch) ctl() pgbin.PgCtl {

@@ -92,6 +92,8 @@ func (s *scratch) tryConfiguration(ctx context.Context, user run.User) ([]string
 		"listen_addresses=", "unix_socket_directories="+s.sockets, "unix_socket_permissions=0700", "unix_socket_group=",
 		fmt.Sprintf("port=%d", s.port), "logging_collector=off", "log_destination=stderr", "lc_messages=C",
 		"shared_buffers=16MB", "huge_pages=off", "fsync=off", "autovacuum=off",
+		// What is preloaded must not begin to work: it would find its jobs nowhere, but may reach other hosts.
+		"max_worker_processes=0", "max_logical_replication_workers=0",
 	)
 	log := filepath.Join(s.dir, "configuration.log")
 	if err := os.RemoveAll(log); err != nil { // of an earlier try
@@ -99,7 +101,7 @@ func (s *scratch) tryConfiguration(ctx context.Context, user run.User) ([]string
 	}
 	startErr := s.ctl().Start(ctx, as, log, options, scratchStart)
 	if startErr == nil {
-		return nil, s.ctl().Stop(ctx, as, pgbin.StopFast, scratchStart)
+		return nil, s.stop(ctx)
 	}
 	complaints, err = fatal(log, user)
 	if s.plan.Mode == upgrade.InPlace && slices.ContainsFunc(complaints, lacksMemory) {
