@@ -49,11 +49,12 @@ test-unit: setup ## run the tests beside the code (they use real PostgreSQL clus
 
 .PHONY: test-slow
 test-slow: setup ## run the tests beside the code that take long: whole upgrades, crashes at every step, the fence
-	PGLEAP_SLOW_TESTS=1 go test -count=1 -p 1 -timeout 20m ./internal/work/onhost ./internal/switchover
+	PGLEAP_SLOW_TESTS=1 go test -count=1 -p 1 -timeout 30m ./internal/work/onhost ./internal/switchover ./internal/precheck
 
 .PHONY: test-crash
-test-crash: setup ## run the tests that let in-place and blue-green upgrades die at every moment (takes some 10 minutes)
-	PGLEAP_EXHAUSTIVE_TESTS=1 go test -count=1 -timeout 30m ./internal/work/onhost -run 'TestInPlaceCrash|TestAgentDiesBeforeCommit|TestDiscardCloneAfterEachStep'
+test-crash: setup ## run the tests that take longest: deaths at every moment, every kind of standby, every complaint of pg_upgrade (takes some 30 minutes)
+	PGLEAP_EXHAUSTIVE_TESTS=1 PGLEAP_SLOW_TESTS=1 go test -count=1 -timeout 90m ./internal/work/onhost -run \
+		'TestInPlaceCrash|TestAgentDiesBeforeCommit|TestDiscardCloneAfterEachStep|TestStandbys|TestCloneFrom|TestMatrixSample|TestEveryComplaint|TestSchemaRehearsal'
 
 .PHONY: test-matrix
 test-matrix: PGLEAP_TEST_VERSIONS := 13,15,17,18,19

@@ -18,6 +18,7 @@ import (
 // What nobody did anything to has nothing that stands in the way of an upgrade, in any mode: a
 // database of pgbench's, and one with all of contrib's extensions that the target still has.
 func TestCleanClustersRaiseNoAlarm(t *testing.T) {
+	pgtest.Slow(t)
 	versions := pgtest.Versions(t)
 	clusters := map[int]*pgtest.Cluster{}
 	for _, major := range versions {

@@ -13,7 +13,7 @@ var extensionRules = Check{
 	Severity: upgrade.Warning, Modes: everyMode(), Scope: PerDatabase, Acceptable: true,
 	Why:    "Some extensions keep state or code that belongs to a major version, and their makers tell what to do about it.",
 	Remedy: "Do what is said of the extension, and read its own manual, which is named. Where there is SQL, it drops the extension, which has to be made anew on the target. Accept it by name when it is done.",
-	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
+	Find: func(ctx context.Context, _ *Facts, s Session) ([]Found, error) {
 		installed, err := s.query(ctx, `SELECT quote_ident(extname), extversion, extname FROM pg_extension ORDER BY extname`)
 		if err != nil {
 			return nil, err

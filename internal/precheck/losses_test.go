@@ -239,6 +239,7 @@ func smallLossViolations() []violation {
 }
 
 func TestLosses(t *testing.T) {
+	pgtest.Slow(t)
 	for _, s := range stages(t) {
 		t.Run(fmt.Sprintf("%d to %d", s.source.Major, s.target.Major), func(t *testing.T) {
 			for i, v := range lossViolations() {

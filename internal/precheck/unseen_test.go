@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/pgleap/pgleap/internal/pgtest"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -251,6 +252,7 @@ func extensionViolations() []violation {
 }
 
 func TestWhatPgUpgradeDoesNotSee(t *testing.T) {
+	pgtest.Slow(t)
 	for _, s := range stages(t) {
 		t.Run(fmt.Sprintf("%d to %d", s.source.Major, s.target.Major), func(t *testing.T) {
 			for i, v := range unseenViolations() {

@@ -64,6 +64,7 @@ func (b *switchBed) through(queries ...string) {
 // After a switch clients read, VACUUM and ANALYZE are at work: the way back is open, and an agent that dies
 // on it leaves it so. When clients are back the target is gone, and the source is as it was before.
 func TestReturnToSource(t *testing.T) {
+	pgtest.Slow(t)
 	b := newReturnBed(t)
 	b.through(`SELECT count(*) FROM account`, `SELECT * FROM measured LIMIT 3`)
 	super := b.session(b.plan.Target, "shop")

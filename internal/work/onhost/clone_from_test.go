@@ -13,7 +13,7 @@ import (
 // The clone is copied from a standby that the user names, streams from the source, and holds what the
 // source holds. The standby is as it was.
 func TestCloneFromStandby(t *testing.T) {
-	pgtest.Slow(t)
+	pgtest.Exhaustive(t)
 	b := newBlueGreenBed(t, func(o *upgrade.Options) { o.CloneOnly = true })
 	standby := b.startStandbyOf("s1", "slot_1")
 	hba := read(standby.Pgdata + "/pg_hba.conf")
@@ -64,7 +64,7 @@ func TestCloneFromStandby(t *testing.T) {
 
 // An upgrade that is given up while a standby lets pgleap in takes that back.
 func TestCloneFromGivenUp(t *testing.T) {
-	pgtest.Slow(t)
+	pgtest.Exhaustive(t)
 	b := newBlueGreenBed(t, func(o *upgrade.Options) { o.CloneOnly = true })
 	standby := b.startStandbyOf("s1", "")
 	hba := read(standby.Pgdata + "/pg_hba.conf")

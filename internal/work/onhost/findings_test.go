@@ -16,6 +16,7 @@ import (
 
 // An extension that cannot be updated is kept in mind until it is, by whomever.
 func TestFindings(t *testing.T) {
+	pgtest.Slow(t)
 	versions := pgtest.Versions(t)
 	version := versions[len(versions)-1]
 	cluster := pgtest.Start(t, version)

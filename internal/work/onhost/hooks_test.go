@@ -13,6 +13,7 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/pgleap/pgleap/internal/pgtest"
 	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
@@ -91,6 +92,7 @@ func (b *hookBed) log() string {
 }
 
 func TestHooks(t *testing.T) {
+	pgtest.Slow(t)
 	const before, after = "before orders 7.1 there 15-17 5433 \n", "after orders 7.1 there 15-17 5433 "
 	first := step.SwitchOverArgs{Attempt: 1}
 	there := upgrade.Switchover{Switched: true}

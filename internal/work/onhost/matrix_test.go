@@ -82,7 +82,7 @@ func TestMatrix(t *testing.T) {
 
 // One cell of the matrix, as a sample.
 func TestMatrixSample(t *testing.T) {
-	pgtest.Slow(t)
+	pgtest.Exhaustive(t)
 	matrixCell{from: 15, to: 17, mode: upgrade.InPlace, transfer: upgrade.TransferLink, linked: true, few: true}.upgrade(t)
 }
 

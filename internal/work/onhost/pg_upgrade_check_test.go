@@ -47,7 +47,7 @@ type checkBed struct {
 
 // The situation is mended before the checks run: what they tell comes from pg_upgrade alone.
 func TestEveryComplaintOfPgUpgradeIsAFinding(t *testing.T) {
-	pgtest.Slow(t)
+	pgtest.Exhaustive(t)
 	versions := pgtest.Versions(t)
 	pairs := [][2]int{{versions[0], versions[len(versions)-1]}}
 	for i := range versions[1:] {

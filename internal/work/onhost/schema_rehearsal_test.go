@@ -57,6 +57,7 @@ func gone(from, to upgrade.Major) string {
 
 // One precheck sees both: what the target takes, however odd it is, and what it does not take.
 func TestSchemaRehearsal(t *testing.T) {
+	pgtest.Slow(t)
 	w, source, args := precheckBed(t)
 	beside := filepath.Dir(source.Pgdata)
 	const writable = "SET TRANSACTION READ WRITE; "
@@ -123,7 +124,7 @@ func TestSchemaRehearsal(t *testing.T) {
 
 // A rehearsal that is cancelled, or that takes more than it may, leaves nothing and stands in the way of nothing.
 func TestSchemaRehearsalEndsEarly(t *testing.T) {
-	pgtest.Slow(t)
+	pgtest.Exhaustive(t)
 	w, source, args := precheckBed(t)
 	beside := list(t, filepath.Dir(source.Pgdata))
 	clean := func() {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pgleap/pgleap/internal/pgtest"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -15,6 +16,7 @@ import (
 // target would not start with is found while nothing has happened, told with its place, and gone
 // after the remedy.
 func TestPrecheckTriesTheConfiguration(t *testing.T) {
+	pgtest.Slow(t)
 	w, source, args := precheckBed(t)
 	conf, hba, auto := filepath.Join(source.Pgdata, "postgresql.conf"), filepath.Join(source.Pgdata, "pg_hba.conf"), filepath.Join(source.Pgdata, "postgresql.auto.conf")
 	plan := args.Plan

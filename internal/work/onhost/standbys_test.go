@@ -171,6 +171,7 @@ func (b *upgradeBed) stillRun(standbys ...upgrade.Cluster) {
 // An instance with two standbys, one of them synchronous, has two of the new version after an upgrade in
 // place. The old ones run on with the old data, and stop when the old cluster is retired.
 func TestStandbysInPlace(t *testing.T) {
+	pgtest.Slow(t)
 	b := newInPlaceBed(t, upgrade.TransferCopy)
 	one, two := b.twoStandbys()
 	b.do("PrepareInPlace", b.worker.PrepareInPlace)
@@ -382,7 +383,7 @@ func (b *switchBed) becomesOfStandbys() {
 
 // Where the target runs before the switchover, so do its standbys. Given up, nothing of them is left.
 func TestStandbysBeforeSwitchover(t *testing.T) {
-	pgtest.Slow(t)
+	pgtest.Exhaustive(t)
 	b := newUpgradeBed(t)
 	one, two := b.twoStandbys()
 	before := b.sourceState()
@@ -523,7 +524,7 @@ func TestLeadsTo(t *testing.T) {
 
 // What cannot be made is told with what to do, and commits wait for nobody who is not there.
 func TestStandbysThatCannotBeMade(t *testing.T) {
-	pgtest.Slow(t)
+	pgtest.Exhaustive(t)
 	b := newInPlaceBed(t, upgrade.TransferCopy)
 	b.startStandbyOf("s1", "slot_1")
 	b.source.Exec(b, "postgres", `ALTER SYSTEM SET synchronous_standby_names = 's1'`, `SELECT pg_reload_conf()`)
