@@ -63,7 +63,7 @@ test-matrix: setup ## upgrade something of everything between nine pairs of vers
 
 .PHONY: test-e2e
 test-e2e: setup build ## run the end-to-end tests against the built binary
-	PGLEAP_SLOW_TESTS=1 go test -count=1 -timeout 25m ./test/...
+	PGLEAP_SLOW_TESTS=1 go test -count=1 -timeout 35m ./test/...
 
 .PHONY: lint
 lint: ## check formatting, go vet, golangci-lint, and that workflows are deterministic

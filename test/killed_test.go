@@ -32,7 +32,11 @@ func TestServerKilledDuring(t *testing.T) {
 			from, to := versions(t)
 			s := newScene(t, from, to)
 			s.write()
-			number := s.upgrade()
+			start := s.upgrade
+			if test.name == "schema rehearsal" {
+				start = s.upgradeRehearsed
+			}
+			number := start()
 			test.await(s, number)
 			s.server.Kill()
 			s.goesOn(patience) // nobody needs pgleap to write

@@ -125,7 +125,7 @@ func missingVersion(from int) int {
 func TestBlockerStopsTheUpgrade(t *testing.T) {
 	from, to := versions(t)
 	s := newScene(t, from, to)
-	s.must(s.source.Exec(s.ctx, harness.Shop, `CREATE TABLE keyless (a int)`, `CREATE UNLOGGED TABLE volatile (a int PRIMARY KEY)`))
+	s.must(s.source.Exec(s.ctx, harness.Shop, `CREATE TABLE keyless (a int)`, `CREATE UNLOGGED TABLE volatile (a int PRIMARY KEY)`)) // the latter is copied
 	before, err := s.source.State(s.ctx)
 	s.must(err)
 	target := strconv.Itoa(to)
@@ -142,11 +142,11 @@ func TestBlockerStopsTheUpgrade(t *testing.T) {
 			found[f.Check+" "+strings.Join(f.Objects, ",")] = f.Remedy != ""
 		}
 	}
-	if len(found) != 2 || report.Passed() {
-		t.Errorf("blockers are %v, want those of tables keyless and volatile; not checked: %v", found, report.NotChecked)
+	if len(found) != 1 || report.Passed() {
+		t.Errorf("blockers are %v, want that of table keyless; not checked: %v", found, report.NotChecked)
 	}
 	for finding, hasRemedy := range found {
-		if !hasRemedy || !strings.Contains(finding, "keyless") && !strings.Contains(finding, "volatile") {
+		if !hasRemedy || !strings.Contains(finding, "keyless") {
 			t.Errorf("unexpected finding %q", finding)
 		}
 	}
