@@ -8,7 +8,7 @@ type Transfer string
 const (
 	TransferAuto          Transfer = "auto"
 	TransferClone         Transfer = "clone"
-	TransferCopyFileRange Transfer = "copy-file-range" // from 18 on
+	TransferCopyFileRange Transfer = "copy-file-range" // from 17 on
 	TransferCopy          Transfer = "copy"
 	TransferLink          Transfer = "link"
 	TransferSwap          Transfer = "swap" // from 18 on; the source is gone as soon as it begins
