@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/pgleap/pgleap/internal/report"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -15,10 +16,10 @@ func printComparison(out io.Writer, c *upgrade.Comparison) error {
 	fmt.Fprintf(out, "\nEstimated by report %d, and true:\n", c.Report)
 	rows := make([][]string, 0, len(c.Phases)+2)
 	for _, p := range c.Phases {
-		rows = append(rows, []string{"  " + string(p.Phase), pause(p.Estimated), pause(p.Actual)})
+		rows = append(rows, []string{"  " + string(p.Phase), report.Pause(p.Estimated), report.Pause(p.Actual)})
 	}
 	rows = append(rows,
-		[]string{"  together", pause(c.Total.Estimated), pause(c.Total.Actual)},
-		[]string{"  pause", pause(c.Pause.Estimated), pause(c.Pause.Actual)})
+		[]string{"  together", report.Pause(c.Total.Estimated), report.Pause(c.Total.Actual)},
+		[]string{"  pause", report.Pause(c.Pause.Estimated), report.Pause(c.Pause.Actual)})
 	return table(out, rows)
 }

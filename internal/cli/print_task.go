@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pgleap/pgleap/internal/api/native/client"
+	"github.com/pgleap/pgleap/internal/report"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -61,7 +62,7 @@ func describeTask(t upgrade.Task, now time.Time) [][]string {
 		{"Status:", string(t.Status)},
 		{"Phase:", string(t.Phase)},
 		{"Started:", fmt.Sprintf("%s by %s", timestamp(t.StartedAt), orDash(t.RequestedBy))},
-		{"Took:", span(ended.Sub(t.StartedAt))},
+		{"Took:", report.Span(ended.Sub(t.StartedAt))},
 	}
 	if t.Reason != "" {
 		rows = append(rows, []string{"Reason:", t.Reason})
@@ -75,9 +76,9 @@ func describeTask(t upgrade.Task, now time.Time) [][]string {
 func phaseRows(t upgrade.Task, now time.Time) [][]string {
 	rows := make([][]string, 0, len(t.Phases))
 	for _, p := range t.Phases {
-		took := span(now.Sub(p.StartedAt)) + " so far"
+		took := report.Span(now.Sub(p.StartedAt)) + " so far"
 		if p.EndedAt != nil {
-			took = pause(p.EndedAt.Sub(p.StartedAt))
+			took = report.Pause(p.EndedAt.Sub(p.StartedAt))
 		}
 		rows = append(rows, []string{"  " + string(p.Phase), p.StartedAt.Local().Format(time.TimeOnly), took})
 	}
@@ -88,9 +89,9 @@ func phaseRows(t upgrade.Task, now time.Time) [][]string {
 func printSwitchover(out io.Writer, s upgrade.Switchover) {
 	switch {
 	case s.Switched && s.Back:
-		fmt.Fprintf(out, "Switched back: clients paused for %s and are on the source (port %d) again.\n", pause(s.Pause), s.TargetPort)
+		fmt.Fprintf(out, "Switched back: clients paused for %s and are on the source (port %d) again.\n", report.Pause(s.Pause), s.TargetPort)
 	case s.Switched:
-		fmt.Fprintf(out, "Switched over: clients paused for %s and are on the target (port %d) now.\n", pause(s.Pause), s.TargetPort)
+		fmt.Fprintf(out, "Switched over: clients paused for %s and are on the target (port %d) now.\n", report.Pause(s.Pause), s.TargetPort)
 	default:
 		over, where := "over", "source"
 		if s.Back {
@@ -98,7 +99,7 @@ func printSwitchover(out io.Writer, s upgrade.Switchover) {
 		}
 		waited := "did not wait"
 		if s.Pause > 0 {
-			waited = "paused for " + pause(s.Pause)
+			waited = "paused for " + report.Pause(s.Pause)
 		}
 		fmt.Fprintf(out, "Not switched %s: %s.\nClients are on the %s; they %s.\n", over, orDash(s.Reason), where, waited)
 	}
@@ -108,7 +109,7 @@ func printSwitchover(out io.Writer, s upgrade.Switchover) {
 func printSteps(out io.Writer, s upgrade.Switchover) {
 	rows := make([][]string, 0, len(s.Steps))
 	for _, step := range s.Steps {
-		rows = append(rows, []string{"  " + step.Step, pause(step.Duration)})
+		rows = append(rows, []string{"  " + step.Step, report.Pause(step.Duration)})
 	}
 	table(out, rows) //nolint:errcheck // the next line fails likewise
 }
@@ -120,7 +121,7 @@ func printRehearsal(out io.Writer, r upgrade.Rehearsal, limit time.Duration) {
 		what, where = "switchback", "target"
 	}
 	if r.Outcome.Rehearsed {
-		fmt.Fprintf(out, "Rehearsed: clients paused for %s of the %s that a %s may take, and went on at the %s.\n", pause(r.Outcome.Pause), span(limit), what, where)
+		fmt.Fprintf(out, "Rehearsed: clients paused for %s of the %s that a %s may take, and went on at the %s.\n", report.Pause(r.Outcome.Pause), report.Span(limit), what, where)
 	} else {
 		fmt.Fprintf(out, "Rehearsal failed: %s.\nClients are on the %s.\n", orDash(r.Outcome.Reason), where)
 	}
@@ -151,7 +152,7 @@ func printVerification(out io.Writer, v upgrade.Verification) {
 func printEnd(out io.Writer, t upgrade.Task) error {
 	took := ""
 	if t.EndedAt != nil {
-		took = " after " + span(t.EndedAt.Sub(t.StartedAt))
+		took = " after " + report.Span(t.EndedAt.Sub(t.StartedAt))
 	}
 	if t.OnTarget() {
 		printSwitchover(out, *t.Switchover)

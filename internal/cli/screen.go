@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pgleap/pgleap/internal/api/native/client"
+	"github.com/pgleap/pgleap/internal/report"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -131,14 +132,14 @@ func bar(done, total int64) string {
 
 // lagLine is the lag in words.
 func lagLine(l upgrade.Lag) string {
-	text := fmt.Sprintf("lag %s, %.1f s", size(l.Bytes), l.LagSeconds)
+	text := fmt.Sprintf("lag %s, %.1f s", report.Size(l.Bytes), l.LagSeconds)
 	switch {
 	case l.ETASeconds < 0:
 		text += ", not catching up"
 	case l.ETASeconds > 0:
-		text += ", caught up in " + span(time.Duration(l.ETASeconds*float64(time.Second)))
+		text += ", caught up in " + report.Span(time.Duration(l.ETASeconds*float64(time.Second)))
 	}
-	return text + "; WAL kept " + size(l.RetainedWAL)
+	return text + "; WAL kept " + report.Size(l.RetainedWAL)
 }
 
 // cut shortens a text to so many characters.

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pgleap/pgleap/internal/api/native/client"
+	"github.com/pgleap/pgleap/internal/report"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -62,11 +63,11 @@ func taskRows(tasks []upgrade.Task, now time.Time) [][]string {
 		}
 		paused := "-"
 		if t.OnTarget() {
-			paused = pause(t.Switchover.Pause)
+			paused = report.Pause(t.Switchover.Pause)
 		}
 		rows = append(rows, []string{
 			strconv.FormatInt(t.Number, 10), string(t.Kind), t.Instance, version(t.Source), fmt.Sprint(t.Target),
-			string(t.Status), string(t.Phase), timestamp(t.StartedAt), span(ended.Sub(t.StartedAt)), paused,
+			string(t.Status), string(t.Phase), timestamp(t.StartedAt), report.Span(ended.Sub(t.StartedAt)), paused,
 		})
 	}
 	return rows

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/pgleap/pgleap/internal/report"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -62,38 +63,10 @@ func printable(text string) string {
 	}, text)
 }
 
-// pause writes a short duration exactly enough.
-func pause(d time.Duration) string {
-	switch {
-	case d < time.Second:
-		return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
-	case d < time.Minute:
-		return fmt.Sprintf("%.1f s", d.Seconds())
-	}
-	return span(d)
-}
-
-// span writes a long duration, to the second.
-func span(d time.Duration) string { return d.Round(time.Second).String() }
-
-// size writes a number of bytes.
-func size(n int64) string {
-	if n < 1<<10 {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, unit := float64(n), -1
-	for value >= 1<<10 && unit < len(sizeUnits)-1 {
-		value, unit = value/(1<<10), unit+1
-	}
-	return fmt.Sprintf("%.1f %s", value, sizeUnits[unit])
-}
-
-var sizeUnits = []string{"KiB", "MiB", "GiB", "TiB"}
-
 // amount writes what a progress counts.
 func amount(n int64, unit string) string {
 	if unit == "bytes" {
-		return size(n)
+		return report.Size(n)
 	}
 	return strconv.FormatInt(n, 10)
 }

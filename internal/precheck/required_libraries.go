@@ -3,7 +3,7 @@ package precheck
 import (
 	"context"
 	"errors"
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -65,13 +65,9 @@ var requiredLibraries = Check{
 // librariesOfFunctions lists the libraries of a database, with a function of each, but for those of extensions that
 // the target does not offer.
 func (s Session) librariesOfFunctions(ctx context.Context, target *pgx.Conn) ([]Found, error) {
-	rows, err := target.Query(ctx, `SELECT name FROM pg_available_extensions`)
+	offered, err := availableExtensions(ctx, target)
 	if err != nil {
-		return nil, fmt.Errorf("list the target's extensions: %w", err)
-	}
-	offered, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("list the target's extensions: %w", err)
+		return nil, err
 	}
 	return s.query(ctx, `
 		WITH used AS (
@@ -86,7 +82,7 @@ func (s Session) librariesOfFunctions(ctx context.Context, target *pgx.Conn) ([]
 		FROM used JOIN pg_proc p USING (oid) JOIN pg_namespace n ON n.oid = p.pronamespace
 		WHERE used.extname IS NULL OR used.extname = ANY ($1)
 		GROUP BY used.probin
-		ORDER BY used.probin`, offered)
+		ORDER BY used.probin`, slices.Collect(maps.Keys(offered)))
 }
 
 // load tells why the target refuses to load a library, if it does. What wants to be preloaded has been found and read;

@@ -51,7 +51,11 @@ func (w *Worker) carryConfiguration(ctx context.Context, plan upgrade.Plan, user
 	if err := writeOwned(plan.Target.ConfigFile, text, user, 0o600); err != nil {
 		return nil, err
 	}
-	accessChanges, err := carryAccess(plan, user)
+	ours, err := ourHBALines()
+	if err != nil {
+		return nil, err
+	}
+	accessChanges, err := carryAccess(plan, user, plan.Target.HBAFile, plan.Target.IdentFile, ours...)
 	if err != nil {
 		return nil, err
 	}
@@ -84,10 +88,19 @@ func describeChange(c pgconf.Change) string {
 // translateConf makes one file of the source's configuration, in the words of the target. The settings that the
 // source was started with stand in no file.
 func (w *Worker) translateConf(ctx context.Context, plan upgrade.Plan, started map[string]string) (*pgconf.Conf, []pgconf.Change, error) {
-	tree, known, err := w.sourceConfiguration(ctx, plan, started)
+	tree, err := sourceTree(plan, started)
 	if err != nil {
 		return nil, nil, err
 	}
+	known, err := w.knownToTarget(ctx, plan, tree)
+	if err != nil {
+		return nil, nil, err
+	}
+	return translateTree(plan, tree, known)
+}
+
+// translateTree does so with what was read, and changes it.
+func translateTree(plan upgrade.Plan, tree *pgconf.Tree, known func(string) bool) (*pgconf.Conf, []pgconf.Change, error) {
 	changes := tree.Translate(majors(plan), known)
 	conf, err := tree.Flat()
 	if err != nil {
@@ -100,33 +113,34 @@ func majors(plan upgrade.Plan) pgconf.Versions {
 	return pgconf.Versions{Source: int(plan.Source.Version.Major()), Target: int(plan.Target.Version.Major())}
 }
 
-// sourceConfiguration reads the source's configuration: its files, and what it was started with. known tells
-// which settings the target takes.
-func (w *Worker) sourceConfiguration(ctx context.Context, plan upgrade.Plan, started map[string]string) (tree *pgconf.Tree, known func(string) bool, err error) {
+// sourceTree reads the source's configuration: its files, and what it was started with.
+func sourceTree(plan upgrade.Plan, started map[string]string) (tree *pgconf.Tree, err error) {
 	user, err := owner(plan)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	err = user.Do(func() (err error) { // as its owner: an include may point at a file of somebody else's
 		tree, err = pgconf.LoadTree(plan.Source.ConfigFile, plan.Source.Pgdata)
 		return err
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the source's configuration: %w", err)
+		return nil, fmt.Errorf("read the source's configuration: %w", err)
 	}
-	if err := tree.SetCommandLine(started); err != nil {
-		return nil, nil, err
-	}
+	return tree, tree.SetCommandLine(started)
+}
+
+// knownToTarget tells which settings of a configuration, and of what may take their place, the target takes.
+func (w *Worker) knownToTarget(ctx context.Context, plan upgrade.Plan, tree *pgconf.Tree) (func(string) bool, error) {
 	names := pgconf.Successors()
 	for _, setting := range tree.Settings() {
 		names = append(names, setting.Name)
 	}
 	as, err := w.caller(plan, "postgres")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	taken, err := pgbin.KnownSettings(ctx, as, plan.Target.Bindir, names)
-	return tree, pgconf.Known(taken), err
+	return pgconf.Known(taken), err
 }
 
 // commandLine reads the settings that a server was started with: whoever starts the target need not know them.
@@ -267,23 +281,21 @@ func sourceAccess(plan upgrade.Plan, user run.User) (hba, ident []byte, changes 
 	return hba, ident, changes, nil
 }
 
-// carryAccess writes pg_hba.conf and pg_ident.conf, with a way in for pgleap's own role.
-func carryAccess(plan upgrade.Plan, user run.User) ([]pgconf.Change, error) {
+// carryAccess writes a pg_hba.conf and a pg_ident.conf from the source's, with lines of ours at the beginning.
+func carryAccess(plan upgrade.Plan, user run.User, hbaFile, identFile string, ours ...string) ([]pgconf.Change, error) {
 	hba, ident, changes, err := sourceAccess(plan, user)
 	if err != nil {
 		return nil, err
 	}
-	lines, err := ourHBALines()
-	if err != nil {
+	if len(ours) > 0 {
+		if hba, err = pgconf.PrependBlock(hba, hbaBlock, ours...); err != nil {
+			return nil, err
+		}
+	}
+	if err := writeOwned(hbaFile, hba, user, 0o600); err != nil {
 		return nil, err
 	}
-	if hba, err = pgconf.PrependBlock(hba, hbaBlock, lines...); err != nil {
-		return nil, err
-	}
-	if err := writeOwned(plan.Target.HBAFile, hba, user, 0o600); err != nil {
-		return nil, err
-	}
-	return changes, writeOwned(plan.Target.IdentFile, ident, user, 0o600)
+	return changes, writeOwned(identFile, ident, user, 0o600)
 }
 
 // carryCertificates copies the files that ssl settings name relative to the data directory.

@@ -31,7 +31,7 @@ func (w *Worker) configureStandby(ctx context.Context, plan, own upgrade.Plan, u
 	if err := writeOwned(own.Target.ConfigFile, conf.Bytes(), user, 0o600); err != nil {
 		return err
 	}
-	if err := carryAccessAlone(own, user); err != nil {
+	if _, err := carryAccess(own, user, own.Target.HBAFile, own.Target.IdentFile); err != nil {
 		return err
 	}
 	if err := carryCertificates(own, conf, user); err != nil {
@@ -53,9 +53,6 @@ func (w *Worker) standbyConf(ctx context.Context, plan, own upgrade.Plan, user r
 	// It cannot be asked now: a fence of the source's bars those who log in to its standbys, too.
 	conf, _, err := w.translateConf(ctx, own, r.CommandLine)
 	if err != nil {
-		return nil, err
-	}
-	if err := settle(conf, own); err != nil { // the port, above all
 		return nil, err
 	}
 	if _, err := withholdArchiving(conf); err != nil { // if it is promoted some day
@@ -109,17 +106,4 @@ func (w *Worker) leastForStandby(ctx context.Context, plan upgrade.Plan, conf *p
 		return nil
 	})
 	return least, err
-}
-
-// carryAccessAlone writes pg_hba.conf and pg_ident.conf of a plan's target from its source's, without a way
-// in for pgleap.
-func carryAccessAlone(plan upgrade.Plan, user run.User) error {
-	hba, ident, _, err := sourceAccess(plan, user)
-	if err != nil {
-		return err
-	}
-	if err := writeOwned(plan.Target.HBAFile, hba, user, 0o600); err != nil {
-		return err
-	}
-	return writeOwned(plan.Target.IdentFile, ident, user, 0o600)
 }

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
-	"github.com/pgleap/pgleap/internal/pgconf"
 	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
@@ -46,7 +45,7 @@ func (w *Worker) stageConfiguration(ctx context.Context, plan upgrade.Plan, user
 	if err := writeOwned(filepath.Join(stagedDir(plan), "postgresql.conf"), conf.Bytes(), user, 0o600); err != nil {
 		return nil, nil, err
 	}
-	accessChanges, err := stageAccess(plan, user)
+	accessChanges, err := carryAccess(plan, user, filepath.Join(stagedDir(plan), "pg_hba.conf"), filepath.Join(stagedDir(plan), "pg_ident.conf"))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -57,18 +56,6 @@ func (w *Worker) stageConfiguration(ctx context.Context, plan upgrade.Plan, user
 		return nil, nil, err
 	}
 	return targetServer(conf), w.tellChanges(ctx, append(changes, accessChanges...), said), nil
-}
-
-// stageAccess writes pg_hba.conf and pg_ident.conf as they are, in the target's words.
-func stageAccess(plan upgrade.Plan, user run.User) ([]pgconf.Change, error) {
-	hba, ident, changes, err := sourceAccess(plan, user)
-	if err != nil {
-		return nil, err
-	}
-	if err := writeOwned(filepath.Join(stagedDir(plan), "pg_hba.conf"), hba, user, 0o600); err != nil {
-		return nil, err
-	}
-	return changes, writeOwned(filepath.Join(stagedDir(plan), "pg_ident.conf"), ident, user, 0o600)
 }
 
 // checkStaged has postgres read the configuration as it would at its start.

@@ -27,10 +27,17 @@ func (s *scratch) configuration(ctx context.Context) (precheck.Configuration, er
 	if err != nil {
 		return read, err
 	}
-	if read.Tree, read.Known, err = s.w.sourceConfiguration(ctx, s.plan, started); err != nil {
+	if read.Tree, err = sourceTree(s.plan, started); err != nil {
 		return read, err
 	}
-	conf, _, err := s.w.translateConf(ctx, s.plan, started)
+	if read.Known, err = s.w.knownToTarget(ctx, s.plan, read.Tree); err != nil {
+		return read, err
+	}
+	again, err := sourceTree(s.plan, started) // a translation changes it
+	if err != nil {
+		return read, err
+	}
+	conf, _, err := translateTree(s.plan, again, read.Known)
 	if err != nil {
 		return read, err
 	}
@@ -52,17 +59,15 @@ func (s *scratch) configuration(ctx context.Context) (precheck.Configuration, er
 func (s *scratch) configurationDir() string { return filepath.Join(s.dir, "configuration") }
 
 func (s *scratch) writeConfiguration(conf *pgconf.Conf, user run.User) (access []pgconf.Change, err error) {
-	hba, ident, access, err := sourceAccess(s.plan, user)
-	if err != nil {
-		return nil, err
-	}
 	if err := makeDir(s.configurationDir(), user); err != nil {
 		return nil, err
 	}
-	for name, text := range map[string][]byte{"postgresql.conf": conf.Bytes(), "pg_hba.conf": hba, "pg_ident.conf": ident} {
-		if err := writeOwned(filepath.Join(s.configurationDir(), name), text, user, 0o600); err != nil {
-			return nil, err
-		}
+	place := func(name string) string { return filepath.Join(s.configurationDir(), name) }
+	if err := writeOwned(place("postgresql.conf"), conf.Bytes(), user, 0o600); err != nil {
+		return nil, err
+	}
+	if access, err = carryAccess(s.plan, user, place("pg_hba.conf"), place("pg_ident.conf")); err != nil {
+		return nil, err
 	}
 	plan := s.plan
 	plan.Target.Pgdata = s.pgdata()
