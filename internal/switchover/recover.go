@@ -122,6 +122,11 @@ func rollForward(ctx context.Context, c Config, state State) (upgrade.Switchover
 	if now, err := stillAt(c.Journal, StageCommitted); err != nil || now.Stage != StageCommitted {
 		return now.Outcome, err
 	}
+	if c.StartTarget != nil {
+		if err := c.StartTarget(ctx); err != nil {
+			return upgrade.Switchover{}, fmt.Errorf("clients are to go on at the target, which does not run: %w", err)
+		}
+	}
 	if err := admit(ctx, c, state.Intent); err != nil {
 		return upgrade.Switchover{}, err
 	}

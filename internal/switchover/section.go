@@ -26,6 +26,10 @@ type Config struct {
 	FormerConsumers []upgrade.ConsumerSlot
 	// StartGuard starts a process that ends the switchover if this one dies or misses the deadline.
 	StartGuard func(ctx context.Context, deadline time.Time) (*endpoint.Guard, error)
+	// StartTarget starts the target's server unless it runs: after the commit point clients have no other, and
+	// after a crash of the machine nobody else may start it. It must bear others who do the same. nil: it is
+	// somebody else's to start.
+	StartTarget func(context.Context) error
 	// OnStep is told each step when it begins. It must return at once.
 	OnStep func(step string)
 	// Rehearse ends the section before the commit point, with clients on the source as they were.

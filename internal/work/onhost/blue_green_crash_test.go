@@ -146,7 +146,8 @@ func TestAgentDiesBeforeCommit(t *testing.T) {
 	b.booksBalance(b.plan.Source, made, 0)
 }
 
-// An agent dies after the commit point: clients go on at the target.
+// An agent dies after the commit point, alone or with the whole machine: clients go on at the target, which is
+// started if nobody else does. The fenced source is left as it is.
 func TestAgentDiesAfterCommit(t *testing.T) {
 	pgtest.Slow(t)
 	for _, guarded := range []bool{false, true} {
@@ -157,7 +158,12 @@ func TestAgentDiesAfterCommit(t *testing.T) {
 		clients.more(20)
 		b.dieAt("move", 1, guarded)
 		if !guarded {
+			b.kill(b.plan.Source)
+			b.kill(b.plan.Target)
 			b.must(b.worker.RecoverSwitchovers(t.Context()))
+			if _, running := b.worker.host.Running(b.plan.Source); running {
+				t.Error("the fenced source was started")
+			}
 		}
 		clients.more(20)
 		if result := b.switchTo(1); !result.Switchover.Switched {
@@ -168,6 +174,20 @@ func TestAgentDiesAfterCommit(t *testing.T) {
 		}
 		b.booksBalance(b.plan.Target, clients.end(), 0)
 	}
+}
+
+// kill ends a server as a crash of the machine does.
+func (b *upgradeBed) kill(cluster upgrade.Cluster) {
+	b.Helper()
+	pid, running := b.worker.host.Running(cluster)
+	if !running {
+		b.Fatalf("%s does not run", cluster)
+	}
+	b.must(syscall.Kill(pid, syscall.SIGKILL))
+	b.until("the end of "+cluster.String(), func() bool {
+		_, running := b.worker.host.Running(cluster)
+		return !running
+	})
 }
 
 // What takes longer than the deadline is undone, and so is what the user interrupts: clients have

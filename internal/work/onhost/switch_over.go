@@ -163,7 +163,22 @@ func (w *Worker) switchoverConfig(plan upgrade.Plan, journal *switchover.Journal
 	return switchover.Config{
 		Plan: plan, Source: quiet(login(plan, plan.Source)), Target: quiet(login(plan, plan.Target)),
 		Endpoint: driver(plan.Endpoint, plan.Source, plan.Target), Journal: journal, Log: w.log, Now: w.now,
+		StartTarget: func(ctx context.Context) error { return w.startWhereClientsGo(ctx, plan) },
 	}
+}
+
+// startWhereClientsGo starts the cluster that a plan leads clients to, unless it runs. The other one, which is
+// fenced, is never started: a committed switchover does not need it.
+func (w *Worker) startWhereClientsGo(ctx context.Context, plan upgrade.Plan) error {
+	if _, running := w.host.Running(plan.Target); running {
+		return nil
+	}
+	w.log.WarnContext(ctx, "the server that clients are led to does not run; it is started", "task", plan.Number, "cluster", plan.Target.String())
+	logfile := targetLog(plan)
+	if plan.Reversed { // that is the other cluster's log
+		logfile = ""
+	}
+	return w.host.Start(ctx, plan.Target, logfile, targetStart)
 }
 
 // journalPath is where an attempt keeps its record: in the agent's own directory.
