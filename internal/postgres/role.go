@@ -13,6 +13,10 @@ import (
 // roleComment marks the role as ours: one of that name without it is somebody else's.
 const roleComment = "pgleap: for the running upgrade, removed when it has finished"
 
+// oursNow begins each of pgleap's transactions that change roles: who reads the WAL to see whether anybody has
+// written there knows them by it, and takes every other change of a role for somebody's.
+const oursNow = "SELECT pg_catalog.pg_logical_emit_message(true, 'pgleap', 'roles')"
+
 // EnsureRole makes pgleap's own role or gives the existing one a new password.
 // It is a superuser: FOR ALL TABLES, the fence and subscriptions need one. The session of conn is
 // silenced by this, and should be closed after it.
@@ -27,6 +31,7 @@ func EnsureRole(ctx context.Context, conn *pgx.Conn, verifier string) error {
 		}
 		// A statement each: statements that are sent together are logged together.
 		for _, statement := range []string{
+			oursNow,
 			verb + " ROLE " + quoteIdent(upgrade.Role) + " LOGIN SUPERUSER REPLICATION CONNECTION LIMIT -1 PASSWORD " + quoteLiteral(verifier),
 			"COMMENT ON ROLE " + quoteIdent(upgrade.Role) + " IS " + quoteLiteral(roleComment),
 		} {
@@ -103,7 +108,7 @@ func DropRole(ctx context.Context, conn *pgx.Conn) error {
 	if !ours {
 		return nil
 	}
-	if _, err := conn.Exec(ctx, "DROP ROLE IF EXISTS "+quoteIdent(upgrade.Role)); err != nil {
+	if err := execAll(ctx, conn, []string{"BEGIN", oursNow, "DROP ROLE IF EXISTS " + quoteIdent(upgrade.Role), "COMMIT"}); err != nil {
 		return fmt.Errorf("drop role %s: %w", upgrade.Role, err)
 	}
 	return nil
@@ -132,7 +137,10 @@ func PermitLogins(ctx context.Context, conn *pgx.Conn, roles []string) error {
 	if err != nil {
 		return err
 	}
-	statements := []string{"BEGIN"}
+	if len(kept) == 0 {
+		return nil
+	}
+	statements := []string{"BEGIN", oursNow}
 	for _, role := range kept {
 		statements = append(statements, "ALTER ROLE "+quoteIdent(role)+" LOGIN")
 	}
@@ -147,6 +155,9 @@ func PermitLogins(ctx context.Context, conn *pgx.Conn, roles []string) error {
 // somebody in again. Logging in only reads roles, and goes on.
 func BarLogins(ctx context.Context, conn *pgx.Conn, roles []string) error {
 	statements := []string{"BEGIN"}
+	if len(roles) > 0 {
+		statements = append(statements, oursNow)
+	}
 	for _, role := range roles {
 		statements = append(statements, "ALTER ROLE "+quoteIdent(role)+" NOLOGIN")
 	}

@@ -13,9 +13,7 @@ type CatalogFiles struct {
 	Statistics []uint32
 	// Classes is pg_class, whose rows ANALYZE and VACUUM change in place.
 	Classes []uint32
-	// Roles are the catalogs of roles and of comments on shared objects; Databases is pg_database. Both
-	// are shared among databases.
-	Roles     []uint32
+	// Databases is pg_database, of which the same is true. It is shared among databases.
 	Databases []uint32
 }
 
@@ -28,7 +26,6 @@ func ReadCatalogFiles(ctx context.Context, conn *pgx.Conn) (CatalogFiles, error)
 			FROM (VALUES
 				('statistics', 'pg_statistic'), ('statistics', 'pg_statistic_ext_data'),
 				('classes', 'pg_class'),
-				('roles', 'pg_authid'), ('roles', 'pg_shdescription'),
 				('databases', 'pg_database')
 			) v (kind, name)
 			JOIN pg_class c ON c.relname = v.name AND c.relnamespace = 'pg_catalog'::regnamespace
@@ -45,9 +42,8 @@ func ReadCatalogFiles(ctx context.Context, conn *pgx.Conn) (CatalogFiles, error)
 			(SELECT oid FROM pg_database WHERE datname = current_database()),
 			coalesce(array_agg(node) FILTER (WHERE kind = 'statistics'), '{}'),
 			coalesce(array_agg(node) FILTER (WHERE kind = 'classes'), '{}'),
-			coalesce(array_agg(node) FILTER (WHERE kind = 'roles'), '{}'),
 			coalesce(array_agg(node) FILTER (WHERE kind = 'databases'), '{}')
-		FROM files`).Scan(&f.Database, &f.Statistics, &f.Classes, &f.Roles, &f.Databases)
+		FROM files`).Scan(&f.Database, &f.Statistics, &f.Classes, &f.Databases)
 	if err != nil {
 		return f, fmt.Errorf("find the files of catalogs in %s: %w", conn.Config().Database, err)
 	}
@@ -65,26 +61,4 @@ func ConnectableDatabases(ctx context.Context, conn *pgx.Conn) ([]string, error)
 		return nil, fmt.Errorf("list databases: %w", err)
 	}
 	return names, nil
-}
-
-// RoleFacts tells what is known of roles, their right to log in and a role of the given name left out,
-// and of the comments on shared objects: a line each, without secrets. Two clusters can be compared by it.
-func RoleFacts(ctx context.Context, conn *pgx.Conn, except string) ([]string, error) {
-	rows, err := conn.Query(ctx, `
-		SELECT concat_ws(' ', 'role', quote_ident(rolname), rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolreplication,
-			rolbypassrls, rolconnlimit, md5(rolpassword), extract(epoch FROM rolvaliduntil))
-		FROM pg_authid WHERE rolname <> $1 AND rolname !~ '^pg_'
-		UNION ALL
-		SELECT concat_ws(' ', 'comment', classoid::regclass, quote_literal(description))
-		FROM pg_shdescription
-		WHERE NOT (classoid = 'pg_authid'::regclass AND objoid IN (SELECT oid FROM pg_authid WHERE rolname = $1))
-		ORDER BY 1`, except)
-	if err != nil {
-		return nil, fmt.Errorf("read roles: %w", err)
-	}
-	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("read roles: %w", err)
-	}
-	return lines, nil
 }

@@ -67,10 +67,7 @@ func (w *Worker) returnOnce(ctx context.Context, args step.SwitchOverArgs) (upgr
 		return w.startGuard(ctx, args.Plan, path, deadline)
 	}
 	outcome, err := switchover.RunReturn(ctx, config, func(ctx context.Context, at switchover.Standstill) error {
-		if err := w.proveUntouched(ctx, args.Plan, proven, at.LSN); err != nil {
-			return err
-		}
-		return w.proveSameRoles(ctx, args.Plan)
+		return w.proveUntouched(ctx, args.Plan, proven, at.LSN)
 	})
 	if err == nil && !outcome.Switched {
 		w.barFormer(ctx, args.Plan)
@@ -110,7 +107,7 @@ func (w *Worker) prepareReturn(ctx context.Context, plan upgrade.Plan) (*proof, 
 		return nil, err
 	}
 	so.since = message.String() // now may be in the middle of a record, which would be skipped
-	return so, w.proveSameRoles(ctx, plan)
+	return so, nil
 }
 
 // leaveTimeout bounds what is done on a target that may be in no state to do it.

@@ -128,6 +128,11 @@ func TestReturnRefusedAfterWrites(t *testing.T) {
 		`BEGIN; TRUNCATE volatile_things; COMMIT`,
 		`SELECT lo_create(0)`,
 		`ALTER ROLE app PASSWORD 'another'`,
+		`CREATE ROLE reader LOGIN`,
+		`ALTER ROLE reader NOLOGIN`, // as a fence does
+		`ALTER ROLE reader SET work_mem = '8MB'`,
+		`COMMENT ON DATABASE shop IS 'ours'`,
+		`ALTER DATABASE shop CONNECTION LIMIT 70`,
 		`CREATE DATABASE another`,
 		`TRUNCATE keyless`,
 		`VACUUM FULL keyless`, // nothing that a client would miss, and nothing that can be told from it

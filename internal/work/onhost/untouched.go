@@ -110,7 +110,7 @@ func (w *Worker) proveUntouched(ctx context.Context, plan upgrade.Plan, so *proo
 // judge tells what clients have done from what happens by itself.
 type judge struct {
 	own        map[uint32]bool
-	statistics map[pgbin.WALRelation]bool // and roles, which are compared
+	statistics map[pgbin.WALRelation]bool
 	inPlace    map[pgbin.WALRelation]bool // what VACUUM and ANALYZE overwrite
 	explained  map[uint32]bool            // transactions that have left something harmless
 	foreign    string                     // the first record that is not harmless
@@ -174,7 +174,6 @@ func (j *judge) know(files postgres.CatalogFiles) {
 		}
 	}
 	add(j.statistics, files.Database, files.Statistics)
-	add(j.statistics, 0, files.Roles)
 	add(j.inPlace, files.Database, files.Classes)
 	add(j.inPlace, 0, files.Databases)
 }
@@ -215,7 +214,7 @@ func (j *judge) harmless(r pgbin.WALRecord) bool {
 	case r.Manager == "MultiXact":
 		return begins(r.Desc, []string{"ZERO"})
 	case r.Manager == "LogicalMessage":
-		return r.XID == 0 || j.explain(r, strings.Contains(r.Desc, `prefix "`+upgrade.Schema+`"`))
+		return r.XID == 0 || j.isOurs(r)
 	case r.Manager == "Heap2" && begins(r.Desc, heapCleaning):
 		return true
 	case r.Manager == "Heap" && strings.HasPrefix(r.Desc, "INPLACE"):
@@ -241,6 +240,15 @@ func (j *judge) endsHarmlessly(r pgbin.WALRecord) bool {
 	return false
 }
 
+// isOurs tells whether a message is one of pgleap's: then what follows it in its transaction is, too.
+func (j *judge) isOurs(r pgbin.WALRecord) bool {
+	ours := strings.Contains(r.Desc, `prefix "`+upgrade.Schema+`"`)
+	if ours {
+		j.own[r.XID] = true
+	}
+	return j.explain(r, ours)
+}
+
 func (j *judge) explain(r pgbin.WALRecord, harmless bool) bool {
 	if harmless {
 		j.explained[r.XID] = true
@@ -251,25 +259,4 @@ func (j *judge) explain(r pgbin.WALRecord, harmless bool) bool {
 // all tells whether there are relations, and all of them are known.
 func all(relations []pgbin.WALRelation, known map[pgbin.WALRelation]bool) bool {
 	return len(relations) > 0 && !slices.ContainsFunc(relations, func(r pgbin.WALRelation) bool { return !known[r] })
-}
-
-// proveSameRoles compares the roles of both sides: their changes cannot be told from those of a fence.
-func (w *Worker) proveSameRoles(ctx context.Context, plan upgrade.Plan) error {
-	var facts [2][]string
-	for i, cluster := range []upgrade.Cluster{plan.Source, plan.Target} {
-		err := with(ctx, quiet(login(plan, cluster)), func(conn *pgx.Conn) (err error) {
-			facts[i], err = postgres.RoleFacts(ctx, conn, upgrade.Role)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	if !slices.Equal(facts[0], facts[1]) {
-		return &upgrade.Refused{
-			Reason: "roles, or comments on roles or databases, were changed on the target since the switch, which would be lost at the source",
-			Remedy: "make the same changes on the source, as its superuser, or stay",
-		}
-	}
-	return nil
 }
