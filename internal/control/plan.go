@@ -49,7 +49,7 @@ func (c *Control) plan(ctx context.Context, req UpgradeRequest) (upgrade.Plan, e
 		return upgrade.Plan{}, err
 	}
 	var target upgrade.Cluster
-	args := step.ChooseTargetArgs{Source: source, Major: req.Target, Pgdata: req.TargetPgdata, Port: req.TargetPort}
+	args := step.ChooseTargetArgs{Source: source, Major: req.Target, Pgdata: req.TargetPgdata, Port: req.TargetPort, InPlace: req.Mode == upgrade.InPlace}
 	if err := c.ask(ctx, source.Host, step.ChooseTarget, args, &target); err != nil {
 		return upgrade.Plan{}, err
 	}

@@ -3,14 +3,10 @@ package postmaster
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
-	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -26,7 +22,7 @@ func (h *Host) Start(ctx context.Context, c upgrade.Cluster, logfile string, tim
 	case upgrade.ManagerPgCtlcluster:
 		err = h.withTimeout(ctx, timeout, func(ctx context.Context) error { return h.pgCtlcluster(c).Start(ctx, h.self()) })
 	case upgrade.ManagerSystemd:
-		err = h.systemctl(ctx, timeout, "start", c.Unit)
+		_, err = h.call(ctx, timeout, "start", c.Unit)
 	default:
 		var as pgbin.Caller
 		if as, err = h.caller(c); err != nil {
@@ -53,7 +49,7 @@ func (h *Host) Stop(ctx context.Context, c upgrade.Cluster, mode pgbin.StopMode,
 	case upgrade.ManagerPgCtlcluster:
 		err = h.withTimeout(ctx, timeout, func(ctx context.Context) error { return h.pgCtlcluster(c).Stop(ctx, h.self(), mode) })
 	case upgrade.ManagerSystemd:
-		err = h.systemctl(ctx, timeout, "stop", c.Unit)
+		_, err = h.call(ctx, timeout, "stop", c.Unit)
 	default:
 		var as pgbin.Caller
 		if as, err = h.caller(c); err != nil {
@@ -124,50 +120,4 @@ func (h *Host) withTimeout(ctx context.Context, timeout time.Duration, do func(c
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return do(ctx)
-}
-
-func (h *Host) systemctl(ctx context.Context, timeout time.Duration, action, unit string) error {
-	return h.withTimeout(ctx, timeout, func(ctx context.Context) error {
-		_, err := h.runner.Run(ctx, run.Command{Path: systemctl, Args: []string{"--no-ask-password", action, unit}})
-		return err
-	})
-}
-
-// systemctl is where every system with systemd has it.
-const systemctl = "/usr/bin/systemctl"
-
-// systemdUnit names the service whose main process a postmaster is. That it lies in a service's control group
-// is not enough: started with pg_ctl by somebody's daemon, our own for one, it lies in
-// that daemon's. Debian's postgresql@ units are pg_ctlcluster's business.
-func (h *Host) systemdUnit(ctx context.Context, pid int) string {
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	if err != nil {
-		return ""
-	}
-	unit := serviceOf(string(content))
-	if unit == "" || strings.HasPrefix(unit, "postgresql@") || !exists(systemctl) {
-		return ""
-	}
-	out, err := h.runner.Run(ctx, run.Command{Path: systemctl, Args: []string{"show", "--property=MainPID", "--value", unit}})
-	if err != nil || strings.TrimSpace(out.Stdout) != strconv.Itoa(pid) {
-		return ""
-	}
-	return unit
-}
-
-// serviceOf finds a system service in /proc/PID/cgroup, such as in "0::/system.slice/postgresql-15.service"
-// (cgroups(7)). What belongs to a user's session is no system service.
-func serviceOf(cgroup string) string {
-	for line := range strings.Lines(cgroup) {
-		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(fields) != 3 || fields[0] != "0" && fields[1] != "name=systemd" {
-			continue
-		}
-		path := fields[2]
-		if strings.HasPrefix(path, "/user.slice/") || !strings.HasSuffix(path, ".service") {
-			continue
-		}
-		return filepath.Base(path)
-	}
-	return ""
 }

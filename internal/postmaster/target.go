@@ -45,6 +45,12 @@ func (h *Host) ChooseTarget(ctx context.Context, args step.ChooseTargetArgs) (up
 	if source.Manager == upgrade.ManagerPgCtlcluster && realPath(h.debian.bindir(args.Major)) == installation.Bindir {
 		target.Manager, target.Name = upgrade.ManagerPgCtlcluster, source.Name
 	}
+	if source.Manager == upgrade.ManagerSystemd && h.systemd.canRegister() {
+		target.Manager = upgrade.ManagerSystemd
+		if target.Unit, err = h.chooseUnit(ctx, source, args.Major, args.InPlace); err != nil {
+			return upgrade.Cluster{}, err
+		}
+	}
 	if err := h.choosePgdata(ctx, &target, source, args.Pgdata, owner); err != nil {
 		return upgrade.Cluster{}, err
 	}

@@ -111,6 +111,8 @@ type ChooseTargetArgs struct {
 	Major  upgrade.Major   `json:"major"`
 	Pgdata string          `json:"pgdata,omitempty"` // empty: beside the source's, by the host's custom
 	Port   int             `json:"port,omitempty"`   // 0: a free one
+	// InPlace says that the target takes the source's place, and its service with it.
+	InPlace bool `json:"inPlace,omitempty"`
 }
 
 // MakeEndpointArgs is what the user wants of the endpoint.

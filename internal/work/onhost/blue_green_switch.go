@@ -219,7 +219,7 @@ func (w *Worker) throwAway(ctx context.Context, plan upgrade.Plan) (spent bool, 
 	if err := w.stopServers(ctx, plan, files); err != nil {
 		return true, err
 	}
-	if err := w.removeUpgraded(plan, files); err != nil {
+	if err := w.removeUpgraded(ctx, plan, files); err != nil {
 		return true, err
 	}
 	err = with(ctx, login(plan, plan.Source), func(conn *pgx.Conn) error {
@@ -237,15 +237,13 @@ func (w *Worker) throwAway(ctx context.Context, plan upgrade.Plan) (spent bool, 
 }
 
 // removeUpgraded removes the clone and the target.
-func (w *Worker) removeUpgraded(plan upgrade.Plan, files files) error {
+func (w *Worker) removeUpgraded(ctx context.Context, plan upgrade.Plan, files files) error {
 	if files.has(noteTargetBegun) {
 		if err := removeTarget(plan, files); err != nil {
 			return err
 		}
-		if plan.Target.Manager == upgrade.ManagerPgCtlcluster {
-			if err := w.host.UnregisterDebian(plan.Target); err != nil {
-				return err
-			}
+		if err := w.host.Unregister(ctx, plan.Target); err != nil {
+			return err
 		}
 	}
 	if err := removeTablespacesDir(plan, files); err != nil {

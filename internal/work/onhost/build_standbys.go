@@ -115,7 +115,7 @@ func (w *Worker) buildOrTell(ctx context.Context, plan upgrade.Plan, files files
 
 func describeMade(r *standbyRecord) string {
 	text := fmt.Sprintf("standby %s is made anew and streams from the target: %s; the old one, %s, is as it was", r.Name, r.Successor, r.Cluster)
-	if r.Cluster.Manager == upgrade.ManagerSystemd {
+	if r.Cluster.Manager == upgrade.ManagerSystemd && r.Successor.Manager != upgrade.ManagerSystemd {
 		text += "; nothing starts the new one with the system yet: make a unit for it, as " + r.Cluster.Unit
 	}
 	return text

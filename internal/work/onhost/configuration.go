@@ -23,10 +23,8 @@ const confBlock = "replication"
 
 // carryConfiguration writes the target's configuration files from the source's.
 func (w *Worker) carryConfiguration(ctx context.Context, plan upgrade.Plan, user run.User) ([]upgrade.Event, error) {
-	if plan.Target.Manager == upgrade.ManagerPgCtlcluster {
-		if err := w.host.RegisterDebian(plan.Target); err != nil {
-			return nil, err
-		}
+	if err := w.registerTarget(ctx, plan); err != nil {
+		return nil, err
 	}
 	started, err := commandLine(ctx, login(plan, plan.Source)) // a fence may have left nobody else
 	if err != nil {
@@ -62,7 +60,23 @@ func (w *Worker) carryConfiguration(ctx context.Context, plan upgrade.Plan, user
 	if err := carryCertificates(plan, conf, user); err != nil {
 		return nil, err
 	}
-	return w.tellChanges(ctx, append(changes, accessChanges...), said), nil
+	events := w.tellChanges(ctx, append(changes, accessChanges...), said)
+	if plan.Target.Manager == upgrade.ManagerSystemd {
+		events = append(events, w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("systemd starts the target by unit %s, which was made of %s", plan.Target.Unit, plan.Source.Unit)))
+	}
+	return events, nil
+}
+
+// registerTarget makes a plan's target known to what manages it, to be started with the system if its source is.
+func (w *Worker) registerTarget(ctx context.Context, plan upgrade.Plan) error {
+	if err := w.host.Register(ctx, plan.Target, plan.Source); err != nil {
+		return err
+	}
+	boots, err := w.host.Boots(ctx, plan.Source)
+	if err != nil || !boots {
+		return err
+	}
+	return w.host.SetBoot(ctx, plan.Target, true)
 }
 
 // tellChanges tells what was done to the configuration, and what was withheld.

@@ -21,7 +21,7 @@ import (
 // configureStandby gives the copy of the target the old standby's configuration, in the words of the new
 // version, in place of the target's own.
 func (w *Worker) configureStandby(ctx context.Context, plan, own upgrade.Plan, user run.User, r *standbyRecord) error {
-	if err := w.host.RegisterDebian(own.Target); err != nil {
+	if err := w.registerTarget(ctx, own); err != nil {
 		return err
 	}
 	conf, err := w.standbyConf(ctx, plan, own, user, r)

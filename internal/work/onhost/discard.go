@@ -47,7 +47,7 @@ func (w *Worker) Discard(ctx context.Context, plan upgrade.Plan) (step.Done, err
 	if err := w.restoreSource(ctx, plan); err != nil {
 		return step.Done{}, err
 	}
-	if err := w.removeFiles(plan, files); err != nil {
+	if err := w.removeFiles(ctx, plan, files); err != nil {
 		return step.Done{}, err
 	}
 	if err := files.remove(noteSourcePrepared); err != nil {
@@ -87,15 +87,13 @@ func (w *Worker) stopServers(ctx context.Context, plan upgrade.Plan, files files
 }
 
 // removeFiles removes the target, the clone, and the directories that were made for them.
-func (w *Worker) removeFiles(plan upgrade.Plan, files files) error {
+func (w *Worker) removeFiles(ctx context.Context, plan upgrade.Plan, files files) error {
 	if files.has(noteTargetBegun) {
 		if err := removeTarget(plan, files); err != nil {
 			return err
 		}
-		if plan.Target.Manager == upgrade.ManagerPgCtlcluster {
-			if err := w.host.UnregisterDebian(plan.Target); err != nil {
-				return err
-			}
+		if err := w.host.Unregister(ctx, plan.Target); err != nil {
+			return err
 		}
 	}
 	if err := removeTablespacesDir(plan, files); err != nil {

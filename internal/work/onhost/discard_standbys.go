@@ -52,7 +52,7 @@ func (w *Worker) discardStandby(ctx context.Context, plan upgrade.Plan, files fi
 	if err := os.RemoveAll(own.Workdir()); err != nil {
 		return fmt.Errorf("remove the directory of the making of a standby: %w", err)
 	}
-	if err := w.host.UnregisterDebian(own.Target); err != nil {
+	if err := w.host.Unregister(ctx, own.Target); err != nil {
 		return err
 	}
 	for _, dir := range slices.Backward(r.Parents) {

@@ -129,6 +129,11 @@ func (w *Worker) prepareInPlace(ctx context.Context, plan upgrade.Plan, files fi
 	if prepared.Spaces, err = w.targetSpaces(ctx, plan, at.spaces); err != nil {
 		return err
 	}
+	if hasOwnUnit(plan) {
+		if err := w.host.Register(ctx, plan.Target, plan.Source); err != nil {
+			return err
+		}
+	}
 	warned, err := w.checkInPlace(ctx, plan, *prepared)
 	if err != nil {
 		return err

@@ -73,10 +73,11 @@ func (w *Worker) checkStaged(ctx context.Context, plan upgrade.Plan) error {
 	return nil
 }
 
-// installConfiguration puts the staged files in their places.
-func (w *Worker) installConfiguration(plan upgrade.Plan, user run.User) error {
-	if plan.Target.Manager == upgrade.ManagerPgCtlcluster {
-		if err := w.host.RegisterDebian(plan.Target); err != nil {
+// installConfiguration puts the staged files in their places. From then on what manages the instance starts the
+// target. A unit of the target's own was made before.
+func (w *Worker) installConfiguration(ctx context.Context, plan upgrade.Plan, user run.User) error {
+	if !hasOwnUnit(plan) {
+		if err := w.host.Register(ctx, plan.Target, plan.Source); err != nil {
 			return err
 		}
 	}
@@ -90,6 +91,11 @@ func (w *Worker) installConfiguration(plan upgrade.Plan, user run.User) error {
 		}
 	}
 	return nil
+}
+
+// hasOwnUnit tells whether systemd has a unit for the target that is not the source's.
+func hasOwnUnit(plan upgrade.Plan) bool {
+	return plan.Target.Manager == upgrade.ManagerSystemd && plan.Target.Unit != plan.Source.Unit
 }
 
 // accessForPgUpgrade writes a pg_hba.conf that lets the owner in, over a socket in a directory of his
@@ -110,10 +116,12 @@ type sourceStart struct {
 	Log string `json:"log,omitempty"`
 	// Boot is what its start.conf says, when postgresql-common starts it.
 	Boot string `json:"boot,omitempty"`
+	// Enabled says that systemd starts it with the system, by a unit of its own.
+	Enabled bool `json:"enabled,omitempty"`
 }
 
 // howStarted looks at a running source.
-func (w *Worker) howStarted(plan upgrade.Plan, user run.User) (sourceStart, error) {
+func (w *Worker) howStarted(ctx context.Context, plan upgrade.Plan, user run.User) (sourceStart, error) {
 	var start sourceStart
 	var err error
 	if start.Options, err = pgbin.PostmasterOpts(plan.Source.Pgdata); err != nil {
@@ -129,7 +137,8 @@ func (w *Worker) howStarted(plan upgrade.Plan, user run.User) (sourceStart, erro
 		}
 		start.Boot = string(boot)
 	}
-	return start, nil
+	start.Enabled, err = w.host.Boots(ctx, plan.Source)
+	return start, err
 }
 
 // outputOf is the plain file that a server writes its errors to; empty if its owner could not open it

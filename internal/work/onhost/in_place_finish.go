@@ -39,12 +39,43 @@ func (w *Worker) FinishInPlace(ctx context.Context, plan upgrade.Plan) (step.Fin
 		events = append(events, w.say(ctx, upgrade.LevelInfo, text))
 	}
 	if plan.Source.Manager == upgrade.ManagerSystemd {
-		events = append(events, w.say(ctx, upgrade.LevelWarning, fmt.Sprintf(
-			"systemd still starts the source with the system, in vain: systemctl disable %s, and have the target started from %s", plan.Source.Unit, plan.Target.Pgdata)))
+		said, err := w.settleUnits(ctx, plan)
+		if err != nil {
+			return result, err
+		}
+		events = append(events, said)
 	}
 	events = append(events, w.noBaseBackup(ctx, plan.Instance))
 	result.Done = step.Done{Events: events}
 	return result, nil
+}
+
+// settleUnits says what systemd starts. What an agent that died had not come to is done here.
+func (w *Worker) settleUnits(ctx context.Context, plan upgrade.Plan) (upgrade.Event, error) {
+	if plan.Target.Manager != upgrade.ManagerSystemd {
+		return w.say(ctx, upgrade.LevelWarning, fmt.Sprintf(
+			"systemd still starts the source with the system, in vain: systemctl disable %s, and have the target started from %s", plan.Source.Unit, plan.Target.Pgdata)), nil
+	}
+	if !hasOwnUnit(plan) {
+		return w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("the instance keeps its unit %s, which starts the target now", plan.Target.Unit)), nil
+	}
+	path, err := w.outagePath(plan)
+	if err != nil {
+		return upgrade.Event{}, err
+	}
+	state, err := readOutage(path)
+	if err != nil {
+		return upgrade.Event{}, err
+	}
+	user, err := owner(plan)
+	if err != nil {
+		return upgrade.Event{}, err
+	}
+	text := fmt.Sprintf("systemd starts the target by unit %s, which was made of %s", plan.Target.Unit, plan.Source.Unit)
+	if state.Intent.Start.Enabled {
+		text += "; the former does so with the system now, the latter no more"
+	}
+	return w.say(ctx, upgrade.LevelInfo, text), w.bootTarget(ctx, plan, state.Intent, user)
 }
 
 // noBaseBackup tells what the record keeps telling until it is mended.
@@ -114,7 +145,7 @@ func (w *Worker) DiscardInPlace(ctx context.Context, plan upgrade.Plan) (step.Do
 	if err := files.remove(noteInPlacePrepared); err != nil { // first: it may be prepared again
 		return step.Done{}, fmt.Errorf("remove note: %w", err)
 	}
-	if err := w.removeFiles(plan, files); err != nil {
+	if err := w.removeFiles(ctx, plan, files); err != nil {
 		return step.Done{}, err
 	}
 	if err := files.remove(noteInPlaceBegun); err != nil {

@@ -117,7 +117,7 @@ func (o *outage) ready(ctx context.Context) (err error) {
 	if _, running := o.host.Running(plan.Source); !running {
 		return &upgrade.Refused{Reason: fmt.Sprintf("%s does not run", plan.Source), Remedy: "start it, and start the upgrade again", Cause: upgrade.CauseDown}
 	}
-	if o.intent.Start, err = o.howStarted(plan, o.user); err != nil {
+	if o.intent.Start, err = o.howStarted(ctx, plan, o.user); err != nil {
 		return err
 	}
 	if o.intent.Sockets, err = privateSocketDir(o.user); err != nil {
@@ -198,7 +198,7 @@ func (o *outage) complete(ctx context.Context) error {
 		return err
 	}
 	o.dismissGuard(ctx)
-	return o.bootTarget(o.plan, o.intent, o.user)
+	return o.bootTarget(ctx, o.plan, o.intent, o.user)
 }
 
 // settle ends an outage that failed, as anybody else would who found the journal.

@@ -141,7 +141,7 @@ func (s *settlement) goOn(ctx context.Context) (upgrade.Switchover, error) {
 	if _, running := s.host.Running(s.plan.Target); !running {
 		// Up to its first start it may lack its configuration.
 		if err = s.disableSource(); err == nil {
-			err = s.installConfiguration(s.plan, s.user)
+			err = s.installConfiguration(ctx, s.plan, s.user)
 		}
 	}
 	if err == nil {
@@ -156,7 +156,7 @@ func (s *settlement) goOn(ctx context.Context) (upgrade.Switchover, error) {
 	if err := s.journal.write(outageRecord{Stage: outageDone, Outcome: &outcome}); err != nil {
 		return upgrade.Switchover{}, err
 	}
-	return outcome, s.bootTarget(s.plan, s.intent, s.user)
+	return outcome, s.bootTarget(ctx, s.plan, s.intent, s.user)
 }
 
 func (s *settlement) disableSource() error {
@@ -192,7 +192,10 @@ func (s *settlement) goBack(ctx context.Context, reason string) (upgrade.Switcho
 	if err := removeControl(s.plan.Target.Pgdata); err != nil {
 		return upgrade.Switchover{}, err
 	}
-	err := enableControl(s.plan.Source.Pgdata)
+	err := s.host.Withdraw(ctx, s.plan.Target, s.plan.Source, time.Minute)
+	if err == nil {
+		err = enableControl(s.plan.Source.Pgdata)
+	}
 	if err == nil {
 		err = setBoot(s.plan.Source, s.intent.Start.Boot, s.user)
 	}
@@ -299,8 +302,14 @@ func (s *settlement) removeTarget() error {
 	return removeTarget(s.plan, s.files)
 }
 
-// bootTarget has postgresql-common start the target with the system as it did the source.
-func (w *Worker) bootTarget(plan upgrade.Plan, intent outageIntent, user run.User) error {
+// bootTarget has the target started with the system as the source was.
+func (w *Worker) bootTarget(ctx context.Context, plan upgrade.Plan, intent outageIntent, user run.User) error {
+	if hasOwnUnit(plan) && intent.Start.Enabled {
+		if err := w.host.SetBoot(ctx, plan.Source, false); err != nil {
+			return err
+		}
+		return w.host.SetBoot(ctx, plan.Target, true)
+	}
 	return setBoot(plan.Target, intent.Start.Boot, user)
 }
 

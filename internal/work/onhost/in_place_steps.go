@@ -116,14 +116,14 @@ func (o *outage) targetIsComplete(ctx context.Context) (string, error) {
 
 // configure makes the target what the instance's cluster is, and keeps anybody from starting the source,
 // at boot for example, on the port that it had.
-func (o *outage) configure(context.Context) error {
+func (o *outage) configure(ctx context.Context) error {
 	if err := disableControl(o.plan.Source.Pgdata); err != nil {
 		return err
 	}
 	if err := setBoot(o.plan.Source, "manual\n", o.user); err != nil {
 		return err
 	}
-	return o.installConfiguration(o.plan, o.user)
+	return o.installConfiguration(ctx, o.plan, o.user)
 }
 
 func (o *outage) startTarget(ctx context.Context) error {

@@ -403,7 +403,7 @@ func TestInPlaceOfSourceWithOptions(t *testing.T) {
 	b.must(server.Start(t.Context(), as, log, pgbin.Options(options...), time.Minute))
 	b.plan.Source, err = b.worker.host.Inspect(t.Context(), step.InspectArgs{Pgdata: b.source.Pgdata})
 	b.must(err)
-	start, err := b.worker.howStarted(b.plan, user)
+	start, err := b.worker.howStarted(t.Context(), b.plan, user)
 	b.must(err)
 	if start.Log != log {
 		t.Errorf("the source writes to %q, want %q", start.Log, log)

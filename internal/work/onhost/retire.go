@@ -148,10 +148,25 @@ func (w *Worker) stopFormer(ctx context.Context, c upgrade.Cluster) (step.Done, 
 	if err := w.isLeft(c); err != nil {
 		return step.Done{}, err
 	}
+	if err := w.keepDown(ctx, c); err != nil {
+		return step.Done{}, err
+	}
 	if err := w.host.Stop(ctx, c, pgbin.StopFast, timeLeft(ctx)); err != nil {
 		return step.Done{}, fmt.Errorf("retire %s: %w", c, err)
 	}
 	return w.info(ctx, fmt.Sprintf("%s is stopped for good; its data are in %s as they were", c, c.Pgdata)), nil
+}
+
+// keepDown has a cluster not started with the system any more.
+func (w *Worker) keepDown(ctx context.Context, c upgrade.Cluster) error {
+	user, err := run.LookupUser(c.Owner)
+	if err != nil {
+		return &upgrade.Refused{Reason: err.Error()}
+	}
+	if err := errors.Join(setBoot(c, "manual\n", user), w.host.SetBoot(ctx, c, false)); err != nil {
+		return fmt.Errorf("retire %s: %w", c, err)
+	}
+	return nil
 }
 
 // isLeft refuses a cluster that clients are on, or may be about to come to: a switchback may have begun

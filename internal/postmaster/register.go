@@ -1,0 +1,92 @@
+package postmaster
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// Register makes a target known to what manages it, as its source is. It may be repeated. Nothing happens for
+// one that pg_ctl manages.
+func (h *Host) Register(ctx context.Context, target, source upgrade.Cluster) error {
+	switch target.Manager {
+	case upgrade.ManagerPgCtlcluster:
+		return h.RegisterDebian(target)
+	case upgrade.ManagerSystemd:
+		return h.registerUnit(ctx, target, source)
+	case upgrade.ManagerPgCtl:
+	}
+	return nil
+}
+
+// Unregister takes back what Register made. The cluster must be down.
+func (h *Host) Unregister(ctx context.Context, c upgrade.Cluster) error {
+	switch c.Manager {
+	case upgrade.ManagerPgCtlcluster:
+		return h.UnregisterDebian(c)
+	case upgrade.ManagerSystemd:
+		if pid, running := h.Running(c); running {
+			return fmt.Errorf("unregister %s: it still runs (pid %d)", c, pid)
+		}
+		return h.unregisterUnit(ctx, c)
+	case upgrade.ManagerPgCtl:
+	}
+	return nil
+}
+
+// Withdraw keeps systemd from starting a target in whose place the source is put back: a unit may say that what
+// has failed is started again. Where both have one unit, it starts the source from then on.
+func (h *Host) Withdraw(ctx context.Context, target, source upgrade.Cluster, timeout time.Duration) error {
+	if target.Manager != upgrade.ManagerSystemd {
+		return nil
+	}
+	same := target.Unit == source.Unit
+	if _, running := h.Running(source); running && same || !same && !exists(h.systemd.unitPath(target.Unit)) {
+		return nil // nothing was registered
+	}
+	if _, err := h.call(ctx, timeout, "stop", target.Unit); err != nil {
+		return fmt.Errorf("keep systemd from starting %s: %w", target, err)
+	}
+	if same {
+		return h.unregisterUnit(ctx, target)
+	}
+	return nil
+}
+
+// Boots tells whether a unit of its own starts a cluster with the system.
+func (h *Host) Boots(ctx context.Context, c upgrade.Cluster) (bool, error) {
+	if c.Manager != upgrade.ManagerSystemd {
+		return false, nil
+	}
+	out, err := h.call(ctx, systemctlWait, "show", "--property=UnitFileState", "--value", c.Unit)
+	if err != nil {
+		return false, fmt.Errorf("look at unit %s: %w", c.Unit, err)
+	}
+	return strings.TrimSpace(out) == "enabled", nil
+}
+
+// SetBoot has a cluster's own unit start it with the system, or not. A unit whose file is elsewhere stays as it
+// is: systemd would forget it.
+func (h *Host) SetBoot(ctx context.Context, c upgrade.Cluster, boots bool) error {
+	if c.Manager != upgrade.ManagerSystemd {
+		return nil
+	}
+	if now, err := h.Boots(ctx, c); err != nil || now == boots {
+		return err
+	}
+	if info, err := os.Lstat(h.systemd.unitPath(c.Unit)); err == nil && info.Mode()&os.ModeSymlink != 0 {
+		return nil
+	}
+	action := "disable"
+	if boots {
+		action = "enable"
+	}
+	if _, err := h.call(ctx, systemctlWait, "--no-reload", action, c.Unit); err != nil {
+		return fmt.Errorf("%s unit %s: %w", action, c.Unit, err)
+	}
+	return nil
+}

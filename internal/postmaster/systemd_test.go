@@ -1,0 +1,180 @@
+package postmaster
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pgleap/pgleap/internal/pgtest"
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
+)
+
+// systemctlScript stands in for systemctl: it notes what it is asked to do, and tells of a unit what lies in
+// files beside it. It starts and stops nothing.
+const systemctlScript = `#!/bin/sh
+dir=$(dirname "$0")
+for unit; do :; done
+case "$*" in
+*" cat "*) cat "$dir/units/$unit"; exit ;;
+*UnitFileState*--value*) cat "$dir/$unit.state" 2>/dev/null; exit 0 ;;
+*" show "*) echo "ActiveState=inactive"; echo "UnitFileState=$(cat "$dir/$unit.state" 2>/dev/null)"; exit ;;
+esac
+shift # --no-ask-password
+echo "$*" >> "$dir/asked"
+case "$*" in
+*" enable "*) echo enabled > "$dir/$unit.state" ;;
+*" disable "*) echo disabled > "$dir/$unit.state" ;;
+esac
+`
+
+// unitHost is a host whose units lie in a directory of the test's.
+type unitHost struct {
+	*Host
+	t   *testing.T
+	dir string
+}
+
+func onSystemd(t *testing.T, source upgrade.Cluster) *unitHost {
+	t.Helper()
+	h := &unitHost{Host: newHost(t), t: t, dir: t.TempDir()}
+	h.systemd = systemd{systemctl: filepath.Join(h.dir, "systemctl"), units: filepath.Join(h.dir, "units")}
+	for path, content := range map[string]string{
+		h.systemd.systemctl:                        systemctlScript,
+		h.systemd.unitPath(source.Unit):            redHat + "\n",
+		filepath.Join(h.dir, source.Unit+".state"): "enabled\n",
+	} {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o755); err != nil { //nolint:gosec // one of them is a program
+			t.Fatal(err)
+		}
+	}
+	return h
+}
+
+func (h *unitHost) must(err error) {
+	h.t.Helper()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// wasAsked wants systemctl to have been asked to do this, and nothing else, since the last time.
+func (h *unitHost) wasAsked(want ...string) {
+	h.t.Helper()
+	path := filepath.Join(h.dir, "asked")
+	content, _ := os.ReadFile(path) // none: it was asked nothing
+	_ = os.Remove(path)
+	if diff := cmp.Diff(strings.Join(want, "\n"), strings.TrimSpace(string(content))); diff != "" {
+		h.t.Errorf("systemctl was asked (-want +got):\n%s", diff)
+	}
+}
+
+// A target with a unit of its own is made known once, started with the system as its source was, and leaves
+// nothing when it is given up.
+func TestOwnUnit(t *testing.T) {
+	target, source := unitsUnderTest()
+	target.Bindir = pgtest.Bindir(t, 17)
+	h := onSystemd(t, source)
+	for range 2 {
+		h.must(h.Register(t.Context(), target, source))
+	}
+	h.wasAsked("daemon-reload")
+	for range 2 {
+		h.must(h.SetBoot(t.Context(), source, false))
+		h.must(h.SetBoot(t.Context(), target, true))
+	}
+	h.wasAsked("--no-reload disable postgresql-15.service", "--no-reload enable postgresql-17.service")
+	h.must(h.Withdraw(t.Context(), target, source, time.Minute))
+	h.wasAsked("stop postgresql-17.service")
+	for range 2 {
+		h.must(h.Unregister(t.Context(), target))
+	}
+	h.wasAsked("--no-reload disable postgresql-17.service", "daemon-reload")
+	h.must(h.Withdraw(t.Context(), target, source, time.Minute))
+	h.wasAsked()
+	if left, _ := filepath.Glob(filepath.Join(h.systemd.units, "*")); len(left) != 1 {
+		t.Errorf("units: %v", left)
+	}
+}
+
+// A target that takes over its source's unit adds to it, and gives it back.
+func TestSharedUnit(t *testing.T) {
+	target, source := unitsUnderTest()
+	source.Unit = "orders.service"
+	target.Unit, target.Bindir = source.Unit, pgtest.Bindir(t, 17)
+	h := onSystemd(t, source)
+	for range 2 {
+		h.must(h.Register(t.Context(), target, source))
+	}
+	h.wasAsked("daemon-reload")
+	added := filepath.Join(h.systemd.units, "orders.service.d", "zz-pgleap-17.conf")
+	if content, err := os.ReadFile(added); err != nil || !strings.Contains(string(content), "ExecStart="+target.Bindir+"/postgres -D /data/17/main\n") {
+		t.Errorf("it is started by %s, %v", content, err)
+	}
+	h.must(h.Withdraw(t.Context(), target, source, time.Minute))
+	h.wasAsked("stop orders.service", "daemon-reload")
+	if exists(filepath.Dir(added)) || !exists(h.systemd.unitPath(source.Unit)) {
+		t.Error("the unit is not as it was")
+	}
+}
+
+// What somebody else has made is neither changed nor removed.
+func TestUnitsOfOthersStay(t *testing.T) {
+	target, source := unitsUnderTest()
+	target.Bindir = pgtest.Bindir(t, 17)
+	h := onSystemd(t, source)
+	for _, content := range []string{"[Service]\n", registeredByUs + "# Data directory: /data/17/other\n"} {
+		h.must(os.WriteFile(h.systemd.unitPath(target.Unit), []byte(content), 0o644))
+		wantRefusal(t, h.Register(t.Context(), target, source), "is there already", "remove it")
+		h.must(h.Unregister(t.Context(), target))
+		if now, err := os.ReadFile(h.systemd.unitPath(target.Unit)); err != nil || string(now) != content {
+			t.Errorf("it is %q, %v", now, err)
+		}
+	}
+	linked := source
+	linked.Unit = "linked.service"
+	h.must(os.Symlink("/elsewhere/linked.service", h.systemd.unitPath(linked.Unit)))
+	h.must(os.WriteFile(filepath.Join(h.dir, "linked.service.state"), []byte("enabled\n"), 0o644))
+	h.must(h.SetBoot(t.Context(), linked, false))
+	h.wasAsked()
+}
+
+func TestChooseUnit(t *testing.T) {
+	source := sourceIn(t, "")
+	dir := scratch(t, source.Owner)
+	source.Pgdata, source.Manager, source.Unit = mkdir(t, filepath.Join(dir, "15", "main"), source.Owner), upgrade.ManagerSystemd, "postgresql-15.service"
+	h := onSystemd(t, source)
+	choose := func(unit string, inPlace bool) string {
+		t.Helper()
+		source.Unit = unit
+		got, err := h.ChooseTarget(t.Context(), step.ChooseTargetArgs{Source: source, Major: 17, InPlace: inPlace})
+		h.must(err)
+		return string(got.Manager) + " " + got.Unit
+	}
+	for _, c := range []struct {
+		name, unit string
+		inPlace    bool
+		prepare    func()
+		want       string
+	}{
+		{"the version is in its name", "postgresql-15.service", true, func() {}, "systemd postgresql-17.service"},
+		{"it is not", "orders.service", true, func() {}, "systemd orders.service"},
+		{"it is not, and the source stays", "orders.service", false, func() {}, "systemd orders-17.service"},
+		{"the package's unit is in use", "postgresql-15.service", false, func() {
+			h.must(os.WriteFile(filepath.Join(h.dir, "postgresql-17.service.state"), []byte("enabled\n"), 0o644))
+		}, "systemd postgresql-17_pgleap.service"},
+		{"we may make none", "postgresql-15.service", false, func() { h.systemd.units = filepath.Join(h.dir, "nowhere") }, "pg_ctl "},
+	} {
+		c.prepare()
+		if got := choose(c.unit, c.inPlace); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,131 @@
+package postmaster
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// redHat is what "systemctl cat" says of a unit such as the packages for Red Hat have, with a file of the
+// administrator's.
+const redHat = `# /usr/lib/systemd/system/postgresql-15.service
+[Unit]
+Description=PostgreSQL 15
+After=network.target
+RequiresMountsFor=/data/15/main
+
+[Service]
+Type=notify
+User=postgres
+# The place of the data.
+Environment=PGDATA=/data/15/main/
+OOMScoreAdjust=-1000
+ExecStartPre=/usr/pgsql-15/bin/postgresql-15-check-db-dir ${PGDATA}
+ExecStart=/usr/pgsql-15/bin/postgres \
+# where it is
+    -D ${PGDATA}
+ExecReload=/bin/kill -HUP $MAINPID
+TimeoutSec=0
+
+[Install]
+WantedBy=multi-user.target
+Alias=postgresql.service
+
+# /etc/systemd/system/postgresql-15.service.d/limits.conf
+[Service]
+LimitNOFILE=65536
+ExecStartPre=+/usr/bin/install -d -o postgres /run/app`
+
+// unitsUnderTest are a source's cluster and its target's, each with a unit of its own.
+func unitsUnderTest() (target, source upgrade.Cluster) {
+	source = upgrade.Cluster{Version: 150018, Bindir: "/usr/pgsql-15/bin", Pgdata: "/data/15/main", Manager: upgrade.ManagerSystemd, Unit: "postgresql-15.service"}
+	target = upgrade.Cluster{Version: 170006, Bindir: "/usr/pgsql-17/bin", Pgdata: "/data/17/main", Manager: upgrade.ManagerSystemd, Unit: "postgresql-17.service"}
+	return target, source
+}
+
+// The unit keeps all that its user has said; what starts, stops and checks the source's version goes.
+func TestUnitForTarget(t *testing.T) {
+	target, source := unitsUnderTest()
+	for name, got := range map[string]string{
+		"own-unit":    unitFor(redHat, target, source, true),
+		"drop-in":     dropInFor(redHat, target, source, true),
+		"with-pg_ctl": dropInFor(redHat, target, source, false),
+	} {
+		want, err := os.ReadFile(filepath.Join("testdata", name+".service"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	once := dropInFor(redHat, target, source, true)
+	if diff := cmp.Diff(once, dropInFor(redHat+"\n"+once, target, source, true)); diff != "" {
+		t.Errorf("made again, of a unit that has it already (-once +twice):\n%s", diff)
+	}
+}
+
+func TestRenameUnit(t *testing.T) {
+	for unit, want := range map[string]string{
+		"postgresql-15.service":    "postgresql-17",
+		"pg15.service":             "pg17",
+		"db15-15-orders.service":   "db15-17-orders",
+		"postgresql-15@eu.service": "postgresql-17@eu",
+		"orders.service":           "orders-17 (has no version)",
+		"orders-151.service":       "orders-151-17 (has no version)",
+	} {
+		got, versioned := renameUnit(unit, 15, 17)
+		if !versioned {
+			got += " (has no version)"
+		}
+		if got != want {
+			t.Errorf("%s: %s, want %s", unit, got, want)
+		}
+	}
+}
+
+func TestQuoteUnit(t *testing.T) {
+	for word, want := range map[string]string{
+		"/data/main":  "/data/main",
+		"/data/a b":   `"/data/a b"`,
+		"/data/100%":  "/data/100%%",
+		"/data/$HOME": "/data/$$HOME",
+		`/data/a"b\c`: `"/data/a\"b\\c"`,
+	} {
+		if got := quoteUnit(word, true); got != want {
+			t.Errorf("%s: %s, want %s", word, got, want)
+		}
+	}
+}
+
+func TestReplacePath(t *testing.T) {
+	const text = "A=/d/15/main/ B=/d/15/main2 C=-/d/15/main\n"
+	const want = "A=/d/17/main/ B=/d/15/main2 C=-/d/17/main\n"
+	if got := replacePath(text, "/d/15/main", "/d/17/main"); got != want {
+		t.Errorf("got %s", got)
+	}
+}
+
+// Nothing of a unit is lost, whatever it looks like, and no value has a line's end in it.
+func FuzzParseUnit(f *testing.F) {
+	for _, seed := range []string{redHat, "", "[Service\n", "A=\\\n", "A=b\\\n#c\\\n;d\ne\n[X]\n=\n", "\\\n\\\n", "[Service]\nExecStart=\\"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var all strings.Builder
+		for _, line := range parseUnit(text) {
+			all.WriteString(line.raw)
+			if strings.Contains(line.value, "\n") {
+				t.Errorf("value %q", line.value)
+			}
+		}
+		if all.String() != text {
+			t.Errorf("%q became %q", text, all.String())
+		}
+	})
+}
