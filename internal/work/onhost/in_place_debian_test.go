@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -43,8 +44,10 @@ func TestInPlaceOnDebian(t *testing.T) {
 	debian("pg_createcluster", strconv.Itoa(from), name, "--port", strconv.Itoa(port), "--start", "--", "--auth-host=trust")
 	t.Cleanup(func() {
 		for _, major := range []int{from, to} {
-			args := []string{"--stop", strconv.Itoa(major), name}
-			_, _ = runner.Run(context.Background(), run.Command{Path: "/usr/bin/pg_dropcluster", Args: args})
+			for _, name := range []string{name + "s", name} {
+				args := []string{"--stop", strconv.Itoa(major), name}
+				_, _ = runner.Run(context.Background(), run.Command{Path: "/usr/bin/pg_dropcluster", Args: args})
+			}
 		}
 	})
 	host := postmaster.New("h1", runner, nil, log)
@@ -85,6 +88,7 @@ func TestInPlaceOnDebian(t *testing.T) {
 		t.Error("the target's configuration is left")
 	}
 	b.exec(b.session(b.plan.Source, "postgres"), `DROP VIEW health; CREATE TABLE t AS SELECT 1 AS one`)
+	standby := b.debianStandby(name+"s", debian)
 
 	b.plan.Number++
 	b.do("PrepareInPlace", b.worker.PrepareInPlace)
@@ -98,9 +102,80 @@ func TestInPlaceOnDebian(t *testing.T) {
 	}
 	boots(b.plan.Source, "manual")
 	boots(b.plan.Target, "auto")
+	b.debianSuccessor(standby)
+	_, err = b.worker.RetireCluster(t.Context(), b.plan.Source)
+	b.must(err)
+	boots(standby, "manual")
 	b.must(host.Stop(t.Context(), b.plan.Target, pgbin.StopFast, time.Minute))
 	debian("pg_ctlcluster", strconv.Itoa(to), name, "start")
 	if got := b.ask(b.plan.Target, "postgres", `SELECT one::text FROM t`); len(got) != 1 {
 		t.Errorf("the target holds %v", got)
 	}
+}
+
+// debianStandby makes a standby of the source that postgresql-common manages, as its user would.
+func (b *upgradeBed) debianStandby(name string, debian func(program string, args ...string)) upgrade.Cluster {
+	b.Helper()
+	major, port := strconv.Itoa(int(b.plan.Source.Version.Major())), pgtest.FreePort(b)
+	debian("pg_createcluster", major, name, "--port", strconv.Itoa(port))
+	c := b.plan.Source
+	c.Name, c.Port, c.Pgdata = name, port, filepath.Join(filepath.Dir(c.Pgdata), name)
+	c.ConfigFile = filepath.Join(filepath.Dir(filepath.Dir(c.ConfigFile)), name, "postgresql.conf")
+	user, err := owner(b.plan)
+	b.must(err)
+	b.must(emptyDir(c.Pgdata))
+	as := pgbin.Caller{Runner: b.worker.runner, As: user}
+	b.must(pgbin.PgBasebackup{
+		Bindir: c.Bindir, From: upgrade.Address{Host: "127.0.0.1", Port: b.plan.Source.Port}, User: "postgres", Pgdata: c.Pgdata, FastCheckpoint: true,
+	}.Run(b.Context(), as, nil))
+	b.must(writeOwned(filepath.Join(c.Pgdata, "standby.signal"), nil, user, 0o600))
+	conninfo := fmt.Sprintf("\nprimary_conninfo = 'host=127.0.0.1 port=%d user=postgres application_name=s1'\n", b.plan.Source.Port)
+	b.must(writeOwned(c.ConfigFile, []byte(read(c.ConfigFile)+conninfo), user, 0o644))
+	debian("pg_ctlcluster", major, name, "start")
+	b.until("the standby streams", func() bool { return len(b.replicas(b.plan.Source)) == 1 })
+	return c
+}
+
+// debianSuccessor wants the standby to have a successor of the same name, which postgresql-common knows, starts
+// with the system, and stops and starts.
+func (b *upgradeBed) debianSuccessor(old upgrade.Cluster) {
+	b.Helper()
+	for _, event := range b.buildStandbys(step.StandbysArgs{Serving: true}).Events {
+		if event.Level != upgrade.LevelInfo {
+			b.Errorf("%s: %s", event.Level, event.Text)
+		}
+	}
+	records := b.records().All
+	if len(records) != 1 {
+		b.Fatalf("standbys: %+v", records)
+	}
+	made := records[0].Successor
+	if made.Manager != upgrade.ManagerPgCtlcluster || made.Name != old.Name {
+		b.Errorf("the successor is %+v", made)
+	}
+	major := strconv.Itoa(int(made.Version.Major()))
+	listed, err := b.worker.runner.Run(b.Context(), run.Command{Path: "/usr/bin/pg_lsclusters", Args: []string{"--no-header"}})
+	b.must(err)
+	want := []string{major, made.Name, strconv.Itoa(made.Port), "online,recovery", made.Owner, made.Pgdata}
+	if !hasFields(listed.Stdout, want) {
+		b.Errorf("pg_lsclusters does not list %v:\n%s", want, listed.Stdout)
+	}
+	if start := read(startConf(made)); !strings.Contains(start, "\nauto\n") {
+		b.Errorf("start.conf of the successor: %s", start)
+	}
+	for _, action := range []string{"stop", "start"} {
+		_, err := b.worker.runner.Run(b.Context(), run.Command{Path: "/usr/bin/pg_ctlcluster", Args: []string{major, made.Name, action}})
+		b.must(err)
+	}
+	b.until("the successor streams again", func() bool { return len(b.replicas(b.plan.Target)) == 1 })
+}
+
+// hasFields tells whether a line begins with these words.
+func hasFields(text string, want []string) bool {
+	for line := range strings.Lines(text) {
+		if fields := strings.Fields(line); len(fields) >= len(want) && slices.Equal(fields[:len(want)], want) {
+			return true
+		}
+	}
+	return false
 }

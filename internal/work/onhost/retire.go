@@ -56,6 +56,9 @@ func (w *Worker) stopStandbysOf(ctx context.Context, c upgrade.Cluster) ([]upgra
 			events = append(events, w.say(ctx, upgrade.LevelWarning, fmt.Sprintf("%s is of the same system as %s, and is left as it is", standby.Cluster, c)))
 			continue
 		}
+		if err := w.keepDown(ctx, standby.Cluster); err != nil {
+			return events, err
+		}
 		if err := w.host.Stop(ctx, standby.Cluster, pgbin.StopFast, timeLeft(ctx)); err != nil {
 			return events, fmt.Errorf("retire a standby of %s: %w", c, err)
 		}
