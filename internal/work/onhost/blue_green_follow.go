@@ -16,7 +16,9 @@ import (
 
 // FollowSource lets the clone stream from the source, and shows every second how far it is behind, until
 // it is cancelled or, if asked to, until a switch can be expected to succeed. The clone streams on
-// after that. It ends the upgrade when the source keeps more WAL for it than it may.
+// after that. It ends the upgrade when the source keeps more WAL for it than it may. Standbys of the target, and
+// slots for them, are not there yet, and need no watch as in Synchronize: they are made behind the fence, and go with
+// a switch that is undone, or when clients are on the target, where a slot lasts no longer than the making.
 func (w *Worker) FollowSource(ctx context.Context, args step.SynchronizeArgs) (step.Done, error) {
 	if err := w.stream(ctx, args.Plan); err != nil {
 		return step.Done{}, err
