@@ -214,7 +214,7 @@ func (w *Worker) outageDir() string { return filepath.Join(w.dir, "in-place") }
 
 // outagePath is where the outage of an upgrade keeps its record: in the agent's own directory.
 func (w *Worker) outagePath(plan upgrade.Plan) (string, error) {
-	if err := os.MkdirAll(w.outageDir(), 0o700); err != nil {
+	if err := os.MkdirAll(w.outageDir(), 0o700); err != nil { //nolint:gosec // the agent's own directory
 		return "", fmt.Errorf("make the agent's directory: %w", err)
 	}
 	return filepath.Join(w.outageDir(), taskName(plan)+".journal"), nil
