@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,38 +15,34 @@ import (
 	"github.com/pgleap/pgleap/test/harness"
 )
 
-// A server that dies in the middle of an upgrade and is started again goes on with it, and the
-// clients notice nothing.
+// A server that dies in the middle of an upgrade and is started again goes on with it, in each of its
+// phases and as often as that happens, and the clients notice nothing.
 func TestServerKilledDuring(t *testing.T) {
+	from, to := versions(t)
+	s := newScene(t, from, to)
+	s.write()
+	number := s.upgradeRehearsed()
 	for _, test := range []struct {
 		name  string
-		await func(s *scene, number int64)
+		await func()
 	}{
-		{"schema rehearsal", func(s *scene, _ int64) { s.rehearses("pg_upgrade") }},
-		{"base backup", func(s *scene, _ int64) { s.runs("pg_basebackup") }},
-		{"hand-over", func(s *scene, number int64) { s.reach(number, upgrade.PhaseHandover) }},
-		{"pg_upgrade", func(s *scene, _ int64) { s.runs("pg_upgrade") }},
-		{"subscribing", func(s *scene, number int64) { s.reach(number, upgrade.PhaseSubscribe) }},
-		{"synchronizing", func(s *scene, number int64) { s.reach(number, upgrade.PhaseSynchronizing) }},
+		{"schema rehearsal", func() { s.rehearses("pg_upgrade") }},
+		{"base backup", func() { s.runs("pg_basebackup") }},
+		{"hand-over", func() { s.reach(number, upgrade.PhaseHandover) }},
+		{"pg_upgrade", func() { s.runs("pg_upgrade") }},
+		{"subscribing", func() { s.reach(number, upgrade.PhaseSubscribe) }},
+		{"synchronizing", func() { s.reach(number, upgrade.PhaseSynchronizing) }},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			from, to := versions(t)
-			s := newScene(t, from, to)
-			s.write()
-			start := s.upgrade
-			if test.name == "schema rehearsal" {
-				start = s.upgradeRehearsed
-			}
-			number := start()
-			test.await(s, number)
+		s.within(test.name, func() {
+			test.await()
 			s.server.Kill()
 			s.goesOn(patience) // nobody needs pgleap to write
 			s.must(s.server.Start(s.ctx))
-			s.synchronized(number)
-			s.switchOver(0)
-			s.succeeds(number)
 		})
 	}
+	s.synchronized(number)
+	s.switchOver(0)
+	s.succeeds(number)
 }
 
 // runs waits until a program runs for the upgrade itself: not as part of the precheck.
@@ -68,71 +65,90 @@ func (s *scene) awaitProgram(program string, rehearsal bool) {
 	}))
 }
 
-// A server that dies while it holds the clients must not leave them hanging, even if nobody starts
-// it again.
-func TestServerKilledWhileClientsWait(t *testing.T) {
+// A server that dies in a switchover leaves it to be undone, or, once it is committed, to be completed:
+// nothing is lost either way. While it holds the clients its death must not leave them hanging, even if
+// nobody starts it again.
+func TestServerKilledInTheSwitchover(t *testing.T) {
 	from, to := versions(t)
 	s := newScene(t, from, to)
 	s.write()
 	number := s.upgrade()
-	s.synchronized(number)
-	release := s.hold("held-killed")
-	s.must(s.server.Say(s.ctx, id, "switch"))
-	s.pausing(number)
-	s.server.Kill()
-	s.goesOn(10 * time.Second) // the guard has seen to it
-	release()
-	s.must(s.server.Start(s.ctx))
-	s.synchronized(number)
-	s.notSwitched(number, "")
-	s.switchOver(0)
+	s.within("while clients wait", func() {
+		s.synchronized(number)
+		release := s.hold("held-killed")
+		s.must(s.server.Say(s.ctx, id, "switch"))
+		s.pausing(number)
+		s.server.Kill()
+		s.goesOn(10 * time.Second) // the guard has seen to it
+		release()
+		s.must(s.server.Start(s.ctx))
+		s.synchronized(number)
+		s.notSwitched(number, "")
+	})
+	switched := false
+	s.within("after the intent", func() { switched = s.killedAfter(number, "intent") })
+	if !switched { // else it was killed after the commit already
+		s.within("after the commit", func() {
+			s.synchronized(number)
+			if switched = s.killedAfter(number, "committed"); !switched {
+				s.t.Error("a committed switchover was undone")
+			}
+		})
+	}
 	s.succeeds(number)
 }
 
-// A server that dies between the steps of a switchover leaves it to be undone, or, once it is
-// committed, to be completed: nothing is lost either way.
-func TestServerKilledInTheSwitchover(t *testing.T) {
-	for _, stage := range []string{"intent", "committed"} {
-		t.Run("after "+stage, func(t *testing.T) {
-			from, to := versions(t)
-			s := newScene(t, from, to)
-			s.write()
-			number := s.upgrade()
-			s.synchronized(number)
-			s.must(s.server.Say(s.ctx, id, "switch"))
-			s.killAt(stage)
-			s.goesOn(15 * time.Second)
-			s.must(s.server.Start(s.ctx))
-			task, err := s.server.AwaitTask(s.ctx, number, patience, "the switchover to be ended", func(t upgrade.Task) bool {
-				return t.Status.Ended() || t.Phase == upgrade.PhaseFollowing || t.Phase == upgrade.PhaseSynchronizing && t.Switchover != nil
-			})
-			s.must(err)
-			t.Logf("killed after %q: phase %q, %+v", stage, task.Phase, task.Switchover)
-			if task.Phase == upgrade.PhaseSynchronizing {
-				if stage == "committed" {
-					t.Error("a committed switchover was undone")
-				}
-				s.synchronized(number)
-				s.switchOver(0)
-			}
-			s.succeeds(number)
-		})
-	}
+// killedAfter kills the server in a switchover after a stage, and starts it again. It tells whether the
+// switchover was completed; otherwise it was undone.
+func (s *scene) killedAfter(number int64, stage string) bool {
+	s.t.Helper()
+	before, err := s.server.Task(s.ctx, number)
+	s.must(err)
+	old := s.journals()
+	s.must(s.server.Say(s.ctx, id, "switch"))
+	s.killAt(stage, old)
+	s.goesOn(15 * time.Second)
+	s.must(s.server.Start(s.ctx))
+	task, err := s.server.AwaitTask(s.ctx, number, patience, "the switchover to be ended", func(t upgrade.Task) bool {
+		return t.Status.Ended() || t.Phase == upgrade.PhaseFollowing ||
+			t.Phase == upgrade.PhaseSynchronizing && switchovers(t) > switchovers(before)
+	})
+	s.must(err)
+	s.t.Logf("killed after %q: phase %q, %+v", stage, task.Phase, task.Switchover)
+	return task.Phase != upgrade.PhaseSynchronizing
 }
 
-// killAt kills the server as soon as the journal of the switchover tells of a stage.
-func (s *scene) killAt(stage string) {
+// switchovers is how many times an upgrade was switching over.
+func switchovers(t upgrade.Task) int {
+	count := 0
+	for _, span := range t.Phases {
+		if span.Phase == upgrade.PhaseSwitchover {
+			count++
+		}
+	}
+	return count
+}
+
+// journals lists the journals of the switchovers.
+func (s *scene) journals() []string {
 	s.t.Helper()
-	pattern := filepath.Join(s.server.StateDir, "*", "switchovers", "*.journal")
+	journals, err := filepath.Glob(filepath.Join(s.server.StateDir, "*", "switchovers", "*.journal"))
+	s.must(err)
+	return journals
+}
+
+// killAt kills the server as soon as the journal of a new switchover tells of a stage.
+func (s *scene) killAt(stage string, old []string) {
+	s.t.Helper()
 	line := fmt.Appendf(nil, `"stage":%q`, stage)
 	for begun := time.Now(); time.Since(begun) < 30*time.Second; {
-		journals, _ := filepath.Glob(pattern)
-		for _, journal := range journals {
-			if content, _ := os.ReadFile(journal); bytes.Contains(content, line) {
+		for _, journal := range s.journals() {
+			content, _ := os.ReadFile(journal)
+			if !slices.Contains(old, journal) && bytes.Contains(content, line) {
 				s.server.Kill()
 				return
 			}
 		}
 	}
-	s.t.Fatalf("no journal %s tells of %q", pattern, stage)
+	s.t.Fatalf("no journal of a new switchover tells of %q", stage)
 }
