@@ -23,6 +23,7 @@ import (
 
 // TestAdopted is about a PgBouncer that was there before, and is somebody's.
 func TestAdopted(t *testing.T) {
+	t.Parallel()
 	source, target := pgtest.Pair(t, 15, 15)
 	for _, test := range []struct {
 		name string

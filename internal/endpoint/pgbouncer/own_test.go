@@ -101,6 +101,7 @@ func TestOwn(t *testing.T) {
 
 // TestOwnConformance: with trust, as demonstrations have it.
 func TestOwnConformance(t *testing.T) {
+	t.Parallel()
 	source, target := pgtest.Pair(t, 15, 15)
 	endpointtest.Run(t, func(t *testing.T) endpointtest.Fixture {
 		freshDatabases(t, source, target)
