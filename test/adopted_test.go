@@ -12,7 +12,7 @@ import (
 )
 
 // A PgBouncer that its user set up is switched as it is: of its configuration nothing changes but where
-// the instance's databases are.
+// the instance's databases are. The upgrade switches by itself, and collects its statistics afterwards.
 func TestAdoptedPgBouncer(t *testing.T) {
 	from, to := versions(t)
 	var pooler *harness.PgBouncer
@@ -31,16 +31,19 @@ func TestAdoptedPgBouncer(t *testing.T) {
 	before, err := os.ReadFile(pooler.Ini)
 	s.must(err)
 	s.write()
-	number := s.upgrade()
-	task := s.synchronized(number)
-	s.switchOver(0)
-	s.succeeds(number)
+	task := s.succeeds(s.upgrade("--statistics", "after", "--switch", "auto"))
 
 	after, err := os.ReadFile(pooler.Ini)
 	s.must(err)
 	want := strings.ReplaceAll(string(before), fmt.Sprintf("port=%d", s.source.Port), fmt.Sprintf("port=%d", task.Plan.Target.Port))
 	if diff := cmp.Diff(want, string(after)); diff != "" {
 		t.Errorf("PgBouncer's configuration (-want +got):\n%s", diff)
+	}
+	var analysed int
+	s.must(s.target().QueryRow(s.ctx, "bank", `
+		SELECT count(*) FROM pg_stats WHERE schemaname = 'ledger' AND tablename IN ('entries', 'postings') AND attname = 'ref'`, &analysed))
+	if analysed != 2 {
+		t.Errorf("%d of 2 tables have statistics, the partitioned parent among them", analysed)
 	}
 	if result := s.server.CLI(s.ctx, "instance", "remove", id); result.Code != 0 {
 		t.Errorf("pgleap instance remove: exit code %d: %s", result.Code, result.Stderr)

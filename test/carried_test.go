@@ -2,38 +2,11 @@ package test
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/pgleap/pgleap/test/harness"
 )
-
-// Definitions do not change while an upgrade runs: who tries is told why, and how to end it. After the
-// switchover that holds on the target, until the upgrade is finished.
-func TestDefinitionsAreBlocked(t *testing.T) {
-	from, to := versions(t)
-	s := newScene(t, from, to)
-	s.write()
-	number := s.upgrade()
-	s.synchronized(number)
-	refused := func(c *harness.Cluster) {
-		s.t.Helper()
-		err := c.Exec(s.ctx, harness.Shop, "ALTER TABLE orders ADD COLUMN late text")
-		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("task %d upgrades instance %s", number, id)) {
-			s.t.Errorf("a change of a table met %v, want a refusal that names task %d", err, number)
-		}
-		s.must(c.Exec(s.ctx, harness.Shop, "CREATE TEMP TABLE scratch (id int)"))
-	}
-	refused(s.source)
-	s.switchOver(0)
-	s.serves(number)
-	s.goesOn(patience)
-	refused(s.target())
-	s.succeeds(number)
-	s.must(s.target().Exec(s.ctx, harness.Shop, "ALTER TABLE orders ADD COLUMN late text"))
-}
 
 // What logical replication does not carry is carried nevertheless: changes of definitions, rows of a table
 // without a key, the contents of a materialized view, the slot of another consumer.

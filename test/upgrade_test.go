@@ -60,21 +60,6 @@ func (s *scene) told(number int64) {
 	}
 }
 
-// An upgrade may switch by itself, and collect its statistics afterwards.
-func TestUpgradeThatSwitchesByItself(t *testing.T) {
-	from, to := versions(t)
-	s := newScene(t, from, to)
-	s.write()
-	s.succeeds(s.upgrade("--statistics", "after", "--switch", "auto"))
-	var analysed int
-	target := s.target()
-	s.must(target.QueryRow(s.ctx, "bank", `
-		SELECT count(*) FROM pg_stats WHERE schemaname = 'ledger' AND tablename IN ('entries', 'postings') AND attname = 'ref'`, &analysed))
-	if analysed != 2 {
-		t.Errorf("%d of 2 tables have statistics, the partitioned parent among them", analysed)
-	}
-}
-
 // pairs are a version and the next, and the oldest with the newest.
 func pairs(versions []int) [][2]int {
 	var pairs [][2]int

@@ -1,22 +1,25 @@
 package test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/test/harness"
 )
 
 // Under load, clients go to the target, back to the source, and to the target again, and notice
-// nothing but pauses; each acknowledged transaction is on either side exactly once. Then the way back is
-// given up, and nothing is left of it.
+// nothing but pauses; each acknowledged transaction is on either side exactly once. Definitions do not
+// change meanwhile. Then the way back is given up, and nothing is left of it.
 func TestThereAndBack(t *testing.T) {
 	from, to := versions(t)
 	s := newScene(t, from, to)
 	s.write()
 	number := s.upgrade("--statistics", "after")
 	s.synchronized(number)
+	s.within("definitions do not change", func() { s.definitionsAreBlocked(number, s.source) })
 	s.switchOver(0)
 	s.within("what is not possible on the target", func() {
 		s.serves(number)
@@ -31,6 +34,10 @@ func TestThereAndBack(t *testing.T) {
 		if said := s.refused("finish", id); !strings.Contains(said, "--yes") {
 			s.t.Errorf("finish was refused with %q, which does not say --yes", said)
 		}
+	})
+	s.within("definitions do not change there either", func() {
+		s.goesOn(patience)
+		s.definitionsAreBlocked(number, s.target())
 	})
 	s.within("back", func() {
 		s.goesOn(patience)
@@ -52,7 +59,22 @@ func TestThereAndBack(t *testing.T) {
 		if task.Verification == nil || !task.Verification.Identical {
 			s.t.Errorf("the verification came to %+v", task.Verification)
 		}
+		s.must(s.target().Exec(s.ctx, harness.Shop, changeOrders))
 	})
+}
+
+// changeOrders is a definition that changes.
+const changeOrders = "ALTER TABLE orders ADD COLUMN late text"
+
+// definitionsAreBlocked: definitions do not change while an upgrade runs. Who tries is told why, and how to
+// end it. After the switchover that holds on the target, until the upgrade is finished.
+func (s *scene) definitionsAreBlocked(number int64, c *harness.Cluster) {
+	s.t.Helper()
+	err := c.Exec(s.ctx, harness.Shop, changeOrders)
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("task %d upgrades instance %s", number, id)) {
+		s.t.Errorf("a change of a table met %v, want a refusal that names task %d", err, number)
+	}
+	s.must(c.Exec(s.ctx, harness.Shop, "CREATE TEMP TABLE scratch (id int)"))
 }
 
 // Back at the source an upgrade can be cancelled, and leaves the source as it was.
