@@ -92,6 +92,7 @@ func TestUpgrade(t *testing.T) {
 
 // Objects restored are counted from the outside, so it takes a few to see it.
 func TestUpgradeCountsObjects(t *testing.T) {
+	pgtest.Slow(t)
 	source := pgtest.Start(t, 15)
 	source.Exec(t, "postgres", `do $$ begin for i in 1..1500 loop execute format('create view v%s as select 1 as a', i); end loop; end $$`)
 	pgUpgrade, as := newTarget(t, source, 17)
@@ -172,6 +173,7 @@ func TestCheckTellsWhatStandsInTheWay(t *testing.T) {
 
 // Debian keeps the configuration out of the data directory: the check of a running source goes without it.
 func TestCheckOfASourceWithItsConfigurationElsewhere(t *testing.T) {
+	pgtest.Slow(t)
 	source := pgtest.Start(t, 15)
 	pgUpgrade, as := newTarget(t, source, 17)
 	for _, name := range []string{"postgresql.conf", "pg_hba.conf", "pg_ident.conf"} {

@@ -171,7 +171,7 @@ func TestDDLReplay(t *testing.T) {
 // says how to do it otherwise.
 func TestDDLRefusedWhereReplicationWouldEnd(t *testing.T) {
 	t.Parallel()
-	for _, major := range ddlVersions() {
+	for _, major := range ddlVersions(t) {
 		t.Run(fmt.Sprint(major), func(t *testing.T) {
 			t.Parallel()
 			c := pgtest.Start(t, major)

@@ -14,6 +14,7 @@ import (
 // Whatever happens to large objects of the source is seen by who asks for what was done since, and is there
 // on the target when they were carried.
 func TestCarryLargeObjects(t *testing.T) {
+	pgtest.Slow(t)
 	t.Parallel()
 	versions := pgtest.Versions(t)
 	source, target := pgtest.Pair(t, versions[0], versions[len(versions)-1])

@@ -21,6 +21,7 @@ import (
 
 // What the applications of a source notice of a precheck: nothing.
 func TestPrecheckIsLight(t *testing.T) {
+	pgtest.Slow(t)
 	s := pair(t, pgtest.Config(map[string]string{"autovacuum": "off"})) // it makes files of its own
 	s.source.CreateDatabase(t, "shop")
 	s.source.CreateDatabase(t, "Other shop")

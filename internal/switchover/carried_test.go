@@ -2,11 +2,14 @@ package switchover
 
 import (
 	"testing"
+
+	"github.com/pgleap/pgleap/internal/pgtest"
 )
 
 // TestLargeObjectsComeAlong: whatever a client does to large objects, up to the last moment, is on the other
 // side when it goes on there, and comes back with it. Only those that the user vouches for are left alone.
 func TestLargeObjectsComeAlong(t *testing.T) {
+	pgtest.Slow(t)
 	t.Parallel()
 	b := lay(t)
 	b.source.Exec(t, "app", `SET ROLE app`, `SELECT lo_from_bytea(g, convert_to(repeat('x', 5000), 'UTF8')) FROM generate_series(1, 20) AS g`)
@@ -63,6 +66,7 @@ func wantLargeObjects(t *testing.T, b *bed, database string, alike bool) {
 // TestUnloggedTablesComeAlong: their rows, which no WAL has, are copied while nobody writes, there and back.
 // Those that were accepted are left alone.
 func TestUnloggedTablesComeAlong(t *testing.T) {
+	pgtest.Slow(t)
 	t.Parallel()
 	b := lay(t,
 		`CREATE UNLOGGED TABLE "Odd ""cache" (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "the key" text, gone int, twice int GENERATED ALWAYS AS (length("the key") * 2) STORED)`,

@@ -399,6 +399,7 @@ func TestConsumersComeBack(t *testing.T) {
 
 // What a copy of a slot does not have is given to it where the version can.
 func TestConsumersOfTwoPhaseAndFailover(t *testing.T) {
+	pgtest.Slow(t)
 	t.Parallel()
 	pgtest.Bindir(t, 18)
 	s := newStream(t, 17, 18,
@@ -443,6 +444,7 @@ func TestTwoPhaseBefore18(t *testing.T) {
 // the new one. Its own position is of the old side, and would let it pass over what comes first on the new
 // one, whose LSNs are smaller here.
 func TestSubscriberGoesOn(t *testing.T) {
+	pgtest.Slow(t)
 	t.Parallel()
 	versions := pgtest.Versions(t)
 	s := newStream(t, versions[0], versions[len(versions)-1])

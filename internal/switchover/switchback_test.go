@@ -14,6 +14,7 @@ import (
 // and back again and again. None sees an error, every entry that was acknowledged is there once, and
 // at each end of each trip both sides hold the same.
 func TestRoundTrips(t *testing.T) {
+	pgtest.Slow(t)
 	t.Parallel()
 	trips := 2
 	if pgtest.IsSlow() {
@@ -55,6 +56,7 @@ func TestRoundTrips(t *testing.T) {
 
 // The way back is opened once, by the switchover that led away, and by no other.
 func TestWayBackIsOpenedOnlyByTheLast(t *testing.T) {
+	pgtest.Slow(t)
 	t.Parallel()
 	b := lay(t)
 	w := b.write(t)

@@ -43,6 +43,7 @@ func (b *bed) wantGroups(t *testing.T) {
 // TestRoundTripsInGroups: transactions that span groups are not torn by a switchover, nor by one back and there
 // again.
 func TestRoundTripsInGroups(t *testing.T) {
+	pgtest.Slow(t)
 	t.Parallel()
 	b := layInGroups(t, 2, spanning)
 	b.wantGroups(t)
@@ -82,6 +83,7 @@ func TestRoundTripsInGroups(t *testing.T) {
 
 // TestDrainWaitsForAllGroups: one group has arrived, the other is held up. The switchover waits.
 func TestDrainWaitsForAllGroups(t *testing.T) {
+	pgtest.Slow(t)
 	t.Parallel()
 	b := layInGroups(t, 2, spanning)
 	b.wantGroups(t)
@@ -138,6 +140,7 @@ func TestDrainWaitsForAllGroups(t *testing.T) {
 // TestGroupNotFollowed: a table that both sides have, but that no group publishes, is not replicated, and neither is
 // one whose subscription does not work.
 func TestGroupNotFollowed(t *testing.T) {
+	pgtest.Slow(t)
 	t.Parallel()
 	b := layInGroups(t, 2, spanning)
 	refused := func(want string) {

@@ -34,6 +34,7 @@ func newBlueGreenBed(t *testing.T, change func(*upgrade.Options)) *upgradeBed {
 // A clone is made while clients write: it is a cluster of its own that holds what was there when it left,
 // whole transactions only, and the source is as it was.
 func TestCloneOnly(t *testing.T) {
+	pgtest.Slow(t)
 	b := newBlueGreenBed(t, func(o *upgrade.Options) { o.CloneOnly = true })
 	before := b.sourceState()
 	clients := startLoad(b)
@@ -213,6 +214,7 @@ func (b *switchBed) servedBy() int {
 // Clients write all the time. What was acknowledged is on the target, once; they have waited, and not
 // failed. The source is fenced.
 func TestSwitchToClone(t *testing.T) {
+	pgtest.Slow(t)
 	b := newSwitchBed(t, func(*upgrade.Options) {})
 	b.toClone()
 	direct := b.session(b.plan.Source, "shop")
@@ -296,6 +298,7 @@ func TestFollowSourceWithinCap(t *testing.T) {
 
 // What only replication needs does not stand in the way: the WAL level, tables without a key.
 func TestPrecheckBlueGreen(t *testing.T) {
+	pgtest.Slow(t)
 	b := newBlueGreenBed(t, func(o *upgrade.Options) { o.CloneOnly = true })
 	b.source.Exec(t, "shop", `CREATE TABLE without_key (a int)`, `SELECT lo_create(0)`)
 	b.plan.Options.SkipSchemaRehearsal = true // it has a test of its own

@@ -87,6 +87,7 @@ func TestDiscardWhileASlotIsMade(t *testing.T) {
 // The source has no sockets: the clone has one of its own. The target's directory was there before,
 // and the upgrade's own one was removed by hand: the source is restored nevertheless.
 func TestDiscardOfWhatOthersTouched(t *testing.T) {
+	pgtest.Slow(t)
 	b := newUpgradeBed(t, map[string]string{"unix_socket_directories": ""})
 	user, err := owner(b.plan)
 	b.must(err)

@@ -168,6 +168,7 @@ func (b *upgradeBed) isAsBefore(before beforeOutage) {
 // A view of what the target's catalogs have no more is seen by no check of pg_upgrade's. The failure
 // costs an outage, and names the object.
 func TestInPlaceFailsWithinPgUpgrade(t *testing.T) {
+	pgtest.Slow(t)
 	b := newInPlaceBed(t, upgrade.TransferAuto)
 	b.source.Exec(t, "shop", `CREATE VIEW health AS SELECT checkpoints_timed FROM pg_stat_bgwriter`)
 	before := b.prepared()

@@ -124,6 +124,7 @@ func TestPrecheck(t *testing.T) {
 }
 
 func TestPrecheckTellsWhatPgUpgradeSays(t *testing.T) {
+	pgtest.Slow(t)
 	w, source, args := precheckBed(t)
 	args.Plan.Options.SkipSchemaRehearsal = true // it has a test of its own
 	source.CreateDatabase(t, "shop")

@@ -20,6 +20,7 @@ const insistent = "sepgsql"
 // A library that insists on being preloaded, and from 17 on a slot of a plugin that only the source's own setting
 // allows, and a trigger that lets nobody in, stand in nobody's way.
 func TestPrecheckPreloadsAsTheSource(t *testing.T) {
+	pgtest.Slow(t)
 	versions := pgtest.Versions(t)
 	for _, major := range []int{versions[0], versions[len(versions)-1]} {
 		out, err := exec.CommandContext(t.Context(), filepath.Join(pgtest.Bindir(t, major), "pg_config"), "--pkglibdir").Output()
