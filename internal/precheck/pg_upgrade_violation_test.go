@@ -229,7 +229,7 @@ func clusterViolations() []violation {
 			name: "line breaks in names", check: lineBreaksInNames, target: 19, source: -18,
 			violate: []string{
 				"CREATE DATABASE \"two\nlines\"", "CREATE ROLE \"carriage\r\nreturn \"\"x\"\"\"",
-				`COPY (SELECT 1) TO PROGRAM 'mkdir -p "$PWD/../broken space" && chmod 700 "$PWD/../broken space"'`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'mkdir -p "$PWD/../broken space" && chmod 700 "$PWD/../broken space"'`,
 			},
 			want: []string{"\"two\nlines\" (database)", "\"carriage\r\nreturn \"\"x\"\"\" (role)"},
 		},
@@ -244,15 +244,15 @@ func clusterViolations() []violation {
 		{
 			name: "tablespace without a directory", check: tablespaces,
 			violate: []string{
-				`COPY (SELECT 1) TO PROGRAM 'mkdir -m 700 /tmp/pgleap-{db}'`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'mkdir -m 700 /tmp/pgleap-{db}'`,
 				`CREATE TABLESPACE "My space" LOCATION '/tmp/pgleap-{db}'`,
-				`COPY (SELECT 1) TO PROGRAM 'mv /tmp/pgleap-{db} /tmp/pgleap-{db}-away'`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'mv /tmp/pgleap-{db} /tmp/pgleap-{db}-away'`,
 			},
 			want:     []string{`"My space" (/tmp/pgleap-{db} is no directory)`},
 			severity: upgrade.Blocker,
 			mend: []string{
-				`COPY (SELECT 1) TO PROGRAM 'mv /tmp/pgleap-{db}-away /tmp/pgleap-{db}'`, `DROP TABLESPACE "My space"`,
-				`COPY (SELECT 1) TO PROGRAM 'rmdir /tmp/pgleap-{db}'`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'mv /tmp/pgleap-{db}-away /tmp/pgleap-{db}'`, `DROP TABLESPACE "My space"`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'rmdir /tmp/pgleap-{db}'`,
 			},
 		},
 	}
@@ -263,14 +263,14 @@ func inPlaceViolations() []violation {
 		{
 			name: "directory of the target in a tablespace", check: tablespaceLeftovers, mode: upgrade.InPlace,
 			violate: []string{
-				`COPY (SELECT 1) TO PROGRAM 'mkdir -m 700 /tmp/pgleap-{db}'`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'mkdir -m 700 /tmp/pgleap-{db}'`,
 				`CREATE TABLESPACE "My space" LOCATION '/tmp/pgleap-{db}'`,
-				`COPY (SELECT 1) TO PROGRAM 'mkdir /tmp/pgleap-{db}/{leftover}'`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'mkdir /tmp/pgleap-{db}/{leftover}'`,
 			},
 			want: []string{`"My space" (/tmp/pgleap-{db}/{leftover})`},
 			mend: []string{
-				`COPY (SELECT 1) TO PROGRAM 'rmdir /tmp/pgleap-{db}/{leftover}'`, `DROP TABLESPACE "My space"`,
-				`COPY (SELECT 1) TO PROGRAM 'rmdir /tmp/pgleap-{db}'`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'rmdir /tmp/pgleap-{db}/{leftover}'`, `DROP TABLESPACE "My space"`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'rmdir /tmp/pgleap-{db}'`,
 			},
 		},
 		{
