@@ -244,15 +244,15 @@ func clusterViolations() []violation {
 		{
 			name: "tablespace without a directory", check: tablespaces,
 			violate: []string{
-				`COPY (SELECT WHERE false) TO PROGRAM 'mkdir -m 700 /tmp/pgleap-{db}'`,
-				`CREATE TABLESPACE "My space" LOCATION '/tmp/pgleap-{db}'`,
-				`COPY (SELECT WHERE false) TO PROGRAM 'mv /tmp/pgleap-{db} /tmp/pgleap-{db}-away'`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'mkdir -m 700 {dir}/{db}'`,
+				`CREATE TABLESPACE "My space" LOCATION '{dir}/{db}'`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'mv {dir}/{db} {dir}/{db}-away'`,
 			},
-			want:     []string{`"My space" (/tmp/pgleap-{db} is no directory)`},
+			want:     []string{`"My space" ({dir}/{db} is no directory)`},
 			severity: upgrade.Blocker,
 			mend: []string{
-				`COPY (SELECT WHERE false) TO PROGRAM 'mv /tmp/pgleap-{db}-away /tmp/pgleap-{db}'`, `DROP TABLESPACE "My space"`,
-				`COPY (SELECT WHERE false) TO PROGRAM 'rmdir /tmp/pgleap-{db}'`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'mv {dir}/{db}-away {dir}/{db}'`, `DROP TABLESPACE "My space"`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'rmdir {dir}/{db}'`,
 			},
 		},
 	}
@@ -263,14 +263,14 @@ func inPlaceViolations() []violation {
 		{
 			name: "directory of the target in a tablespace", check: tablespaceLeftovers, mode: upgrade.InPlace,
 			violate: []string{
-				`COPY (SELECT WHERE false) TO PROGRAM 'mkdir -m 700 /tmp/pgleap-{db}'`,
-				`CREATE TABLESPACE "My space" LOCATION '/tmp/pgleap-{db}'`,
-				`COPY (SELECT WHERE false) TO PROGRAM 'mkdir /tmp/pgleap-{db}/{leftover}'`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'mkdir -m 700 {dir}/{db}'`,
+				`CREATE TABLESPACE "My space" LOCATION '{dir}/{db}'`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'mkdir {dir}/{db}/{leftover}'`,
 			},
-			want: []string{`"My space" (/tmp/pgleap-{db}/{leftover})`},
+			want: []string{`"My space" ({dir}/{db}/{leftover})`},
 			mend: []string{
-				`COPY (SELECT WHERE false) TO PROGRAM 'rmdir /tmp/pgleap-{db}/{leftover}'`, `DROP TABLESPACE "My space"`,
-				`COPY (SELECT WHERE false) TO PROGRAM 'rmdir /tmp/pgleap-{db}'`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'rmdir {dir}/{db}/{leftover}'`, `DROP TABLESPACE "My space"`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'rmdir {dir}/{db}'`,
 			},
 		},
 		{

@@ -27,7 +27,7 @@ type violation struct {
 	source  int      // the first major version that can be violated so; negative: the last
 	upTo    int      // the last one, where source is the first
 	target  int      // the first target for which it is a violation; negative: the last
-	violate []string // in a database named app; {db} becomes its real name
+	violate []string // in a database named app; {db} becomes its real name, {dir} a directory of the cluster's user
 	want    []string // objects
 	options upgrade.Options
 	mode    upgrade.Mode // zero-downtime, if it is empty
@@ -590,7 +590,7 @@ func (s stage) carryOut(t *testing.T, v violation, database string) {
 	}
 	conn := connect(t, s.source, database)
 	defer func() { conn.Close(context.WithoutCancel(t.Context())) }()
-	words := strings.NewReplacer("{db}", database, "{pid}", fmt.Sprint(conn.PgConn().PID()), "{leftover}", s.tablespaceDir(t))
+	words := strings.NewReplacer("{db}", database, "{pid}", fmt.Sprint(conn.PgConn().PID()), "{leftover}", s.tablespaceDir(t), "{dir}", s.source.SocketDir)
 	for _, sql := range v.cleanup {
 		defer s.source.Exec(t, "postgres", sql)
 	}
