@@ -111,6 +111,9 @@ func All() []Check {
 		extensionRules,
 		removedInBodies,
 		reservedWords,
+		textSearchFiles,
+		partitionForeignKeys,
+		maintenanceSearchPath,
 
 		// What gets lost or changes without a word.
 		foreignConsumers,
@@ -121,6 +124,7 @@ func All() []Check {
 		staleCollations,
 		collationIndexes,
 		textSearchProvider,
+		charSignedness,
 		indexesToRebuild,
 		orphanedTemporary,
 		lostCounters,

@@ -2,6 +2,7 @@ package precheck
 
 import (
 	"context"
+	"path"
 	"slices"
 	"strings"
 
@@ -22,12 +23,13 @@ var backgroundExtensions = Check{
 	Why: "The background workers of these extensions write without a client. On source and target at the same time " +
 		"they would do their work twice, and what they write on the source after the fence cannot come over. " +
 		"The source goes on running, fenced: what its schedulers write there collides with what comes from the target, and ends the way back.",
-	Remedy: "Pause their jobs for the time of the upgrade (such as cron.job, or timescaledb.bgw_job_scheduling), schema changes of partition maintenance above all.",
+	Remedy: "Pause their jobs for the time of the upgrade (such as cron.job, or timescaledb.bgw_job_scheduling), schema changes of partition maintenance above all. " +
+		"Whether they are paused pgleap does not see: the warning stays as long as the library is in shared_preload_libraries.",
 	Find: func(_ context.Context, f *Facts, _ Session) ([]Found, error) {
 		var found []Found
 		for _, library := range libraryNames(f.Settings.Text("shared_preload_libraries")) {
-			if slices.Contains(writers(), library) {
-				found = append(found, Found{Object: library})
+			if name := path.Base(library); slices.Contains(writers(), name) {
+				found = append(found, Found{Object: name})
 			}
 		}
 		return found, nil

@@ -58,7 +58,7 @@ func finding(check Check, severity upgrade.Severity, found []located, accepted [
 		if len(f.Objects) < upgrade.MaxObjects {
 			f.Objects = append(f.Objects, object)
 		}
-		remedy := upgrade.RemedySQL{Database: one.database, SQL: one.SQL}
+		remedy := upgrade.RemedySQL{Database: one.database, SQL: pasteable(one.SQL)}
 		if one.SQL != "" && len(f.RemedySQL) < upgrade.MaxObjects && !slices.Contains(f.RemedySQL, remedy) {
 			f.RemedySQL = append(f.RemedySQL, remedy)
 		}

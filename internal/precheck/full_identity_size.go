@@ -28,7 +28,7 @@ var fullIdentitySize = Check{
 			SELECT name,
 				format('%s, %s rows updated or deleted so far', pg_size_pretty(pg_relation_size(t.oid)),
 					coalesce((SELECT n_tup_upd + n_tup_del FROM pg_stat_all_tables a WHERE a.relid = t.oid), 0)),
-				mend
+				CASE WHEN usable_key OR candidate IS NOT NULL THEN mend END
 			FROM identities t
 			WHERE (identity = 'f' OR can_full AND $3) AND pg_relation_size(t.oid) >= $1
 				AND NOT EXISTS (

@@ -17,7 +17,7 @@ var hugePages = Check{
 	Remedy: "Have the kernel reserve more (vm.nr_hugepages), or let the source do without for the time of the upgrade: with huge_pages = try, which is the default, the target starts in any case. The SQL sets that; " +
 		"the source itself takes it at its next restart, and need not be restarted for the target to get it.",
 	Find: func(_ context.Context, f *Facts, _ Session) ([]Found, error) {
-		if f.Settings.Text("huge_pages") != "on" {
+		if f.inFiles("huge_pages") != "on" {
 			return nil, nil
 		}
 		size := int64(0) // the kernel's default
@@ -43,4 +43,15 @@ var hugePages = Check{
 		}
 		return nil, nil
 	},
+}
+
+// inFiles is a setting's value in the source's files, which is what the clone and the target get: it may wait for a
+// restart of the source. Where nobody could read them it is the value that the source runs with.
+func (f *Facts) inFiles(name string) string {
+	if tree := f.Host.Configuration.Value.Tree; tree != nil {
+		if setting, ok := tree.Get(name); ok {
+			return setting.Value
+		}
+	}
+	return f.Settings.Text(name)
 }

@@ -32,7 +32,10 @@ func bodyViolations() []violation {
 				`CREATE FUNCTION also_fine() RETURNS int LANGUAGE sql AS 'SELECT interval_combine(1)'`,
 			},
 			want: []string{`{db}.public.` + longName + `()`, `{db}.public.` + oddName + `(a text)`},
-			mend: []string{`DROP FUNCTION ` + oddName, `DROP FUNCTION ` + longName},
+			mend: []string{
+				`CREATE OR REPLACE FUNCTION ` + oddName + `(a text) RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN 0; END'`,
+				`DROP FUNCTION ` + longName,
+			},
 		},
 		{
 			name: "bodies that make backups", check: removedInBodies, source: -14, target: 15,
@@ -221,19 +224,21 @@ func smallLossViolations() []violation {
 			name: "hashes of MD5", check: md5Passwords, target: -17,
 			violate: []string{`CREATE ROLE ` + longName + ` LOGIN PASSWORD ` + md5, `CREATE ROLE group_only PASSWORD ` + md5},
 			want:    []string{longName},
-			mend:    []string{`DROP ROLE ` + longName, `DROP ROLE group_only`},
+			mend:    []string{`SET password_encryption = 'scram-sha-256'`, `ALTER ROLE ` + longName + ` PASSWORD 'new'`},
+			cleanup: []string{`DROP ROLE ` + longName, `DROP ROLE group_only`},
 		},
 		{
 			name: "hashes of MD5, deprecated", check: md5Passwords, target: 18, severity: upgrade.Warning,
 			violate: []string{`CREATE ROLE ` + longName + ` LOGIN PASSWORD ` + md5},
 			want:    []string{longName},
-			mend:    []string{`DROP ROLE ` + longName},
+			mend:    []string{`SET password_encryption = 'scram-sha-256'`, `ALTER ROLE ` + longName + ` PASSWORD 'new'`},
+			cleanup: []string{`DROP ROLE ` + longName},
 		},
 		{
 			name: "RADIUS", check: radius, target: 19,
 			violate: []string{`COPY (SELECT 'host all guest 192.0.2.0/24 radius radiusservers="192.0.2.1" radiussecrets="secret"') TO PROGRAM 'cat >> pg_hba.conf'`},
 			want:    []string{`pg_hba.conf, line {lines} (host all guest 192.0.2.0)`},
-			mend:    []string{`COPY (SELECT WHERE false) TO PROGRAM 'sed -i /radius/d pg_hba.conf'`},
+			mend:    []string{`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; sed -i /radius/d pg_hba.conf'`},
 		},
 	}
 }

@@ -95,7 +95,6 @@ func typeViolations() []violation {
 				`{db}.public."T 2"."a b" (pg_stat_activity)`, `{db}.public.fine.own (public.t[])`,
 				`{db}.public.t.a (pg_class)`, `{db}.public.t.b (information_schema.tables)`,
 			},
-			mend: []string{`DROP TABLE "T 2", fine`, `ALTER TABLE t ALTER a TYPE text, ALTER b TYPE text`},
 		},
 		{
 			name: "row types of catalogs alone", check: systemCompositeTypes,
@@ -229,7 +228,7 @@ func clusterViolations() []violation {
 			name: "line breaks in names", check: lineBreaksInNames, target: 19, source: -18,
 			violate: []string{
 				"CREATE DATABASE \"two\nlines\"", "CREATE ROLE \"carriage\r\nreturn \"\"x\"\"\"",
-				`COPY (SELECT WHERE false) TO PROGRAM 'mkdir -p "$PWD/../broken space" && chmod 700 "$PWD/../broken space"'`,
+				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkdir -p "$PWD/../broken space" && chmod 700 "$PWD/../broken space"'`,
 			},
 			want: []string{"\"two\nlines\" (database)", "\"carriage\r\nreturn \"\"x\"\"\" (role)"},
 		},
@@ -244,15 +243,15 @@ func clusterViolations() []violation {
 		{
 			name: "tablespace without a directory", check: tablespaces,
 			violate: []string{
-				`COPY (SELECT WHERE false) TO PROGRAM 'mkdir -m 700 {dir}/{db}'`,
-				`CREATE TABLESPACE "My space" LOCATION '{dir}/{db}'`,
-				`COPY (SELECT WHERE false) TO PROGRAM 'mv {dir}/{db} {dir}/{db}-away'`,
+				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkdir -m 700 /tmp/pgleap-{db}'`,
+				`CREATE TABLESPACE "My space" LOCATION '/tmp/pgleap-{db}'`,
+				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mv /tmp/pgleap-{db} /tmp/pgleap-{db}-away'`,
 			},
 			want:     []string{`"My space" ({dir}/{db} is no directory)`},
 			severity: upgrade.Blocker,
 			mend: []string{
-				`COPY (SELECT WHERE false) TO PROGRAM 'mv {dir}/{db}-away {dir}/{db}'`, `DROP TABLESPACE "My space"`,
-				`COPY (SELECT WHERE false) TO PROGRAM 'rmdir {dir}/{db}'`,
+				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mv /tmp/pgleap-{db}-away /tmp/pgleap-{db}'`, `DROP TABLESPACE "My space"`,
+				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; rmdir /tmp/pgleap-{db}'`,
 			},
 		},
 	}
@@ -263,14 +262,14 @@ func inPlaceViolations() []violation {
 		{
 			name: "directory of the target in a tablespace", check: tablespaceLeftovers, mode: upgrade.InPlace,
 			violate: []string{
-				`COPY (SELECT WHERE false) TO PROGRAM 'mkdir -m 700 {dir}/{db}'`,
-				`CREATE TABLESPACE "My space" LOCATION '{dir}/{db}'`,
-				`COPY (SELECT WHERE false) TO PROGRAM 'mkdir {dir}/{db}/{leftover}'`,
+				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkdir -m 700 /tmp/pgleap-{db}'`,
+				`CREATE TABLESPACE "My space" LOCATION '/tmp/pgleap-{db}'`,
+				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkdir /tmp/pgleap-{db}/{leftover}'`,
 			},
 			want: []string{`"My space" ({dir}/{db}/{leftover})`},
 			mend: []string{
-				`COPY (SELECT WHERE false) TO PROGRAM 'rmdir {dir}/{db}/{leftover}'`, `DROP TABLESPACE "My space"`,
-				`COPY (SELECT WHERE false) TO PROGRAM 'rmdir {dir}/{db}'`,
+				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; rmdir /tmp/pgleap-{db}/{leftover}'`, `DROP TABLESPACE "My space"`,
+				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; rmdir /tmp/pgleap-{db}'`,
 			},
 		},
 		{

@@ -87,5 +87,11 @@ func createProbe(name string, d postgres.Database, providers bool) string {
 	return strings.Join(words, " ")
 }
 
-// quoteLiteral quotes a string constant for standard_conforming_strings = on.
-func quoteLiteral(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+// quoteLiteral quotes a string constant, whatever standard_conforming_strings is.
+func quoteLiteral(s string) string {
+	quoted := "'" + strings.ReplaceAll(s, "'", "''") + "'"
+	if strings.Contains(s, `\`) {
+		return "E" + strings.ReplaceAll(quoted, `\`, `\\`)
+	}
+	return quoted
+}

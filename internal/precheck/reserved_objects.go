@@ -27,7 +27,7 @@ var reservedObjects = Check{
 		FROM pg_publication
 		WHERE pubname ~ '^pgleap_group_[0-9]+$' AND pubowner IS DISTINCT FROM (SELECT oid FROM pg_roles WHERE rolname = 'pgleap')
 		UNION ALL
-		SELECT evtname, 'event trigger', format('ALTER EVENT TRIGGER %I RENAME TO %I', evtname, evtname || '_of_ours')
+		SELECT evtname, 'event trigger', format('ALTER EVENT TRIGGER %I RENAME TO %I', evtname, 'our_' || evtname) -- the end of a long name is cut off
 		FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid JOIN pg_namespace n ON n.oid = p.pronamespace
 		WHERE evtname ~ '^pgleap_ddl_' AND n.nspname <> 'pgleap'`),
 }

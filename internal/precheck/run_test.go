@@ -137,21 +137,6 @@ func TestSettingsThatTakeARestart(t *testing.T) {
 	}
 }
 
-func TestStandbyIsNoSource(t *testing.T) {
-	s := pair(t)
-	s.source.Stop(t)
-	signal := s.source.Pgdata + "/standby.signal"
-	writeAs(t, s.source.Pgdata+"/PG_VERSION", signal)
-	s.source.Restart(t)
-	report, err := run(t.Context(), []Check{recovery}, s.subject(t, upgrade.Options{}), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(report.Findings) != 1 || report.Findings[0].Check != "recovery" {
-		t.Errorf("got %+v", report.Findings)
-	}
-}
-
 func testCollationVersions(t *testing.T, s stage) {
 	s.source.Exec(t, "shop", `CREATE TABLE customers (id int PRIMARY KEY, name text COLLATE "en-x-icu")`)
 	const version = `SELECT pg_collation_actual_version(oid) FROM pg_collation WHERE collname = 'en-x-icu'`

@@ -24,7 +24,7 @@ var storageOptions = Check{
 		options, err := s.query(ctx, `
 			SELECT c.oid::regclass::text, option,
 				format('ALTER %s %s RESET (%s)', CASE c.relkind WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END,
-					c.oid::regclass, split_part(option, '=', 1))
+					c.oid::regclass, quote_ident(split_part(option, '=', 1)))
 			FROM pg_class c CROSS JOIN unnest(c.reloptions) AS option
 			WHERE c.relkind IN ('r', 'm') AND c.oid >= 16384 AND c.relpersistence <> 't'
 			UNION ALL

@@ -22,8 +22,9 @@ var systemCatalogObjects = Check{
 		WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
 			AND NOT EXISTS (SELECT FROM members m WHERE m.classid = 'pg_class'::regclass AND m.objid = c.oid)
 		UNION ALL
-		SELECT p.oid::regprocedure::text, 'routine', format('ALTER ROUTINE %s SET SCHEMA %I', p.oid::regprocedure, d.name)
+		SELECT signature, 'routine', format('ALTER ROUTINE %s SET SCHEMA %I', signature, d.name)
 		FROM pg_proc p JOIN system n ON n.oid = p.pronamespace LEFT JOIN destination d ON d.name IS NOT NULL
+		CROSS JOIN LATERAL concat(CASE n.nspname WHEN 'pg_catalog' THEN 'pg_catalog.' END, p.oid::regprocedure) AS signature -- that schema is not written
 		WHERE p.oid >= 16384
 			AND NOT EXISTS (SELECT FROM members m WHERE m.classid = 'pg_proc'::regclass AND m.objid = p.oid)
 		UNION ALL

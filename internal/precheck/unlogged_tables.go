@@ -21,11 +21,20 @@ func unloggedTables(warnAbove int64) Check {
 		Remedy: "Make them logged. If their contents may get lost, as those of a cache, accept each by name: then nothing is copied.",
 		Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
 			rows, err := s.Tx.Query(ctx, `
+				WITH RECURSIVE after AS ( -- a table that becomes logged must not refer to one that is not
+					SELECT oid, 0 AS steps FROM pg_class WHERE relpersistence = 'u' AND relkind = 'r'
+					UNION
+					SELECT k.conrelid, a.steps + 1
+					FROM after a JOIN pg_constraint k ON k.confrelid = a.oid AND k.contype = 'f' AND k.conrelid <> k.confrelid
+					WHERE a.steps < 100 -- a circle
+				), turn AS (
+					SELECT oid, max(steps) AS steps FROM after GROUP BY oid
+				)
 				SELECT format('%I.%I', n.nspname, c.relname), pg_total_relation_size(c.oid), c.relkind = 'S',
 					format('ALTER %s %I.%I SET LOGGED', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, n.nspname, c.relname)
-				FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+				FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN turn ON turn.oid = c.oid
 				WHERE c.relpersistence = 'u' AND c.relkind IN ('r', 'S', 'm')
-				ORDER BY c.relkind = 'S', 1`)
+				ORDER BY c.relkind = 'S', turn.steps, 1`)
 			if err != nil {
 				return nil, err
 			}

@@ -18,7 +18,7 @@ const (
 
 // unseenViolations are of what pg_upgrade --check does not see.
 func unseenViolations() []violation {
-	return slices.Concat(removedColumnViolations(), removedFunctionViolations(), definitionViolations(), extensionViolations())
+	return slices.Concat(removedColumnViolations(), removedFunctionViolations(), definitionViolations(), extensionViolations(), plantedViolations())
 }
 
 func removedColumnViolations() []violation {
@@ -247,6 +247,84 @@ func extensionViolations() []violation {
 			violate: []string{`CREATE EXTENSION intagg`, `UPDATE pg_extension SET extname = 'citus' WHERE extname = 'intagg'`},
 			want:    []string{`{db}.citus`},
 			mend:    []string{`DROP EXTENSION citus`},
+		},
+	}
+}
+
+// forgetParts is SQL that takes parts of foreign keys out of the catalogs, with their triggers.
+func forgetParts(where string) string {
+	return `DO $$
+		DECLARE part oid;
+		BEGIN
+			FOR part IN SELECT oid FROM pg_constraint WHERE contype = 'f' AND conparentid <> 0 AND ` + where + ` LOOP
+				DELETE FROM pg_depend WHERE classid = 'pg_trigger'::regclass AND objid IN (SELECT oid FROM pg_trigger WHERE tgconstraint = part);
+				DELETE FROM pg_trigger WHERE tgconstraint = part;
+				DELETE FROM pg_depend WHERE classid = 'pg_constraint'::regclass AND objid = part OR refclassid = 'pg_constraint'::regclass AND refobjid = part;
+				DELETE FROM pg_constraint WHERE oid = part;
+			END LOOP;
+		END $$`
+}
+
+// plantedViolations are of what the restore, or the first maintenance on the target, finds.
+func plantedViolations() []violation {
+	return []violation{
+		{
+			name: "dictionary whose file the target lacks", check: textSearchFiles,
+			violate: []string{
+				`CREATE TEXT SEARCH DICTIONARY fine (TEMPLATE = simple, STOPWORDS = english)`,
+				`CREATE TEXT SEARCH DICTIONARY ` + oddName + ` (TEMPLATE = simple, STOPWORDS = english)`,
+				`UPDATE pg_ts_dict SET dictinitoption = 'stopwords = ''our_own''' WHERE dictname = 'a ''b'' "c"'`, // only the source has the file
+			},
+			want: []string{`{db}.public.` + oddName + ` (could not open stop-word file "{sharedir}/tsearch_data/our_own.stop": No such file or directory)`},
+			mend: []string{`DROP TEXT SEARCH DICTIONARY ` + oddName},
+		},
+		{
+			// What a DETACH PARTITION of an older minor release has left, made by hand.
+			name: "foreign key of a partition that was detached", check: partitionForeignKeys,
+			violate: []string{
+				`CREATE TABLE ` + longName + ` (id int PRIMARY KEY) PARTITION BY RANGE (id)`,
+				`CREATE TABLE p1 PARTITION OF ` + longName + ` FOR VALUES FROM (0) TO (5)`,
+				`CREATE TABLE p2 PARTITION OF ` + longName + ` FOR VALUES FROM (5) TO (10)`,
+				`CREATE TABLE ` + oddName + ` (id int, ref int CONSTRAINT ` + oddName + ` REFERENCES ` + longName + `)`,
+				`CREATE TABLE fine (id int REFERENCES ` + longName + `)`,
+				`CREATE TABLE parted (id int REFERENCES ` + longName + `) PARTITION BY LIST (id)`, `CREATE TABLE parted1 PARTITION OF parted FOR VALUES IN (1)`,
+				forgetParts(`conrelid = ` + literal(oddName) + `::regclass`),
+			},
+			want: []string{`{db}.public.` + oddName + `.` + oddName},
+		},
+		{
+			name: "foreign key of a table to itself", check: partitionForeignKeys,
+			violate: []string{
+				`CREATE TABLE ` + longName + ` (id int PRIMARY KEY, up int CONSTRAINT ` + oddName + ` REFERENCES ` + longName + `) PARTITION BY RANGE (id)`,
+				`CREATE TABLE p1 PARTITION OF ` + longName + ` FOR VALUES FROM (0) TO (5)`,
+				forgetParts(`confrelid = 'p1'::regclass`),
+			},
+			want: []string{`{db}.public.` + longName + `.` + oddName},
+		},
+		{
+			name: "functions without a search_path", check: maintenanceSearchPath, source: -16, target: 17,
+			violate: []string{
+				`CREATE TABLE t (name text)`,
+				`CREATE FUNCTION helper(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT upper($1)'`,
+				`CREATE FUNCTION ` + oddName + `(a text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN helper($1); END'`,
+				`CREATE FUNCTION fine(text) RETURNS text LANGUAGE plpgsql IMMUTABLE SET search_path = public AS 'BEGIN RETURN helper($1); END'`,
+				`CREATE FUNCTION in_a_view(text) RETURNS text LANGUAGE sql AS 'SELECT helper($1)'`,
+				`CREATE INDEX ` + longName + ` ON t (` + oddName + `(name))`, `CREATE INDEX also_fine ON t (fine(name), lower(name))`,
+				`CREATE MATERIALIZED VIEW m AS SELECT in_a_view(name) FROM t`, `CREATE VIEW v AS SELECT helper(name) FROM t`,
+			},
+			want: []string{`{db}.public.` + oddName + `(a text)`, `{db}.public.in_a_view(text)`},
+			mend: []string{
+				`ALTER FUNCTION ` + oddName + ` SET search_path = pg_catalog, public`, `ALTER FUNCTION in_a_view SET search_path = pg_catalog, public`,
+			},
+		},
+		{
+			name: "trigram indexes", check: charSignedness, source: -17, target: 18,
+			violate: []string{
+				`CREATE EXTENSION pg_trgm`, `CREATE TABLE ` + longName + ` (name text)`, `CREATE INDEX fine ON ` + longName + ` (name)`,
+				`CREATE INDEX ` + oddName + ` ON ` + longName + ` USING gin (name gin_trgm_ops)`,
+			},
+			want: []string{`{db}.public.` + oddName + ` (index of public.` + longName + `)`},
+			runs: true, mend: []string{`DROP INDEX ` + oddName},
 		},
 	}
 }

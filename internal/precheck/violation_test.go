@@ -31,7 +31,7 @@ type violation struct {
 	want    []string // objects
 	options upgrade.Options
 	mode    upgrade.Mode // zero-downtime, if it is empty
-	mend    []string     // empty: the remedy SQL as printed
+	mend    []string     // what the remedy says, where the finding prints no SQL for it
 	cleanup []string     // what the mending leaves in the cluster
 	runs    bool         // the remedy SQL is for the target; it runs here too, and mends nothing
 	// severity when it is not the check's own.
@@ -53,7 +53,7 @@ func instanceViolations() []violation {
 			name: "database without connections", check: databases,
 			violate: []string{`CREATE DATABASE "Closed" ALLOW_CONNECTIONS false`},
 			want:    []string{`"Closed" (does not allow connections)`},
-			mend:    []string{`ALTER DATABASE "Closed" ALLOW_CONNECTIONS true`, `DROP DATABASE "Closed"`},
+			cleanup: []string{`DROP DATABASE "Closed"`},
 		},
 		{
 			name: "template0 with connections", check: databases,
@@ -122,7 +122,8 @@ func settingViolations() []violation {
 			name: "every standby is synchronous", check: synchronousStandbys,
 			violate: []string{`ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (*)'`, reload},
 			want:    []string{`synchronous_standby_names = ANY 1 (*)`},
-			mend:    []string{`ALTER SYSTEM RESET synchronous_standby_names`, reload},
+			mend:    []string{`ALTER SYSTEM SET synchronous_standby_names = 'FIRST 1 (s1, s2)'`, reload},
+			cleanup: []string{`ALTER SYSTEM RESET synchronous_standby_names`, reload},
 		},
 	}
 }
@@ -181,8 +182,8 @@ func identityViolations() []violation {
 				`CREATE EXTENSION dblink`,
 				`SELECT dblink_exec('dbname=latin port=' || current_setting('port') || ' user=postgres host=127.0.0.1', 'CREATE TABLE "Größe" (id int)')`,
 			},
-			want: []string{`latin.public."Größe" (no primary key)`},
-			mend: []string{`DROP DATABASE latin`},
+			want:    []string{`latin.public."Größe" (no primary key)`},
+			cleanup: []string{`DROP DATABASE latin`},
 		},
 		{
 			name: "names that have to be quoted", check: replicaIdentity,
@@ -350,18 +351,14 @@ func contentViolations() []violation {
 			violate: []string{
 				`SET allow_system_table_mods = on`,
 				`CREATE TABLE pg_catalog.mine (id serial PRIMARY KEY)`,
-				`CREATE VIEW information_schema.mine AS SELECT 1 AS one`,
+				`CREATE VIEW information_schema.ours AS SELECT 1 AS one`,
 				`CREATE TYPE pg_catalog.mood AS ENUM ('sad')`,
 				`CREATE FUNCTION pg_catalog.mine(int) RETURNS int LANGUAGE sql AS 'SELECT 1'`,
 			},
 			session: true,
 			want: []string{
-				`{db}.information_schema.mine (relation)`, `{db}.mine(integer) (routine)`,
-				`{db}.pg_catalog.mine (relation)`, `{db}.pg_catalog.mood (type)`,
-			},
-			mend: []string{
-				`DROP TABLE pg_catalog.mine`, `DROP VIEW information_schema.mine`,
-				`DROP TYPE pg_catalog.mood`, `DROP FUNCTION pg_catalog.mine(int)`,
+				`{db}.information_schema.ours (relation)`, `{db}.pg_catalog.mine (relation)`,
+				`{db}.pg_catalog.mine(integer) (routine)`, `{db}.pg_catalog.mood (type)`,
 			},
 		},
 		{
@@ -373,7 +370,7 @@ func contentViolations() []violation {
 		{
 			name: "function in pg_catalog", check: systemCatalogObjects,
 			violate: []string{`CREATE FUNCTION pg_catalog.mine(int) RETURNS int LANGUAGE sql AS 'SELECT 1'`},
-			want:    []string{`{db}.mine(integer) (routine)`},
+			want:    []string{`{db}.pg_catalog.mine(integer) (routine)`},
 		},
 		{
 			name: "invalid index", check: invalidIndexes,
@@ -418,7 +415,7 @@ func targetViolations() []violation {
 				`ALTER ROLE guest SET session_preload_libraries = auto_explain, no_such_library`,
 			},
 			want: []string{`no_such_library (session_preload_libraries)`},
-			mend: []string{`DROP ROLE guest`},
+			mend: []string{`ALTER ROLE guest SET session_preload_libraries = auto_explain`}, cleanup: []string{`DROP ROLE guest`},
 		},
 		{
 			name: "storage options that the target lacks", check: storageOptions,
@@ -590,10 +587,8 @@ func (s stage) carryOut(t *testing.T, v violation, database string) {
 	}
 	conn := connect(t, s.source, database)
 	defer func() { conn.Close(context.WithoutCancel(t.Context())) }()
-	words := strings.NewReplacer("{db}", database, "{pid}", fmt.Sprint(conn.PgConn().PID()), "{leftover}", s.tablespaceDir(t), "{dir}", s.source.SocketDir)
-	for _, sql := range v.cleanup {
-		defer s.source.Exec(t, "postgres", sql)
-	}
+	words := strings.NewReplacer("{db}", database, "{pid}", fmt.Sprint(conn.PgConn().PID()), "{leftover}", s.tablespaceDir(t))
+	defer s.source.Exec(t, "postgres", v.cleanup...)
 	for _, sql := range v.violate {
 		execute(t, conn, words.Replace(sql))
 	}
@@ -644,7 +639,7 @@ func (s stage) tablespaceDir(t *testing.T) string {
 // words puts in what only the server knows.
 func (s stage) words(t *testing.T, v violation) []string {
 	t.Helper()
-	if !regexp.MustCompile(`\{(icu|lines|libdir)\}`).MatchString(strings.Join(v.want, "")) {
+	if !regexp.MustCompile(`\{(icu|lines|libdir|sharedir)\}`).MatchString(strings.Join(v.want, "")) {
 		return v.want
 	}
 	var icu, libdir string
@@ -656,7 +651,11 @@ func (s stage) words(t *testing.T, v violation) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := strings.NewReplacer("{icu}", icu, "{lines}", fmt.Sprint(lines), "{libdir}", libdir)
+	var sharedir string // of the target
+	if err := s.target.Connect(t, "postgres").QueryRow(t.Context(), `SELECT setting FROM pg_config WHERE name = 'SHAREDIR'`).Scan(&sharedir); err != nil {
+		t.Fatal(err)
+	}
+	known := strings.NewReplacer("{icu}", icu, "{lines}", fmt.Sprint(lines), "{libdir}", libdir, "{sharedir}", sharedir)
 	var want []string
 	for _, object := range v.want {
 		want = append(want, known.Replace(object))
@@ -676,6 +675,9 @@ func (s stage) mend(t *testing.T, v violation, found upgrade.Finding, conn *pgx.
 		execute(t, conn, words.Replace(sql))
 	}
 	if len(v.mend) > 0 {
+		if len(found.RemedySQL) > 0 && !v.runs {
+			t.Errorf("mended by hand, though there is SQL: %v", found.RemedySQL)
+		}
 		return
 	}
 	if len(found.RemedySQL) == 0 {

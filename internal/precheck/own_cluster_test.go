@@ -1,0 +1,302 @@
+package precheck
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pgleap/pgleap/internal/pgtest"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// objectsBy runs checks and returns what each found; everything could be checked.
+func objectsBy(t *testing.T, subject Subject, checks ...Check) map[string][]string {
+	t.Helper()
+	report, err := run(t.Context(), checks, subject, time.Now())
+	if err != nil || len(report.NotChecked) > 0 {
+		t.Fatal(err, report.NotChecked)
+	}
+	objects := map[string][]string{}
+	for _, f := range report.Findings {
+		objects[f.Check] = append(objects[f.Check], f.Objects...)
+	}
+	return objects
+}
+
+func expectObjects(t *testing.T, when string, want, got map[string][]string) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", when, diff)
+	}
+}
+
+// What the plan says, or the host has, is judged with what a real server tells; the remedy is another plan or host.
+func TestWhatThePlanAndTheHostSay(t *testing.T) {
+	pgtest.Slow(t)
+	s := pair(t)
+	subject := s.subject(t, upgrade.Options{})
+	target := subject.Plan.Target.Version
+	var source int
+	if err := s.source.Connect(t, "postgres").QueryRow(t.Context(), `SELECT current_setting('server_version_num')::int`).Scan(&source); err != nil {
+		t.Fatal(err)
+	}
+	checks := []Check{versions, targetMinor, endpoint, targetPlace, diskSpace, cloneFrom}
+	subject.Plan.Target.Version = upgrade.VersionNum(source)
+	subject.Plan.Endpoint = upgrade.Endpoint{}
+	subject.Host.TargetProblems = []string{"port 5433 is taken"}
+	subject.Host.TargetSpace = Known(Space{Bytes: 1 << 20, Inodes: 1 << 30}, nil)
+	subject.Host.CloneFrom = "no standby is there"
+	both := fmt.Sprintf("%[1]s to %[1]s (the target is not newer)", upgrade.VersionNum(source))
+	got := objectsBy(t, subject, checks...)
+	if space := got["disk-space"]; len(space) != 1 || !strings.HasPrefix(space[0], "file system of the target's data directory (1.0 MB free, ") {
+		t.Errorf("disk space: got %q", space)
+	}
+	delete(got, "disk-space")
+	expectObjects(t, "found", map[string][]string{
+		"versions": {both}, "endpoint": {"shop"}, "target-place": {"port 5433 is taken"}, "clone-from": {"no standby is there"},
+	}, got)
+
+	subject.Plan.Target.Version = 170004
+	if source < 170004 {
+		expectObjects(t, "an old minor release", map[string][]string{"target-minor": {"17.4 (17.5 or later is needed)"}}, objectsBy(t, subject, targetMinor))
+	}
+	mended := s.subject(t, upgrade.Options{})
+	mended.Plan.Target.Version = target
+	expectObjects(t, "mended", map[string][]string{}, objectsBy(t, mended, checks...))
+
+	// The source itself is of an old minor release, or it is not.
+	want := map[string][]string{}
+	if first := decodesWell(upgrade.VersionNum(source).Major()); upgrade.VersionNum(source) < first {
+		want["source-minor"] = []string{fmt.Sprintf("%s (%s or later is advised)", upgrade.VersionNum(source), first)}
+	}
+	expectObjects(t, "source", want, objectsBy(t, mended, sourceMinor))
+}
+
+// A target that was built, or made, in another way, and the target that the remedy names.
+func TestTargetOfAnotherBuild(t *testing.T) {
+	pgtest.Slow(t)
+	s := pair(t)
+	odd := stage{s.source, pgtest.Start(t, s.target.Major, pgtest.InitdbArgs("--wal-segsize=1", "--data-checksums"))}
+	expectObjects(t, "found", map[string][]string{
+		"build": {"wal_segment_size = 16777216 (the target has 1048576)", "data_checksums = off (the target has on)"},
+	}, objectsBy(t, odd.subject(t, upgrade.Options{}), build))
+	expectObjects(t, "built alike", map[string][]string{}, objectsBy(t, s.subject(t, upgrade.Options{}), build))
+	t.Run("extensions that cannot be made", func(t *testing.T) { s.testExtensionScripts(t) })
+	t.Run("other rules of sorting", func(t *testing.T) { s.testSameRules(t) })
+}
+
+// testExtensionScripts: the target has the extension's files, but not the place that its script wants.
+func (s stage) testExtensionScripts(t *testing.T) {
+	s.source.CreateDatabase(t, "My shop")
+	s.source.Exec(t, "My shop", `CREATE EXTENSION hstore`)
+	s.target.Exec(t, "postgres", `CREATE TYPE public.hstore AS (a int)`)
+	subject := s.subject(t, upgrade.Options{})
+	expectObjects(t, "found", map[string][]string{
+		"extension-scripts": {`"My shop".hstore (type "hstore" already exists)`},
+	}, objectsBy(t, subject, extensionScripts))
+	s.target.Exec(t, "postgres", `DROP TYPE public.hstore`)
+	expectObjects(t, "mended", map[string][]string{}, objectsBy(t, subject, extensionScripts))
+}
+
+// testSameRules: the target's library is taken for another one, until it is that of the source.
+func (s stage) testSameRules(t *testing.T) {
+	s.source.CreateDatabase(t, "sorted")
+	s.source.Exec(t, "sorted", `CREATE TABLE t (name text COLLATE "en-x-icu")`, `CREATE INDEX `+oddName+` ON t (name)`)
+	var version string
+	const actual = `SELECT pg_collation_actual_version(oid) FROM pg_collation WHERE collname = 'en-x-icu'`
+	if err := s.source.Connect(t, "sorted").QueryRow(t.Context(), actual).Scan(&version); err != nil {
+		t.Fatal(err)
+	}
+	// The probes are copies of template0.
+	s.target.Exec(t, "postgres", `ALTER DATABASE template0 ALLOW_CONNECTIONS true`)
+	conn := connect(t, s.target, "template0")
+	execute(t, conn, `ALTER FUNCTION pg_catalog.pg_collation_actual_version(oid) RENAME TO pg_collation_actual_version_real`)
+	tell := func(version string) {
+		t.Helper()
+		execute(t, conn, `CREATE OR REPLACE FUNCTION pg_catalog.pg_collation_actual_version(oid) RETURNS text LANGUAGE sql AS `+quoteLiteral("SELECT "+quoteLiteral(version)+"::text"))
+	}
+	look := func() map[string][]string {
+		t.Helper()
+		got := objectsBy(t, s.subject(t, upgrade.Options{}), collationVersions, collationIndexes)
+		for check, objects := range got {
+			got[check] = slices.DeleteFunc(objects, func(o string) bool { return !strings.HasPrefix(o, "sorted.") })
+		}
+		return got
+	}
+	tell("0.1")
+	conn.Close(t.Context()) // who is connected keeps others from copying
+	expectObjects(t, "found", map[string][]string{
+		"collation-versions": {`sorted.pg_catalog."en-x-icu"`}, "collation-indexes": {`sorted.public.` + oddName + ` (index of public.t)`},
+	}, look())
+	conn = connect(t, s.target, "template0")
+	tell(version)
+	conn.Close(t.Context())
+	expectObjects(t, "with the same library", map[string][]string{}, look())
+}
+
+// What the source is started with, and what takes a restart to mend.
+func TestServerThatIsTuned(t *testing.T) {
+	pgtest.Slow(t)
+	versions := pgtest.Versions(t)
+	// A library of ours passes for pg_cron's: it does no harm.
+	libraries, err := os.MkdirTemp("/tmp", "pgleap-libraries-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(libraries) })
+	if err := os.Chmod(libraries, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	target := pgtest.Start(t, versions[len(versions)-1])
+	first := pgtest.Start(t, versions[0])
+	var real string
+	if err := first.Connect(t, "postgres").QueryRow(t.Context(), `SELECT setting || '/auto_explain.so' FROM pg_config WHERE name = 'PKGLIBDIR'`).Scan(&real); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(real, filepath.Join(libraries, "pg_cron.so")); err != nil {
+		t.Fatal(err)
+	}
+	first.Exec(t, "postgres", `ALTER SYSTEM SET dynamic_library_path = '`+libraries+`:$libdir'`, `ALTER SYSTEM SET shared_preload_libraries = 'auto_explain', 'pg_cron'`,
+		`ALTER SYSTEM SET shared_buffers = '256MB'`)
+	first.Restart(t)
+	first.Exec(t, "postgres", `ALTER SYSTEM SET huge_pages = 'on'`) // the target would get it
+	s := stage{first, target}
+	checks := []Check{backgroundExtensions, preloadedLibraries, memory, hugePages, dataChecksums}
+	look := func() (map[string][]string, upgrade.Report) {
+		t.Helper()
+		subject := s.subject(t, upgrade.Options{})
+		subject.Host.MemoryAvailable = Known(int64(400<<20), nil)
+		subject.Host.HugePages = Known(map[int64]int64{0: 0}, nil)
+		report, err := run(t.Context(), checks, subject, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return objectsBy(t, subject, checks...), report
+	}
+	found, report := look()
+	expectObjects(t, "found", map[string][]string{
+		"background-extensions": {"pg_cron"}, "preloaded-libraries": {"pg_cron (shared_preload_libraries)"},
+		"memory":         {"shared_buffers = 256.0 MB (400.0 MB available, about 537.6 MB needed)"},
+		"huge-pages":     {"huge_pages = on (0 bytes free in huge pages, about 281.6 MB needed)"},
+		"data-checksums": {"data_checksums = off"},
+	}, found)
+
+	for _, f := range report.Findings {
+		for _, remedy := range f.RemedySQL {
+			s.source.Exec(t, remedy.Database, remedy.SQL)
+		}
+	}
+	s.source.Exec(t, "postgres", `ALTER SYSTEM SET shared_preload_libraries = 'auto_explain'`, `ALTER SYSTEM SET shared_buffers = '16MB'`)
+	s.source.Stop(t)
+	s.asOwner(t, "pg_checksums", "--enable", "--no-sync", "-D", s.source.Pgdata)
+	s.source.Restart(t)
+	found, _ = look()
+	expectObjects(t, "mended", map[string][]string{}, found)
+}
+
+// asOwner runs a program of the source's version as the cluster's owner, as a DBA would.
+func (s stage) asOwner(t *testing.T, program string, args ...string) {
+	t.Helper()
+	path := filepath.Join(s.source.Bindir, program)
+	cmd := exec.CommandContext(t.Context(), path, args...)
+	if os.Geteuid() == 0 {
+		cmd = exec.CommandContext(t.Context(), "setpriv", append([]string{"--reuid", s.source.Owner, "--regid", s.source.Owner, "--clear-groups", path}, args...)...)
+	}
+	cmd.Dir = "/"
+	if output, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", program, err, output)
+	}
+}
+
+// Transactions are not used up one by one: pg_resetwal says that they have been.
+func TestServerNearWraparound(t *testing.T) {
+	pgtest.Slow(t)
+	s := pair(t, pgtest.Config(map[string]string{"autovacuum": "off", "autovacuum_freeze_max_age": "2000000000"}))
+	s.source.CreateDatabase(t, "My shop")
+	s.source.Stop(t)
+	const next = 1_200_000_000
+	// A segment of pg_xact holds 32 pages of 8192 bytes with four transactions each; the new one's is not there yet.
+	segment := filepath.Join(s.source.Pgdata, "pg_xact", fmt.Sprintf("%04X", next/(32*8192*4)))
+	writeAs(t, filepath.Join(s.source.Pgdata, "PG_VERSION"), segment)
+	if err := os.Truncate(segment, 32*8192); err != nil {
+		t.Fatal(err)
+	}
+	s.asOwner(t, "pg_resetwal", "-f", "-x", fmt.Sprint(next), "-D", s.source.Pgdata)
+	s.source.Restart(t)
+	check := xidAge(1_000_000_000, 1_800_000_000)
+	databases := func(objects map[string][]string) (names []string) {
+		for _, object := range objects[check.ID] {
+			name, age, ok := strings.Cut(object, " (age ")
+			if !ok || len(age) != len("1199999999)") {
+				t.Errorf("got %s", object)
+			}
+			names = append(names, name)
+		}
+		return names
+	}
+	subject := s.subject(t, upgrade.Options{})
+	all := []string{`"My shop"`, "postgres", "template0", "template1"}
+	if diff := cmp.Diff(all, databases(objectsBy(t, subject, check))); diff != "" {
+		t.Fatalf("found (-want +got):\n%s", diff)
+	}
+	if blocked := objectsBy(t, subject, xidAge(1, 1)); len(blocked[check.ID]) != 4 {
+		t.Errorf("with lower limits: got %v", blocked)
+	}
+	s.source.Exec(t, "postgres", `ALTER DATABASE template0 ALLOW_CONNECTIONS true`)
+	report, err := run(t.Context(), []Check{check}, subject, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, remedy := range report.Findings[0].RemedySQL {
+		s.source.Exec(t, remedy.Database, remedy.SQL)
+	}
+	expectObjects(t, "mended", map[string][]string{}, objectsBy(t, subject, check))
+}
+
+// A standby becomes a source when it is promoted.
+func TestStandbyIsNoSource(t *testing.T) {
+	s := pair(t)
+	s.source.Stop(t)
+	signal := s.source.Pgdata + "/standby.signal"
+	writeAs(t, s.source.Pgdata+"/PG_VERSION", signal)
+	s.source.Restart(t)
+	subject := s.subject(t, upgrade.Options{})
+	expectObjects(t, "found", map[string][]string{"recovery": {"pg_is_in_recovery()"}}, objectsBy(t, subject, recovery))
+	s.source.Exec(t, "postgres", `SELECT pg_promote()`)
+	expectObjects(t, "promoted", map[string][]string{}, objectsBy(t, subject, recovery))
+}
+
+// Until 13.17 and its like a partition that is detached loses part of its foreign key.
+func TestForeignKeyThatAnOldMinorReleaseBreaks(t *testing.T) {
+	pgtest.Slow(t)
+	s := pair(t)
+	if s.source.Major > 13 {
+		t.Skipf("PostgreSQL %d here has the fix", s.source.Major)
+	}
+	s.source.CreateDatabase(t, "shop")
+	s.source.Exec(t, "shop", `CREATE TABLE p (id int PRIMARY KEY) PARTITION BY RANGE (id)`, `CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (9)`,
+		`CREATE TABLE "R x" (id int CONSTRAINT "a ""key" REFERENCES p) PARTITION BY RANGE (id)`, `CREATE TABLE "R 1" PARTITION OF "R x" FOR VALUES FROM (0) TO (9)`,
+		`ALTER TABLE "R x" DETACH PARTITION "R 1"`)
+	subject := s.subject(t, upgrade.Options{})
+	found := objectsBy(t, subject, partitionForeignKeys)
+	if len(found) == 0 {
+		t.Skip("this minor release has the fix")
+	}
+	s.mendsAsPrinted(t, partitionForeignKeys, upgrade.InPlace, `shop.public."R 1"."a ""key"`)
+	if err := tryInsert(t, s, `INSERT INTO "R 1" VALUES (5)`); err == nil {
+		t.Error("the foreign key is not enforced")
+	}
+}
+
+func tryInsert(t *testing.T, s stage, sql string) error {
+	t.Helper()
+	_, err := s.source.Connect(t, "shop").Exec(t.Context(), sql)
+	return err
+}

@@ -1,0 +1,39 @@
+package precheck
+
+import (
+	"context"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// textSearchFiles tries on the scratch cluster to make the dictionaries whose templates are the server's own: each
+// reads its files when it is made (tsearchcmds.c, verify_dictoptions), from a directory that belongs to the version.
+var textSearchFiles = Check{
+	ID: "text-search-files", Title: "The target cannot make dictionaries for full-text search",
+	Severity: upgrade.Blocker, Modes: everyMode(), Scope: PerDatabase, OfMachine: true,
+	Why: "Dictionaries read files for stop words, synonyms and spelling from the directory tsearch_data of their version's programs, where an upgrade does not bring your own. " +
+		"Without them the restore of the database fails; pg_upgrade --check does not see it.",
+	Remedy: "Copy the files into tsearch_data below what the target's pg_config --sharedir prints. If nobody uses the dictionary, drop it.",
+	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
+		dictionaries, err := s.query(ctx, `
+			SELECT format('%I.%I', n.nspname, d.dictname),
+				format('CREATE TEXT SEARCH DICTIONARY public.pgleap_probe (%s)', concat_ws(', ', format('TEMPLATE = pg_catalog.%I', t.tmplname), d.dictinitoption)), NULL
+			FROM pg_ts_dict d JOIN pg_namespace n ON n.oid = d.dictnamespace JOIN pg_ts_template t ON t.oid = d.dicttemplate
+			WHERE d.oid >= 16384 AND t.oid < 16384 AND t.tmplnamespace = 'pg_catalog'::regnamespace
+			ORDER BY 1`)
+		if err != nil {
+			return nil, err
+		}
+		var found []Found
+		for _, dictionary := range dictionaries {
+			refusal, err := f.tryOnTarget(ctx, dictionary.Note)
+			if err != nil {
+				return nil, err
+			}
+			if refusal != "" {
+				found = append(found, Found{Object: dictionary.Object, Note: refusal})
+			}
+		}
+		return found, nil
+	},
+}
