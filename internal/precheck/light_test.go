@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgleap/pgleap/internal/pgtest"
+	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -29,7 +30,12 @@ func TestPrecheckIsLight(t *testing.T) {
 	s.source.Exec(t, "Other shop", shop)
 	t.Run("locks", func(t *testing.T) { testLocks(t, s) })
 	t.Run("reads", func(t *testing.T) { testReads(t, s) })
-	t.Run("sessions", func(t *testing.T) { testSessions(t, s) })
+	t.Run("sessions", func(t *testing.T) { testSessions(t, s, s.subject(t, upgrade.Options{})) })
+	t.Run("sessions by a connection string", func(t *testing.T) {
+		subject := s.subject(t, upgrade.Options{})
+		subject.Source = postgres.Login{ConnString: s.source.DSN("postgres"), Database: "postgres"} // as pgleap precheck --dsn has it
+		testSessions(t, s, subject)
+	})
 	t.Run("traces", func(t *testing.T) { testTraces(t, s) })
 	t.Run("cancelled", func(t *testing.T) { testCancelled(t, s) })
 }
@@ -167,7 +173,7 @@ func catalogReads(t *testing.T, in Session) map[string]catalogRead {
 }
 
 // No database has more than two sessions of ours at any time, and none is without its timeouts.
-func testSessions(t *testing.T, s stage) {
+func testSessions(t *testing.T, s stage, subject Subject) {
 	watcher := s.source.Connect(t, "postgres")
 	var mutex sync.Mutex
 	most, timeouts := 0, map[string]bool{}
@@ -190,7 +196,7 @@ func testSessions(t *testing.T, s stage) {
 			return nil, err
 		},
 	}
-	report, err := run(t.Context(), []Check{check, check, check}, s.subject(t, upgrade.Options{}), time.Now())
+	report, err := run(t.Context(), []Check{check, check, check}, subject, time.Now())
 	if err != nil || len(report.NotChecked) > 0 {
 		t.Fatal(err, report.NotChecked)
 	}

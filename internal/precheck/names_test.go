@@ -89,7 +89,7 @@ func namedObjects() []named {
 		{
 			kind: "options", check: storageOptions,
 			create: []string{
-				`CREATE TABLE {s}.{n} ({n} int)`, `UPDATE pg_class SET reloptions = ARRAY['"New er"=on', 'newer=on'] WHERE oid = {q}::regclass`,
+				`CREATE TABLE {s}.{n} ({n} int)`, `UPDATE pg_class SET reloptions = '{"\"New er\"=on"}' WHERE oid = {q}::regclass`,
 				`UPDATE pg_attribute SET attoptions = '{newer=on}' WHERE attrelid = {q}::regclass AND attname = {l}`,
 			},
 		},
@@ -109,7 +109,7 @@ func namedObjects() []named {
 			},
 		},
 		{kind: "number of rows", check: indexesToRebuild, create: []string{`CREATE TABLE {s}.{n} (id int)`, `UPDATE pg_class SET reltuples = 'NaN' WHERE oid = {q}::regclass`}},
-		{kind: "closed database", check: databases, once: true, create: []string{`CREATE DATABASE {n} ALLOW_CONNECTIONS false`}, cleanup: []string{`DROP DATABASE {n}`}},
+		{kind: "closed database", check: databases, once: true, create: []string{`CREATE DATABASE {x} ALLOW_CONNECTIONS false`}, cleanup: []string{`DROP DATABASE {x}`}},
 		{kind: "grant in a database", check: publicSchema, once: true, create: []string{`GRANT CREATE ON SCHEMA public TO PUBLIC`}},
 		{
 			kind: "setting of the install role", check: installRoleSettings, once: true,

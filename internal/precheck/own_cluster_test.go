@@ -300,3 +300,16 @@ func tryInsert(t *testing.T, s stage, sql string) error {
 	_, err := s.source.Connect(t, "shop").Exec(t.Context(), sql)
 	return err
 }
+
+// A slot that has lost the WAL it needs is of use to nobody.
+func TestSlotThatIsLost(t *testing.T) {
+	pgtest.Slow(t)
+	s := pair(t, pgtest.Config(map[string]string{"max_slot_wal_keep_size": "1MB"}))
+	s.source.Exec(t, "postgres", `SELECT pg_create_logical_replication_slot('cdc', 'test_decoding')`)
+	for range 3 {
+		s.source.Exec(t, "postgres", `SELECT pg_current_xact_id()`, `SELECT pg_switch_wal()`)
+	}
+	s.source.Exec(t, "postgres", `CHECKPOINT`)
+	until(t, s.source, `SELECT wal_status = 'lost' FROM pg_replication_slots`)
+	s.mendsAsPrinted(t, foreignConsumers, upgrade.InPlace, "logical slot cdc")
+}

@@ -253,7 +253,7 @@ func extensionViolations() []violation {
 
 // forgetParts is SQL that takes parts of foreign keys out of the catalogs, with their triggers.
 func forgetParts(where string) string {
-	return `DO $$
+	return `DO $forget$
 		DECLARE part oid;
 		BEGIN
 			FOR part IN SELECT oid FROM pg_constraint WHERE contype = 'f' AND conparentid <> 0 AND ` + where + ` LOOP
@@ -262,7 +262,7 @@ func forgetParts(where string) string {
 				DELETE FROM pg_depend WHERE classid = 'pg_constraint'::regclass AND objid = part OR refclassid = 'pg_constraint'::regclass AND refobjid = part;
 				DELETE FROM pg_constraint WHERE oid = part;
 			END LOOP;
-		END $$`
+		END $forget$`
 }
 
 // plantedViolations are of what the restore, or the first maintenance on the target, finds.
@@ -316,6 +316,19 @@ func plantedViolations() []violation {
 			mend: []string{
 				`ALTER FUNCTION ` + oddName + ` SET search_path = pg_catalog, public`, `ALTER FUNCTION in_a_view SET search_path = pg_catalog, public`,
 			},
+		},
+		{
+			name: "extension that 17 has not any more", check: extensions, source: -16, target: 17,
+			violate: []string{`CREATE EXTENSION adminpack`}, want: []string{`{db}.adminpack (version 2.1)`}, mend: []string{`DROP EXTENSION adminpack`},
+		},
+		{
+			name: "tablespace within the data directory", check: tablespaces, severity: upgrade.Warning,
+			violate: []string{
+				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkdir -m 700 in\ side'`, `CREATE TABLESPACE "In side" LOCATION '{pgdata}/in side'`,
+				`CREATE TABLE t (id int) TABLESPACE "In side"`,
+			},
+			want: []string{`"In side" ({pgdata}/in side)`},
+			mend: []string{`ALTER TABLE t SET TABLESPACE pg_default`, `DROP TABLESPACE "In side"`},
 		},
 		{
 			name: "trigram indexes", check: charSignedness, source: -17, target: 18,

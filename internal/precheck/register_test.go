@@ -1,0 +1,124 @@
+package precheck
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// proof is a test that brings about on a real server what a check looks for, sees the finding, does what the finding
+// says, with its SQL as printed where there is some, and sees it gone.
+type proof struct {
+	test string // with the directory of its package before it, if it is another one
+	// instead tells what stands for the real thing where that cannot be had on a machine of tests.
+	instead string
+}
+
+const (
+	complaints = "work/onhost.TestEveryComplaintOfPgUpgradeIsAFinding"
+	restarts   = "TestSettingsThatTakeARestart"
+	tuned      = "TestServerThatIsTuned"
+	planned    = "TestWhatThePlanAndTheHostSay"
+	ownServer  = "TestServerOfSettingsOfItsOwn"
+)
+
+// register has the tests of those checks that take a server, a target or a host of their own. Those of all others are
+// rows of tables, see tabled.
+func register() map[string]proof {
+	return map[string]proof{
+		"versions":              {test: planned},
+		"source-minor":          {test: planned, instead: "only 13.16 is old enough here; a newer minor release is not installed in its place"},
+		"target-minor":          {test: planned, instead: "the plan's version is made up"},
+		"endpoint":              {test: planned},
+		"target-place":          {test: planned, instead: "work/onhost.TestPrecheckWithoutTargetPrograms looks at a real port"},
+		"disk-space":            {test: planned, instead: "the file system's size is made up, what is needed is not"},
+		"clone-from":            {test: planned, instead: "work/onhost.TestCloneFromStandby looks for a real standby"},
+		"recovery":              {test: "TestStandbyIsNoSource"},
+		"install-user":          {test: "TestInstallUserThatCannotLogIn"},
+		"wal-level":             {test: restarts},
+		"replication-slots":     {test: restarts},
+		"wal-senders":           {test: restarts},
+		"switchback":            {test: restarts},
+		"connections":           {test: restarts},
+		"prepared-transactions": {test: "TestPreparedTransactionsAreRolledBackInTheirDatabase"},
+		"background-extensions": {test: tuned, instead: "the library of pg_cron is another one, under its name"},
+		"memory":                {test: tuned, instead: "the host's memory is made up"},
+		"huge-pages":            {test: tuned, instead: "huge_pages = on is in the files, and waits for a restart that the machine would refuse"},
+		"data-checksums":        {test: tuned},
+		"xid-age":               {test: "TestServerNearWraparound", instead: "pg_resetwal uses up the transaction ids"},
+		"build":                 {test: "TestTargetOfAnotherBuild"},
+		"extension-scripts":     {test: "TestTargetOfAnotherBuild", instead: "a type stands in the script's way"},
+		"collation-versions":    {test: "TestTargetOfAnotherBuild", instead: "the target's server tells another version of its library"},
+		"configuration":         {test: "TestConfiguration"},
+		"configuration-invalid": {test: "TestConfiguration"},
+		"defaults":              {test: "TestConfiguration"},
+		"isn-passing":           {test: "TestIsnOnATargetOfAnotherWordSize", instead: "the target's server tells another size of words"},
+		"lock-table":            {test: ownServer},
+		"orphaned-temporary":    {test: ownServer},
+		"archiver":              {test: ownServer},
+		"lost-counters":         {test: ownServer},
+		"index-advisories":      {test: "TestIndexAdvisories", instead: "the minor release is made up"},
+		"pg-upgrade":            {test: "work/onhost.TestPrecheckTellsWhatPgUpgradeSays"},
+		"target-origins":        {test: complaints},
+		"target-empty":          {test: complaints},
+		"target-programs":       {test: complaints},
+		"transfer-method":       {test: complaints},
+		"clean-shutdown":        {test: complaints},
+		"pg-upgrade-place":      {test: complaints},
+		"pg-upgrade-connection": {test: complaints},
+		"schema-rehearsal":      {test: "work/onhost.TestSchemaRehearsal"},
+		"not-rehearsed":         {test: "work/onhost.TestPrecheck"},
+	}
+}
+
+// tabled are the checks that have a row which is violated and mended.
+func tabled() map[string]bool {
+	checks := map[string]bool{}
+	for _, v := range slices.Concat(violations(), lossViolations(), unseenViolations()) {
+		if len(v.violate) > 0 {
+			checks[v.check.ID] = true
+		}
+	}
+	return checks
+}
+
+// A check without a test does not count.
+func TestEveryCheckIsProven(t *testing.T) {
+	tests := map[string]bool{}
+	function := regexp.MustCompile(`(?m)^func (Test\w+)\(t \*testing\.T\)`)
+	for prefix, pattern := range map[string]string{"": "*_test.go", "work/onhost.": "../work/onhost/*_test.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range function.FindAllStringSubmatch(string(text), -1) {
+				tests[prefix+name[1]] = true
+			}
+		}
+	}
+	proven, known := tabled(), map[string]bool{}
+	for _, check := range All() {
+		known[check.ID] = true
+		if _, registered := register()[check.ID]; !registered && !proven[check.ID] {
+			t.Errorf("%s has no test: add a row to a table of violations, or name its test in the register", check.ID)
+		}
+	}
+	for id, proof := range register() {
+		if !known[id] {
+			t.Errorf("the register has %s, which is no check", id)
+		}
+		for word := range strings.FieldsSeq(proof.test + " " + proof.instead) {
+			if strings.Contains(word, "Test") && !tests[word] {
+				t.Errorf("%s: there is no test %s", id, word)
+			}
+		}
+	}
+}
