@@ -124,6 +124,7 @@ func All() []Check {
 		staleCollations,
 		collationIndexes,
 		textSearchProvider,
+		textSearchStemmers,
 		charSignedness,
 		indexesToRebuild,
 		orphanedTemporary,

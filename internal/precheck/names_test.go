@@ -3,6 +3,9 @@ package precheck
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -250,8 +253,8 @@ func (s stage) mendsWhateverTheName(t *testing.T, kind named, number int) {
 	if kind.mode != "" {
 		subject.Plan.Mode = kind.mode
 	}
-	remedies := 0
-	look := func(mend bool) (objects []string) {
+	remedies, scripts := 0, map[string]string{} // by database
+	look := func() (objects []string) {
 		t.Helper()
 		report, err := run(t.Context(), []Check{kind.check}, subject, time.Now())
 		if err != nil || len(report.NotChecked) > 0 {
@@ -263,18 +266,19 @@ func (s stage) mendsWhateverTheName(t *testing.T, kind named, number int) {
 				if strings.ContainsAny(remedy.SQL, "\n\r\t") {
 					t.Errorf("it takes more than a line: %q", remedy.SQL)
 				}
-				if mend {
-					remedies++
-					s.source.Exec(t, remedy.Database, remedy.SQL)
-				}
+				remedies++
+				scripts[remedy.Database] += remedy.SQL + ";\n"
 			}
 		}
 		return objects
 	}
-	if found := look(true); len(found) < len(names) || remedies < len(names) {
+	if found := look(); len(found) < len(names) || remedies < len(names) {
 		t.Errorf("%d objects and %d remedies of %d names: %q", len(found), remedies, len(names), found)
 	}
-	if left := look(false); len(left) > 0 && !kind.runs {
+	for database, script := range scripts {
+		s.paste(t, database, script)
+	}
+	if left := look(); len(left) > 0 && !kind.runs {
 		t.Errorf("still found %q", left)
 	}
 	execute(t, conn, "SET client_min_messages = error; DROP SCHEMA "+schema+" CASCADE")
@@ -282,5 +286,16 @@ func (s stage) mendsWhateverTheName(t *testing.T, kind named, number int) {
 		for _, sql := range kind.cleanup {
 			execute(t, conn, w.Replace(sql))
 		}
+	}
+}
+
+// paste gives a script to psql as somebody would who has copied it from a report.
+func (s stage) paste(t *testing.T, database, script string) {
+	t.Helper()
+	psql := exec.CommandContext(t.Context(), filepath.Join(s.source.Bindir, "psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", s.source.DSN(database))
+	psql.Env = append(os.Environ(), "PGCLIENTENCODING=UTF8")
+	psql.Stdin = strings.NewReader(script)
+	if output, err := psql.CombinedOutput(); err != nil {
+		t.Errorf("psql: %v\n%s\n%s", err, output, script)
 	}
 }

@@ -3,6 +3,7 @@ package precheck
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/pgleap/pgleap/internal/pgtest"
@@ -329,6 +330,23 @@ func plantedViolations() []violation {
 			},
 			want: []string{`"In side" ({pgdata}/in side)`},
 			mend: []string{`ALTER TABLE t SET TABLESPACE pg_default`, `DROP TABLESPACE "In side"`},
+		},
+		{
+			name: "stems of Dutch words", check: textSearchStemmers, source: -18, target: 19, runs: true,
+			violate: []string{
+				`CREATE TEXT SEARCH CONFIGURATION ` + oddName + ` (COPY = dutch)`, `CREATE TABLE t (body text, fine tsvector, words tsvector)`,
+				`ALTER TABLE t ADD ` + longName + ` tsvector GENERATED ALWAYS AS (to_tsvector('dutch', body)) STORED`,
+				`CREATE INDEX ` + oddName + ` ON t USING gin (to_tsvector('` + strings.ReplaceAll(oddName, "'", "''") + `', body))`,
+				`CREATE INDEX fine ON t USING gin (to_tsvector('english', body))`,
+				`CREATE TRIGGER computes BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION tsvector_update_trigger(words, 'pg_catalog.dutch', body)`,
+				`CREATE TRIGGER is_fine BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION tsvector_update_trigger(fine, 'pg_catalog.english', body)`,
+				`ALTER DATABASE {db} SET default_text_search_config = 'pg_catalog.dutch'`,
+			},
+			want: []string{
+				`{db}.default_text_search_config (is pg_catalog.dutch)`, `{db}.public.` + oddName + ` (index of public.t)`,
+				`{db}.public.t.` + longName + ` (generated column)`, `{db}.public.t.computes (trigger that computes a column)`,
+			},
+			mend: []string{`DROP TABLE t`, `ALTER DATABASE {db} RESET default_text_search_config`},
 		},
 		{
 			name: "trigram indexes", check: charSignedness, source: -17, target: 18,
