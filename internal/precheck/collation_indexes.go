@@ -3,6 +3,8 @@ package precheck
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -83,10 +85,17 @@ var staleCollations = Check{
 		}
 		// All of the statements must be seen, those that record the version above all.
 		if len(found)+len(stale) > upgrade.MaxObjects/2 {
-			found = []Found{{Note: fmt.Sprintf("%d indexes", len(found)), SQL: "REINDEX DATABASE CONCURRENTLY " + s.Ident}}
+			found = summedUp(found, s)
 		}
 		return append(found, stale...), nil
 	},
+}
+
+// summedUp has one statement for all indexes that can be rebuilt concurrently: REINDEX DATABASE passes over the others.
+func summedUp(found []Found, s Session) []Found {
+	single := slices.DeleteFunc(slices.Clone(found), func(one Found) bool { return strings.HasPrefix(one.SQL, "REINDEX INDEX CONCURRENTLY ") })
+	all := Found{Note: fmt.Sprintf("%d indexes", len(found)-len(single)), SQL: "REINDEX DATABASE CONCURRENTLY " + s.Ident}
+	return append([]Found{all}, single...)
 }
 
 // recordedOtherwise lists the database, if its own collation is stale, and its stale collations, with

@@ -38,6 +38,7 @@ func docs() string {
 		"An upgrade begins with a report that has passed: `pgleap precheck ID --to VERSION` makes one at any time.\n" +
 		"It reads, and changes nothing. It holds for seven days, as long as what it saw is unchanged.\n\n" +
 		"A *blocker* stops the upgrade, a *warning* needs a DBA's eye, an *info* is good to know. What could not be checked is listed, and stops the upgrade too.\n" +
+		"SQL that is shown can be pasted as it is: names are quoted, and what cannot be seen in them, such as a line break, is written as an escape (`U&\"two\\+00000Alines\"`).\n" +
 		"Objects of an acceptable check can be accepted by name, as `check:object`; when all are accepted the blocker becomes a warning.\n\n" +
 		"| check | severity | what it finds |\n|---|---|---|\n")
 	for _, c := range All() {

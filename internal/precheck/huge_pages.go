@@ -3,6 +3,8 @@ package precheck
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
@@ -17,7 +19,7 @@ var hugePages = Check{
 	Remedy: "Have the kernel reserve more (vm.nr_hugepages), or let the source do without for the time of the upgrade: with huge_pages = try, which is the default, the target starts in any case. The SQL sets that; " +
 		"the source itself takes it at its next restart, and need not be restarted for the target to get it.",
 	Find: func(_ context.Context, f *Facts, _ Session) ([]Found, error) {
-		if f.inFiles("huge_pages") != "on" {
+		if wanted := strings.ToLower(f.inFiles("huge_pages")); !slices.Contains([]string{"on", "true", "yes", "1"}, wanted) {
 			return nil, nil
 		}
 		size := int64(0) // the kernel's default

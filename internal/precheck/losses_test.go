@@ -161,6 +161,15 @@ func sortingViolations() []violation {
 			},
 		},
 		{
+			name: "many indexes made with other rules", check: staleCollations,
+			violate: []string{
+				`CREATE EXTENSION btree_gist`, `CREATE COLLATION c (provider = icu, locale = 'und')`, `CREATE TABLE t (name text COLLATE c)`,
+				`DO $$ BEGIN FOR i IN 1..60 LOOP EXECUTE 'CREATE INDEX ON t (name)'; END LOOP; END $$`,
+				`ALTER TABLE t ADD CONSTRAINT excluded EXCLUDE USING gist (name WITH =)`, `UPDATE pg_collation SET collversion = '1' WHERE collname = 'c'`,
+			},
+			want: []string{`{db} (60 indexes)`, `{db}.public.excluded (index of public.t)`, `{db}.public.c (recorded 1, actual {icu})`},
+		},
+		{
 			name: "database made with other rules", check: staleCollations, source: 15,
 			violate: []string{
 				`CREATE DATABASE ` + oddName + ` TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'und' LOCALE 'C.UTF-8'`,

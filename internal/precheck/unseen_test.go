@@ -273,6 +273,7 @@ func plantedViolations() []violation {
 			name: "dictionary whose file the target lacks", check: textSearchFiles,
 			violate: []string{
 				`CREATE TEXT SEARCH DICTIONARY fine (TEMPLATE = simple, STOPWORDS = english)`,
+				`CREATE TEXT SEARCH DICTIONARY fine_too (TEMPLATE = thesaurus, DICTFILE = thesaurus_sample, DICTIONARY = public.fine)`,
 				`CREATE TEXT SEARCH DICTIONARY ` + oddName + ` (TEMPLATE = simple, STOPWORDS = english)`,
 				`UPDATE pg_ts_dict SET dictinitoption = 'stopwords = ''our_own''' WHERE dictname = 'a ''b'' "c"'`, // only the source has the file
 			},
