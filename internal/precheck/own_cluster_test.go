@@ -37,10 +37,18 @@ func expectObjects(t *testing.T, when string, want, got map[string][]string) {
 	}
 }
 
-// What the plan says, or the host has, is judged with what a real server tells; the remedy is another plan or host.
-func TestWhatThePlanAndTheHostSay(t *testing.T) {
+func TestSourceWithOtherPlansAndTargets(t *testing.T) {
 	pgtest.Slow(t)
 	s := pair(t)
+	t.Run("what the plan and the host say", s.testPlanAndHost)
+	t.Run("a target of another build", s.testBuild)
+	t.Run("extensions that cannot be made", s.testExtensionScripts)
+	t.Run("other rules of sorting", s.testSameRules)
+}
+
+// testPlanAndHost: what the plan says, or the host has, is judged with what a real server tells; the remedy is another
+// plan or host.
+func (s stage) testPlanAndHost(t *testing.T) {
 	subject := s.subject(t, upgrade.Options{})
 	target := subject.Plan.Target.Version
 	var source int
@@ -79,17 +87,13 @@ func TestWhatThePlanAndTheHostSay(t *testing.T) {
 	expectObjects(t, "source", want, objectsBy(t, mended, sourceMinor))
 }
 
-// A target that was built, or made, in another way, and the target that the remedy names.
-func TestTargetOfAnotherBuild(t *testing.T) {
-	pgtest.Slow(t)
-	s := pair(t)
+// testBuild: a target that was built, or made, in another way, and the target that the remedy names.
+func (s stage) testBuild(t *testing.T) {
 	odd := stage{s.source, pgtest.Start(t, s.target.Major, pgtest.InitdbArgs("--wal-segsize=1", "--data-checksums"))}
 	expectObjects(t, "found", map[string][]string{
 		"build": {"wal_segment_size = 16777216 (the target has 1048576)", "data_checksums = off (the target has on)"},
 	}, objectsBy(t, odd.subject(t, upgrade.Options{}), build))
 	expectObjects(t, "built alike", map[string][]string{}, objectsBy(t, s.subject(t, upgrade.Options{}), build))
-	t.Run("extensions that cannot be made", func(t *testing.T) { s.testExtensionScripts(t) })
-	t.Run("other rules of sorting", func(t *testing.T) { s.testSameRules(t) })
 }
 
 // testExtensionScripts: the target has the extension's files, but not the place that its script wants.
@@ -164,7 +168,7 @@ func TestServerThatIsTuned(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.Exec(t, "postgres", `ALTER SYSTEM SET dynamic_library_path = '`+libraries+`:$libdir'`, `ALTER SYSTEM SET shared_preload_libraries = 'auto_explain', 'pg_cron'`,
-		`ALTER SYSTEM SET shared_buffers = '256MB'`)
+		`ALTER SYSTEM SET shared_buffers = '256MB'`, `ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'`)
 	first.Restart(t)
 	first.Exec(t, "postgres", `ALTER SYSTEM SET huge_pages = 'on'`) // the target would get it
 	s := stage{first, target}
@@ -199,6 +203,30 @@ func TestServerThatIsTuned(t *testing.T) {
 	s.source.Restart(t)
 	found, _ = look()
 	expectObjects(t, "mended", map[string][]string{}, found)
+	t.Run("a slot that is lost", s.testLostSlot)
+	t.Run("a standby", s.testStandby)
+}
+
+// testLostSlot: a slot that has lost the WAL it needs is of use to nobody.
+func (s stage) testLostSlot(t *testing.T) {
+	s.source.Exec(t, "postgres", `SELECT pg_create_logical_replication_slot('cdc', 'test_decoding')`)
+	for range 3 {
+		s.source.Exec(t, "postgres", `SELECT pg_current_xact_id()`, `SELECT pg_switch_wal()`)
+	}
+	s.source.Exec(t, "postgres", `CHECKPOINT`)
+	until(t, s.source, `SELECT wal_status = 'lost' FROM pg_replication_slots`)
+	s.mendsAsPrinted(t, foreignConsumers, upgrade.InPlace, "logical slot cdc")
+}
+
+// testStandby: a standby becomes a source when it is promoted.
+func (s stage) testStandby(t *testing.T) {
+	s.source.Stop(t)
+	writeAs(t, s.source.Pgdata+"/PG_VERSION", s.source.Pgdata+"/standby.signal")
+	s.source.Restart(t)
+	subject := s.subject(t, upgrade.Options{})
+	expectObjects(t, "found", map[string][]string{"recovery": {"pg_is_in_recovery()"}}, objectsBy(t, subject, recovery))
+	s.source.Exec(t, "postgres", `SELECT pg_promote()`)
+	expectObjects(t, "promoted", map[string][]string{}, objectsBy(t, subject, recovery))
 }
 
 // asOwner runs a program of the source's version as the cluster's owner, as a DBA would.
@@ -260,19 +288,6 @@ func TestServerNearWraparound(t *testing.T) {
 	expectObjects(t, "mended", map[string][]string{}, objectsBy(t, subject, check))
 }
 
-// A standby becomes a source when it is promoted.
-func TestStandbyIsNoSource(t *testing.T) {
-	s := pair(t)
-	s.source.Stop(t)
-	signal := s.source.Pgdata + "/standby.signal"
-	writeAs(t, s.source.Pgdata+"/PG_VERSION", signal)
-	s.source.Restart(t)
-	subject := s.subject(t, upgrade.Options{})
-	expectObjects(t, "found", map[string][]string{"recovery": {"pg_is_in_recovery()"}}, objectsBy(t, subject, recovery))
-	s.source.Exec(t, "postgres", `SELECT pg_promote()`)
-	expectObjects(t, "promoted", map[string][]string{}, objectsBy(t, subject, recovery))
-}
-
 // Until 13.17 and its like a partition that is detached loses part of its foreign key.
 func TestForeignKeyThatAnOldMinorReleaseBreaks(t *testing.T) {
 	pgtest.Slow(t)
@@ -299,17 +314,4 @@ func tryInsert(t *testing.T, s stage, sql string) error {
 	t.Helper()
 	_, err := s.source.Connect(t, "shop").Exec(t.Context(), sql)
 	return err
-}
-
-// A slot that has lost the WAL it needs is of use to nobody.
-func TestSlotThatIsLost(t *testing.T) {
-	pgtest.Slow(t)
-	s := pair(t, pgtest.Config(map[string]string{"max_slot_wal_keep_size": "1MB"}))
-	s.source.Exec(t, "postgres", `SELECT pg_create_logical_replication_slot('cdc', 'test_decoding')`)
-	for range 3 {
-		s.source.Exec(t, "postgres", `SELECT pg_current_xact_id()`, `SELECT pg_switch_wal()`)
-	}
-	s.source.Exec(t, "postgres", `CHECKPOINT`)
-	until(t, s.source, `SELECT wal_status = 'lost' FROM pg_replication_slots`)
-	s.mendsAsPrinted(t, foreignConsumers, upgrade.InPlace, "logical slot cdc")
 }
