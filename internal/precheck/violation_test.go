@@ -666,25 +666,30 @@ func (s stage) words(t *testing.T, v violation) []string {
 // mend does what the finding says, or the case if there is no SQL for it.
 func (s stage) mend(t *testing.T, v violation, found upgrade.Finding, conn *pgx.Conn, words *strings.Replacer) {
 	t.Helper()
-	if v.runs {
-		for _, remedy := range found.RemedySQL {
-			s.source.Exec(t, remedy.Database, remedy.SQL)
-		}
+	if v.runs || len(v.mend) == 0 {
+		s.apply(t, found)
 	}
 	for _, sql := range v.mend {
 		execute(t, conn, words.Replace(sql))
 	}
-	if len(v.mend) > 0 {
-		if len(found.RemedySQL) > 0 && !v.runs {
-			t.Errorf("mended by hand, though there is SQL: %v", found.RemedySQL)
-		}
-		return
+	if len(v.mend) > 0 && len(found.RemedySQL) > 0 && !v.runs {
+		t.Errorf("mended by hand, though there is SQL: %v", found.RemedySQL)
 	}
+}
+
+// apply runs a finding's SQL as printed, as a client that sends UTF-8 does.
+func (s stage) apply(t *testing.T, found upgrade.Finding) {
+	t.Helper()
 	if len(found.RemedySQL) == 0 {
 		t.Fatalf("no remedy SQL: %+v", found)
 	}
 	for _, remedy := range found.RemedySQL {
-		s.source.Exec(t, remedy.Database, remedy.SQL)
+		conn, err := pgx.Connect(t.Context(), s.source.DSN(remedy.Database)+"&client_encoding=UTF8")
+		if err != nil {
+			t.Fatal(err)
+		}
+		execute(t, conn, remedy.SQL)
+		conn.Close(t.Context())
 	}
 	if strings.Contains(found.RemedySQL[0].SQL, "ALTER SYSTEM") {
 		s.source.Exec(t, "postgres", `SELECT pg_reload_conf()`)
