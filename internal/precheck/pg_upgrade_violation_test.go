@@ -243,15 +243,15 @@ func clusterViolations() []violation {
 		{
 			name: "tablespace without a directory", check: tablespaces,
 			violate: []string{
-				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkdir -m 700 /tmp/pgleap-{db}'`,
-				`CREATE TABLESPACE "My space" LOCATION '/tmp/pgleap-{db}'`,
-				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mv /tmp/pgleap-{db} /tmp/pgleap-{db}-away'`,
+				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkdir -m 700 {dir}/{db}'`,
+				`CREATE TABLESPACE "My space" LOCATION '{dir}/{db}'`,
+				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mv {dir}/{db} {dir}/{db}-away'`,
 			},
 			want:     []string{`"My space" ({dir}/{db} is no directory)`},
 			severity: upgrade.Blocker,
 			mend: []string{
-				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mv /tmp/pgleap-{db}-away /tmp/pgleap-{db}'`, `DROP TABLESPACE "My space"`,
-				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; rmdir /tmp/pgleap-{db}'`,
+				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mv {dir}/{db}-away {dir}/{db}'`, `DROP TABLESPACE "My space"`,
+				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; rmdir {dir}/{db}'`,
 			},
 		},
 	}
@@ -262,14 +262,14 @@ func inPlaceViolations() []violation {
 		{
 			name: "directory of the target in a tablespace", check: tablespaceLeftovers, mode: upgrade.InPlace,
 			violate: []string{
-				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkdir -m 700 /tmp/pgleap-{db}'`,
-				`CREATE TABLESPACE "My space" LOCATION '/tmp/pgleap-{db}'`,
-				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkdir /tmp/pgleap-{db}/{leftover}'`,
+				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkdir -m 700 {dir}/{db}'`,
+				`CREATE TABLESPACE "My space" LOCATION '{dir}/{db}'`,
+				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkdir {dir}/{db}/{leftover}'`,
 			},
 			want: []string{`"My space" ({dir}/{db}/{leftover})`},
 			mend: []string{
-				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; rmdir /tmp/pgleap-{db}/{leftover}'`, `DROP TABLESPACE "My space"`,
-				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; rmdir /tmp/pgleap-{db}'`,
+				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; rmdir {dir}/{db}/{leftover}'`, `DROP TABLESPACE "My space"`,
+				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; rmdir {dir}/{db}'`,
 			},
 		},
 		{

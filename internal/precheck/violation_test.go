@@ -587,7 +587,7 @@ func (s stage) carryOut(t *testing.T, v violation, database string) {
 	}
 	conn := connect(t, s.source, database)
 	defer func() { conn.Close(context.WithoutCancel(t.Context())) }()
-	words := strings.NewReplacer("{db}", database, "{pid}", fmt.Sprint(conn.PgConn().PID()), "{leftover}", s.tablespaceDir(t), "{pgdata}", s.source.Pgdata)
+	words := strings.NewReplacer("{db}", database, "{pid}", fmt.Sprint(conn.PgConn().PID()), "{leftover}", s.tablespaceDir(t), "{pgdata}", s.source.Pgdata, "{dir}", s.source.SocketDir)
 	defer s.source.Exec(t, "postgres", v.cleanup...)
 	for _, sql := range v.violate {
 		execute(t, conn, words.Replace(sql))
