@@ -247,7 +247,7 @@ func smallLossViolations() []violation {
 			name: "RADIUS", check: radius, target: 19,
 			violate: []string{`COPY (SELECT 'host all guest 192.0.2.0/24 radius radiusservers="192.0.2.1" radiussecrets="secret"') TO PROGRAM 'cat >> pg_hba.conf'`},
 			want:    []string{`pg_hba.conf, line {lines} (host all guest 192.0.2.0)`},
-			mend:    []string{`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; sed -i /radius/d pg_hba.conf'`},
+			mend:    []string{`COPY (SELECT WHERE false) TO PROGRAM 'sed -i /radius/d pg_hba.conf'`},
 		},
 	}
 }

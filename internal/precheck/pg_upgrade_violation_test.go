@@ -228,7 +228,7 @@ func clusterViolations() []violation {
 			name: "line breaks in names", check: lineBreaksInNames, target: 19, source: -18,
 			violate: []string{
 				"CREATE DATABASE \"two\nlines\"", "CREATE ROLE \"carriage\r\nreturn \"\"x\"\"\"",
-				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkdir -p "$PWD/../broken space" && chmod 700 "$PWD/../broken space"'`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'mkdir -p "$PWD/../broken space" && chmod 700 "$PWD/../broken space"'`,
 			},
 			want: []string{"\"two\nlines\" (database)", "\"carriage\r\nreturn \"\"x\"\"\" (role)"},
 		},
@@ -243,15 +243,15 @@ func clusterViolations() []violation {
 		{
 			name: "tablespace without a directory", check: tablespaces,
 			violate: []string{
-				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkdir -m 700 {dir}/{db}'`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'mkdir -m 700 {dir}/{db}'`,
 				`CREATE TABLESPACE "My space" LOCATION '{dir}/{db}'`,
-				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mv {dir}/{db} {dir}/{db}-away'`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'mv {dir}/{db} {dir}/{db}-away'`,
 			},
 			want:     []string{`"My space" ({dir}/{db} is no directory)`},
 			severity: upgrade.Blocker,
 			mend: []string{
-				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mv {dir}/{db}-away {dir}/{db}'`, `DROP TABLESPACE "My space"`,
-				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; rmdir {dir}/{db}'`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'mv {dir}/{db}-away {dir}/{db}'`, `DROP TABLESPACE "My space"`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'rmdir {dir}/{db}'`,
 			},
 		},
 	}
@@ -262,14 +262,14 @@ func inPlaceViolations() []violation {
 		{
 			name: "directory of the target in a tablespace", check: tablespaceLeftovers, mode: upgrade.InPlace,
 			violate: []string{
-				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkdir -m 700 {dir}/{db}'`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'mkdir -m 700 {dir}/{db}'`,
 				`CREATE TABLESPACE "My space" LOCATION '{dir}/{db}'`,
-				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkdir {dir}/{db}/{leftover}'`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'mkdir {dir}/{db}/{leftover}'`,
 			},
 			want: []string{`"My space" ({dir}/{db}/{leftover})`},
 			mend: []string{
-				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; rmdir {dir}/{db}/{leftover}'`, `DROP TABLESPACE "My space"`,
-				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; rmdir {dir}/{db}'`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'rmdir {dir}/{db}/{leftover}'`, `DROP TABLESPACE "My space"`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'rmdir {dir}/{db}'`,
 			},
 		},
 		{

@@ -326,7 +326,7 @@ func plantedViolations() []violation {
 		{
 			name: "tablespace within the data directory", check: tablespaces, severity: upgrade.Warning,
 			violate: []string{
-				`COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; mkdir -m 700 in\ side'`, `CREATE TABLESPACE "In side" LOCATION '{pgdata}/in side'`,
+				`COPY (SELECT WHERE false) TO PROGRAM 'mkdir -m 700 in\ side'`, `CREATE TABLESPACE "In side" LOCATION '{pgdata}/in side'`,
 				`CREATE TABLE t (id int) TABLESPACE "In side"`,
 			},
 			want: []string{`"In side" ({pgdata}/in side)`},
