@@ -155,6 +155,7 @@ func TestInPlaceCrash(t *testing.T) {
 		{At: "pause", Agent: true},
 		{At: "stop", Agent: true},
 		{At: "pg_upgrade", Agent: true},
+		{At: "sync", Agent: true},
 		{At: "configure", Agent: true},
 		{At: "start", Agent: true},
 		{At: "resume", Agent: true},
