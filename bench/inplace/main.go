@@ -92,8 +92,10 @@ func bench(ctx context.Context, o options, out io.Writer) (err error) {
 				return fmt.Errorf("%s, round %d: %w", c.name, round+1, err)
 			}
 			c.outages = append(c.outages, took)
+			fmt.Fprintf(out, "round %d: %s %s\n", round+1, c.name, shown(took)) // with many tables a round takes long
 		}
 	}
+	fmt.Fprintln(out)
 	reportSteps(out, s.steps)
 	return report(out, contestants)
 }
