@@ -56,7 +56,7 @@ func setUp(ctx context.Context, o options) (s *stage, err error) {
 	if s.port, err = harness.FreePort(); err != nil {
 		return nil, err
 	}
-	if s.dir, err = os.MkdirTemp("/tmp", "pgleap-bench-"); err != nil {
+	if s.dir, err = os.MkdirTemp("", "pgleap-bench-"); err != nil {
 		return nil, err
 	}
 	if err := s.user.Chown(s.dir); err != nil {
