@@ -261,8 +261,12 @@ func (w *Worker) optionsInPlace(ctx context.Context, plan upgrade.Plan, user run
 	}
 	// pg_dump locks all tables of a database at once, see locksSetting.
 	locks := fmt.Sprintf("max_locks_per_transaction=%d", max(128, most/50))
+	buffers, err := settings.Bytes("shared_buffers")
+	if err != nil {
+		return err
+	}
 	old := []string{
-		locks, withoutJIT, "max_worker_processes=0", "max_logical_replication_workers=0", "hba_file=" + accessFile(plan),
+		locks, withoutJIT, fmt.Sprintf("shared_buffers=%dkB", min(buffers, enoughBuffers)>>10), "max_worker_processes=0", "max_logical_replication_workers=0", "hba_file=" + accessFile(plan),
 	}
 	if filepath.Dir(plan.Source.ConfigFile) != filepath.Clean(plan.Source.Pgdata) {
 		old = append(old, "config_file="+plan.Source.ConfigFile, "ident_file="+plan.Source.IdentFile)
@@ -274,6 +278,10 @@ func (w *Worker) optionsInPlace(ctx context.Context, plan upgrade.Plan, user run
 	prepared.OldOptions, prepared.NewOptions = pgbin.Options(old...), pgbin.Options(fresh...)
 	return nil
 }
+
+// enoughBuffers are for the catalogs, which are all that pg_upgrade reads in the source: starting and stopping a server
+// takes some 20 ms more with each GiB of shared_buffers.
+const enoughBuffers = 1 << 30
 
 // withoutJIT spares the queries of pg_upgrade and pg_dump their compilation: they are estimated to be long where there
 // are many tables, run once, and are done sooner than compiled.
