@@ -140,7 +140,7 @@ func (o *outage) ready(ctx context.Context) (err error) {
 	if o.disks, err = targetFileSystems(plan, o.intent.Prepared); err != nil {
 		return err
 	}
-	progressOf(ctx).text("syncing file systems")
+	progressOf(ctx).text("making the prepared target durable")
 	return o.disks.sync(ctx) // what is durable before need not become so in the outage
 }
 
