@@ -261,22 +261,32 @@ func (w *Worker) optionsInPlace(ctx context.Context, plan upgrade.Plan, user run
 	}
 	// pg_dump locks all tables of a database at once, see locksSetting.
 	locks := fmt.Sprintf("max_locks_per_transaction=%d", max(128, most/50))
-	buffers, err := settings.Bytes("shared_buffers")
+	old, err := sourceServer(plan, settings)
 	if err != nil {
 		return err
-	}
-	old := []string{
-		locks, withoutJIT, fmt.Sprintf("shared_buffers=%dkB", min(buffers, enoughBuffers)>>10), "max_worker_processes=0", "max_logical_replication_workers=0", "hba_file=" + accessFile(plan),
-	}
-	if filepath.Dir(plan.Source.ConfigFile) != filepath.Clean(plan.Source.Pgdata) {
-		old = append(old, "config_file="+plan.Source.ConfigFile, "ident_file="+plan.Source.IdentFile)
 	}
 	fresh := append([]string{locks, withoutJIT}, server...)
 	for _, name := range []string{"wal_level", "max_replication_slots", "max_wal_senders"} { // for the slots that it takes over
 		fresh = append(fresh, name+"="+settings.Text(name))
 	}
-	prepared.OldOptions, prepared.NewOptions = pgbin.Options(old...), pgbin.Options(fresh...)
+	prepared.OldOptions, prepared.NewOptions = pgbin.Options(append(old, locks)...), pgbin.Options(fresh...)
 	return nil
+}
+
+// sourceServer is what pg_upgrade's own server of the source is started with.
+func sourceServer(plan upgrade.Plan, settings postgres.Settings) ([]string, error) {
+	buffers, err := settings.Bytes("shared_buffers")
+	if err != nil {
+		return nil, err
+	}
+	server := []string{
+		withoutJIT, fmt.Sprintf("shared_buffers=%dkB", min(buffers, enoughBuffers)>>10),
+		"max_worker_processes=0", "max_logical_replication_workers=0", "hba_file=" + accessFile(plan),
+	}
+	if filepath.Dir(plan.Source.ConfigFile) != filepath.Clean(plan.Source.Pgdata) {
+		server = append(server, "config_file="+plan.Source.ConfigFile, "ident_file="+plan.Source.IdentFile)
+	}
+	return server, nil
 }
 
 // enoughBuffers are for the catalogs, which are all that pg_upgrade reads in the source: starting and stopping a server
