@@ -25,6 +25,8 @@ import (
 	"syscall"
 	"text/tabwriter"
 	"time"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
 // bar is how much longer than the bare script's our outage may be (issue 4).
@@ -90,9 +92,24 @@ func bench(ctx context.Context, o options, out io.Writer) (err error) {
 				return fmt.Errorf("%s, round %d: %w", c.name, round+1, err)
 			}
 			c.outages = append(c.outages, took)
+			fmt.Fprintf(out, "round %d: %s %s\n", round+1, c.name, shown(took)) // with many tables a round takes long
 		}
 	}
+	fmt.Fprintln(out)
+	reportSteps(out, s.steps)
 	return report(out, contestants)
+}
+
+// reportSteps tells what our outages consist of.
+func reportSteps(out io.Writer, rounds [][]upgrade.StepDuration) {
+	for round, steps := range rounds {
+		fmt.Fprintf(out, "pgleap, round %d:", round+1)
+		for _, step := range steps {
+			fmt.Fprintf(out, " %s %s", step.Step, shown(step.Duration))
+		}
+		fmt.Fprintln(out)
+	}
+	fmt.Fprintln(out)
 }
 
 func report(out io.Writer, contestants []*contestant) error {

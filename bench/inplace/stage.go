@@ -31,6 +31,7 @@ type stage struct {
 	from, to string // bindirs
 	port     int
 	upgrades int64
+	steps    [][]upgrade.StepDuration // of our outages
 }
 
 // startTimeout is how long a cluster may take to start or to stop.
@@ -55,7 +56,7 @@ func setUp(ctx context.Context, o options) (s *stage, err error) {
 	if s.port, err = harness.FreePort(); err != nil {
 		return nil, err
 	}
-	if s.dir, err = os.MkdirTemp("/tmp", "pgleap-bench-"); err != nil {
+	if s.dir, err = os.MkdirTemp("", "pgleap-bench-"); err != nil {
 		return nil, err
 	}
 	if err := s.user.Chown(s.dir); err != nil {
@@ -74,7 +75,7 @@ func (s *stage) target() string { return filepath.Join(s.dir, "target") }
 
 // initdb makes a data directory that takes connections from this host.
 func (s *stage) initdb(ctx context.Context, bindir, pgdata string) error {
-	args := []string{"--pgdata=" + pgdata, "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"}
+	args := []string{"--pgdata=" + pgdata, "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"}
 	if s.options.to >= 18 && bindir == s.to {
 		args = append(args, "--no-data-checksums")
 	}
@@ -176,6 +177,7 @@ func (s *stage) ours(ctx context.Context) (time.Duration, error) {
 		if err == nil && !result.Switchover.Switched {
 			err = errors.New(result.Switchover.Reason)
 		}
+		s.steps = append(s.steps, result.Switchover.Steps)
 		return err
 	})
 }

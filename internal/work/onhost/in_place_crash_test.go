@@ -3,6 +3,7 @@ package onhost
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -155,6 +156,7 @@ func TestInPlaceCrash(t *testing.T) {
 		{At: "pause", Agent: true},
 		{At: "stop", Agent: true},
 		{At: "pg_upgrade", Agent: true},
+		{At: "sync", Agent: true},
 		{At: "configure", Agent: true},
 		{At: "start", Agent: true},
 		{At: "resume", Agent: true},
@@ -199,6 +201,66 @@ func TestInPlaceCrash(t *testing.T) {
 			b.isAsBefore(before)
 		})
 	}
+}
+
+// TestInPlaceCrashAfterFailure kills the agent while it puts the source back after what no check could see: a
+// disk that has filled up since, a library that is gone from the target. Its successor ends that.
+func TestInPlaceCrashAfterFailure(t *testing.T) {
+	pgtest.Exhaustive(t)
+	for _, failure := range []struct {
+		name     string
+		transfer upgrade.Transfer
+		// before is done while the source serves, and returns what makes the upgrade fail.
+		before func(*upgradeBed) (fail func())
+	}{
+		{"full disk", upgrade.TransferCopy, func(b *upgradeBed) func() {
+			small := b.targetOnSmallDisk()
+			return func() { b.fill(small) }
+		}},
+		{"missing library", upgrade.TransferLink, (*upgradeBed).withLibrary},
+	} {
+		t.Run(failure.name, func(t *testing.T) {
+			b := newInPlaceBed(t, failure.transfer)
+			fail := failure.before(b)
+			bouncer := b.adoptBouncer()
+			before := b.prepared()
+			fail()
+			b.dieInPlace(inPlaceDeath{At: "putting the source back", Agent: true})
+			began := time.Now()
+			b.must(b.worker.RecoverInPlace(t.Context()))
+			if took := time.Since(began); took > recoverWithin {
+				t.Errorf("recovery took %s", took)
+			} else {
+				t.Logf("recovered within %s", took)
+			}
+			if b.stage() != outageUndone {
+				t.Errorf("the journal says %q", b.stage())
+			}
+			if version := b.through(bouncer, `SHOW server_version_num`); !strings.HasPrefix(version, fmt.Sprint(b.plan.Source.Version.Major())) {
+				t.Errorf("clients are on %s", version)
+			}
+			b.isAsBefore(before)
+		})
+	}
+}
+
+// withLibrary lets the source use a library that both versions can load, and returns what takes it away.
+func (b *upgradeBed) withLibrary() (remove func()) {
+	b.Helper()
+	dir := filepath.Join(filepath.Dir(b.plan.Source.Pgdata), "libraries")
+	b.must(os.Mkdir(dir, 0o755))
+	library := filepath.Join(dir, "own.so")
+	use := func(bindir string) {
+		out, err := b.worker.runner.Run(b.Context(), run.Command{Path: filepath.Join(bindir, "pg_config"), Args: []string{"--pkglibdir"}})
+		b.must(err)
+		text, err := os.ReadFile(filepath.Join(strings.TrimSpace(out.Stdout), "hstore.so"))
+		b.must(err)
+		b.must(errors.Join(os.RemoveAll(library), os.WriteFile(library, text, 0o644)))
+	}
+	use(b.plan.Source.Bindir)
+	b.source.Exec(b, "shop", `CREATE FUNCTION own(text) RETURNS int LANGUAGE c AS '`+library+`', 'hstore_in'`)
+	use(b.plan.Target.Bindir)
+	return func() { b.must(os.Remove(library)) }
 }
 
 // An agent that dies while files are swapped leaves a pg_upgrade that goes on: its successor waits for it,

@@ -63,6 +63,7 @@ type outage struct {
 	user    run.User
 	files   files
 	session endpoint.Session // nil: the instance has no endpoint
+	disks   fileSystems      // the target's, if pg_upgrade does not sync it
 	guard   *endpoint.Guard
 	outcome upgrade.Switchover
 	told    step.Done
@@ -132,7 +133,15 @@ func (o *outage) ready(ctx context.Context) (err error) {
 		return err
 	}
 	progressOf(ctx).text("making a checkpoint on the source")
-	return with(ctx, o.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) error { return postgres.Checkpoint(ctx, conn) })
+	err = with(ctx, o.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) error { return postgres.Checkpoint(ctx, conn) })
+	if err != nil || !o.intent.Prepared.SyncAtOnce {
+		return err
+	}
+	if o.disks, err = targetFileSystems(plan, o.intent.Prepared); err != nil {
+		return err
+	}
+	progressOf(ctx).text("making the prepared target durable")
+	return o.disks.sync(ctx) // what is durable before need not become so in the outage
 }
 
 // watchOver starts the guard, which ends the outage if this process dies.
@@ -164,6 +173,9 @@ func (o *outage) carryOut(ctx context.Context) error {
 	}
 	checkpoint, err := o.targetIsComplete(ctx)
 	if err != nil {
+		return err
+	}
+	if err := o.timed(ctx, "sync", o.disks.sync); err != nil {
 		return err
 	}
 	return o.journal.write(outageRecord{Stage: outageStarting, Checkpoint: checkpoint})
@@ -251,6 +263,7 @@ func (o *outage) closeSession() {
 
 func (o *outage) close() {
 	o.closeSession()
+	o.disks.close()
 	if o.intent.Sockets != "" {
 		_ = os.RemoveAll(o.intent.Sockets)
 	}

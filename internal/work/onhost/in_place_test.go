@@ -431,25 +431,9 @@ func TestInPlaceOfSourceWithOptions(t *testing.T) {
 func TestInPlaceOnFullDisk(t *testing.T) {
 	pgtest.Slow(t)
 	b := newInPlaceBed(t, upgrade.TransferCopy)
-	small := filepath.Join(filepath.Dir(b.source.Pgdata), "small")
-	b.must(os.Mkdir(small, 0o700))
-	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=400m,mode=0777"); err != nil {
-		t.Skipf("mount a small file system: %v", err)
-	}
-	t.Cleanup(func() { _ = syscall.Unmount(small, syscall.MNT_DETACH) })
-	target, err := b.worker.host.ChooseTarget(t.Context(), step.ChooseTargetArgs{
-		Source: b.plan.Source, Major: b.plan.Target.Version.Major(), Pgdata: filepath.Join(small, "target"),
-	})
-	b.must(err)
-	target.Port = b.plan.Source.Port
-	b.plan.Target = target
+	small := b.targetOnSmallDisk()
 	before := b.prepared()
-	free, err := freeSpace(small)
-	b.must(err)
-	filler, err := os.Create(filepath.Join(small, "filler"))
-	b.must(err)
-	_, err = io.CopyN(filler, zeros{}, free.Bytes-(10<<20))
-	b.must(errors.Join(err, filler.Close()))
+	b.fill(small)
 	result := b.upgradeInPlace()
 	t.Logf("reason: %s", result.Switchover.Reason)
 	if result.Switchover.Switched {
@@ -462,6 +446,35 @@ func TestInPlaceOnFullDisk(t *testing.T) {
 		t.Errorf("nobody served for %s", result.Switchover.Pause)
 	}
 	b.isAsBefore(before)
+}
+
+// targetOnSmallDisk has the target made in a small file system.
+func (b *upgradeBed) targetOnSmallDisk() (small string) {
+	b.Helper()
+	small = filepath.Join(filepath.Dir(b.source.Pgdata), "small")
+	b.must(os.Mkdir(small, 0o700))
+	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=400m,mode=0777"); err != nil {
+		b.Skipf("mount a small file system: %v", err)
+	}
+	b.Cleanup(func() { _ = syscall.Unmount(small, syscall.MNT_DETACH) })
+	target, err := b.worker.host.ChooseTarget(b.Context(), step.ChooseTargetArgs{
+		Source: b.plan.Source, Major: b.plan.Target.Version.Major(), Pgdata: filepath.Join(small, "target"),
+	})
+	b.must(err)
+	target.Port = b.plan.Source.Port
+	b.plan.Target = target
+	return small
+}
+
+// fill leaves little room in a file system.
+func (b *upgradeBed) fill(small string) {
+	b.Helper()
+	free, err := freeSpace(small)
+	b.must(err)
+	filler, err := os.Create(filepath.Join(small, "filler"))
+	b.must(err)
+	_, err = io.CopyN(filler, zeros{}, free.Bytes-(10<<20))
+	b.must(errors.Join(err, filler.Close()))
 }
 
 // zeros never ends.
