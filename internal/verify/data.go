@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,9 @@ import (
 type Pair struct {
 	Database       string
 	Source, Target *pgx.Conn
+	// Exported are the names of the snapshots, for a pair without sessions of its own: then Options.Join
+	// opens them for as long as the database is looked at.
+	Exported [2]string
 	// SourceSequences and TargetSequences are where the sequences stood when both sides stood still:
 	// a snapshot does not hold them. One that is nil is read now, which is as good where nobody has
 	// called nextval() since.
@@ -51,14 +55,14 @@ type database struct {
 	snapshots [2]string // names to join them by, "" if nobody joins
 	majors    [2]int
 	tables    []*table
-	state     *DatabaseState
+	state     *databaseState
 }
 
 func (r *run) compare(ctx context.Context, pairs []Pair) error {
 	for i, pair := range pairs {
 		db := &database{Pair: pair}
 		r.databases = append(r.databases, db)
-		if err := r.prepare(ctx, db); err != nil {
+		if err := r.inSnapshots(ctx, db, r.prepare); err != nil {
 			for _, left := range pairs[i:] {
 				r.leaveOut(left.Database, "the database", err.Error())
 			}
@@ -67,10 +71,12 @@ func (r *run) compare(ctx context.Context, pairs []Pair) error {
 	}
 	r.report("")
 	for i, db := range r.databases {
-		err := r.readTables(ctx, db)
-		if err == nil {
-			err = r.findRows(ctx, db)
-		}
+		err := r.inSnapshots(ctx, db, func(ctx context.Context, db *database) error {
+			if err := r.readTables(ctx, db); err != nil {
+				return err
+			}
+			return r.findRows(ctx, db)
+		})
 		if err != nil {
 			for _, left := range r.databases[i:] {
 				r.leaveOutRest(left, err)
@@ -81,12 +87,36 @@ func (r *run) compare(ctx context.Context, pairs []Pair) error {
 	return nil
 }
 
+// inSnapshots does something with a session in the snapshot of each side.
+func (r *run) inSnapshots(ctx context.Context, db *database, do func(context.Context, *database) error) error {
+	if db.Source != nil {
+		return do(ctx, db)
+	}
+	db.snapshots = db.Exported
+	defer func() {
+		for _, conn := range []**pgx.Conn{&db.Source, &db.Target} {
+			if *conn != nil {
+				_ = (*conn).Close(context.WithoutCancel(ctx))
+				*conn = nil
+			}
+		}
+	}()
+	err := onBoth(ctx, func(ctx context.Context, side Side) (err error) {
+		*[]**pgx.Conn{&db.Source, &db.Target}[side], err = r.join(ctx, db, side)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return do(ctx, db)
+}
+
 // prepare makes the sessions ready, compares all but the rows, and lists the tables.
 func (r *run) prepare(ctx context.Context, db *database) error {
 	var ids [2]string
 	err := onBoth(ctx, func(ctx context.Context, side Side) (err error) {
 		conn := db.conns()[side]
-		if r.Connections > 1 {
+		if r.Connections > 1 && db.snapshots[side] == "" {
 			if db.snapshots[side], err = postgres.ExportSnapshot(ctx, conn); err != nil {
 				return err
 			}
@@ -103,11 +133,35 @@ func (r *run) prepare(ctx context.Context, db *database) error {
 	r.mu.Lock()
 	db.state = r.State.of(db.Database, ids)
 	r.mu.Unlock()
-	for _, compare := range []func(context.Context, *database) error{r.compareShapes, r.compareFacts, r.compareSequences, r.listTables} {
+	for _, compare := range []func(context.Context, *database) error{r.compareCatalogs, r.listTables} {
 		if err := compare(ctx, db); err != nil {
 			return fmt.Errorf("compare database %s: %w", db.Database, err)
 		}
 	}
+	for _, t := range db.tables {
+		r.takeUp(db, t)
+	}
+	return nil
+}
+
+// compareCatalogs compares all but the rows, unless that was done before: what the catalogs say is partly
+// what holds now, and clients go on.
+func (r *run) compareCatalogs(ctx context.Context, db *database) error {
+	if before := db.state.Catalogs; before != nil {
+		r.result.Differences = append(r.result.Differences, before.Differences...)
+		r.result.NotCompared = append(r.result.NotCompared, before.NotCompared...)
+		return nil
+	}
+	differences, notCompared := len(r.result.Differences), len(r.result.NotCompared)
+	for _, compare := range []func(context.Context, *database) error{r.compareShapes, r.compareFacts, r.compareSequences} {
+		if err := compare(ctx, db); err != nil {
+			return err
+		}
+	}
+	r.enter(db, Entry{Catalogs: &Catalogs{
+		Differences: slices.Clone(r.result.Differences[differences:]),
+		NotCompared: slices.Clone(r.result.NotCompared[notCompared:]),
+	}})
 	return nil
 }
 

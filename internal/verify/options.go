@@ -48,6 +48,9 @@ type Options struct {
 	// State takes in what has been compared. A comparison in the same snapshots that is given the state
 	// of one that was broken off goes on where that one was.
 	State *State
+	// Entered is told everything that is added to the state, never by two at once: whoever adds the same to
+	// an empty one has it again.
+	Entered func(Entry)
 
 	chunkBytes int64 // read by one query
 }
@@ -83,35 +86,12 @@ func (o Options) withDefaults() Options {
 	if o.State == nil {
 		o.State = &State{}
 	}
+	if o.Entered == nil {
+		o.Entered = func(Entry) {}
+	}
 	if o.chunkBytes <= 0 {
 		o.chunkBytes = defaultChunkBytes
 	}
 	return o
 }
 
-// State is which tables have been read to their end in which snapshots. It is written as JSON.
-type State struct {
-	Databases map[string]*DatabaseState `json:"databases,omitempty"`
-}
-
-// DatabaseState is the state of a database.
-type DatabaseState struct {
-	Snapshots [2]string            `json:"snapshots"` // by pg_current_snapshot()
-	Tables    map[string]TableSums `json:"tables"`
-}
-
-// TableSums are the sums of a table on each side.
-type TableSums [2]postgres.HashSum
-
-// of returns the state of a database in two snapshots; that of others is forgotten.
-func (s *State) of(database string, snapshots [2]string) *DatabaseState {
-	state := s.Databases[database]
-	if state == nil || state.Snapshots != snapshots {
-		state = &DatabaseState{Snapshots: snapshots, Tables: map[string]TableSums{}}
-	}
-	if s.Databases == nil {
-		s.Databases = map[string]*DatabaseState{}
-	}
-	s.Databases[database] = state
-	return state
-}

@@ -23,9 +23,6 @@ type part struct {
 // readTables reads every table of a database on both sides, each over its own connections. The sides
 // do not wait for each other: which blocks hold a row has nothing to do with each other.
 func (r *run) readTables(ctx context.Context, db *database) error {
-	for _, t := range db.tables {
-		r.takeUp(db, t)
-	}
 	return onBoth(ctx, func(ctx context.Context, side Side) error {
 		parts := r.parts(db, side)
 		work, ctx := errgroup.WithContext(ctx)
@@ -50,18 +47,20 @@ func (r *run) readTables(ctx context.Context, db *database) error {
 
 // takeUp takes a table's sums from the state, if it was read before.
 func (r *run) takeUp(db *database, t *table) {
-	sums, found := db.state.Tables[t.scans[Source].Table.Ident()]
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for side := range t.scans {
 		t.pending[side] = len(r.split(t.scans[side].Table, db.majors[side]))
-		if found {
-			t.pending[side] = 0
-			found = t.sums[side].add(sums[side]) == nil
-		}
 	}
-	if found {
-		r.progress.BytesDone += t.bytes()
-		r.conclude(db, t)
+	sums, found := db.state.Tables[t.scans[Source].Table.Ident()]
+	var read [2]tally
+	if !found || read[Source].add(sums[Source]) != nil || read[Target].add(sums[Target]) != nil {
+		return
 	}
+	t.pending, t.sums = [2]int{}, read
+	r.progress.Rows += sums[Source].Rows
+	r.progress.BytesDone += t.bytes()
+	r.conclude(t)
 }
 
 // parts are what is to be read on a side.
@@ -175,7 +174,9 @@ func (r *run) read(ctx context.Context, conn *pgx.Conn, db *database, side Side,
 	}
 	r.progress.BytesDone += p.bytes
 	p.pending[side]--
-	r.conclude(db, p.table)
+	if r.conclude(p.table) {
+		r.enter(db, Entry{Table: p.scans[Source].Table.Ident(), Sums: &TableSums{p.sums[Source].hashSum(), p.sums[Target].hashSum()}})
+	}
 	r.progress.Table = p.name
 	r.Options.Progress(r.progress)
 	return nil
@@ -246,17 +247,17 @@ func (r *run) giveUp(db *database, t *table, reason string) {
 }
 
 // conclude compares a table's sums once both are complete.
-func (r *run) conclude(db *database, t *table) {
+func (r *run) conclude(t *table) bool {
 	if t.pending != [2]int{} || t.verdict != undecided {
-		return
+		return false
 	}
 	t.verdict = unequal
 	if t.sums[Source].equals(&t.sums[Target]) {
 		t.verdict = equal
 	}
-	db.state.Tables[t.scans[Source].Table.Ident()] = TableSums{t.sums[Source].hashSum(), t.sums[Target].hashSum()}
 	r.progress.TablesDone++
 	r.result.Tables++
 	r.result.Rows += t.sums[Source].rows
 	r.result.Bytes += t.scans[Source].Table.Bytes
+	return true
 }
