@@ -52,6 +52,9 @@ func (a *Agent) Start(ctx context.Context, temporal client.Client) (stop func(),
 			a.config.Log.ErrorContext(ctx, "an upgrade in place that was left in the middle could not be ended", "error", err)
 		}
 	}()
+	if err := a.worker.RecoverSnapshots(ctx); err != nil {
+		a.config.Log.WarnContext(ctx, "snapshots of an earlier process may still be held", "error", err)
+	}
 	go a.worker.KeepEndpoints(ctx)
 	worker := durable.NewWorker(temporal, durable.HostQueue(a.config.HostID))
 	a.worker.Register(worker)

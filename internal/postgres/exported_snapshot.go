@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -17,12 +18,22 @@ func ExportSnapshot(ctx context.Context, conn *pgx.Conn) (string, error) {
 	return name, nil
 }
 
+// ErrNoSnapshot is why a snapshot cannot be joined whose transaction has ended.
+var ErrNoSnapshot = errors.New("the transaction that exported the snapshot has ended")
+
 // JoinSnapshot starts a read-only transaction that sees what the one that exported the snapshot sees.
 func JoinSnapshot(ctx context.Context, conn *pgx.Conn, name string) error {
 	err := execAll(ctx, conn, []string{
 		"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 		"SET TRANSACTION SNAPSHOT " + quoteLiteral(name),
 	})
+	// 55000: its transaction has ended, and left its file; 42704 and, before 18, 22023: there is no file.
+	for _, code := range []string{"55000", "42704", "22023"} {
+		if IsCode(err, code) {
+			err = fmt.Errorf("%w: %w", ErrNoSnapshot, err)
+			break
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("join the snapshot %s of %s: %w", name, conn.Config().Database, err)
 	}

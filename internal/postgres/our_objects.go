@@ -22,6 +22,9 @@ const ourObjects = `
 	SELECT format('schema %I', nspname) FROM pg_namespace WHERE nspname = $3 AND pg_get_userbyid(nspowner) = '` + upgrade.Role + `'
 	UNION ALL
 	SELECT format('event trigger %I', evtname) FROM pg_event_trigger WHERE evtname ~ '^pgleap_ddl_'
+	UNION ALL
+	SELECT format('session %s of the verification', pid) FROM pg_stat_activity
+	WHERE usename = '` + upgrade.Role + `' AND application_name = '` + upgrade.VerificationSession + `'
 	ORDER BY 1`
 
 // OurObjects lists what pgleap has made in the database of conn, or in what all databases share, and not

@@ -35,6 +35,8 @@ type Command struct {
 	// Pidfile, when set, holds the process group while the program runs, so that
 	// EndLeftover finds it after a crash of ours.
 	Pidfile string
+	// Files are inherited by the program, from descriptor 3 on. StartDetached alone gives them.
+	Files []*os.File
 	// Stdin is given to the program; nil means nothing.
 	Stdin io.Reader
 	// Grace is how long the program has between SIGTERM and SIGKILL when ctx ends. Default 10 s.

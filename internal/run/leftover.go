@@ -45,20 +45,14 @@ func removePidfile(path string) {
 // EndLeftover ends the process group that a pidfile names, if it is still the one that was
 // started for it: SIGTERM, then SIGKILL after ten seconds. Without a pidfile there is nothing to do.
 func EndLeftover(ctx context.Context, pidfile string) error {
-	content, err := os.ReadFile(pidfile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	pid, started, err := readPidfile(pidfile)
 	if err != nil {
-		return fmt.Errorf("read pidfile: %w", err)
-	}
-	pidText, started, _ := strings.Cut(strings.TrimSpace(string(content)), " ")
-	pid, err := strconv.Atoi(pidText)
-	if err != nil || pid <= 1 {
-		removePidfile(pidfile)
-		return nil //nolint:nilerr // torn by a crash before the program could do anything
+		return err
 	}
 	defer removePidfile(pidfile)
+	if pid == 0 {
+		return nil
+	}
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		if now, err := startTime(pid); err != nil || now != started {
 			return nil //nolint:nilerr // gone
@@ -69,6 +63,33 @@ func EndLeftover(ctx context.Context, pidfile string) error {
 		}
 	}
 	return fmt.Errorf("process %d of an earlier attempt does not end", pid)
+}
+
+// Alive tells whether the process that a pidfile names is still the one that was started for it.
+func Alive(pidfile string) bool {
+	pid, started, err := readPidfile(pidfile)
+	if err != nil || pid == 0 {
+		return false
+	}
+	now, err := startTime(pid)
+	return err == nil && now == started
+}
+
+// readPidfile reads the pid and the start time of a process; 0 is nobody: there is no pidfile, or it
+// was torn by a crash before the program could do anything.
+func readPidfile(path string) (pid int, started string, err error) {
+	content, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, "", nil
+	}
+	if err != nil {
+		return 0, "", fmt.Errorf("read pidfile: %w", err)
+	}
+	text, started, _ := strings.Cut(strings.TrimSpace(string(content)), " ")
+	if pid, err = strconv.Atoi(text); err != nil || pid <= 1 {
+		return 0, "", nil //nolint:nilerr // torn
+	}
+	return pid, started, nil
 }
 
 func waitGone(ctx context.Context, pid int, started string, limit time.Duration) bool {

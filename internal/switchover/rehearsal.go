@@ -53,7 +53,7 @@ func (s Snapshots) Close() {
 
 // sessionSnapshot is what the sessions are called that outlive their switchover: a recovery, which
 // ends those of the section, has nothing to fear from them.
-const sessionSnapshot = "pgleap verification"
+const sessionSnapshot = upgrade.VerificationSession
 
 // keep gives the snapshots away. One whose session was lost meanwhile shows when it is used.
 func (s *section) keep(ctx context.Context) {

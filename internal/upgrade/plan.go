@@ -252,6 +252,8 @@ func (p Plan) Passfile() string { return filepath.Join(p.Workdir(), "passfile") 
 
 // The names of what pgleap creates in clusters. Each is removed when the upgrade ends.
 const (
+	// VerificationSession is the application_name of its sessions that compare both sides, or hold what is compared.
+	VerificationSession = "pgleap verification"
 	Role             = "pgleap" // its role: superuser, for replication and the switchover
 	Schema           = "pgleap" // its schema, with the marker table
 	Publication      = "pgleap_forward"

@@ -2,6 +2,7 @@ package onhost
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -26,6 +27,9 @@ func (w *Worker) Discard(ctx context.Context, plan upgrade.Plan) (step.Done, err
 		return step.Done{}, err
 	}
 	if err := w.endSwitchovers(ctx, plan); err != nil {
+		return step.Done{}, err
+	}
+	if err := w.dropVerification(ctx, plan); err != nil {
 		return step.Done{}, err
 	}
 	for _, program := range []string{"pg_basebackup", "pg_upgrade"} {
@@ -130,7 +134,7 @@ func (w *Worker) restoreSource(ctx context.Context, plan upgrade.Plan) error {
 	if err := w.dropSlots(ctx, source); err != nil {
 		return err
 	}
-	if err := inEachDatabase(ctx, source, dropOurs(ctx)); err != nil {
+	if err := errors.Join(endVerification(ctx, source), inEachDatabase(ctx, source, dropOurs(ctx))); err != nil {
 		return err
 	}
 	if err := inEachDatabase(ctx, source, nothingLeft(ctx)); err != nil {

@@ -28,6 +28,9 @@ func (w *Worker) Finish(ctx context.Context, plan upgrade.Plan) (step.FinishResu
 			Remedy: "switch over first, or cancel it",
 		}
 	}
+	if err := w.dropVerification(ctx, plan); err != nil {
+		return result, err
+	}
 	said := w.settleConsumers(ctx, w.switchoverConfig(last.Intent.Plan, nil), last.Outcome)
 	superuser := quiet(w.host.Login(plan.Target, "postgres"))
 	// The target's slots first: they fill its disk. Then what would take them up again.
@@ -37,7 +40,7 @@ func (w *Worker) Finish(ctx context.Context, plan upgrade.Plan) (step.FinishResu
 	if err := w.finishSource(ctx, plan); err != nil {
 		return result, err
 	}
-	if err := inEachDatabase(ctx, superuser, dropOurs(ctx)); err != nil {
+	if err := errors.Join(endVerification(ctx, superuser), inEachDatabase(ctx, superuser, dropOurs(ctx))); err != nil {
 		return result, err
 	}
 	if err := errors.Join(w.dropSlots(ctx, superuser), inEachDatabase(ctx, superuser, nothingLeft(ctx))); err != nil {
@@ -71,6 +74,13 @@ func (w *Worker) Finish(ctx context.Context, plan upgrade.Plan) (step.FinishResu
 	result.Done = w.info(ctx, fmt.Sprintf("what the replication needed is removed (settings of its own hold until the target's next restart); the instance is %s", result.Cluster))
 	result.Events = append(append(said.Events, result.Events...), w.noBaseBackup(ctx, plan.Instance))
 	return result, nil
+}
+
+// endVerification ends the sessions of a verification that somebody may still hold.
+func endVerification(ctx context.Context, l postgres.Login) error {
+	return with(ctx, l.In("postgres"), func(conn *pgx.Conn) error {
+		return postgres.EndSessions(ctx, conn, upgrade.VerificationSession)
+	})
 }
 
 // dropOurs removes our objects from one database.
@@ -109,7 +119,7 @@ func (w *Worker) finishSource(ctx context.Context, plan upgrade.Plan) error {
 		return nil
 	}
 	source := quiet(login(plan, plan.Source))
-	return errors.Join(w.dropSlots(ctx, source), inEachDatabase(ctx, source, dropOurs(ctx)), inEachDatabase(ctx, source, nothingLeft(ctx)))
+	return errors.Join(w.dropSlots(ctx, source), endVerification(ctx, source), inEachDatabase(ctx, source, dropOurs(ctx)), inEachDatabase(ctx, source, nothingLeft(ctx)))
 }
 
 func (w *Worker) dropSlots(ctx context.Context, l postgres.Login) error {

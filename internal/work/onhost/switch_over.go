@@ -66,13 +66,15 @@ func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgr
 		}
 	}
 	config.FormerConsumers = last.Outcome.Consumers
-	w.snapshots.drop(taskName(args.Plan), attemptName(args.Plan, args.Attempt))
+	if err := w.dropVerification(ctx, args.Plan); err != nil { // it ends by itself, if late
+		w.log.WarnContext(ctx, "snapshots of an earlier attempt may still be held", "task", args.Plan.Number, "error", err)
+	}
 	config.StartGuard = func(ctx context.Context, deadline time.Time) (*endpoint.Guard, error) {
 		return w.startGuard(ctx, args.Plan, path, deadline)
 	}
 	config.Rehearse = args.Rehearse
 	if args.Keep {
-		config.Keep = func(s switchover.Snapshots) { w.snapshots.keep(attemptName(args.Plan, args.Attempt), s) }
+		config.Keep = func(s switchover.Snapshots) { w.keepSnapshots(ctx, args.Plan, args.Attempt, s) }
 	}
 	outcome, err := w.runSwitchover(ctx, config, last)
 	for _, event := range withoutStatistics {
@@ -281,10 +283,14 @@ func (w *Worker) startGuard(ctx context.Context, plan upgrade.Plan, journal stri
 }
 
 // Guard watches over the switchover of a journal until the process that started it says that it is
-// done. When that process dies or misses the deadline, it ends the switchover as the journal tells.
+// done. When that process dies or misses the deadline, it ends the switchover as the journal tells. Or it
+// is the process that holds the snapshots of a verification.
 func (w *Worker) Guard(ctx context.Context, path string) error {
 	if w.IsOutage(path) {
 		return w.GuardInPlace(ctx, path, os.Stdin)
+	}
+	if isSnapshots(path) {
+		return w.holdSnapshots(ctx, path)
 	}
 	// Who ends the agent may signal its whole session or group; the guard is for just that moment.
 	signal.Ignore(os.Interrupt)

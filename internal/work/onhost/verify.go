@@ -2,17 +2,14 @@ package onhost
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/jackc/pgx/v5"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/pgleap/pgleap/internal/postgres"
-	"github.com/pgleap/pgleap/internal/switchover"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 	"github.com/pgleap/pgleap/internal/verify"
@@ -23,100 +20,110 @@ const (
 	verifyShare = 0.5
 	// verifyConnections is how many tables are read at a time, on each side.
 	verifyConnections = 2
-	// snapshotPatience is how long snapshots wait for their verification to begin. They keep VACUUM
-	// from its work, so nobody's are kept.
-	snapshotPatience = 5 * time.Minute
 )
 
-// snapshots are what attempts have kept for their verification. They live as long as this process:
-// a snapshot is a transaction.
-type snapshots struct {
-	mu     sync.Mutex
-	byName map[string]keptSnapshots
-}
+// goneSnapshots is why nothing is compared.
+const goneSnapshots = "the snapshots are gone, since the processes that held them were ended, or nobody asked for them in time; rehearse again"
 
-type keptSnapshots struct {
-	switchover.Snapshots
-	expiry *time.Timer
-}
+// noteVerified is what the verification of an attempt came to, for whoever asks again.
+const noteVerified note = "verified.json"
 
-func (s *snapshots) keep(name string, kept switchover.Snapshots) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.byName == nil {
-		s.byName = map[string]keptSnapshots{}
-	}
-	s.byName[name] = keptSnapshots{kept, time.AfterFunc(snapshotPatience, func() {
-		if forgotten, ok := s.take(name); ok {
-			forgotten.Close()
-		}
-	})}
-}
-
-// drop closes what an upgrade's other attempts have kept: their verification was never begun, and the
-// snapshots would be in the way of VACUUM.
-func (s *snapshots) drop(task, but string) {
-	s.mu.Lock()
-	names := slices.Collect(maps.Keys(s.byName))
-	s.mu.Unlock()
-	for _, name := range names {
-		if strings.HasPrefix(name, task+"-") && name != but {
-			if kept, ok := s.take(name); ok {
-				kept.Close()
-			}
-		}
-	}
-}
-
-// take gives the snapshots of an attempt to whoever comes first.
-func (s *snapshots) take(name string) (switchover.Snapshots, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	kept, ok := s.byName[name]
-	if ok {
-		kept.expiry.Stop()
-		delete(s.byName, name)
-	}
-	return kept.Snapshots, ok
+type verified struct {
+	Attempt int                  `json:"attempt"`
+	Came    upgrade.Verification `json:"came"`
 }
 
 // Verify compares all that both sides held when an attempt stood still. What it cannot find out is
-// part of its result: a verification that fails does not fail the upgrade.
+// part of its result: a verification that fails does not fail the upgrade. One that ended with its agent
+// goes on where it was.
 func (w *Worker) Verify(ctx context.Context, args step.VerifyArgs) (upgrade.Verification, error) {
-	v := upgrade.Verification{StartedAt: w.now().UTC()}
-	kept, ok := w.snapshots.take(attemptName(args.Plan, args.Attempt))
-	if !ok {
-		v.EndedAt = w.now().UTC()
-		v.Problem = "the snapshots are gone, since the agent was restarted, or nobody asked for them in time; rehearse again"
-		return v, nil
+	files, err := w.files(args.Plan)
+	if err != nil {
+		return upgrade.Verification{}, err
 	}
-	defer kept.Close()
-	progress := progressOf(ctx)
-	result, err := verify.Data(ctx, kept.Pairs, verify.Options{
-		Join: func(ctx context.Context, side verify.Side, database string) (*pgx.Conn, error) {
-			cluster := args.Plan.Source
-			if side == verify.Target {
-				cluster = args.Plan.Target
-			}
-			return postgres.Connect(ctx, quiet(login(args.Plan, cluster)).In(database))
-		},
-		LeavesUnlogged: func(database string, table postgres.ContentTable) bool {
-			return args.Plan.Options.AcceptsObject("unlogged-tables", database, table.Schema, table.Name)
-		},
-		Connections: verifyConnections, Share: verifyShare, Opened: kept.TakenAt,
-		Progress: func(p verify.Progress) {
-			progress.text(fmt.Sprintf("verification: %d of %d tables, %d of %d MiB", p.TablesDone, p.Tables, p.BytesDone>>20, p.Bytes>>20))
-		},
-	})
-	if ctx.Err() != nil && len(result.Differences) == 0 {
+	w.needed(files)
+	v, err := w.verification(ctx, args, files)
+	if err != nil && !temporal.IsCanceledError(context.Cause(ctx)) { // the agent ends, and another one goes on
+		return v, err
+	}
+	if ended := errors.Join(w.endSnapshots(context.WithoutCancel(ctx), files), files.remove(noteCompared)); ended != nil {
+		w.log.WarnContext(ctx, "snapshots that were compared may still be held", "task", args.Plan.Number, "error", ended)
+	}
+	return v, err
+}
+
+// verification is what it came to, if somebody knows, or the comparison.
+func (w *Worker) verification(ctx context.Context, args step.VerifyArgs, files files) (upgrade.Verification, error) {
+	var known verified
+	if found, err := files.read(noteVerified, &known); err == nil && found && known.Attempt == args.Attempt {
+		return known.Came, nil
+	}
+	v, err := w.compare(ctx, args, files)
+	if err != nil {
+		return v, err
+	}
+	if err := files.write(noteVerified, verified{Attempt: args.Attempt, Came: v}); err != nil {
+		w.log.WarnContext(ctx, "what the verification came to could not be noted", "task", args.Plan.Number, "error", err)
+	}
+	return v, nil
+}
+
+// compare is the comparison. It is an error if ctx ended first, unless it is cancelled and has found a
+// difference: that is to be told.
+func (w *Worker) compare(ctx context.Context, args step.VerifyArgs, files files) (upgrade.Verification, error) {
+	var kept keptSnapshots
+	found, err := files.read(noteSnapshots, &kept)
+	if err != nil || !found || kept.Attempt != args.Attempt || !w.held(files) {
+		now := w.now().UTC()
+		return upgrade.Verification{StartedAt: now, EndedAt: now, Problem: goneSnapshots}, nil //nolint:nilerr // it is a result
+	}
+	compared, err := openCompared(files, args.Attempt, w.now().UTC())
+	w.orWarn(ctx, err)
+	defer compared.close()
+	v := upgrade.Verification{StartedAt: compared.begun}
+	result, err := verify.Data(ctx, kept.pairs(), w.comparison(ctx, args.Plan, kept, compared))
+	canceled := temporal.IsCanceledError(context.Cause(ctx))
+	if ctx.Err() != nil && (!canceled || len(result.Differences) == 0) {
 		return v, ctx.Err()
 	}
 	told(&v, result)
 	if err != nil {
 		v.Identical, v.Problem = false, err.Error()
+		if errors.Is(err, postgres.ErrNoSnapshot) {
+			v.Problem = goneSnapshots + " (" + err.Error() + ")"
+		}
 	}
 	v.EndedAt = w.now().UTC()
 	return v, nil
+}
+
+// comparison says how to compare.
+func (w *Worker) comparison(ctx context.Context, plan upgrade.Plan, kept keptSnapshots, compared *compared) verify.Options {
+	progress := progressOf(ctx)
+	return verify.Options{
+		Join: func(ctx context.Context, side verify.Side, database string) (*pgx.Conn, error) {
+			cluster := plan.Source
+			if side == verify.Target {
+				cluster = plan.Target
+			}
+			session := quiet(login(plan, cluster)).With(map[string]string{"application_name": upgrade.VerificationSession})
+			return postgres.Connect(ctx, session.In(database))
+		},
+		LeavesUnlogged: func(database string, table postgres.ContentTable) bool {
+			return plan.Options.AcceptsObject("unlogged-tables", database, table.Schema, table.Name)
+		},
+		Connections: verifyConnections, Share: verifyShare, Opened: kept.TakenAt,
+		State: &compared.state, Entered: func(e verify.Entry) { w.orWarn(ctx, compared.enter(e)) },
+		Progress: func(p verify.Progress) {
+			progress.text(fmt.Sprintf("verification: %d of %d tables, %d of %d MiB", p.TablesDone, p.Tables, p.BytesDone>>20, p.Bytes>>20))
+		},
+	}
+}
+
+func (w *Worker) orWarn(ctx context.Context, err error) {
+	if err != nil {
+		w.log.WarnContext(ctx, "what was compared will be compared again if the agent is restarted", "error", err)
+	}
 }
 
 // told takes over what the comparison says, as far as a task's record should hold it.

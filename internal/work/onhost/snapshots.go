@@ -1,0 +1,285 @@
+package onhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/run"
+	"github.com/pgleap/pgleap/internal/switchover"
+	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/verify"
+)
+
+// A snapshot lives as long as the transaction that exported it, and that as long as somebody has its
+// session's socket open. So that a verification survives this process, another one of our own program
+// inherits the sockets, and has nothing to do but to hold them. Everybody who compares joins the
+// snapshots by their names, before such a death as after it.
+
+// snapshotPatience is how long snapshots wait for their verification to begin, or to be taken up again.
+// They keep VACUUM from its work, so nobody's are kept.
+const snapshotPatience = 5 * time.Minute
+
+// exportPatience bounds the hand-over of the snapshots.
+const exportPatience = 10 * time.Second
+
+// noteSnapshots says which snapshots are kept for a verification. Without it, nobody holds any.
+const noteSnapshots note = "snapshots.json"
+
+// snapshotHolder names the process that holds them.
+const snapshotHolder = "snapshots"
+
+// keptSnapshots are what an attempt has kept for its verification.
+type keptSnapshots struct {
+	Attempt int        `json:"attempt"`
+	TakenAt time.Time  `json:"takenAt"`
+	Pairs   []keptPair `json:"pairs"`
+}
+
+type keptPair struct {
+	Database  string                 `json:"database"`
+	Exported  [2]string              `json:"exported"`
+	Sequences [2][]postgres.Sequence `json:"sequences"`
+}
+
+func (k keptSnapshots) pairs() []verify.Pair {
+	pairs := make([]verify.Pair, len(k.Pairs))
+	for i, p := range k.Pairs {
+		pairs[i] = verify.Pair{
+			Database: p.Database, Exported: p.Exported,
+			SourceSequences: p.Sequences[verify.Source], TargetSequences: p.Sequences[verify.Target],
+		}
+	}
+	return pairs
+}
+
+// expires is when they are let go of, come what may.
+func (k keptSnapshots) expires() time.Time { return k.TakenAt.Add(verify.DefaultMaxAge) }
+
+// snapshots are what this process knows of those that are kept, by the directory of their upgrade.
+type snapshots struct {
+	mu     sync.Mutex
+	expiry map[string]*time.Timer
+	here   map[string]switchover.Snapshots // held by this process
+}
+
+// keepSnapshots exports the snapshots of an attempt, and has their sessions held by a process that
+// outlives this one, too. What goes wrong is told by the verification that does not find them.
+func (w *Worker) keepSnapshots(ctx context.Context, plan upgrade.Plan, attempt int, s switchover.Snapshots) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exportPatience)
+	defer cancel()
+	f, err := w.files(plan)
+	if err == nil {
+		err = export(ctx, f, attempt, s)
+	}
+	if err != nil {
+		w.log.WarnContext(ctx, "the snapshots for the verification could not be kept", "task", plan.Number, "error", err)
+		s.Close()
+		return
+	}
+	if err := w.hold(ctx, f, s); err != nil {
+		w.log.WarnContext(ctx, "the verification will not survive a restart of the agent", "task", plan.Number, "error", err)
+	}
+	w.letExpire(f)
+}
+
+// export writes down by which names the snapshots can be joined.
+func export(ctx context.Context, f files, attempt int, s switchover.Snapshots) error {
+	kept := keptSnapshots{Attempt: attempt, TakenAt: s.TakenAt}
+	for _, pair := range s.Pairs {
+		p := keptPair{Database: pair.Database, Sequences: [2][]postgres.Sequence{pair.SourceSequences, pair.TargetSequences}}
+		for side, conn := range []*pgx.Conn{pair.Source, pair.Target} {
+			var err error
+			if p.Exported[side], err = postgres.ExportSnapshot(ctx, conn); err != nil {
+				return err
+			}
+		}
+		kept.Pairs = append(kept.Pairs, p)
+	}
+	return f.write(noteSnapshots, kept)
+}
+
+// hold lets the sessions be held by a process of their own, and by this one as long as it lives.
+func (w *Worker) hold(ctx context.Context, f files, s switchover.Snapshots) error {
+	w.snapshots.mu.Lock()
+	if w.snapshots.here == nil {
+		w.snapshots.here = map[string]switchover.Snapshots{}
+	}
+	w.snapshots.here[f.dir] = s
+	w.snapshots.mu.Unlock()
+	if w.guard.Path == "" {
+		return nil
+	}
+	var sockets []*os.File
+	defer func() {
+		for _, socket := range sockets {
+			// Giving it away has switched the socket itself to blocking mode, which is ours, too.
+			_ = syscall.SetNonblock(int(socket.Fd()), true) //nolint:gosec // it is a small number
+			_ = socket.Close()
+		}
+	}()
+	for _, conn := range sessionsOf(s) {
+		socket, err := socketOf(conn)
+		if err != nil {
+			return err
+		}
+		sockets = append(sockets, socket)
+	}
+	_, err := w.runner.StartDetached(ctx, run.Command{
+		Path: w.guard.Path, Args: append(append([]string{}, w.guard.Args...), filepath.Join(f.dir, string(noteSnapshots))),
+		Files: sockets, Pidfile: f.pidfile(snapshotHolder), Transcript: f.transcript("guard"),
+	})
+	if err != nil {
+		return fmt.Errorf("start the process that holds the snapshots: %w", err)
+	}
+	return nil
+}
+
+func sessionsOf(s switchover.Snapshots) (conns []*pgx.Conn) {
+	for _, pair := range s.Pairs {
+		conns = append(conns, pair.Source, pair.Target)
+	}
+	return conns
+}
+
+// socketOf duplicates the socket of a session.
+func socketOf(conn *pgx.Conn) (*os.File, error) {
+	raw := conn.PgConn().Conn()
+	if encrypted, ok := raw.(interface{ NetConn() net.Conn }); ok { // the one below TLS will do: nothing is said any more
+		raw = encrypted.NetConn()
+	}
+	socket, ok := raw.(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, fmt.Errorf("duplicate the socket of a session: %T has none", raw)
+	}
+	file, err := socket.File()
+	if err != nil {
+		return nil, fmt.Errorf("duplicate the socket of a session: %w", err)
+	}
+	return file, nil
+}
+
+// isSnapshots tells whether a path is that of a note on snapshots, which holdSnapshots holds.
+func isSnapshots(path string) bool { return filepath.Base(path) == string(noteSnapshots) }
+
+// holderTick is how soon a process that holds snapshots notices that they are not needed any more.
+const holderTick = time.Second
+
+// holdSnapshots is the process that has inherited the sessions of snapshots. It ends, and the sessions
+// with it, when their note is gone, when they are too old, or when it is told to.
+func (w *Worker) holdSnapshots(ctx context.Context, path string) error {
+	signal.Ignore(os.Interrupt) // who ends the agent may signal its whole session or group
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGTERM)
+	defer signal.Stop(told)
+	f := files{dir: filepath.Dir(path)}
+	var kept keptSnapshots
+	if found, err := f.read(noteSnapshots, &kept); err != nil || !found {
+		return err
+	}
+	tick := time.NewTicker(holderTick)
+	defer tick.Stop()
+	for w.now().Before(kept.expires()) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-told:
+			return nil
+		case <-tick.C:
+		}
+		var now keptSnapshots
+		if found, err := f.read(noteSnapshots, &now); err == nil && (!found || now.Attempt != kept.Attempt) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// held tells whether somebody still holds the snapshots of an upgrade.
+func (w *Worker) held(f files) bool {
+	w.snapshots.mu.Lock()
+	_, here := w.snapshots.here[f.dir]
+	w.snapshots.mu.Unlock()
+	return here || run.Alive(f.pidfile(snapshotHolder))
+}
+
+// letExpire ends what nobody has begun to compare in time.
+func (w *Worker) letExpire(f files) {
+	w.snapshots.mu.Lock()
+	defer w.snapshots.mu.Unlock()
+	if w.snapshots.expiry == nil {
+		w.snapshots.expiry = map[string]*time.Timer{}
+	}
+	w.snapshots.expiry[f.dir] = time.AfterFunc(snapshotPatience, func() {
+		if err := w.endSnapshots(context.Background(), f); err != nil {
+			w.log.Warn("snapshots that nobody asked for may still be held", "error", err)
+		}
+	})
+}
+
+// needed keeps the snapshots of an upgrade from expiring: somebody has begun to compare them.
+func (w *Worker) needed(f files) {
+	w.snapshots.mu.Lock()
+	defer w.snapshots.mu.Unlock()
+	if timer := w.snapshots.expiry[f.dir]; timer != nil {
+		timer.Stop()
+		delete(w.snapshots.expiry, f.dir)
+	}
+}
+
+// endSnapshots lets go of the snapshots of an upgrade, whoever holds them. The note goes first: a process
+// that cannot be ended by its pid ends without it.
+func (w *Worker) endSnapshots(ctx context.Context, f files) error {
+	w.needed(f)
+	w.snapshots.mu.Lock()
+	here := w.snapshots.here[f.dir]
+	delete(w.snapshots.here, f.dir)
+	w.snapshots.mu.Unlock()
+	noted := f.remove(noteSnapshots)
+	here.Close()
+	return errors.Join(noted, run.EndLeftover(ctx, f.pidfile(snapshotHolder)))
+}
+
+// dropVerification forgets what an upgrade's last attempt has kept for its verification, and what that
+// came to: another attempt begins, or the upgrade ends.
+func (w *Worker) dropVerification(ctx context.Context, plan upgrade.Plan) error {
+	f, err := w.files(plan)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(w.endSnapshots(ctx, f), f.remove(noteCompared), f.remove(noteVerified)); err != nil {
+		return fmt.Errorf("end the verification of an earlier attempt: %w", err)
+	}
+	return nil
+}
+
+// RecoverSnapshots looks after the snapshots that an earlier process has kept, before any step runs.
+// Those that can be compared wait for that as long as they did at first; the others are let go of.
+func (w *Worker) RecoverSnapshots(ctx context.Context) error {
+	notes, err := filepath.Glob(filepath.Join(w.dir, "upgrades", "*", string(noteSnapshots)))
+	if err != nil {
+		return fmt.Errorf("look for snapshots: %w", err)
+	}
+	var errs []error
+	for _, path := range notes {
+		f := files{dir: filepath.Dir(path)}
+		var kept keptSnapshots
+		_, err := f.read(noteSnapshots, &kept)
+		if err == nil && w.held(f) && w.now().Before(kept.expires()) {
+			w.letExpire(f)
+			continue
+		}
+		errs = append(errs, w.endSnapshots(ctx, f))
+	}
+	return errors.Join(errs...)
+}
