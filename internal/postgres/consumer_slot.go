@@ -48,6 +48,38 @@ func ConsumerSlots(ctx context.Context, conn *pgx.Conn) ([]ConsumerSlot, error) 
 	return slots, nil
 }
 
+// IdleConsumer is what a slot of somebody else costs a server that clients have left.
+type IdleConsumer struct {
+	Name     string
+	Database string
+	Active   bool
+	Retained int64 // bytes of WAL
+}
+
+// DropStatement is the statement that drops the slot.
+func (s IdleConsumer) DropStatement() string {
+	return "SELECT pg_drop_replication_slot(" + quoteLiteral(s.Name) + ")"
+}
+
+// ReadIdleConsumers lists the slots that ConsumerSlots lists and that keep WAL.
+func ReadIdleConsumers(ctx context.Context, conn *pgx.Conn) ([]IdleConsumer, error) {
+	rows, err := conn.Query(ctx, `
+		SELECT slot_name::text, database::text, active, pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn)::bigint
+		FROM pg_replication_slots
+		WHERE slot_type = 'logical' AND NOT temporary AND database IS NOT NULL AND confirmed_flush_lsn IS NOT NULL
+			AND restart_lsn IS NOT NULL AND wal_status IS DISTINCT FROM 'lost'
+			AND slot_name !~ '`+ourSlots+`' AND slot_name !~ '`+heldSlots+`'
+		ORDER BY slot_name`)
+	if err != nil {
+		return nil, fmt.Errorf("measure what the slots of others keep: %w", err)
+	}
+	slots, err := pgx.CollectRows(rows, pgx.RowToStructByPos[IdleConsumer])
+	if err != nil {
+		return nil, fmt.Errorf("measure what the slots of others keep: %w", err)
+	}
+	return slots, nil
+}
+
 // heldSlots matches the names of HeldSlot.
 const heldSlots = `^pgleap_cdc_[0-9a-f]{16}$`
 

@@ -254,12 +254,12 @@ func (p Plan) Passfile() string { return filepath.Join(p.Workdir(), "passfile") 
 const (
 	// VerificationSession is the application_name of its sessions that compare both sides, or hold what is compared.
 	VerificationSession = "pgleap verification"
-	Role             = "pgleap" // its role: superuser, for replication and the switchover
-	Schema           = "pgleap" // its schema, with the marker table
-	Publication      = "pgleap_forward"
-	Subscription     = "pgleap_forward" // on the target: it follows the source
-	BackSubscription = "pgleap_back"    // on the source: it follows the target after a switchover
-	BaseBackupSlot   = "pgleap_base_backup"
+	Role                = "pgleap" // its role: superuser, for replication and the switchover
+	Schema              = "pgleap" // its schema, with the marker table
+	Publication         = "pgleap_forward"
+	Subscription        = "pgleap_forward" // on the target: it follows the source
+	BackSubscription    = "pgleap_back"    // on the source: it follows the target after a switchover
+	BaseBackupSlot      = "pgleap_base_backup"
 )
 
 // SlotName is the name of the logical slot of a database on the source, by the database's oid there.

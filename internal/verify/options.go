@@ -94,4 +94,3 @@ func (o Options) withDefaults() Options {
 	}
 	return o
 }
-

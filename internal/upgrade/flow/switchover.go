@@ -37,9 +37,10 @@ type leg struct {
 	switching upgrade.Phase
 	asked     map[wish]workflow.ReceiveChannel
 	automatic bool
-	refreshed bool  // its materialized views
-	failures  int   // in a row, of what pgleap began by itself
-	warnAt    int64 // bytes of WAL that the source keeps; 0: the user was warned for the last time
+	refreshed bool           // its materialized views
+	failures  int            // in a row, of what pgleap began by itself
+	warnAt    int64          // bytes of WAL that the source keeps; 0: the user was warned for the last time
+	told      map[string]int // of the slots of others, see step.Synchronized
 }
 
 // firstWarning and lastWarning are the parts of the cap on retained WAL, in percent, at which the user
@@ -52,14 +53,18 @@ const (
 // warnAt is a part of the cap in bytes.
 func (t *task) warnAt(percent int64) int64 { return t.plan.Options.MaxRetainedWAL / 100 * percent }
 
-// takeWarning records that a leg keeps much WAL, if following ended for that, and lets the next warning
-// come later.
-func (t *task) takeWarning(ctx workflow.Context, l *leg, done step.Done) (warned bool) {
+// takeWarning records that a leg, or slots of others on the side that follows, keep much WAL, if following
+// ended for that, and lets the next warning come later.
+func (t *task) takeWarning(ctx workflow.Context, l *leg, done step.Synchronized) (warned bool) {
 	warned = slices.ContainsFunc(done.Events, func(e upgrade.Event) bool { return e.Level == upgrade.LevelWarning })
 	if !warned {
 		return false
 	}
 	t.record(ctx, done.Events...)
+	if done.Told != nil {
+		l.told = done.Told
+		return true
+	}
 	if l.warnAt < t.warnAt(lastWarning) {
 		l.warnAt = t.warnAt(lastWarning)
 	} else {
@@ -193,11 +198,11 @@ func (t *task) synchronize(ctx workflow.Context, l *leg, untilReady bool) (wante
 	following, stop := workflow.WithCancel(ctx)
 	defer stop()
 	future := workflow.ExecuteActivity(t.hostOptions(following, step.Synchronize), step.Synchronize,
-		step.SynchronizeArgs{Plan: l.plan, UntilReady: untilReady, WarnAt: l.warnAt})
+		step.SynchronizeArgs{Plan: l.plan, UntilReady: untilReady, WarnAt: l.warnAt, Told: l.told})
 	ended := false
 	selector := workflow.NewSelector(ctx)
 	selector.AddFuture(future, func(f workflow.Future) {
-		var done step.Done
+		var done step.Synchronized
 		err = f.Get(ctx, &done)
 		if t.takeWarning(ctx, l, done) {
 			wanted = wishWarned

@@ -162,7 +162,7 @@ func TestWayBackThatCannotBeKept(t *testing.T) {
 // The user is warned twice before the cap is reached.
 func TestWarningsOfTheCap(t *testing.T) {
 	w := newWorld(t)
-	warning := step.Done{Events: []upgrade.Event{{Level: upgrade.LevelWarning, Text: "it keeps much"}}}
+	warning := step.Synchronized{Done: step.Done{Events: []upgrade.Event{{Level: upgrade.LevelWarning, Text: "it keeps much"}}}}
 	told := 0
 	w.does[step.Synchronize] = func(int) (any, error) {
 		if !w.hasSwitched() {
@@ -182,6 +182,34 @@ func TestWarningsOfTheCap(t *testing.T) {
 	want := []int64{limit / 2, limit * 8 / 10, 0}
 	if diff := cmp.Diff(want, roughly(w.warnAt[len(w.warnAt)-3:])); diff != "" {
 		t.Errorf("warned at (-want +got):\n%s", diff)
+	}
+}
+
+// What was told of the slots of others is not told again, and does not put off what is to be told of ours.
+func TestWarningsOfConsumers(t *testing.T) {
+	w := newWorld(t)
+	warning := step.Synchronized{
+		Done: step.Done{Events: []upgrade.Event{{Level: upgrade.LevelWarning, Text: "slot lake keeps much"}}},
+		Told: map[string]int{"lake": 1},
+	}
+	told := 0
+	w.does[step.Synchronize] = func(int) (any, error) {
+		if !w.hasSwitched() {
+			return nil, nil
+		}
+		if told++; told == 1 {
+			return warning, nil
+		}
+		w.signal(step.SignalFinish)
+		return nil, nil
+	}
+	w.script(w.says(step.SignalSwitch))
+	if outcome := w.run(t, returningPlan); outcome.Status != upgrade.StatusSucceeded {
+		t.Errorf("outcome: %+v", outcome)
+	}
+	last := len(w.toldBefore) - 1
+	if w.toldBefore[last-1] != nil || w.toldBefore[last]["lake"] != 1 || w.warnAt[last] != w.warnAt[last-1] {
+		t.Errorf("followed with %v and %v", w.toldBefore, w.warnAt)
 	}
 }
 

@@ -32,6 +32,7 @@ type world struct {
 	settled       upgrade.Switchover     // how an attempt ended that did not tell
 	until         []bool                 // UntilReady of each Synchronize
 	warnAt        []int64                // of each Synchronize
+	toldBefore    []map[string]int       // of each Synchronize
 	verified      []int                  // attempts whose snapshots were compared
 	rehearsals    []upgrade.Rehearsal    // recorded
 	verifications []upgrade.Verification // recorded
@@ -89,9 +90,11 @@ func newWorld(t *testing.T) *world {
 	register(step.CreateSlots, func(context.Context, upgrade.Plan) (step.Handover, error) {
 		return answer[step.Handover](w, step.CreateSlots)
 	})
-	register(step.Synchronize, func(_ context.Context, args step.SynchronizeArgs) (step.Done, error) {
-		w.note(func() { w.until, w.warnAt = append(w.until, args.UntilReady), append(w.warnAt, args.WarnAt) })
-		done, err := answer[step.Done](w, step.Synchronize)
+	register(step.Synchronize, func(_ context.Context, args step.SynchronizeArgs) (step.Synchronized, error) {
+		w.note(func() {
+			w.until, w.warnAt, w.toldBefore = append(w.until, args.UntilReady), append(w.warnAt, args.WarnAt), append(w.toldBefore, args.Told)
+		})
+		done, err := answer[step.Synchronized](w, step.Synchronize)
 		if err == nil && len(done.Events) == 0 && !(args.UntilReady && w.ready) {
 			err = activity.ErrResultPending // it goes on until it is cancelled
 		}

@@ -55,8 +55,9 @@ const (
 	CollectStatistics = "CollectStatistics" // long
 	// RefreshMaterializedViews fills the target's materialized views from what it holds by now.
 	RefreshMaterializedViews = "RefreshMaterializedViews" // long
-	// Synchronize follows the lag until it is cancelled, or, when asked to, until the lag is small.
-	Synchronize = "Synchronize" // long; argument: SynchronizeArgs
+	// Synchronize follows the lag until it is cancelled, or, when asked to, until the lag is small, or until
+	// there is something to be told. Argument: SynchronizeArgs; result: Synchronized.
+	Synchronize = "Synchronize" // long
 	// SwitchOver is the critical section; argument: SwitchOverArgs; result: upgrade.Switchover. Not
 	// switching is a result, not an error: it says why. After a crash it finishes or undoes what
 	// its journal tells.
@@ -159,6 +160,16 @@ type SynchronizeArgs struct {
 	UntilReady bool `json:"untilReady"`
 	// WarnAt ends it with a warning as soon as the plan's source keeps more bytes of WAL; 0: it does not.
 	WarnAt int64 `json:"warnAt,omitempty"`
+	// Told is what the user was told before, see Synchronized.
+	Told map[string]int `json:"told,omitempty"`
+}
+
+// Synchronized is why Synchronize ended by itself.
+type Synchronized struct {
+	Done
+	// Told is what the user has been told of the slots of others that keep WAL on the side that follows, with
+	// what the events tell: by slot, for Synchronize alone to read. nil: the events tell of something else.
+	Told map[string]int `json:"told,omitempty"`
 }
 
 // Phase is that of an upgrade while the step runs.

@@ -22,13 +22,14 @@ const smallLag = 1 << 20
 const samplesUntilReady = 3
 
 // Synchronize measures how far the target is behind, every second, until it is cancelled or, if
-// asked to, until a switchover can be expected to succeed, or the source keeps as much WAL as the user is
-// to be warned of. It is refused when the source keeps more WAL than it may. A server that is away for a
-// while is waited for.
-func (w *Worker) Synchronize(ctx context.Context, args step.SynchronizeArgs) (step.Done, error) {
+// asked to, until a switchover can be expected to succeed, or until the source, or a slot of somebody else
+// on the target, keeps as much WAL as the user is to be warned of. It is refused when the source keeps more
+// WAL than it may. A server that is away for a while is waited for.
+func (w *Worker) Synchronize(ctx context.Context, args step.SynchronizeArgs) (result step.Synchronized, err error) {
 	f := &follower{plan: args.Plan}
 	defer f.close()
 	var standbys standbyWatch
+	consumers := consumerWatch{told: args.Told}
 	small := 0
 	tick := time.NewTicker(sampleInterval)
 	defer tick.Stop()
@@ -36,33 +37,41 @@ func (w *Worker) Synchronize(ctx context.Context, args step.SynchronizeArgs) (st
 		lag, err := f.sample(ctx)
 		switch refused, isRefused := errors.AsType[*upgrade.Refused](err); {
 		case ctx.Err() != nil:
-			return step.Done{}, ctx.Err()
+			return result, ctx.Err()
 		case isRefused:
-			return step.Done{}, refused
+			return result, refused
 		case err != nil:
 			small = 0
 			f.close() // the next sample connects again
 			progressOf(ctx).text("the lag cannot be measured: " + err.Error())
 		default:
-			progressOf(ctx).lag(lag, f.describe(lag)+standbys.look(ctx, w, args.Plan))
+			progressOf(ctx).lag(lag, f.describe(lag)+standbys.look(ctx, w, args.Plan)+consumers.look(ctx, args.Plan))
 			small++
 			if lag.Bytes > smallLag || lag.LagSeconds > 1 || len(f.idle) > 0 {
 				small = 0
 			}
 		}
 		if args.UntilReady && small >= samplesUntilReady {
-			return w.info(ctx, "the target has caught up"), nil
+			result.Done = w.info(ctx, "the target has caught up")
+			return result, nil
 		}
 		if err == nil && args.WarnAt > 0 && lag.RetainedWAL > args.WarnAt {
-			done := w.warnOfCap(ctx, args.Plan, lag.RetainedWAL)
+			result.Done = w.warnOfCap(ctx, args.Plan, lag.RetainedWAL)
 			if text := f.neverCatchesUp(lag); text != "" {
-				done.Events = append(done.Events, w.say(ctx, upgrade.LevelWarning, text))
+				result.Events = append(result.Events, w.say(ctx, upgrade.LevelWarning, text))
 			}
-			return done, nil
+			return result, nil
+		}
+		if len(consumers.warnings) > 0 {
+			for _, text := range consumers.warnings {
+				result.Events = append(result.Events, w.say(ctx, upgrade.LevelWarning, text))
+			}
+			result.Told = consumers.told
+			return result, nil
 		}
 		select {
 		case <-ctx.Done():
-			return step.Done{}, ctx.Err()
+			return result, ctx.Err()
 		case <-tick.C:
 		}
 	}
