@@ -116,7 +116,7 @@ func (b *verifyBed) die(w *Worker) {
 }
 
 // verify carries out the step. Each line of progress is shown to see, which may end ctx.
-func (b *verifyBed) verify(w *Worker, ctx context.Context, attempt int, see func(string)) (upgrade.Verification, error) {
+func (b *verifyBed) verify(ctx context.Context, w *Worker, attempt int, see func(string)) (upgrade.Verification, error) {
 	b.Helper()
 	watch := &progress{beat: func(now upgrade.Progress) { see(now.Text) }}
 	return w.Verify(context.WithValue(ctx, progressKey{}, watch), step.VerifyArgs{Plan: b.plan, Attempt: attempt})
@@ -151,13 +151,13 @@ func TestVerifyGoesOnAfterRestart(t *testing.T) {
 	b := newVerifyBed(t)
 	first := b.agent(time.Now)
 	b.keep(first, 1)
-	want, err := b.verify(first, t.Context(), 1, ignore)
+	want, err := b.verify(t.Context(), first, 1, ignore)
 	b.must(err)
 	if want.Total != verifyTables || want.Tables != verifyTables+1 || len(want.NotCompared) > 0 || want.Problem != "" {
 		t.Fatalf("without a restart it came to %+v", want)
 	}
 	b.nothingHeld()
-	if again, err := b.verify(b.agent(time.Now), t.Context(), 1, ignore); err != nil || cmp.Diff(want, again) != "" {
+	if again, err := b.verify(t.Context(), b.agent(time.Now), 1, ignore); err != nil || cmp.Diff(want, again) != "" {
 		t.Errorf("asked again, it came to %+v, %v", again, err)
 	}
 
@@ -190,7 +190,7 @@ func (b *verifyBed) interruptedVerification(attempt int, graceful bool, want upg
 	}
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
-	_, err := b.verify(killed, ctx, attempt, func(text string) {
+	_, err := b.verify(ctx, killed, attempt, func(text string) {
 		if !strings.HasPrefix(text, "verification: 0 of") {
 			cancel()
 		}
@@ -213,7 +213,7 @@ func (b *verifyBed) interruptedVerification(attempt int, graceful bool, want upg
 	b.target.Exec(b, "postgres", "UPDATE t3 SET v = 'since' WHERE id > 50", "ALTER TABLE t4 ADD COLUMN IF NOT EXISTS since int")
 
 	var shown []string
-	got, err := b.verify(b.agent(time.Now), b.Context(), attempt, func(text string) { shown = append(shown, text) })
+	got, err := b.verify(b.Context(), b.agent(time.Now), attempt, func(text string) { shown = append(shown, text) })
 	b.must(err)
 	if want := fmt.Sprintf("verification: %d of %d tables", compared, verifyTables+1); !strings.HasPrefix(shown[0], want) {
 		b.Errorf("progress begins with %q, want %q", shown[0], want)
@@ -238,7 +238,7 @@ func (b *verifyBed) cancelledVerification(attempt int) {
 	w := b.agent(time.Now)
 	b.keep(w, attempt)
 	ctx, cancel := context.WithCancelCause(b.Context())
-	_, err := b.verify(w, ctx, attempt, func(text string) {
+	_, err := b.verify(ctx, w, attempt, func(text string) {
 		if !strings.HasPrefix(text, "verification: 0 of") {
 			cancel(temporal.NewCanceledError())
 		}
@@ -252,7 +252,7 @@ func (b *verifyBed) cancelledVerification(attempt int) {
 // gone wants it to be told that there is nothing to compare any more.
 func (b *verifyBed) gone(attempt int) {
 	b.Helper()
-	v, err := b.verify(b.agent(time.Now), b.Context(), attempt, ignore)
+	v, err := b.verify(b.Context(), b.agent(time.Now), attempt, ignore)
 	b.must(err)
 	if !strings.HasPrefix(v.Problem, goneSnapshots) || v.Identical || v.Total > 0 {
 		b.Errorf("it came to %+v", v)
