@@ -38,6 +38,7 @@ type gate interface {
 	HasAccessKeys(ctx context.Context) (bool, error)
 	Caller(ctx context.Context, keyID string) (control.Caller, error)
 	UseNonce(ctx context.Context, keyID, nonce string, until time.Time) error
+	NoteNonce(ctx context.Context, keyID, nonce string, until time.Time) error
 	Admit(keyID string) error
 	Once(ctx context.Context, o control.Once, do func(context.Context) ([]byte, error)) ([]byte, error)
 	Revision(ctx context.Context, instance string) (int64, error)
@@ -52,7 +53,7 @@ type api struct {
 	options Options
 	log     *slog.Logger
 	actions map[string]*action
-	answers *answers
+	memory  memory
 }
 
 // New returns the handler of the vendor's API. It serves the root path, and what is below /aliyun for
@@ -76,7 +77,7 @@ func newAPI(c *control.Control, g gate, o Options, log *slog.Logger, list []acti
 	}
 	a := &api{
 		control: c, gate: g, options: o, log: log,
-		actions: make(map[string]*action, len(list)), answers: newAnswers(maxAnswers),
+		actions: make(map[string]*action, len(list)), memory: newMemory(),
 	}
 	for i := range list {
 		a.actions[list[i].name] = &list[i]
@@ -209,7 +210,7 @@ func (a *api) authenticate(ctx context.Context, x *exchange, who credentials) er
 		return err
 	}
 	x.proven = true
-	return a.useNonce(ctx, caller.KeyID, who.nonce, signed)
+	return a.useNonce(ctx, x, who.nonce, signed)
 }
 
 // answer runs the operation, unless the answer is known: because the client repeats itself, or
@@ -237,12 +238,12 @@ func (a *api) remembered(ctx context.Context, x *exchange) ([]byte, error) {
 	key := append(make([]byte, 0, 256), byte('0'+x.format))
 	key = append(append(key, x.action.name...), '?')
 	key = x.appendAsked(key)
-	if body, known := a.answers.get(key, revision); known {
+	if body, known := a.memory.get(key, revision); known {
 		return body, nil
 	}
 	body, err := a.rendered(ctx, x)
 	if err == nil {
-		a.answers.put(key, revision, body)
+		a.memory.put(key, revision, body)
 	}
 	return body, err
 }

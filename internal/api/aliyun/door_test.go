@@ -66,6 +66,10 @@ func (g *fakeGate) UseNonce(_ context.Context, keyID, nonce string, until time.T
 	return nil
 }
 
+func (g *fakeGate) NoteNonce(ctx context.Context, keyID, nonce string, until time.Time) error {
+	return g.UseNonce(ctx, keyID, nonce, until)
+}
+
 func (g *fakeGate) Admit(string) error { return g.admit }
 
 func (g *fakeGate) Once(ctx context.Context, o control.Once, do func(context.Context) ([]byte, error)) ([]byte, error) {

@@ -29,8 +29,12 @@ func checkTime(timestamp string, now time.Time) (time.Time, error) {
 
 // useNonce sees to it that a request comes once only. It is remembered as long as its time would
 // let it in again. Only who knows the secret comes this far, so nobody can use up nonces of others.
-func (a *api) useNonce(ctx context.Context, keyID, nonce string, signed time.Time) error {
-	err := a.gate.UseNonce(ctx, keyID, nonce, signed.Add(maxSkew))
+func (a *api) useNonce(ctx context.Context, x *exchange, nonce string, signed time.Time) error {
+	use := a.gate.UseNonce
+	if x.action.reads {
+		use = a.gate.NoteNonce
+	}
+	err := use(ctx, x.caller.KeyID, nonce, signed.Add(maxSkew))
 	if _, replayed := errors.AsType[*control.Replayed](err); replayed {
 		return fail("SignatureNonceUsed", "")
 	}
