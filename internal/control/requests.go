@@ -99,7 +99,7 @@ type nonceAnswer struct {
 
 const (
 	// delay is how long calls and noted nonces wait to be written together with others.
-	delay = 50 * time.Millisecond
+	delay = 100 * time.Millisecond
 	// maxPending bounds the calls, and the noted nonces, that are kept while the record cannot be written.
 	maxPending = 20_000
 	// batchPace is the least time from one transaction to the next: whoever comes meanwhile shares it.

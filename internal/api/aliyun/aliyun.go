@@ -94,7 +94,8 @@ type exchange struct {
 	keyID     string // what the request names, whether it exists or not
 	action    *action
 	caller    control.Caller
-	proven    bool // the request is the caller's
+	proven    bool    // the request is the caller's
+	scratch   *[]byte // for the answer
 }
 
 // known tells whether the access key exists that the request names.
@@ -110,7 +111,8 @@ func (x *exchange) objectID() string {
 
 // ServeHTTP answers one request. A server without keys does not say that it is one.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{request: request{http: r}, at: a.options.Now(), requestID: newRequestID()}
+	x := &exchange{request: request{http: r}, at: a.options.Now(), requestID: newRequestID(), scratch: documents.Get().(*[]byte)}
+	defer documents.Put(x.scratch)
 	x.format, _ = formatOf(r, nil)
 	body, err := a.serve(w, x)
 	if err != nil && (!x.known() || x.caller.Disabled) {
@@ -238,7 +240,7 @@ func (a *api) remembered(ctx context.Context, x *exchange) ([]byte, error) {
 	key := append(make([]byte, 0, 256), byte('0'+x.format))
 	key = append(append(key, x.action.name...), '?')
 	key = x.appendAsked(key)
-	if body, known := a.memory.get(key, revision); known {
+	if body, known := a.memory.get(key, revision, x.scratch); known {
 		return body, nil
 	}
 	body, err := a.rendered(ctx, x)

@@ -3,6 +3,7 @@ package aliyun
 import (
 	"container/list"
 	"sync"
+	"sync/atomic"
 
 	"github.com/golang/snappy"
 )
@@ -18,26 +19,35 @@ const (
 )
 
 // memory remembers answers twice: those that are asked for all the time as they are, and many more of
-// them compressed. Lists consist of logs, which say the same again and again: an eighth is left of them,
-// and taking that apart takes a thirtieth of the time that the record would take.
+// them compressed. Lists consist of logs, which say the same again and again.
 type memory struct{ ready, packed *answers }
+
+// promotion is how often an answer is unpacked before it is kept unpacked.
+const promotion = 4
 
 func newMemory() memory { return memory{newAnswers(maxAnswers), newAnswers(maxPacked)} }
 
-// get returns what was answered at a revision.
-func (m memory) get(key []byte, revision int64) ([]byte, bool) {
-	if body, known := m.ready.get(key, revision); known {
-		return body, true
+// get returns what was answered at a revision. It may use scratch for it.
+func (m memory) get(key []byte, revision int64, scratch *[]byte) ([]byte, bool) {
+	if found := m.ready.get(key, revision); found != nil {
+		return found.body, true
 	}
-	packed, known := m.packed.get(key, revision)
-	if !known {
+	found := m.packed.get(key, revision)
+	if found == nil {
 		return nil, false
 	}
-	body, err := snappy.Decode(nil, packed)
+	keep := found.asked.Add(1)%promotion == 0
+	if keep {
+		scratch = new([]byte)
+	}
+	body, err := snappy.Decode((*scratch)[:cap(*scratch)], found.body)
 	if err != nil {
 		return nil, false // it is made anew
 	}
-	m.ready.put(key, revision, body)
+	*scratch = body
+	if keep {
+		m.ready.put(key, revision, body)
+	}
 	return body, true
 }
 
@@ -63,6 +73,7 @@ type answer struct {
 	key      string
 	revision int64
 	body     []byte // rendered, without the request's id; never changed
+	asked    atomic.Int64
 }
 
 func (s *answer) size() int { return len(s.key) + len(s.body) + answerOverhead }
@@ -71,20 +82,20 @@ func newAnswers(limit int) *answers {
 	return &answers{byKey: map[string]*list.Element{}, limit: limit}
 }
 
-// get returns what was answered at a revision.
-func (s *answers) get(key []byte, revision int64) ([]byte, bool) {
+// get returns what was answered at a revision, or nil.
+func (s *answers) get(key []byte, revision int64) *answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	element := s.byKey[string(key)]
 	if element == nil {
-		return nil, false
+		return nil
 	}
 	found := element.Value.(*answer)
 	if found.revision != revision {
-		return nil, false
+		return nil
 	}
 	s.recent.MoveToFront(element)
-	return found.body, true
+	return found
 }
 
 // put remembers an answer. The revision must have been read before what the answer tells: then a
