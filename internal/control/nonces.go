@@ -19,20 +19,23 @@ const (
 // each time. It errs on one side only: what it takes for new is new.
 type nonces struct {
 	seed           maphash.Seed
+	limit          int
 	recent, former map[uint64]struct{}
 	since          time.Time // when recent was begun
 }
 
-func newNonces() nonces { return nonces{seed: maphash.MakeSeed(), recent: map[uint64]struct{}{}} }
+func newNonces(limit int) nonces {
+	return nonces{seed: maphash.MakeSeed(), limit: limit, recent: map[uint64]struct{}{}}
+}
 
 // add tells whether a nonce is surely new, and remembers it. One that counts too long to be remembered
 // is never surely new, nor is any while there are too many.
 func (s *nonces) add(n catalog.Nonce, now time.Time) bool {
-	if age := now.Sub(s.since); age >= generation || age < 0 {
+	if now.Sub(s.since) >= generation {
 		s.recent, s.former, s.since = map[uint64]struct{}{}, s.recent, now
 	}
 	hash := maphash.Comparable(s.seed, [2]string{n.AccessKey, n.Nonce})
-	if s.knows(hash) || len(s.recent) >= maxGeneration || n.ExpiresAt.Sub(now) > generation {
+	if s.knows(hash) || len(s.recent) >= s.limit || n.ExpiresAt.Sub(now) > generation {
 		return false
 	}
 	s.recent[hash] = struct{}{}

@@ -27,19 +27,23 @@ func (c *Control) UseNonce(ctx context.Context, keyID, nonce string, until time.
 	if !until.After(now) {
 		return &Replayed{} // whether it was used before is forgotten
 	}
-	return c.requests.useNonce(ctx, catalog.Nonce{AccessKey: keyID, Nonce: nonce, ExpiresAt: until}, now)
+	return c.requests.submit(ctx, catalog.Nonce{AccessKey: keyID, Nonce: nonce, ExpiresAt: until}, now)()
 }
 
-// NoteNonce is UseNonce of a request that changes nothing. Where nobody else writes the record, it is
-// written down a moment later: if the process is killed before, the request can be sent once more, and
-// is answered once more.
-func (c *Control) NoteNonce(ctx context.Context, keyID, nonce string, until time.Time) error {
+// NoteNonce is UseNonce of a request that changes nothing: its answer can be looked up meanwhile. What
+// it returns tells how it came out, and must be asked before the answer is given. Where nobody else
+// writes the record, the nonce is written down a moment later: if the process is killed before, the
+// request can be sent once more, and is answered once more.
+func (c *Control) NoteNonce(ctx context.Context, keyID, nonce string, until time.Time) (verdict func() error) {
 	now := c.now()
 	n := catalog.Nonce{AccessKey: keyID, Nonce: nonce, ExpiresAt: until}
-	if until.After(now) && c.requests.noteNonce(n, now) {
-		return nil
+	switch {
+	case !until.After(now):
+		return func() error { return &Replayed{} }
+	case c.requests.noteNonce(n, now):
+		return func() error { return nil }
 	}
-	return c.UseNonce(ctx, keyID, nonce, until)
+	return c.requests.submit(ctx, n, now)
 }
 
 // RecordCall writes down a call of a vendor's API, a moment later.
@@ -89,7 +93,6 @@ type requests struct {
 	writing bool                 // a writer is at work
 	flushed []chan struct{}      // to be closed when what is pending has been written
 	flushAt *time.Timer
-	written time.Time // when the last batch was begun; the writer's
 }
 
 type nonceAnswer struct {
@@ -102,9 +105,6 @@ const (
 	delay = 100 * time.Millisecond
 	// maxPending bounds the calls, and the noted nonces, that are kept while the record cannot be written.
 	maxPending = 20_000
-	// batchPace is the least time from one transaction to the next: whoever comes meanwhile shares it.
-	// Who comes alone does not wait.
-	batchPace = 300 * time.Microsecond
 	// batchTimeout bounds one transaction.
 	batchTimeout = 10 * time.Second
 	// usedEvery is how exactly it is known when an access key was used last.
@@ -112,7 +112,7 @@ const (
 )
 
 func newRequests(c *catalog.Catalog, log *slog.Logger) *requests {
-	return &requests{catalog: c, log: log, used: map[string]time.Time{}, known: newNonces()}
+	return &requests{catalog: c, log: log, used: map[string]time.Time{}, known: newNonces(maxGeneration)}
 }
 
 // noteNonce remembers a nonce, to be written a moment later, if it is surely new.
@@ -141,7 +141,8 @@ func (r *requests) isUsed(key string, now time.Time) {
 	r.pending.Used[key] = now
 }
 
-func (r *requests) useNonce(ctx context.Context, n catalog.Nonce, now time.Time) error {
+// submit has a nonce written at once. What it returns waits for that.
+func (r *requests) submit(ctx context.Context, n catalog.Nonce, now time.Time) (verdict func() error) {
 	answer := make(chan nonceAnswer, 1)
 	r.mu.Lock()
 	if r.catalog.Alone() && !r.known.add(n, now) {
@@ -152,20 +153,26 @@ func (r *requests) useNonce(ctx context.Context, n catalog.Nonce, now time.Time)
 	r.isUsed(n.AccessKey, now)
 	r.write()
 	r.mu.Unlock()
-	select {
-	case <-ctx.Done():
-		return fmt.Errorf("remember the request: %w", ctx.Err())
-	case a := <-answer:
-		switch {
-		case a.err != nil:
-			return &Unavailable{
-				Reason: "the record cannot be written", Remedy: "see the server's log", Cause: upgrade.CauseCatalogue, Err: a.err,
-			}
-		case !a.fresh:
-			return &Replayed{}
+	return func() error {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("remember the request: %w", ctx.Err())
+		case a := <-answer:
+			return a.verdict()
 		}
-		return nil
 	}
+}
+
+func (a nonceAnswer) verdict() error {
+	switch {
+	case a.err != nil:
+		return &Unavailable{
+			Reason: "the record cannot be written", Remedy: "see the server's log", Cause: upgrade.CauseCatalogue, Err: a.err,
+		}
+	case !a.fresh:
+		return &Replayed{}
+	}
+	return nil
 }
 
 func (r *requests) recordCall(call Call) {
@@ -238,9 +245,6 @@ func (r *requests) flush() {
 // writeAll writes batches until nothing is pending.
 func (r *requests) writeAll() {
 	for {
-		if early := batchPace - time.Since(r.written); early > 0 {
-			time.Sleep(early)
-		}
 		r.mu.Lock()
 		batch, waiting, flushed := r.pending, r.waiting, r.flushed
 		r.pending, r.waiting, r.flushed = catalog.APIBatch{}, nil, nil
@@ -253,7 +257,6 @@ func (r *requests) writeAll() {
 			return
 		}
 		r.mu.Unlock()
-		r.written = time.Now()
 		r.writeBatch(batch, waiting)
 		for _, done := range flushed {
 			close(done)

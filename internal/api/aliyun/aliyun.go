@@ -38,7 +38,7 @@ type gate interface {
 	HasAccessKeys(ctx context.Context) (bool, error)
 	Caller(ctx context.Context, keyID string) (control.Caller, error)
 	UseNonce(ctx context.Context, keyID, nonce string, until time.Time) error
-	NoteNonce(ctx context.Context, keyID, nonce string, until time.Time) error
+	NoteNonce(ctx context.Context, keyID, nonce string, until time.Time) (verdict func() error)
 	Admit(keyID string) error
 	Once(ctx context.Context, o control.Once, do func(context.Context) ([]byte, error)) ([]byte, error)
 	Revision(ctx context.Context, instance string) (int64, error)
@@ -146,9 +146,26 @@ func (a *api) serve(w http.ResponseWriter, x *exchange) (body []byte, err error)
 		return nil, err
 	}
 	x.at = a.options.Now() // the request is complete now, whenever it began
-	if err := a.authenticate(ctx, x, who); err != nil {
+	signed, err := a.authenticate(ctx, x, who)
+	if err != nil {
 		return nil, err
 	}
+	if !x.action.reads {
+		if err := replay(a.gate.UseNonce(ctx, x.caller.KeyID, who.nonce, signed.Add(maxSkew))); err != nil {
+			return nil, err
+		}
+		return a.admitted(ctx, x)
+	}
+	verdict := a.gate.NoteNonce(ctx, x.caller.KeyID, who.nonce, signed.Add(maxSkew))
+	body, err = a.admitted(ctx, x)
+	if replayed := replay(verdict()); replayed != nil {
+		return nil, replayed
+	}
+	return body, err
+}
+
+// admitted carries out the operation if the caller may have it done.
+func (a *api) admitted(ctx context.Context, x *exchange) ([]byte, error) {
 	if err := a.admit(x.caller.KeyID); err != nil {
 		return nil, err
 	}
@@ -190,29 +207,29 @@ func (a *api) read(w http.ResponseWriter, x *exchange) (who credentials, err err
 	return who, nil
 }
 
-// authenticate finds the caller and checks that the request is the caller's, made just now, and new.
-func (a *api) authenticate(ctx context.Context, x *exchange, who credentials) error {
+// authenticate finds the caller and checks that the request is the caller's, and made just now. It
+// returns when that was.
+func (a *api) authenticate(ctx context.Context, x *exchange, who credentials) (signed time.Time, err error) {
 	x.keyID = who.keyID
 	caller, err := a.gate.Caller(ctx, who.keyID)
 	if _, unknown := errors.AsType[*upgrade.NotFound](err); unknown {
-		return fail("InvalidAccessKeyId.NotFound", "")
+		return signed, fail("InvalidAccessKeyId.NotFound", "")
 	}
 	if err != nil {
-		return err
+		return signed, err
 	}
 	x.caller = caller
 	if caller.Disabled {
-		return fail("InvalidAccessKeyId.Inactive", "")
+		return signed, fail("InvalidAccessKeyId.Inactive", "")
 	}
-	signed, err := checkTime(who.timestamp, x.at)
-	if err != nil {
-		return err
+	if signed, err = checkTime(who.timestamp, x.at); err != nil {
+		return signed, err
 	}
 	if err := who.verify(caller.Secret); err != nil {
-		return err
+		return signed, err
 	}
 	x.proven = true
-	return a.useNonce(ctx, x, who.nonce, signed)
+	return signed, nil
 }
 
 // answer runs the operation, unless the answer is known: because the client repeats itself, or
