@@ -15,6 +15,9 @@ import (
 // in the audit record, for good.
 const CallRetention = 30 * 24 * time.Hour
 
+// MaxCalls bounds them besides: they take about a gigabyte then.
+const MaxCalls = 5_000_000
+
 // Nonce is what a client says once in its life.
 type Nonce struct {
 	AccessKey string
@@ -227,4 +230,33 @@ func (c *Catalog) ForgetExpired(ctx context.Context, now time.Time) (more bool, 
 		return false, fmt.Errorf("forget expired nonces and calls: %w", err)
 	}
 	return more, nil
+}
+
+const selectCallBeyond = `
+  SELECT at
+    FROM api_call
+ORDER BY at DESC
+   LIMIT 1 OFFSET $1`
+
+const deleteCallsUntil = `
+DELETE FROM api_call
+ WHERE (at, request_id) IN (SELECT at, request_id FROM api_call WHERE at <= $1 ORDER BY at LIMIT 1000)`
+
+// TrimCalls deletes the oldest calls, so that so many are left.
+func (c *Catalog) TrimCalls(ctx context.Context, keep int) error {
+	var until time.Time
+	err := c.read.QueryRowContext(ctx, selectCallBeyond, keep).Scan(instant{&until})
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	for deleted := int64(1000); err == nil && deleted >= 1000; {
+		err = c.changeLoosely(ctx, func(tx *sql.Tx) error {
+			deleted, err = changed(tx.ExecContext(ctx, deleteCallsUntil, instant{&until}))
+			return err
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("trim calls: %w", err)
+	}
+	return nil
 }

@@ -89,10 +89,10 @@ type requests struct {
 	// something has been written.
 	floor      time.Time
 	floorKnown bool
-	used    map[string]time.Time // access keys, and when they were recorded as used last
-	writing bool                 // a writer is at work
-	flushed []chan struct{}      // to be closed when what is pending has been written
-	flushAt *time.Timer
+	used       map[string]time.Time // access keys, and when they were recorded as used last
+	writing    bool                 // a writer is at work
+	flushed    []chan struct{}      // to be closed when what is pending has been written
+	flushAt    *time.Timer
 }
 
 type nonceAnswer struct {
