@@ -103,6 +103,8 @@ type nonceAnswer struct {
 const (
 	// delay is how long calls and noted nonces wait to be written together with others.
 	delay = 100 * time.Millisecond
+	// retry is how long noted nonces wait that could not be written.
+	retry = time.Second
 	// maxPending bounds the calls, and the noted nonces, that are kept while the record cannot be written.
 	maxPending = 20_000
 	// batchTimeout bounds one transaction.
@@ -125,7 +127,7 @@ func (r *requests) noteNonce(n catalog.Nonce, now time.Time) bool {
 	r.noted = append(r.noted, n)
 	r.unsaved++
 	r.isUsed(n.AccessKey, now)
-	r.soon()
+	r.soon(delay)
 	return true
 }
 
@@ -184,13 +186,13 @@ func (r *requests) recordCall(call Call) {
 		return
 	}
 	r.calls = append(r.calls, call)
-	r.soon()
+	r.soon(delay)
 }
 
-// soon has what waits for others written in a moment. The lock is held.
-func (r *requests) soon() {
+// soon has what waits for others written after a while. The lock is held.
+func (r *requests) soon(after time.Duration) {
 	if r.flushAt == nil {
-		r.flushAt = time.AfterFunc(delay, func() {
+		r.flushAt = time.AfterFunc(after, func() {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.due()
@@ -299,7 +301,7 @@ func (r *requests) settle(noted []catalog.Nonce, written bool) {
 		r.waiting = append(make([]chan<- nonceAnswer, len(noted)), r.waiting...)
 	case len(noted) > 0:
 		r.noted = append(noted, r.noted...)
-		r.soon()
+		r.soon(retry)
 	}
 }
 
