@@ -13,7 +13,8 @@ import (
 // /v3/, and Alibaba's know the root only, with or without a prefix.
 func (s *Server) doors(token string) http.Handler {
 	ours := native.New(s.control, token, s.log)
-	huaweiCloud := huawei.New(s.control, huawei.Options{Region: s.config.Region}, s.log)
+	zone, _ := s.config.Huawei.Zone() // it was validated; UTC otherwise
+	huaweiCloud := huawei.New(s.control, huawei.Options{Region: s.config.Region, Zone: zone}, s.log)
 	aliyunCloud := aliyun.New(s.control, aliyun.Options{
 		Region: s.config.Region, WireTypes: s.config.Aliyun.WireTypes, DetailNewline: s.config.Aliyun.DetailNewline,
 		SignatureV1: s.config.Aliyun.SignatureV1, EchoStringToSign: s.config.Aliyun.EchoStringToSign,

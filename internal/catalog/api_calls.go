@@ -4,16 +4,19 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 )
 
 // CallRetention is how long calls of the vendors' APIs are kept. Clients poll: what they changed is
 // in the audit record, for good.
 const CallRetention = 30 * 24 * time.Hour
+
+// MaxCalls bounds them besides: they take about a gigabyte then.
+const MaxCalls = 5_000_000
 
 // Nonce is what a client says once in its life.
 type Nonce struct {
@@ -38,23 +41,31 @@ UPDATE access_key
 // survives a crash of the program; a power failure may take the last moments with it, which is
 // worth not waiting for the disk in every request.
 func (c *Catalog) WriteAPIBatch(ctx context.Context, b APIBatch) (fresh []bool, err error) {
-	var nonce, call *sql.Stmt
-	if c.rowByRow { // before the transaction, which has the only connection
-		if nonce, err = c.prepared(ctx, c.loose, insertNonces+"($1, $2, $3) ON CONFLICT DO NOTHING"); err != nil {
+	write := writeAtOnce
+	if c.rowByRow {
+		// Prepared before the transaction, which has the only connection.
+		nonce, errNonce := c.prepared(ctx, c.loose, insertNonce)
+		call, errCall := c.prepared(ctx, c.loose, insertCall)
+		if err := errors.Join(errNonce, errCall); err != nil {
 			return nil, err
 		}
-		if call, err = c.prepared(ctx, c.loose, insertCall+"($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING"); err != nil {
-			return nil, err
+		write = func(ctx context.Context, tx asker, nonces []Nonce, calls []AuditEntry) ([]Nonce, error) {
+			return writeRows(ctx, tx.(*sql.Tx), nonce, call, nonces, calls)
 		}
 	}
+	// In order: servers that write the same must wait for each other, not in a circle.
+	sorted := slices.SortedFunc(slices.Values(b.Nonces), func(a, b Nonce) int {
+		return cmp.Or(cmp.Compare(a.AccessKey, b.AccessKey), cmp.Compare(a.Nonce, b.Nonce))
+	})
+	var inserted []Nonce
+	if !c.rowByRow && len(b.Used) == 0 { // one statement is a transaction
+		inserted, err = write(ctx, c.loose, sorted, b.Calls)
+		return freshOf(b.Nonces, inserted), err
+	}
 	err = c.changeLoosely(ctx, func(tx *sql.Tx) error {
-		if fresh, err = useNonces(ctx, tx, nonce, b.Nonces); err != nil {
-			return fmt.Errorf("remember nonces: %w", err)
+		if inserted, err = write(ctx, tx, sorted, b.Calls); err != nil {
+			return err
 		}
-		if err := insertCalls(ctx, tx, call, b.Calls); err != nil {
-			return fmt.Errorf("record calls: %w", err)
-		}
-		// In order: servers that write the same keys must wait for each other, not in a circle.
 		for _, key := range slices.Sorted(maps.Keys(b.Used)) {
 			at := b.Used[key]
 			if _, err := tx.ExecContext(ctx, updateLastUsed, key, instant{&at}); err != nil {
@@ -63,49 +74,79 @@ func (c *Catalog) WriteAPIBatch(ctx context.Context, b APIBatch) (fresh []bool, 
 		}
 		return nil
 	})
-	return fresh, err
+	return freshOf(b.Nonces, inserted), err
 }
 
-// rowsAtOnce bounds the rows of a statement: each number of rows is a text of its own.
-const rowsAtOnce = 50
+const (
+	insertNonce = `
+INSERT INTO nonce (access_key, nonce, expires_at)
+VALUES ($1, $2, $3)
+ON CONFLICT DO NOTHING`
 
-const insertNonces = `
-INSERT INTO nonce (access_key, nonce, expires_at) VALUES `
+	insertCall = `
+INSERT INTO api_call (at, request_id, who, what, object, result)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT DO NOTHING`
+)
 
-// useNonces inserts row by row, if there is a statement for that.
-func useNonces(ctx context.Context, tx *sql.Tx, one *sql.Stmt, nonces []Nonce) ([]bool, error) {
-	// In order, for the same reason as the keys.
-	sorted := slices.SortedFunc(slices.Values(nonces), func(a, b Nonce) int {
-		return cmp.Or(cmp.Compare(a.AccessKey, b.AccessKey), cmp.Compare(a.Nonce, b.Nonce))
-	})
-	inserted := make([]Nonce, 0, len(nonces))
-	if one != nil {
-		one = tx.StmtContext(ctx, one)
-		for _, n := range sorted {
-			key := Nonce{AccessKey: n.AccessKey, Nonce: legible(n.Nonce)}
-			rows, err := changed(one.ExecContext(ctx, key.AccessKey, key.Nonce, n.ExpiresAt.UnixMicro()))
-			if err != nil {
-				return nil, err
-			}
-			if rows == 1 {
-				inserted = append(inserted, key)
-			}
-		}
-		return freshOf(nonces, inserted), nil
-	}
-	for some := range slices.Chunk(sorted, rowsAtOnce) {
-		args := make([]any, 0, 3*len(some))
-		for _, n := range some {
-			args = append(args, n.AccessKey, legible(n.Nonce), n.ExpiresAt.UnixMicro())
-		}
-		these, err := collect(ctx, tx, scanNonce,
-			insertNonces+placeholders(len(some), 3)+" ON CONFLICT DO NOTHING RETURNING access_key, nonce", args...)
+// writeRows writes row by row, which is fastest where the database is in this process, and returns the
+// nonces that are new.
+func writeRows(ctx context.Context, tx *sql.Tx, nonce, call *sql.Stmt, nonces []Nonce, calls []AuditEntry) (inserted []Nonce, err error) {
+	nonce, call = tx.StmtContext(ctx, nonce), tx.StmtContext(ctx, call)
+	for _, n := range nonces {
+		key := Nonce{AccessKey: n.AccessKey, Nonce: legible(n.Nonce)}
+		rows, err := changed(nonce.ExecContext(ctx, key.AccessKey, key.Nonce, n.ExpiresAt.UnixMicro()))
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("remember nonces: %w", err)
 		}
-		inserted = append(inserted, these...)
+		if rows == 1 {
+			inserted = append(inserted, key)
+		}
 	}
-	return freshOf(nonces, inserted), nil
+	for _, e := range calls {
+		_, err := call.ExecContext(ctx, e.At.UnixMicro(), legible(e.RequestID), legible(e.Who), legible(e.What), legible(e.Object), legible(e.Result))
+		if err != nil {
+			return nil, fmt.Errorf("record calls: %w", err)
+		}
+	}
+	return inserted, nil
+}
+
+const insertBatch = `
+WITH
+    recorded AS (
+        INSERT INTO api_call (at, request_id, who, what, object, result)
+        SELECT *
+          FROM unnest($4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
+        ON CONFLICT DO NOTHING
+    ),
+    fresh AS (
+        INSERT INTO nonce (access_key, nonce, expires_at)
+        SELECT *
+          FROM unnest($1::text[], $2::text[], $3::bigint[])
+        ON CONFLICT DO NOTHING
+        RETURNING access_key, nonce
+    )
+SELECT access_key, nonce
+  FROM fresh`
+
+// writeAtOnce writes everything with one statement, which is one way to a PostgreSQL server and back,
+// and returns the nonces that are new.
+func writeAtOnce(ctx context.Context, db asker, nonces []Nonce, calls []AuditEntry) ([]Nonce, error) {
+	var expire, at []int64
+	var keys, texts, requests, who, what, objects, results []string
+	for _, n := range nonces {
+		keys, texts, expire = append(keys, n.AccessKey), append(texts, legible(n.Nonce)), append(expire, n.ExpiresAt.UnixMicro())
+	}
+	for _, e := range calls {
+		at, requests, who = append(at, e.At.UnixMicro()), append(requests, legible(e.RequestID)), append(who, legible(e.Who))
+		what, objects, results = append(what, legible(e.What)), append(objects, legible(e.Object)), append(results, legible(e.Result))
+	}
+	inserted, err := collect(ctx, db, scanNonce, insertBatch, keys, texts, expire, at, requests, who, what, objects, results)
+	if err != nil {
+		return nil, fmt.Errorf("remember nonces and record calls: %w", err)
+	}
+	return inserted, nil
 }
 
 func scanNonce(r row) (n Nonce, err error) { return n, r.Scan(&n.AccessKey, &n.Nonce) }
@@ -125,49 +166,16 @@ func freshOf(nonces, inserted []Nonce) []bool {
 	return fresh
 }
 
-const insertCall = `
-INSERT INTO api_call (at, request_id, who, what, object, result) VALUES `
+const selectLastNonceExpiry = `
+SELECT coalesce(max(expires_at), 0)
+  FROM nonce`
 
-func insertCalls(ctx context.Context, tx *sql.Tx, one *sql.Stmt, calls []AuditEntry) error {
-	values := func(e AuditEntry) []any {
-		return []any{e.At.UnixMicro(), legible(e.RequestID), legible(e.Who), legible(e.What), legible(e.Object), legible(e.Result)}
+// LastNonceExpiry returns when the last of the nonces expires that are in the record.
+func (c *Catalog) LastNonceExpiry(ctx context.Context) (at time.Time, err error) {
+	if err := c.read.QueryRowContext(ctx, selectLastNonceExpiry).Scan(instant{&at}); err != nil {
+		return time.Time{}, fmt.Errorf("look for the last nonce: %w", err)
 	}
-	if one != nil {
-		one = tx.StmtContext(ctx, one)
-		for _, e := range calls {
-			if _, err := one.ExecContext(ctx, values(e)...); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	for some := range slices.Chunk(calls, rowsAtOnce) {
-		args := make([]any, 0, 6*len(some))
-		for _, e := range some {
-			args = append(args, values(e)...)
-		}
-		if _, err := tx.ExecContext(ctx, insertCall+placeholders(len(some), 6)+" ON CONFLICT DO NOTHING", args...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// placeholders are "($1, $2), ($3, $4)" for two rows of two values.
-func placeholders(rows, columns int) string {
-	var b strings.Builder
-	for i := range rows * columns {
-		switch {
-		case i == 0:
-			b.WriteString("(")
-		case i%columns == 0:
-			b.WriteString("), (")
-		default:
-			b.WriteString(", ")
-		}
-		fmt.Fprintf(&b, "$%d", i+1)
-	}
-	return b.String() + ")"
+	return at, nil
 }
 
 const selectCalls = `
@@ -222,4 +230,33 @@ func (c *Catalog) ForgetExpired(ctx context.Context, now time.Time) (more bool, 
 		return false, fmt.Errorf("forget expired nonces and calls: %w", err)
 	}
 	return more, nil
+}
+
+const selectCallBeyond = `
+  SELECT at
+    FROM api_call
+ORDER BY at DESC
+   LIMIT 1 OFFSET $1`
+
+const deleteCallsUntil = `
+DELETE FROM api_call
+ WHERE (at, request_id) IN (SELECT at, request_id FROM api_call WHERE at <= $1 ORDER BY at LIMIT 1000)`
+
+// TrimCalls deletes the oldest calls, so that so many are left.
+func (c *Catalog) TrimCalls(ctx context.Context, keep int) error {
+	var until time.Time
+	err := c.read.QueryRowContext(ctx, selectCallBeyond, keep).Scan(instant{&until})
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	for deleted := int64(1000); err == nil && deleted >= 1000; {
+		err = c.changeLoosely(ctx, func(tx *sql.Tx) error {
+			deleted, err = changed(tx.ExecContext(ctx, deleteCallsUntil, instant{&until}))
+			return err
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("trim calls: %w", err)
+	}
+	return nil
 }

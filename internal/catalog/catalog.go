@@ -23,6 +23,8 @@ type Catalog struct {
 	statements sync.Map
 	// revisions remembers those of instances, where nobody else writes.
 	revisions revisions
+	// readers reads them where others may write, too.
+	readers readers
 	// rowByRow tells that a statement for one row, prepared, is faster than one for many: where the
 	// database is in this process.
 	rowByRow bool
@@ -72,6 +74,9 @@ func connect(url string) (*Catalog, goose.Dialect, error) {
 	}
 	return &Catalog{write: write, read: read, loose: loose, rowByRow: true, revisions: revisions{alone: true}}, goose.DialectSQLite3, nil
 }
+
+// Alone tells whether this process is the only one that writes the record.
+func (c *Catalog) Alone() bool { return c.revisions.alone }
 
 // change runs f in one transaction, which is undone if f fails.
 func (c *Catalog) change(ctx context.Context, f func(tx *sql.Tx) error) error {

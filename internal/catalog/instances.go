@@ -162,6 +162,13 @@ SELECT revision
 // Revision returns a number that grows with everything that is recorded of an instance: its tasks,
 // their logs and its reports, too.
 func (c *Catalog) Revision(ctx context.Context, id string) (int64, error) {
+	if !c.revisions.alone {
+		revision, known, err := c.readers.get(ctx, c, legible(id))
+		if err == nil && !known {
+			err = sql.ErrNoRows
+		}
+		return found(revision, err, "instance", id)
+	}
 	if revision, known := c.revisions.get(id); known {
 		return revision, nil
 	}

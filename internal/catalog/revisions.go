@@ -1,8 +1,13 @@
 package catalog
 
 import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // revisions remembers the revisions of instances between two changes of the record. Any change
@@ -52,4 +57,85 @@ func (r *revisions) put(instance string, revision int64, changes uint64) {
 		r.known, r.knownFor = map[string]int64{}, changes
 	}
 	r.known[instance] = revision
+}
+
+// readers asks a database for the revisions of many instances at once: of all that have been asked for
+// while the query before was under way. So what one gets was read after one had asked.
+type readers struct {
+	mu      sync.Mutex
+	waiting map[string][]chan<- revisionRead
+	reading bool
+}
+
+type revisionRead struct {
+	revision int64
+	known    bool
+	err      error
+}
+
+// revisionTimeout bounds one query.
+const revisionTimeout = 10 * time.Second
+
+func (r *readers) get(ctx context.Context, c *Catalog, instance string) (revision int64, known bool, err error) {
+	answer := make(chan revisionRead, 1)
+	r.mu.Lock()
+	if r.waiting == nil {
+		r.waiting = map[string][]chan<- revisionRead{}
+	}
+	r.waiting[instance] = append(r.waiting[instance], answer)
+	if !r.reading {
+		r.reading = true
+		go r.readAll(c)
+	}
+	r.mu.Unlock()
+	select {
+	case <-ctx.Done():
+		return 0, false, ctx.Err()
+	case a := <-answer:
+		return a.revision, a.known, a.err
+	}
+}
+
+// readAll reads until nobody waits.
+func (r *readers) readAll(c *Catalog) {
+	for {
+		r.mu.Lock()
+		waiting := r.waiting
+		r.waiting = nil
+		r.reading = len(waiting) > 0
+		r.mu.Unlock()
+		if len(waiting) == 0 {
+			return
+		}
+		found, err := c.revisionsOf(slices.Collect(maps.Keys(waiting)))
+		for instance, answers := range waiting {
+			revision, known := found[instance]
+			for _, answer := range answers {
+				answer <- revisionRead{revision, known, err}
+			}
+		}
+	}
+}
+
+const selectRevisions = `
+SELECT id, revision
+  FROM instance
+ WHERE id = ANY($1::text[])`
+
+func (c *Catalog) revisionsOf(instances []string) (map[string]int64, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), revisionTimeout)
+	defer cancel()
+	type entry struct {
+		id       string
+		revision int64
+	}
+	entries, err := collect(ctx, c.read, func(r row) (e entry, err error) { return e, r.Scan(&e.id, &e.revision) }, selectRevisions, instances)
+	if err != nil {
+		return nil, fmt.Errorf("read revisions of instances: %w", err)
+	}
+	found := make(map[string]int64, len(entries))
+	for _, e := range entries {
+		found[e.id] = e.revision
+	}
+	return found, nil
 }

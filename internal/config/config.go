@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -37,6 +38,8 @@ type Server struct {
 	RequestsPerSecond float64 `yaml:"requests_per_second"`
 	// Aliyun shapes the Alibaba Cloud facade.
 	Aliyun Aliyun `yaml:"aliyun"`
+	// Huawei shapes the Huawei Cloud facade.
+	Huawei Huawei `yaml:"huawei"`
 	// Catalog is the record's URL; empty: an SQLite file in StateDir.
 	Catalog string `yaml:"catalog"`
 	// PostgresPrefixes are directories with PostgreSQL installations, each as PREFIX/VERSION/bin.
@@ -68,6 +71,21 @@ type Aliyun struct {
 	EchoStringToSign bool `yaml:"echo_string_to_sign"`
 	// Hosts are names by which clients know the server when a proxy in front changes Host.
 	Hosts []string `yaml:"hosts"`
+}
+
+// Huawei is what clients of the Huawei Cloud facade may want otherwise.
+type Huawei struct {
+	// TimeZone is the zone of the times in answers, as in the IANA database; empty: UTC.
+	TimeZone string `yaml:"time_zone"`
+}
+
+// Zone is the time zone that is meant. What Validate has accepted has one.
+func (h Huawei) Zone() (*time.Location, error) {
+	zone, err := time.LoadLocation(h.TimeZone)
+	if err != nil || h.TimeZone == "Local" {
+		return nil, fmt.Errorf("huawei.time_zone %q: choose a name of the time zone database, such as Asia/Shanghai", h.TimeZone)
+	}
+	return zone, nil
 }
 
 // Defaults of the vendors' APIs.
@@ -165,7 +183,8 @@ func (c *Server) validateDoor(host string) error {
 	if c.Aliyun.DetailNewline != "\n" && c.Aliyun.DetailNewline != `\n` {
 		return fmt.Errorf("aliyun.detail_newline %q: choose a line feed (\"\\n\") or backslash and n ('\\n')", c.Aliyun.DetailNewline)
 	}
-	return nil
+	_, err := c.Huawei.Zone()
+	return err
 }
 
 // Agent is the configuration of the agent inside the server.

@@ -46,9 +46,10 @@ func TestLoad(t *testing.T) {
 			c.Listen, c.Catalog, c.LogLevel = "127.0.0.1:9001", "postgres://c", "debug"
 			c.PostgresPrefixes = []string{"/a", "/b"}
 		})},
-		{"the vendors' APIs", "region: cn-hangzhou\nallow_plain_http: true\nrequests_per_second: 5\naliyun: {wire_types: documented, detail_newline: '\\n', signature_v1: false, hosts: [a.example]}\ntls: {certificate: c, key: k}\n", nil, with(func(c *Server) {
+		{"the vendors' APIs", "region: cn-hangzhou\nallow_plain_http: true\nrequests_per_second: 5\naliyun: {wire_types: documented, detail_newline: '\\n', signature_v1: false, hosts: [a.example]}\nhuawei: {time_zone: Asia/Shanghai}\ntls: {certificate: c, key: k}\n", nil, with(func(c *Server) {
 			c.Region, c.AllowPlainHTTP, c.RequestsPerSecond, c.TLS = "cn-hangzhou", true, 5, TLS{"c", "k"}
 			c.Aliyun = Aliyun{WireTypes: "documented", DetailNewline: `\n`, Hosts: []string{"a.example"}}
+			c.Huawei.TimeZone = "Asia/Shanghai"
 		})},
 		{"an empty variable is a value", "catalog: postgres://c\n", map[string]string{"PGLEAP_CATALOG": ""}, defaults},
 	} {
@@ -126,6 +127,9 @@ func TestValidate(t *testing.T) {
 		{"strings for numbers", func(c *Server) { c.Aliyun.WireTypes = "documented" }, ""},
 		{"types of another kind", func(c *Server) { c.Aliyun.WireTypes = "loose" }, `choose "sample" or "documented"`},
 		{"a newline of two characters", func(c *Server) { c.Aliyun.DetailNewline = `\n` }, ""},
+		{"a time zone", func(c *Server) { c.Huawei.TimeZone = "Asia/Shanghai" }, ""},
+		{"no time zone", func(c *Server) { c.Huawei.TimeZone = "Asia/Atlantis" }, "huawei.time_zone"},
+		{"the time zone of the host", func(c *Server) { c.Huawei.TimeZone = "Local" }, "huawei.time_zone"},
 		{"a newline of another kind", func(c *Server) { c.Aliyun.DetailNewline = "\r\n" }, "detail_newline"},
 		{"no port", func(c *Server) { c.Listen = "127.0.0.1" }, "give HOST:PORT"},
 		{"a state directory that is a file", func(c *Server) { c.StateDir = file }, "is a file"},

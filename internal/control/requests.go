@@ -23,10 +23,27 @@ func (*Replayed) Error() string { return "this request was sent before" }
 // UseNonce remembers what a client says once in its life, until a request that repeats it would be
 // too old anyway. It returns *Replayed for one that was used before.
 func (c *Control) UseNonce(ctx context.Context, keyID, nonce string, until time.Time) error {
-	if now := c.now(); until.After(now) {
-		return c.requests.useNonce(ctx, catalog.Nonce{AccessKey: keyID, Nonce: nonce, ExpiresAt: until}, now)
+	now := c.now()
+	if !until.After(now) {
+		return &Replayed{} // whether it was used before is forgotten
 	}
-	return &Replayed{} // whether it was used before is forgotten
+	return c.requests.submit(ctx, catalog.Nonce{AccessKey: keyID, Nonce: nonce, ExpiresAt: until}, now)()
+}
+
+// NoteNonce is UseNonce of a request that changes nothing: its answer can be looked up meanwhile. What
+// it returns tells how it came out, and must be asked before the answer is given. Where nobody else
+// writes the record, the nonce is written down a moment later: if the process is killed before, the
+// request can be sent once more, and is answered once more.
+func (c *Control) NoteNonce(ctx context.Context, keyID, nonce string, until time.Time) (verdict func() error) {
+	now := c.now()
+	n := catalog.Nonce{AccessKey: keyID, Nonce: nonce, ExpiresAt: until}
+	switch {
+	case !until.After(now):
+		return func() error { return &Replayed{} }
+	case c.requests.noteNonce(n, now):
+		return func() error { return nil }
+	}
+	return c.requests.submit(ctx, n, now)
 }
 
 // RecordCall writes down a call of a vendor's API, a moment later.
@@ -63,13 +80,19 @@ type requests struct {
 
 	mu      sync.Mutex
 	pending catalog.APIBatch
+	waiting []chan<- nonceAnswer // for pending.Nonces; nil: nobody waits
 	calls   []Call               // that wait to be written together with others
-	waiting []chan<- nonceAnswer // for pending.Nonces
-	used    map[string]time.Time // access keys, and when they were recorded as used last
-	writing bool                 // a writer is at work
-	flushed []chan struct{}      // to be closed when what is pending has been written
-	flushAt *time.Timer
-	written time.Time // when the last batch was begun; the writer's
+	noted   []catalog.Nonce      // and nonces
+	unsaved int                  // nonces that nobody waits for and that are not in the record
+	known   nonces
+	// Nonces that expire later than floor were not used before this process started. It is known once
+	// something has been written.
+	floor      time.Time
+	floorKnown bool
+	used       map[string]time.Time // access keys, and when they were recorded as used last
+	writing    bool                 // a writer is at work
+	flushed    []chan struct{}      // to be closed when what is pending has been written
+	flushAt    *time.Timer
 }
 
 type nonceAnswer struct {
@@ -78,13 +101,12 @@ type nonceAnswer struct {
 }
 
 const (
-	// callDelay is how long a call waits to be written together with others.
-	callDelay = 200 * time.Millisecond
-	// maxPendingCalls bounds what is kept while the record cannot be written.
-	maxPendingCalls = 20_000
-	// batchPace is the least time from one transaction to the next: whoever comes meanwhile shares it.
-	// Who comes alone does not wait.
-	batchPace = time.Millisecond
+	// delay is how long calls and noted nonces wait to be written together with others.
+	delay = 100 * time.Millisecond
+	// retry is how long noted nonces wait that could not be written.
+	retry = time.Second
+	// maxPending bounds the calls, and the noted nonces, that are kept while the record cannot be written.
+	maxPending = 20_000
 	// batchTimeout bounds one transaction.
 	batchTimeout = 10 * time.Second
 	// usedEvery is how exactly it is known when an access key was used last.
@@ -92,69 +114,112 @@ const (
 )
 
 func newRequests(c *catalog.Catalog, log *slog.Logger) *requests {
-	return &requests{catalog: c, log: log, used: map[string]time.Time{}}
+	return &requests{catalog: c, log: log, used: map[string]time.Time{}, known: newNonces(maxGeneration)}
 }
 
-func (r *requests) useNonce(ctx context.Context, n catalog.Nonce, now time.Time) error {
+// noteNonce remembers a nonce, to be written a moment later, if it is surely new.
+func (r *requests) noteNonce(n catalog.Nonce, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.floorKnown || !n.ExpiresAt.After(r.floor) || r.unsaved >= maxPending || !r.known.add(n, now) {
+		return false
+	}
+	r.noted = append(r.noted, n)
+	r.unsaved++
+	r.isUsed(n.AccessKey, now)
+	r.soon(delay)
+	return true
+}
+
+// isUsed has it recorded now and then that an access key is used. The lock is held.
+func (r *requests) isUsed(key string, now time.Time) {
+	if now.Sub(r.used[key]) < usedEvery {
+		return
+	}
+	r.used[key] = now
+	if r.pending.Used == nil {
+		r.pending.Used = map[string]time.Time{}
+	}
+	r.pending.Used[key] = now
+}
+
+// submit has a nonce written at once. What it returns waits for that.
+func (r *requests) submit(ctx context.Context, n catalog.Nonce, now time.Time) (verdict func() error) {
 	answer := make(chan nonceAnswer, 1)
 	r.mu.Lock()
+	if r.catalog.Alone() && !r.known.add(n, now) {
+		r.takeNoted() // it may be one of these, which came first
+	}
 	r.pending.Nonces = append(r.pending.Nonces, n)
 	r.waiting = append(r.waiting, answer)
-	if now.Sub(r.used[n.AccessKey]) >= usedEvery {
-		r.used[n.AccessKey] = now
-		if r.pending.Used == nil {
-			r.pending.Used = map[string]time.Time{}
-		}
-		r.pending.Used[n.AccessKey] = now
-	}
+	r.isUsed(n.AccessKey, now)
 	r.write()
 	r.mu.Unlock()
-	select {
-	case <-ctx.Done():
-		return fmt.Errorf("remember the request: %w", ctx.Err())
-	case a := <-answer:
-		switch {
-		case a.err != nil:
-			return &Unavailable{
-				Reason: "the record cannot be written", Remedy: "see the server's log", Cause: upgrade.CauseCatalogue, Err: a.err,
-			}
-		case !a.fresh:
-			return &Replayed{}
+	return func() error {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("remember the request: %w", ctx.Err())
+		case a := <-answer:
+			return a.verdict()
 		}
-		return nil
 	}
+}
+
+func (a nonceAnswer) verdict() error {
+	switch {
+	case a.err != nil:
+		return &Unavailable{
+			Reason: "the record cannot be written", Remedy: "see the server's log", Cause: upgrade.CauseCatalogue, Err: a.err,
+		}
+	case !a.fresh:
+		return &Replayed{}
+	}
+	return nil
 }
 
 func (r *requests) recordCall(call Call) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.calls)+len(r.pending.Calls) >= maxPendingCalls {
+	if len(r.calls)+len(r.pending.Calls) >= maxPending {
 		r.log.Error("call not recorded: the record cannot be written", "who", call.Who, "what", call.What,
 			"object", call.Object, "result", call.Result, "request", call.RequestID)
 		return
 	}
 	r.calls = append(r.calls, call)
+	r.soon(delay)
+}
+
+// soon has what waits for others written after a while. The lock is held.
+func (r *requests) soon(after time.Duration) {
 	if r.flushAt == nil {
-		r.flushAt = time.AfterFunc(callDelay, func() {
+		r.flushAt = time.AfterFunc(after, func() {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			r.callsAreDue()
+			r.due()
 		})
 	}
 }
 
-// callsAreDue has the calls written that wait for others. The lock is held.
-func (r *requests) callsAreDue() {
+// due has everything written that waits for others. The lock is held.
+func (r *requests) due() {
 	if r.flushAt != nil {
 		r.flushAt.Stop()
 		r.flushAt = nil
 	}
-	if len(r.calls) == 0 {
+	if len(r.calls) == 0 && len(r.noted) == 0 {
 		return
 	}
 	r.pending.Calls = append(r.pending.Calls, r.calls...)
 	r.calls = nil
+	r.takeNoted()
 	r.write()
+}
+
+// takeNoted adds the noted nonces to what is written next. The lock is held.
+func (r *requests) takeNoted() {
+	r.pending.Nonces = append(r.pending.Nonces, r.noted...)
+	r.waiting = append(r.waiting, make([]chan<- nonceAnswer, len(r.noted))...)
+	r.noted = nil
 }
 
 // write lets a writer go to work, unless one is at it. The lock is held.
@@ -168,7 +233,7 @@ func (r *requests) write() {
 // flush returns when everything is written that is pending now.
 func (r *requests) flush() {
 	r.mu.Lock()
-	r.callsAreDue()
+	r.due()
 	if !r.writing {
 		r.mu.Unlock()
 		return
@@ -182,9 +247,6 @@ func (r *requests) flush() {
 // writeAll writes batches until nothing is pending.
 func (r *requests) writeAll() {
 	for {
-		if early := batchPace - time.Since(r.written); early > 0 {
-			time.Sleep(early)
-		}
 		r.mu.Lock()
 		batch, waiting, flushed := r.pending, r.waiting, r.flushed
 		r.pending, r.waiting, r.flushed = catalog.APIBatch{}, nil, nil
@@ -197,7 +259,6 @@ func (r *requests) writeAll() {
 			return
 		}
 		r.mu.Unlock()
-		r.written = time.Now()
 		r.writeBatch(batch, waiting)
 		for _, done := range flushed {
 			close(done)
@@ -208,15 +269,53 @@ func (r *requests) writeAll() {
 func (r *requests) writeBatch(batch catalog.APIBatch, waiting []chan<- nonceAnswer) {
 	ctx, cancel := context.WithTimeout(context.Background(), batchTimeout)
 	defer cancel()
+	r.learnFloor(ctx)
 	fresh, err := r.catalog.WriteAPIBatch(ctx, batch)
-	if err != nil && len(batch.Calls) > 0 {
-		r.log.Error("calls not recorded", "calls", len(batch.Calls), "error", err)
+	if err != nil {
+		r.log.Error("calls not recorded", "calls", len(batch.Calls), "nonces", len(batch.Nonces), "error", err)
 	}
+	var noted []catalog.Nonce
 	for i, answer := range waiting {
+		if answer == nil {
+			noted = append(noted, batch.Nonces[i])
+			continue
+		}
 		a := nonceAnswer{err: err}
 		if err == nil {
 			a.fresh = fresh[i]
 		}
 		answer <- a
 	}
+	r.settle(noted, err == nil)
+}
+
+// settle forgets noted nonces that have been written, and keeps the others for another attempt.
+func (r *requests) settle(noted []catalog.Nonce, written bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case written:
+		r.unsaved -= len(noted)
+	case len(r.pending.Nonces) > 0: // these came later, and may be the same
+		r.pending.Nonces = append(noted, r.pending.Nonces...)
+		r.waiting = append(make([]chan<- nonceAnswer, len(noted)), r.waiting...)
+	case len(noted) > 0:
+		r.noted = append(noted, r.noted...)
+		r.soon(retry)
+	}
+}
+
+// learnFloor finds out, before this process writes nonces, until when those of former ones count.
+func (r *requests) learnFloor(ctx context.Context) {
+	if r.floorKnown || !r.catalog.Alone() {
+		return
+	}
+	floor, err := r.catalog.LastNonceExpiry(ctx)
+	if err != nil {
+		r.log.Warn("nonces of former requests not found out", "error", err)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.floor, r.floorKnown = floor, true
 }

@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	workflowpb "go.temporal.io/api/workflow/v1"
 
+	"github.com/pgleap/pgleap/internal/catalog"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -38,17 +39,25 @@ func (c *Control) Watch(ctx context.Context) {
 	}
 }
 
-// forgetInterval is how often it is looked for what requests have left behind.
-const forgetInterval = time.Minute
+// forgetInterval is how often it is looked for what requests have left behind, trimInterval how often
+// whether there are too many calls: that takes a while where there are.
+const forgetInterval, trimInterval = time.Minute, time.Hour
 
 // forgetExpired deletes nonces, client tokens and calls that nobody asks for any more.
 func (c *Control) forgetExpired(ctx context.Context) {
 	ticker := time.NewTicker(forgetInterval)
 	defer ticker.Stop()
+	trim := time.NewTicker(trimInterval)
+	defer trim.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-trim.C:
+			if err := c.catalog.TrimCalls(ctx, catalog.MaxCalls); err != nil && ctx.Err() == nil {
+				c.log.WarnContext(ctx, "old calls not deleted", "error", err)
+			}
+			continue
 		case <-ticker.C:
 		}
 		for more := true; more && ctx.Err() == nil; {

@@ -16,6 +16,7 @@ type action struct {
 	unscoped    bool                  // granted on resource "*", or on the object if it has one
 	required    []string              // parameters that must be given
 	clientToken bool                  // honours ClientToken
+	reads       bool                  // changes nothing
 	cached      bool                  // the answer depends on the parameters and on the revision of the object alone
 	do          func(ctx context.Context, a *api, c *call) (any, error)
 }

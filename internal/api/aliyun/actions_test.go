@@ -2,6 +2,7 @@ package aliyun
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -33,6 +34,15 @@ func TestAuthorizationTable(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Calls that read are taken for new a moment before that is written down.
+func TestDescribingReads(t *testing.T) {
+	for _, a := range actions() {
+		if describes := strings.HasPrefix(a.name, "Describe"); a.reads != describes {
+			t.Errorf("%s reads: %t", a.name, a.reads)
+		}
 	}
 }
 

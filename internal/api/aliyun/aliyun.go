@@ -38,6 +38,7 @@ type gate interface {
 	HasAccessKeys(ctx context.Context) (bool, error)
 	Caller(ctx context.Context, keyID string) (control.Caller, error)
 	UseNonce(ctx context.Context, keyID, nonce string, until time.Time) error
+	NoteNonce(ctx context.Context, keyID, nonce string, until time.Time) (verdict func() error)
 	Admit(keyID string) error
 	Once(ctx context.Context, o control.Once, do func(context.Context) ([]byte, error)) ([]byte, error)
 	Revision(ctx context.Context, instance string) (int64, error)
@@ -52,7 +53,7 @@ type api struct {
 	options Options
 	log     *slog.Logger
 	actions map[string]*action
-	answers *answers
+	memory  memory
 }
 
 // New returns the handler of the vendor's API. It serves the root path, and what is below /aliyun for
@@ -76,7 +77,7 @@ func newAPI(c *control.Control, g gate, o Options, log *slog.Logger, list []acti
 	}
 	a := &api{
 		control: c, gate: g, options: o, log: log,
-		actions: make(map[string]*action, len(list)), answers: newAnswers(maxAnswers),
+		actions: make(map[string]*action, len(list)), memory: newMemory(),
 	}
 	for i := range list {
 		a.actions[list[i].name] = &list[i]
@@ -93,7 +94,8 @@ type exchange struct {
 	keyID     string // what the request names, whether it exists or not
 	action    *action
 	caller    control.Caller
-	proven    bool // the request is the caller's
+	proven    bool    // the request is the caller's
+	scratch   *[]byte // for the answer
 }
 
 // known tells whether the access key exists that the request names.
@@ -109,7 +111,8 @@ func (x *exchange) objectID() string {
 
 // ServeHTTP answers one request. A server without keys does not say that it is one.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{request: request{http: r}, at: a.options.Now(), requestID: newRequestID()}
+	x := &exchange{request: request{http: r}, at: a.options.Now(), requestID: newRequestID(), scratch: documents.Get().(*[]byte)}
+	defer documents.Put(x.scratch)
 	x.format, _ = formatOf(r, nil)
 	body, err := a.serve(w, x)
 	if err != nil && (!x.known() || x.caller.Disabled) {
@@ -143,9 +146,26 @@ func (a *api) serve(w http.ResponseWriter, x *exchange) (body []byte, err error)
 		return nil, err
 	}
 	x.at = a.options.Now() // the request is complete now, whenever it began
-	if err := a.authenticate(ctx, x, who); err != nil {
+	signed, err := a.authenticate(ctx, x, who)
+	if err != nil {
 		return nil, err
 	}
+	if !x.action.reads {
+		if err := replay(a.gate.UseNonce(ctx, x.caller.KeyID, who.nonce, signed.Add(maxSkew))); err != nil {
+			return nil, err
+		}
+		return a.admitted(ctx, x)
+	}
+	verdict := a.gate.NoteNonce(ctx, x.caller.KeyID, who.nonce, signed.Add(maxSkew))
+	body, err = a.admitted(ctx, x)
+	if replayed := replay(verdict()); replayed != nil {
+		return nil, replayed
+	}
+	return body, err
+}
+
+// admitted carries out the operation if the caller may have it done.
+func (a *api) admitted(ctx context.Context, x *exchange) ([]byte, error) {
 	if err := a.admit(x.caller.KeyID); err != nil {
 		return nil, err
 	}
@@ -187,29 +207,29 @@ func (a *api) read(w http.ResponseWriter, x *exchange) (who credentials, err err
 	return who, nil
 }
 
-// authenticate finds the caller and checks that the request is the caller's, made just now, and new.
-func (a *api) authenticate(ctx context.Context, x *exchange, who credentials) error {
+// authenticate finds the caller and checks that the request is the caller's, and made just now. It
+// returns when that was.
+func (a *api) authenticate(ctx context.Context, x *exchange, who credentials) (signed time.Time, err error) {
 	x.keyID = who.keyID
 	caller, err := a.gate.Caller(ctx, who.keyID)
 	if _, unknown := errors.AsType[*upgrade.NotFound](err); unknown {
-		return fail("InvalidAccessKeyId.NotFound", "")
+		return signed, fail("InvalidAccessKeyId.NotFound", "")
 	}
 	if err != nil {
-		return err
+		return signed, err
 	}
 	x.caller = caller
 	if caller.Disabled {
-		return fail("InvalidAccessKeyId.Inactive", "")
+		return signed, fail("InvalidAccessKeyId.Inactive", "")
 	}
-	signed, err := checkTime(who.timestamp, x.at)
-	if err != nil {
-		return err
+	if signed, err = checkTime(who.timestamp, x.at); err != nil {
+		return signed, err
 	}
 	if err := who.verify(caller.Secret); err != nil {
-		return err
+		return signed, err
 	}
 	x.proven = true
-	return a.useNonce(ctx, caller.KeyID, who.nonce, signed)
+	return signed, nil
 }
 
 // answer runs the operation, unless the answer is known: because the client repeats itself, or
@@ -237,12 +257,12 @@ func (a *api) remembered(ctx context.Context, x *exchange) ([]byte, error) {
 	key := append(make([]byte, 0, 256), byte('0'+x.format))
 	key = append(append(key, x.action.name...), '?')
 	key = x.appendAsked(key)
-	if body, known := a.answers.get(key, revision); known {
+	if body, known := a.memory.get(key, revision, x.scratch); known {
 		return body, nil
 	}
 	body, err := a.rendered(ctx, x)
 	if err == nil {
-		a.answers.put(key, revision, body)
+		a.memory.put(key, revision, body)
 	}
 	return body, err
 }

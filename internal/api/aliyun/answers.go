@@ -3,16 +3,61 @@ package aliyun
 import (
 	"container/list"
 	"sync"
+	"sync/atomic"
+
+	"github.com/golang/snappy"
 )
 
 // Bounds of what is remembered.
 const (
 	maxAnswers = 32 << 20
+	maxPacked  = 256 << 20
 	maxAnswer  = 1 << 20
 
 	// answerOverhead is about what an entry weighs besides its key and its body.
 	answerOverhead = 200
 )
+
+// memory remembers answers twice: those that are asked for all the time as they are, and many more of
+// them compressed. Lists consist of logs, which say the same again and again.
+type memory struct{ ready, packed *answers }
+
+// promotion is how often an answer is unpacked before it is kept unpacked.
+const promotion = 4
+
+func newMemory() memory { return memory{newAnswers(maxAnswers), newAnswers(maxPacked)} }
+
+// get returns what was answered at a revision. It may use scratch for it.
+func (m memory) get(key []byte, revision int64, scratch *[]byte) ([]byte, bool) {
+	if found := m.ready.get(key, revision); found != nil {
+		return found.body, true
+	}
+	found := m.packed.get(key, revision)
+	if found == nil {
+		return nil, false
+	}
+	keep := found.asked.Add(1)%promotion == 0
+	if keep {
+		scratch = new([]byte)
+	}
+	body, err := snappy.Decode((*scratch)[:cap(*scratch)], found.body)
+	if err != nil {
+		return nil, false // it is made anew
+	}
+	*scratch = body
+	if keep {
+		m.ready.put(key, revision, body)
+	}
+	return body, true
+}
+
+// put remembers an answer.
+func (m memory) put(key []byte, revision int64, body []byte) {
+	if len(body) <= maxAnswer {
+		m.ready.put(key, revision, body)
+		m.packed.put(key, revision, snappy.Encode(nil, body))
+	}
+}
 
 // answers remembers answers that stay true until the revision of their instance changes. The
 // least recently used ones go first. Whether the caller may see an answer is decided before.
@@ -28,6 +73,7 @@ type answer struct {
 	key      string
 	revision int64
 	body     []byte // rendered, without the request's id; never changed
+	asked    atomic.Int64
 }
 
 func (s *answer) size() int { return len(s.key) + len(s.body) + answerOverhead }
@@ -36,20 +82,20 @@ func newAnswers(limit int) *answers {
 	return &answers{byKey: map[string]*list.Element{}, limit: limit}
 }
 
-// get returns what was answered at a revision.
-func (s *answers) get(key []byte, revision int64) ([]byte, bool) {
+// get returns what was answered at a revision, or nil.
+func (s *answers) get(key []byte, revision int64) *answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	element := s.byKey[string(key)]
 	if element == nil {
-		return nil, false
+		return nil
 	}
 	found := element.Value.(*answer)
 	if found.revision != revision {
-		return nil, false
+		return nil
 	}
 	s.recent.MoveToFront(element)
-	return found.body, true
+	return found
 }
 
 // put remembers an answer. The revision must have been read before what the answer tells: then a

@@ -57,7 +57,7 @@ func TestMemoryOfAnswersIsBounded(t *testing.T) {
 	s := newAnswers(10 * (body + answerOverhead + 2))
 	for i := range 100 {
 		s.put(fmt.Appendf(nil, "%02d", i), 1, make([]byte, body))
-		if _, known := s.get([]byte("00"), 1); !known {
+		if s.get([]byte("00"), 1) == nil {
 			t.Fatalf("what is used most was dropped first, after %d", i)
 		}
 	}
@@ -66,7 +66,7 @@ func TestMemoryOfAnswersIsBounded(t *testing.T) {
 	}
 	large := newAnswers(maxAnswers)
 	large.put([]byte("k"), 1, make([]byte, maxAnswer+1))
-	if _, known := large.get([]byte("k"), 1); known {
+	if large.get([]byte("k"), 1) != nil {
 		t.Error("an answer of more than 1 MiB was kept")
 	}
 	small := newAnswers(10)
@@ -76,14 +76,49 @@ func TestMemoryOfAnswersIsBounded(t *testing.T) {
 	}
 }
 
+// What does not fit is unpacked when it is asked for, into the same place each time, and kept unpacked
+// when it is asked for often.
+func TestMoreAnswersAreRememberedCompressed(t *testing.T) {
+	m := memory{newAnswers(2500), newAnswers(10_000)}
+	body := func(i int) []byte { return bytes.Repeat(fmt.Appendf(nil, "%02d", i), 1000) }
+	for i := range 20 {
+		m.put(fmt.Appendf(nil, "%02d", i), 1, body(i))
+	}
+	scratch := make([]byte, 0, 2000)
+	for round := range 3 * promotion {
+		for i := range 20 {
+			key := fmt.Appendf(nil, "%02d", i)
+			if got, known := m.get(key, 1, &scratch); !known || !bytes.Equal(got, body(i)) {
+				t.Fatalf("round %d, answer %d: %t, %.20q", round, i, known, got)
+			}
+			if _, known := m.get(key, 2, &scratch); known {
+				t.Fatal("an answer of another revision was given")
+			}
+		}
+	}
+	if len(m.ready.byKey) != 1 || len(m.packed.byKey) != 20 || cap(scratch) != 2000 {
+		t.Errorf("%d answers are ready and %d packed, the scratch has %d bytes", len(m.ready.byKey), len(m.packed.byKey), cap(scratch))
+	}
+	for range promotion {
+		m.get([]byte("07"), 1, &scratch)
+	}
+	if m.ready.get([]byte("07"), 1) == nil {
+		t.Error("an answer that is asked for often is not kept ready")
+	}
+	m.packed.put([]byte("07"), 2, []byte("no such thing"))
+	if _, known := m.get([]byte("07"), 2, &scratch); known {
+		t.Error("what cannot be unpacked was given")
+	}
+}
+
 func TestLateAnswerDoesNotReplaceNewerOne(t *testing.T) {
 	s := newAnswers(maxAnswers)
 	s.put([]byte("k"), 2, []byte("new"))
 	s.put([]byte("k"), 1, []byte("old"))
-	if body, known := s.get([]byte("k"), 2); !known || string(body) != "new" {
-		t.Errorf("got %q %v", body, known)
+	if found := s.get([]byte("k"), 2); found == nil || string(found.body) != "new" {
+		t.Errorf("got %+v", found)
 	}
-	if _, known := s.get([]byte("k"), 3); known {
+	if s.get([]byte("k"), 3) != nil {
 		t.Error("an old answer was given")
 	}
 }
@@ -95,8 +130,8 @@ func TestAnswersAreSharedByManyRequests(t *testing.T) {
 		all.Go(func() {
 			for i := range 500 {
 				key, revision := strconv.Itoa((i*7+worker)%97), int64(i%5)
-				if body, known := s.get([]byte(key), revision); known && !bytes.HasPrefix(body, []byte(key+"@"+strconv.Itoa(int(revision))+"#")) {
-					t.Errorf("key %s at %d: %.20s", key, revision, body)
+				if found := s.get([]byte(key), revision); found != nil && !bytes.HasPrefix(found.body, []byte(key+"@"+strconv.Itoa(int(revision))+"#")) {
+					t.Errorf("key %s at %d: %.20s", key, revision, found.body)
 				}
 				s.put([]byte(key), revision, append([]byte(key+"@"+strconv.Itoa(int(revision))+"#"), make([]byte, 900)...))
 			}

@@ -7,7 +7,7 @@ import (
 
 // describeDBInstanceAttribute tells what is known of one instance or former cluster.
 var describeDBInstanceAttribute = action{
-	name: "DescribeDBInstanceAttribute", level: "get", object: byID,
+	name: "DescribeDBInstanceAttribute", level: "get", object: byID, reads: true,
 	required: []string{instanceID},
 	do:       describeAttribute,
 }

@@ -12,7 +12,7 @@ import (
 // describeDBInstances lists instances and former clusters by id. The region is asked for because
 // the vendor does, and not looked at: there is one, and clients of clouds name another.
 var describeDBInstances = action{
-	name: "DescribeDBInstances", level: "list", object: everyInstance,
+	name: "DescribeDBInstances", level: "list", object: everyInstance, reads: true,
 	required: []string{"RegionId"},
 	do:       describeInstances,
 }

@@ -7,7 +7,7 @@ import (
 
 // describeDBInstanceNetInfo tells where clients connect to an instance.
 var describeDBInstanceNetInfo = action{
-	name: "DescribeDBInstanceNetInfo", level: "get", object: byID,
+	name: "DescribeDBInstanceNetInfo", level: "get", object: byID, reads: true,
 	required: []string{instanceID},
 	do:       describeNetInfo,
 }

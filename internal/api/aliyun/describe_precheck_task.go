@@ -14,7 +14,7 @@ import (
 // describeUpgradeMajorVersionPrecheckTask lists the prechecks of an instance with their reports,
 // the newest first: Terraform looks at the first one.
 var describeUpgradeMajorVersionPrecheckTask = action{
-	name: "DescribeUpgradeMajorVersionPrecheckTask", level: "get", object: byID,
+	name: "DescribeUpgradeMajorVersionPrecheckTask", level: "get", object: byID, reads: true,
 	required: []string{instanceID}, cached: true,
 	do: describePrechecks,
 }

@@ -7,7 +7,7 @@ import (
 
 // describeRegions tells the one region that there is.
 var describeRegions = action{
-	name: "DescribeRegions", level: "list", unscoped: true,
+	name: "DescribeRegions", level: "list", unscoped: true, reads: true,
 	do: func(_ context.Context, a *api, c *call) (any, error) {
 		language := c.params.text("AcceptLanguage")
 		if err := oneOf(c.params, "AcceptLanguage", "Parameters.Invalid", "en-US", "zh-CN"); err != nil {

@@ -9,7 +9,7 @@ import (
 // describeUpgradeMajorVersionTasks lists the upgrades of an instance, the newest first: a client
 // that waits for its upgrade looks at the first one.
 var describeUpgradeMajorVersionTasks = action{
-	name: "DescribeUpgradeMajorVersionTasks", level: "get", object: byID,
+	name: "DescribeUpgradeMajorVersionTasks", level: "get", object: byID, reads: true,
 	required: []string{instanceID}, cached: true,
 	do: func(ctx context.Context, a *api, c *call) (any, error) {
 		filter, wanted, err := requestedHistory(c.params, upgrade.TaskUpgrade)

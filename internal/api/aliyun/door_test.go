@@ -66,6 +66,11 @@ func (g *fakeGate) UseNonce(_ context.Context, keyID, nonce string, until time.T
 	return nil
 }
 
+func (g *fakeGate) NoteNonce(ctx context.Context, keyID, nonce string, until time.Time) func() error {
+	err := g.UseNonce(ctx, keyID, nonce, until)
+	return func() error { return err }
+}
+
 func (g *fakeGate) Admit(string) error { return g.admit }
 
 func (g *fakeGate) Once(ctx context.Context, o control.Once, do func(context.Context) ([]byte, error)) ([]byte, error) {
@@ -144,7 +149,7 @@ func newDoor(t testing.TB, change ...func(*Options)) *door {
 		}{c.params.text("DBInstanceId"), c.params.text("PageSize"), d.ran, []string{"a", "<b>"}}, nil
 	}
 	d.api = newAPI(nil, d.fakeGate, o, slog.New(slog.DiscardHandler), []action{
-		{name: "DescribeUpgradeMajorVersionTasks", object: id, required: []string{"DBInstanceId"}, do: do},
+		{name: "DescribeUpgradeMajorVersionTasks", object: id, required: []string{"DBInstanceId"}, reads: true, do: do},
 		{name: "Cached", object: id, required: []string{"DBInstanceId"}, cached: true, do: do},
 		{name: "WithToken", object: id, required: []string{"DBInstanceId"}, clientToken: true, do: do},
 		{name: "SwitchOverMajorVersionUpgrade", object: id, unscoped: true, clientToken: true, do: do},

@@ -134,7 +134,7 @@ var errorCodes = map[string]errorCode{
 	"OrderStatus.UnPaid":                 {status403, "An order is not paid.", billing},
 	"BasicInfoUncompleted":               {status400, "The account's details are incomplete.", billing},
 	"Risk.RiskControlRejection":          {status400, "The account is a risk.", billing},
-	"ContainForbiddenLabelError":         {status400, "The account has a status403 label.", billing},
+	"ContainForbiddenLabelError":         {status400, "The account has a forbidden label.", billing},
 	"RegionDissolvedEOM":                 {status400, "The region is closed.", cloud},
 	"RegionEndTimeDissolvedAustralia":    {status400, "The region is closed.", cloud},
 	"RegionEndTimeDissolvedIndia":        {status400, "The region is closed.", cloud},

@@ -1,7 +1,6 @@
 package aliyun
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -27,10 +26,10 @@ func checkTime(timestamp string, now time.Time) (time.Time, error) {
 	return signed, nil
 }
 
-// useNonce sees to it that a request comes once only. It is remembered as long as its time would
-// let it in again. Only who knows the secret comes this far, so nobody can use up nonces of others.
-func (a *api) useNonce(ctx context.Context, keyID, nonce string, signed time.Time) error {
-	err := a.gate.UseNonce(ctx, keyID, nonce, signed.Add(maxSkew))
+// replay says in the vendor's words that a request was sent before. A nonce is remembered as long as
+// the request's time would let it in again. Only who knows the secret comes this far, so nobody can
+// use up nonces of others.
+func replay(err error) error {
 	if _, replayed := errors.AsType[*control.Replayed](err); replayed {
 		return fail("SignatureNonceUsed", "")
 	}

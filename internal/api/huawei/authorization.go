@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -27,11 +26,11 @@ type authorization struct {
 	signature []byte
 }
 
-// keyID is what an access key's id may look like here; it is written into logs and the record.
-var keyID = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,128}$`)
+// isKeyID tells whether a text may be the id of an access key, which is written into logs and the record.
+func isKeyID(text string) bool { return consists(text, 128, "_.-") }
 
-// headerName is a header's name (RFC 9110, 5.6.2) in lower case.
-var headerName = regexp.MustCompile("^[a-z0-9!#$%&'*+.^_`|~-]{1,128}$")
+// isHeaderName tells whether a text is a header's name (RFC 9110, 5.6.2).
+func isHeaderName(text string) bool { return consists(text, 128, "!#$%&'*+.^_`|~-") }
 
 // parseAuthorization reads "SDK-HMAC-SHA256 Access=..., SignedHeaders=a;b, Signature=...".
 func parseAuthorization(header string) (authorization, *failure) {
@@ -54,7 +53,7 @@ func parseAuthorization(header string) (authorization, *failure) {
 	a := authorization{accessKey: fields["Access"], signed: strings.Split(strings.ToLower(fields["SignedHeaders"]), ";")}
 	var err error
 	a.signature, err = hex.DecodeString(fields["Signature"])
-	if len(fields) != 3 || err != nil || len(a.signature) != sha256.Size || !keyID.MatchString(a.accessKey) || !namesOnce(a.signed) {
+	if len(fields) != 3 || err != nil || len(a.signature) != sha256.Size || !isKeyID(a.accessKey) || !namesOnce(a.signed) {
 		return authorization{}, refuse(codeUnauthenticated, msgBadAuthorization)
 	}
 	return a, nil
@@ -66,7 +65,7 @@ func namesOnce(names []string) bool {
 		return false
 	}
 	for i, name := range names {
-		if !headerName.MatchString(name) || slices.Contains(names[:i], name) {
+		if !isHeaderName(name) || slices.Contains(names[:i], name) {
 			return false
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/url"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,8 +45,20 @@ func printable(text string) string {
 	return text
 }
 
-// projectName is what a project, or its id, may be called.
-var projectName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+// isProjectName tells whether a project, or its id, may be called so.
+func isProjectName(text string) bool { return consists(text, 64, "_-") }
+
+// consists tells whether a text has 1 to most characters, all of which are letters and digits of ASCII
+// or among others. It is asked several times of every request, for which a regular expression is slow.
+func consists(text string, most int, others string) bool {
+	for i := range len(text) {
+		c := text[i]
+		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && strings.IndexByte(others, c) < 0 {
+			return false
+		}
+	}
+	return text != "" && len(text) <= most
+}
 
 // page is the part of a list that a caller wants.
 type page struct{ offset, limit int }

@@ -29,7 +29,7 @@ func (a *api) projects(_ context.Context, c *call) (any, error) {
 	if c.query.Get("name") != "" {
 		name = c.query.Get("name")
 	}
-	if !projectName.MatchString(name) {
+	if !isProjectName(name) {
 		return nil, refuse(codeParameter, msgProjectName)
 	}
 	p := project{
@@ -77,7 +77,7 @@ func (a *api) issueToken(ctx context.Context, c *call) (any, error) {
 	if bad != nil {
 		return nil, bad
 	}
-	if !keyID.MatchString(given.accessKey) {
+	if !isKeyID(given.accessKey) {
 		return nil, refuse(codeUnauthenticated, msgBadPassword)
 	}
 	c.who = "access key " + given.accessKey + " (not verified)"
@@ -104,7 +104,7 @@ func (a *api) issueToken(ctx context.Context, c *call) (any, error) {
 			Domain: named{ID: derived("domain", caller.Account), Name: caller.Account},
 		},
 	}
-	if name := request.projectName(); projectName.MatchString(name) {
+	if name := request.projectName(); isProjectName(name) {
 		answer.Project = &named{ID: projectID(caller.Account, name), Name: name}
 	}
 	return tokenAnswer{answer}, nil

@@ -160,7 +160,7 @@ func checkProject(r *http.Request) *failure {
 	if project == "" {
 		return nil // an IAM call
 	}
-	if !projectName.MatchString(project) {
+	if !isProjectName(project) {
 		return refuse(codeParameter, msgProjectID)
 	}
 	if header := r.Header.Values("X-Project-Id"); len(header) > 1 || len(header) == 1 && header[0] != project {

@@ -57,7 +57,7 @@ func parseToken(text string) (token, bool) {
 		expires:   time.Unix(int64(binary.BigEndian.Uint64(payload[1:])), 0), //nolint:gosec // any value is a time
 		payload:   payload, code: code,
 	}
-	return t, keyID.MatchString(t.accessKey)
+	return t, isKeyID(t.accessKey)
 }
 
 // genuine tells whether the token was made with a secret and has not expired.

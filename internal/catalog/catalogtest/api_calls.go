@@ -31,6 +31,21 @@ func written(t *testing.T, c *catalog.Catalog, b catalog.APIBatch) []bool {
 }
 
 func apiCalls(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
+	t.Run("tell until when nonces count", func(t *testing.T) {
+		c := open(t)
+		last := func() time.Time {
+			t.Helper()
+			at, err := c.LastNonceExpiry(t.Context())
+			must(t, err)
+			return at
+		}
+		same(t, "none", last(), time.UnixMicro(0).UTC())
+		soon := nonce("a", "2")
+		soon.ExpiresAt = after(1)
+		written(t, c, catalog.APIBatch{Nonces: []catalog.Nonce{nonce("a", "1"), soon}})
+		same(t, "of two", last(), keptAfter(900))
+	})
+
 	t.Run("use a nonce once", func(t *testing.T) {
 		c := open(t)
 		used := func(nonces ...catalog.Nonce) []bool {
@@ -89,6 +104,7 @@ func apiCalls(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 	t.Run("tell when a key was used last", func(t *testing.T) { lastUse(t, open(t)) })
 	t.Run("are forgotten when they expire", func(t *testing.T) { forgotten(t, open(t)) })
 	t.Run("many are forgotten little by little", func(t *testing.T) { forgottenByAndBy(t, open(t)) })
+	t.Run("are no more than there may be", func(t *testing.T) { trimmed(t, open(t)) })
 	t.Run("of several servers do not hinder each other", func(t *testing.T) { batchesAtOnce(t, open(t)) })
 }
 
@@ -166,6 +182,21 @@ func forgottenByAndBy(t *testing.T, c *catalog.Catalog) {
 	same(t, "the one that had not expired", slices.Index(fresh, false), manyRows)
 	fresh[manyRows] = true
 	same(t, "another one that had not expired", slices.Index(fresh, false), -1)
+}
+
+func trimmed(t *testing.T, c *catalog.Catalog) {
+	var batch catalog.APIBatch
+	for i := range 2*manyRows + 1 {
+		batch.Calls = append(batch.Calls, aCall(i, fmt.Sprint("r", i)))
+	}
+	written(t, c, batch)
+	for _, step := range []struct{ keep, left int }{{3 * manyRows, 2*manyRows + 1}, {2*manyRows + 1, 2*manyRows + 1}, {100, 100}, {1, 1}} {
+		must(t, c.TrimCalls(t.Context(), step.keep))
+		calls, err := c.Calls(t.Context(), 0)
+		must(t, err)
+		same(t, fmt.Sprintf("calls left of %d", step.keep), len(calls), step.left)
+		same(t, "the newest one", calls[0].RequestID, fmt.Sprint("r", 2*manyRows))
+	}
 }
 
 // batchesAtOnce lets servers write about the same keys and nonces, each in an order of its own.

@@ -1,0 +1,32 @@
+package huawei
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// What names are made of, as regular expressions say it: every character, and every length.
+func TestNamesAreMadeOfWhatTheyMayBe(t *testing.T) {
+	for what, test := range map[string]struct {
+		is   func(string) bool
+		want *regexp.Regexp
+	}{
+		"id of a key":       {isKeyID, regexp.MustCompile(`^[A-Za-z0-9_.-]{1,128}$`)},
+		"name of a header":  {isHeaderName, regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")},
+		"name of a project": {isProjectName, regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)},
+	} {
+		texts := []string{"", "é", "a\n"}
+		for c := range 256 {
+			texts = append(texts, string([]byte{byte(c)}), string([]byte{'a', byte(c), '0'}))
+		}
+		for length := range 130 {
+			texts = append(texts, strings.Repeat("x", length))
+		}
+		for _, text := range texts {
+			if got, want := test.is(text), test.want.MatchString(text); got != want {
+				t.Errorf("%s: %q is one: %t", what, text, got)
+			}
+		}
+	}
+}
