@@ -28,7 +28,7 @@ func TestInPlaceClone(t *testing.T) {
 		inPlaceClone(t, dir)
 		return
 	}
-	pgtest.Slow(t)
+	pgtest.Exhaustive(t)
 	mkfs, err := exec.LookPath("mkfs.xfs")
 	if err != nil || os.Geteuid() != 0 {
 		t.Skipf("it makes a file system that shares blocks, which takes root and mkfs.xfs (Debian: apt-get install xfsprogs): %v", err)
