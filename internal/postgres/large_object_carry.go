@@ -31,14 +31,15 @@ func OldestRunning(ctx context.Context, conn *pgx.Conn) (string, error) {
 // change writes a row version: of a page, of the owner and privileges, or of a comment; so does a truncation
 // (inv_api.c, inv_truncate). A row that was frozen long ago may count as changed, once xids have wrapped.
 // What is gone is in the keys.
+// The xid is a constant in it: a statement with a parameter is planned anew the first few times.
 const changedSince = `
 	WITH changed AS (
-		SELECT loid FROM pg_largeobject WHERE age(xmin) <= age($1::text::xid)
+		SELECT loid FROM pg_largeobject WHERE age(xmin) <= age(%[1]s::xid)
 		UNION
-		SELECT oid FROM pg_largeobject_metadata WHERE age(xmin) <= age($1::text::xid)
+		SELECT oid FROM pg_largeobject_metadata WHERE age(xmin) <= age(%[1]s::xid)
 		UNION
 		SELECT objoid FROM pg_description
-		WHERE classoid = 'pg_largeobject'::regclass AND age(xmin) <= age($1::text::xid)
+		WHERE classoid = 'pg_largeobject'::regclass AND age(xmin) <= age(%[1]s::xid)
 	)
 	SELECT coalesce(array_agg(loid ORDER BY loid), '{}') FROM changed`
 
@@ -56,8 +57,7 @@ const largeObjectKeySum = `
 func LargeObjectsSince(ctx context.Context, conn *pgx.Conn, xid string) (LargeObjectsState, error) {
 	var state LargeObjectsState
 	var batch pgx.Batch
-	batch.Queue(changedSince, xid).QueryRow(func(row pgx.Row) error { return row.Scan(&state.Changed) })
-	batch.Queue(largeObjectKeySum).QueryRow(func(row pgx.Row) error { return row.Scan(&state.Keys) })
+	queueLargeObjects(&batch, xid, &state)
 	if err := conn.SendBatch(ctx, &batch).Close(); err != nil {
 		return state, fmt.Errorf("look at the large objects of %s: %w", conn.Config().Database, err)
 	}

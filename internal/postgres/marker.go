@@ -66,6 +66,17 @@ func AdvanceMarker(ctx context.Context, conn *pgx.Conn) (int64, error) {
 	return number, nil
 }
 
+// AdvanceMarkerAfter is AdvanceMarker, and tells where the WAL stood before, in the same round trip.
+func AdvanceMarkerAfter(ctx context.Context, conn *pgx.Conn) (before LSN, number int64, err error) {
+	var batch pgx.Batch
+	batch.Queue(readInsertLSN).QueryRow(func(row pgx.Row) error { return row.Scan(scanLSN{&before}) })
+	batch.Queue(advanceMarker).QueryRow(func(row pgx.Row) error { return row.Scan(&number) })
+	if err := conn.SendBatch(ctx, &batch).Close(); err != nil {
+		return 0, 0, fmt.Errorf("advance marker: %w", err)
+	}
+	return before, number, nil
+}
+
 // ReadMarker reads the marker; on the target it is the newest that was applied.
 func ReadMarker(ctx context.Context, conn *pgx.Conn) (Marker, error) {
 	var m Marker

@@ -39,23 +39,11 @@ const sequencesPerQuery = 500
 // ReadSequences reads where sequences stand, in one round trip. It reads the sequence relations
 // themselves: pg_sequences shows NULL for one that was never called, even after a setval.
 func ReadSequences(ctx context.Context, conn *pgx.Conn, names []string) ([]Sequence, error) {
-	var batch pgx.Batch
-	for start := 0; start < len(names); start += sequencesPerQuery {
-		batch.Queue(sequenceQuery(names[start:min(start+sequencesPerQuery, len(names))]))
-	}
-	results := conn.SendBatch(ctx, &batch)
-	defer results.Close() //nolint:errcheck // its errors are those of the queries
 	read := make([]Sequence, 0, len(names))
-	for range batch.Len() {
-		rows, err := results.Query()
-		if err != nil {
-			return nil, fmt.Errorf("read sequences: %w", err)
-		}
-		part, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Sequence])
-		if err != nil {
-			return nil, fmt.Errorf("read sequences: %w", err)
-		}
-		read = append(read, part...)
+	var batch pgx.Batch
+	queueSequences(&batch, names, &read)
+	if err := conn.SendBatch(ctx, &batch).Close(); err != nil {
+		return nil, fmt.Errorf("read sequences: %w", err)
 	}
 	return read, nil
 }

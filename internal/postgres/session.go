@@ -49,23 +49,27 @@ func queryBackends(ctx context.Context, conn *pgx.Conn, query string) ([]Backend
 	if err != nil {
 		return nil, fmt.Errorf("list backends: %w", err)
 	}
-	backends, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Backend, error) {
-		var b Backend
-		var seconds float64
-		err := row.Scan(&b.PID, &b.Type, &b.User, &b.Database, &b.Application, &b.Client, &b.State, &seconds)
-		b.TransactionAge = time.Duration(seconds * float64(time.Second))
-		return b, err
-	})
+	backends, err := pgx.CollectRows(rows, scanBackend)
 	if err != nil {
 		return nil, fmt.Errorf("list backends: %w", err)
 	}
 	return backends, nil
 }
 
+func scanBackend(row pgx.CollectableRow) (Backend, error) {
+	var b Backend
+	var seconds float64
+	err := row.Scan(&b.PID, &b.Type, &b.User, &b.Database, &b.Application, &b.Client, &b.State, &seconds)
+	b.TransactionAge = time.Duration(seconds * float64(time.Second))
+	return b, err
+}
+
+const readWriting = readBackends + ` AND backend_xid IS NOT NULL`
+
 // Writing lists the backends that have a transaction with an xid, but for our own session: all that
 // have written, or will with what they have begun. A background worker counts as any other.
 func Writing(ctx context.Context, conn *pgx.Conn) ([]Backend, error) {
-	return queryBackends(ctx, conn, readBackends+` AND backend_xid IS NOT NULL`)
+	return queryBackends(ctx, conn, readWriting)
 }
 
 // EndAutovacuum terminates the workers of autovacuum. Those that the launcher starts later run.
@@ -91,10 +95,12 @@ func EndSessions(ctx context.Context, conn *pgx.Conn, application string) error 
 	})
 }
 
+const countPrepared = `SELECT count(*)::int FROM pg_prepared_xacts`
+
 // PreparedTransactions counts the prepared transactions of the cluster.
 func PreparedTransactions(ctx context.Context, conn *pgx.Conn) (int, error) {
 	var count int
-	if err := conn.QueryRow(ctx, `SELECT count(*)::int FROM pg_prepared_xacts`).Scan(&count); err != nil {
+	if err := conn.QueryRow(ctx, countPrepared).Scan(&count); err != nil {
 		return 0, fmt.Errorf("count prepared transactions: %w", err)
 	}
 	return count, nil

@@ -19,6 +19,14 @@ func BeginSnapshot(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
+// EndSnapshot ends the transaction of BeginSnapshot.
+func EndSnapshot(ctx context.Context, conn *pgx.Conn) error {
+	if err := execAll(ctx, conn, []string{"ROLLBACK"}); err != nil {
+		return fmt.Errorf("end snapshot of %s: %w", conn.Config().Database, err)
+	}
+	return nil
+}
+
 // CountRelations counts the relations of a database that are not PostgreSQL's own.
 func CountRelations(ctx context.Context, conn *pgx.Conn) (int, error) {
 	var count int

@@ -7,10 +7,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+const (
+	readInsertLSN = `SELECT pg_current_wal_insert_lsn()::text`
+	readSnapshot  = `SELECT pg_current_snapshot()::text`
+)
+
 // InsertLSN is where the next WAL record of a primary goes.
 func InsertLSN(ctx context.Context, conn *pgx.Conn) (LSN, error) {
 	var lsn LSN
-	if err := conn.QueryRow(ctx, `SELECT pg_current_wal_insert_lsn()::text`).Scan(scanLSN{&lsn}); err != nil {
+	if err := conn.QueryRow(ctx, readInsertLSN).Scan(scanLSN{&lsn}); err != nil {
 		return 0, fmt.Errorf("read WAL insert position: %w", err)
 	}
 	return lsn, nil
@@ -38,7 +43,7 @@ func WriteRestorePoint(ctx context.Context, conn *pgx.Conn, name string) error {
 // ended in between; whether one is still running is seen by Writing.
 func Snapshot(ctx context.Context, conn *pgx.Conn) (string, error) {
 	var snapshot string
-	if err := conn.QueryRow(ctx, `SELECT pg_current_snapshot()::text`).Scan(&snapshot); err != nil {
+	if err := conn.QueryRow(ctx, readSnapshot).Scan(&snapshot); err != nil {
 		return "", fmt.Errorf("read snapshot: %w", err)
 	}
 	return snapshot, nil

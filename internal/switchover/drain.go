@@ -17,74 +17,75 @@ import (
 // drain brings everything that the source has committed to the target. A marker is written on the
 // source after everything else; when the target shows it, the rest is there, for an apply worker
 // commits in the order of the source. Waiting for the marker takes milliseconds; waiting for the
-// worker to report its position takes its WAL writer's delays. Meanwhile the source is looked at.
+// worker to report its position takes its WAL writer's delays. Meanwhile those leave whom the fence has
+// told to, the source is looked at, and the target's sequences are set.
 func (s *section) drain(ctx context.Context) error {
-	err := s.inEach(ctx, func(ctx context.Context, db *database) (err error) {
-		if db.written, err = postgres.InsertLSN(ctx, db.source); err != nil {
-			return err
-		}
-		db.marker, err = postgres.AdvanceMarker(ctx, db.source)
-		return err
-	})
+	err := s.inEach(ctx, writeMarker)
 	if err != nil {
-		return err
-	}
-	if s.still, err = postgres.Snapshot(ctx, s.control); err != nil {
 		return err
 	}
 	all, ctx := errgroup.WithContext(ctx)
-	all.Go(func() error { return s.inEach(ctx, awaitApplied) })
+	all.Go(func() error { return s.awaitArrivals(ctx) })
 	all.Go(func() error { return s.inEach(ctx, lookAtDatabase) })
-	all.Go(func() error { return s.lookAtCluster(ctx) })
+	all.Go(func() error {
+		if err := s.lookAtCluster(ctx); err != nil {
+			return err
+		}
+		return s.awaitFence(ctx)
+	})
 	return all.Wait()
 }
 
-// awaitApplied waits for the marker on the target.
-func awaitApplied(ctx context.Context, db *database) error {
-	deadline, _ := ctx.Deadline()
-	arrived, err := awaitMarker(ctx, db, deadline)
-	if err == nil && !arrived {
-		err = fmt.Errorf("the target has not applied everything: %w", context.DeadlineExceeded)
-	}
+func writeMarker(ctx context.Context, db *database) (err error) {
+	db.written, db.marker, err = postgres.AdvanceMarkerAfter(ctx, db.source)
 	return err
+}
+
+// awaitArrivals waits until every subscription has come past where its database's marker was written. One
+// session asks for all of them: whoever asks takes processor time from those who bring it.
+func (s *section) awaitArrivals(ctx context.Context) error {
+	for {
+		positions, err := postgres.AppliedPositions(ctx, s.arrivals)
+		if err != nil {
+			return err
+		}
+		behind := slices.IndexFunc(s.databases, func(db database) bool {
+			return slices.ContainsFunc(db.subscriptions, func(oid uint32) bool { return positions[oid] <= db.written })
+		})
+		if behind < 0 {
+			return nil
+		}
+		if err := sleep(ctx, lookAgain); err != nil {
+			return fmt.Errorf("the target has not applied everything of %s: %w", s.databases[behind].name, err)
+		}
+	}
 }
 
 // lookAtDatabase reads where the source's sequences stand, which large objects were changed, and the mark
-// of its catalogs.
+// of its catalogs. The target's sequences can be set before all else is there: nothing else sets them.
 func lookAtDatabase(ctx context.Context, db *database) error {
-	if err := readSequences(ctx, db); err != nil {
+	state, err := postgres.ReadDatabaseState(ctx, db.source, db.sequences, db.since())
+	if err != nil {
 		return err
 	}
-	if err := lookAtLargeObjects(ctx, db); err != nil {
-		return err
-	}
-	var err error
-	db.shapeNow, err = postgres.ReadShapeMark(ctx, db.source)
-	return err
+	db.largeObjects.state, db.shapeNow = state.LargeObjects, state.ShapeMark
+	return setSequences(ctx, db, state.Sequences)
 }
 
-// lookAtCluster reads what belongs to no database.
+// lookAtCluster reads what belongs to no database, and the snapshot that everything else is proven by.
 func (s *section) lookAtCluster(ctx context.Context) error {
-	lsn, err := postgres.InsertLSN(ctx, s.control)
+	state, err := postgres.ReadClusterState(ctx, s.control)
 	if err != nil {
 		return err
 	}
-	s.outcome.SourceLSN = lsn.String()
-	prepared, err := postgres.PreparedTransactions(ctx, s.control)
-	if err != nil {
-		return err
-	}
-	if prepared > 0 {
-		return fmt.Errorf("%d transactions were prepared on the source meanwhile; commit or roll them back", prepared)
-	}
-	mark, err := postgres.ReadGlobalsMark(ctx, s.control)
-	if err != nil {
-		return err
+	s.still, s.outcome.SourceLSN = state.Snapshot, state.InsertLSN.String()
+	if state.Prepared > 0 {
+		return fmt.Errorf("%d transactions were prepared on the source meanwhile; commit or roll them back", state.Prepared)
 	}
 	if err := readConsumers(ctx, s.control, s.outcome.Consumers); err != nil {
 		return err
 	}
-	if mark != s.globalsMark {
+	if state.GlobalsMark != s.globalsMark {
 		return errors.New("a role, a setting or a database of the source changed meanwhile; try again")
 	}
 	return nil
@@ -120,10 +121,7 @@ const provingRounds = 20
 // that were compared.
 func (s *section) prove(ctx context.Context) error {
 	for round := 1; ; round++ {
-		if err := s.awaitNobodyWriting(ctx); err != nil {
-			return err
-		}
-		now, err := postgres.Snapshot(ctx, s.control)
+		now, err := s.awaitNobodyWriting(ctx)
 		if err != nil {
 			return err
 		}
@@ -155,13 +153,14 @@ func (s *section) drainAgain(ctx context.Context) error {
 	return s.sequences(ctx)
 }
 
-// awaitNobodyWriting waits until no backend has an xid. Autovacuum is made to give way.
-func (s *section) awaitNobodyWriting(ctx context.Context) error {
+// awaitNobodyWriting waits until no backend has an xid, and returns the snapshot that was taken after that
+// question. Autovacuum is made to give way.
+func (s *section) awaitNobodyWriting(ctx context.Context) (snapshot string, err error) {
 	var holder string
 	for {
-		writing, err := postgres.Writing(ctx, s.control)
+		writing, snapshot, err := postgres.WritingAndSnapshot(ctx, s.control)
 		if err == nil && len(writing) == 0 {
-			return nil
+			return snapshot, nil
 		}
 		if err == nil {
 			holder = writing[0].String()
@@ -171,10 +170,10 @@ func (s *section) awaitNobodyWriting(ctx context.Context) error {
 			err = sleep(ctx, lookAgain)
 		}
 		if err != nil && ctx.Err() != nil && holder != "" {
-			return fmt.Errorf("a transaction that writes stays open on the source: %s: %w", holder, ctx.Err())
+			return "", fmt.Errorf("a transaction that writes stays open on the source: %s: %w", holder, ctx.Err())
 		}
 		if err != nil {
-			return err
+			return "", err
 		}
 	}
 }
@@ -204,36 +203,36 @@ func (s *section) shapeUnchanged(ctx context.Context, db *database) error {
 	return nil
 }
 
-// readSequences reads where the source's sequences stand.
-func readSequences(ctx context.Context, db *database) error {
-	read, err := postgres.ReadSequences(ctx, db.source, db.sequences)
-	if err != nil {
+// setSequences sets those of the target that do not stand there yet.
+func setSequences(ctx context.Context, db *database, to []postgres.Sequence) error {
+	var changed []postgres.Sequence
+	for _, sequence := range to {
+		if db.known[sequence.Name] != sequence {
+			changed = append(changed, sequence)
+		}
+	}
+	if err := postgres.SetSequences(ctx, db.target, changed); err != nil {
 		return err
 	}
-	db.changed = db.changed[:0]
-	for _, sequence := range read {
-		if db.known[sequence.Name] != sequence {
-			db.changed = append(db.changed, sequence)
-		}
+	for _, sequence := range changed {
+		db.known[sequence.Name] = sequence
 	}
 	return nil
 }
 
-// sequences sets those that moved since they were set before the pause, carries the large objects that were
-// changed since and the unlogged tables, and then sees to it that all is on the target's disk: what a subscription with synchronous_commit = off has applied is visible
-// but not durable. The commit of the sequences has flushed most of it already.
+// sequences carries what no subscription brings and is not set yet, the large objects that were changed since
+// and the unlogged tables, and then sees to it that all is on the target's disk: what a subscription with
+// synchronous_commit = off has applied is visible but not durable. The commit of the sequences has flushed
+// most of it already.
 func (s *section) sequences(ctx context.Context) error {
 	err := s.inEach(ctx, func(ctx context.Context, db *database) error {
-		if err := setChangedSequences(ctx, db); err != nil {
-			return err
-		}
 		if err := carryChangedLargeObjects(ctx, db); err != nil {
 			return err
 		}
 		if err := postgres.CarryUnloggedTables(ctx, db.source, db.target, db.unlogged); err != nil {
 			return err
 		}
-		return flushApplied(ctx, db)
+		return confirmApplied(ctx, db)
 	})
 	if err != nil || s.Plan.Options.SkipSwitchback && len(s.outcome.Consumers) == 0 {
 		return err
@@ -244,35 +243,25 @@ func (s *section) sequences(ctx context.Context) error {
 	return err
 }
 
-// flushApplied forces to disk what each subscription has applied, and wants that to be everything that
-// the source had written before the marker: whoever may have written a marker on the target, an origin's
-// position moves with the source's transactions alone.
-func flushApplied(ctx context.Context, db *database) error {
-	for _, subscription := range db.subscriptions {
-		for {
-			applied, err := postgres.FlushOrigin(ctx, db.target, subscription)
-			if err != nil {
-				return err
-			}
-			if applied >= db.written {
-				break
-			}
-			if err := sleep(ctx, lookAgain); err != nil {
-				return fmt.Errorf("the target has applied up to LSN %s, the source has written up to %s: %w", applied, db.written, err)
-			}
+// confirmApplied wants the target to show the marker, and forces to disk what each subscription has applied,
+// which is to be everything that the source had written before the marker: whoever may have written a marker on
+// the target, an origin's position moves with the source's transactions alone. It also reads where the target's
+// sequences stand, and compares which large objects there are.
+func confirmApplied(ctx context.Context, db *database) error {
+	for {
+		state, err := postgres.ReadAppliedState(ctx, db.target, db.subscriptions, db.sequences, db.largeObjects.carried)
+		if err != nil {
+			return err
+		}
+		applied := slices.Min(state.Applied)
+		if state.Marker >= db.marker && applied >= db.written {
+			db.targetSequences = state.Sequences
+			return sameLargeObjects(ctx, db, state.LargeObjectKeys)
+		}
+		if err := sleep(ctx, lookAgain); err != nil {
+			return fmt.Errorf("the target has applied up to LSN %s, the source has written up to %s: %w", applied, db.written, err)
 		}
 	}
-	return nil
-}
-
-func setChangedSequences(ctx context.Context, db *database) error {
-	if err := postgres.SetSequences(ctx, db.target, db.changed); err != nil {
-		return err
-	}
-	for _, sequence := range db.changed {
-		db.known[sequence.Name] = sequence
-	}
-	return nil
 }
 
 // openSnapshots starts a read-only transaction on both sides of every database while both stand still.
@@ -285,11 +274,6 @@ func (s *section) openSnapshots(ctx context.Context) error {
 		both, ctx := errgroup.WithContext(ctx)
 		both.Go(func() error { return postgres.BeginSnapshot(ctx, db.source) })
 		both.Go(func() error { return postgres.BeginSnapshot(ctx, db.snapshot) })
-		both.Go(func() (err error) {
-			// No snapshot holds them, and in its transaction they would stay locked.
-			db.targetSequences, err = postgres.ReadSequences(ctx, db.target, db.sequences)
-			return err
-		})
 		return both.Wait()
 	})
 }

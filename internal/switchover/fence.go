@@ -24,10 +24,14 @@ const leavingGrace = time.Second
 // locked until all is done. So all who could still write are among the postmaster's children at
 // that moment, listed or not yet listed in pg_stat_activity. When they are gone, nobody is left.
 // No time plays a part in this.
+//
+// It returns when those who could still write were told to leave, and awaitFence when they have: what comes
+// next may begin before that, if it is proven afterwards (see prove).
 func (s *section) fence(ctx context.Context) error {
 	if err := postgres.BarLogins(ctx, s.control, s.intent.LoginRoles); err != nil {
 		return err
 	}
+	s.rolesLocked = true
 	suspects, err := s.children()
 	if err != nil {
 		return err
@@ -43,9 +47,19 @@ func (s *section) fence(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.expel(ctx, s.sort(suspects, backends)); err != nil {
+	return s.expel(ctx, s.sort(suspects, backends))
+}
+
+// awaitFence waits until the fence stands. Nothing is left for it to do after the first time.
+func (s *section) awaitFence(ctx context.Context) error {
+	if err := awaitGone(ctx, s.postmaster, s.leaving); err != nil {
 		return err
 	}
+	s.leaving = nil
+	if !s.rolesLocked {
+		return nil
+	}
+	s.rolesLocked = false
 	return postgres.PermitRoleChanges(ctx, s.control)
 }
 
@@ -106,16 +120,13 @@ func isSession(b postgres.Backend) bool {
 	return b.Type == "client backend" || b.Type == "walsender" && b.Database != ""
 }
 
-// expel ends the writers and waits until they are gone. Direct sessions are ended only if the user
+// expel ends the writers, and waits for the direct ones until they are gone. Direct sessions are ended only if the user
 // allowed it; otherwise they have a moment to leave, since one of them may be a connection that the
 // pooler made and closed a moment ago.
 func (s *section) expel(ctx context.Context, w writers) error {
 	// A starting backend has no transaction that could be lost, and would be refused anyway.
-	leaving := slices.Concat(w.pooled, w.starting)
-	end(s.postmaster, leaving)
-	if err := awaitGone(ctx, s.postmaster, leaving); err != nil {
-		return err
-	}
+	s.leaving = slices.Concat(w.pooled, w.starting)
+	end(s.postmaster, s.leaving)
 	direct := make([]int, len(w.direct))
 	for i, b := range w.direct {
 		direct[i] = b.PID

@@ -16,6 +16,14 @@ type largeObjects struct {
 	state   postgres.LargeObjectsState
 }
 
+// since is the xid from which on the database's large objects are looked at; empty if they are not.
+func (db *database) since() string {
+	if !db.largeObjects.carried {
+		return ""
+	}
+	return db.largeObjects.since
+}
+
 // carryLargeObjects makes the target's large objects what the source's are, while clients go on.
 func (s *section) carryLargeObjects(ctx context.Context, db *database) error {
 	db.largeObjects = largeObjects{carried: !s.Plan.Options.AcceptsObject("large-objects", db.name)}
@@ -35,26 +43,16 @@ func (s *section) carryLargeObjects(ctx context.Context, db *database) error {
 	return postgres.CarryLargeObjects(ctx, db.source, db.target, unlike)
 }
 
-// lookAtLargeObjects finds out what was changed since; the source stands still.
-func lookAtLargeObjects(ctx context.Context, db *database) (err error) {
-	if db.largeObjects.carried {
-		db.largeObjects.state, err = postgres.LargeObjectsSince(ctx, db.source, db.largeObjects.since)
-	}
-	return err
+// carryChangedLargeObjects carries what the look at the source has found.
+func carryChangedLargeObjects(ctx context.Context, db *database) error {
+	return postgres.CarryLargeObjects(ctx, db.source, db.target, db.largeObjects.state.Changed)
 }
 
-// carryChangedLargeObjects carries what lookAtLargeObjects has found, and removes what is gone.
-func carryChangedLargeObjects(ctx context.Context, db *database) error {
-	if !db.largeObjects.carried {
+// sameLargeObjects wants both sides to have the same large objects, by the target's keys, and removes what is
+// gone from the source.
+func sameLargeObjects(ctx context.Context, db *database, keys string) error {
+	if !db.largeObjects.carried || keys == db.largeObjects.state.Keys {
 		return nil
-	}
-	changed := db.largeObjects.state.Changed
-	if err := postgres.CarryLargeObjects(ctx, db.source, db.target, changed); err != nil {
-		return err
-	}
-	keys, err := postgres.LargeObjectKeys(ctx, db.target)
-	if err != nil || keys == db.largeObjects.state.Keys {
-		return err
 	}
 	unlike, err := postgres.UnlikeLargeObjectKeys(ctx, db.source, db.target)
 	if err != nil {

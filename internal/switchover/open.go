@@ -13,17 +13,16 @@ import (
 // database is a database of the instance with the sessions that the section uses.
 type database struct {
 	name            string
-	source          *pgx.Conn           // marker, sequences, then the source's snapshot
-	target          *pgx.Conn           // reads the marker, sets sequences, turns the replication round
-	snapshot        *pgx.Conn           // the target's snapshot; nil when nobody keeps it
-	marker          int64               // the last one written on the source
-	written         postgres.LSN        // where the source's WAL stood before that
-	obstacle        string              // what keeps it from being ready, for now
-	subscriptions   []uint32            // oids on the target
-	sequences       []string            // names, quoted
-	changed         []postgres.Sequence // since they were set on the target
+	source          *pgx.Conn    // marker, sequences, then the source's snapshot
+	target          *pgx.Conn    // sets sequences, and tells what was applied
+	snapshot        *pgx.Conn    // the target's snapshot; nil when nobody keeps it
+	marker          int64        // the last one written on the source
+	written         postgres.LSN // where the source's WAL stood before that
+	obstacle        string       // what keeps it from being ready, for now
+	subscriptions   []uint32     // oids on the target
+	sequences       []string     // names, quoted
 	known           map[string]postgres.Sequence
-	targetSequences []postgres.Sequence      // as they stood together with the snapshots
+	targetSequences []postgres.Sequence      // as they stood when all was applied
 	unlogged        []postgres.UnloggedTable // that are copied
 	largeObjects    largeObjects
 	shapeMark       string // of the source when both shapes were found alike
@@ -72,6 +71,9 @@ func (s *section) open(ctx context.Context) error {
 	if err := s.inEach(ctx, s.openDatabase); err != nil {
 		return err
 	}
+	if s.arrivals, err = postgres.Connect(ctx, session(s.Target.In("postgres"), sessionSection)); err != nil {
+		return err
+	}
 	s.pauses, err = s.Endpoint.Open(ctx)
 	if err != nil {
 		return fmt.Errorf("open endpoint: %w", err)
@@ -115,7 +117,9 @@ func (s *section) close() {
 			}
 		}
 	}
-	if s.control != nil {
-		_ = s.control.Close(ctx)
+	for _, conn := range []*pgx.Conn{s.control, s.arrivals} {
+		if conn != nil {
+			_ = conn.Close(ctx)
+		}
 	}
 }

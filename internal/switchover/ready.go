@@ -32,6 +32,9 @@ func (s *section) ready(ctx context.Context) error {
 	if err := s.consumersReady(ctx); err != nil {
 		return err
 	}
+	if err := s.warm(ctx); err != nil {
+		return err
+	}
 	if err := s.aim(ctx); err != nil {
 		return err
 	}
@@ -243,7 +246,7 @@ func probe(ctx context.Context, db *database, subscription string) error {
 		db.obstacle = "the subscription of database " + db.name + " is not working; see the target's log"
 		return nil
 	}
-	if db.marker, err = postgres.AdvanceMarker(ctx, db.source); err != nil {
+	if err := writeMarker(ctx, db); err != nil {
 		return err
 	}
 	arrived, err := awaitMarker(ctx, db, time.Now().Add(maxDrain))
@@ -272,10 +275,11 @@ func (s *section) databaseReady(ctx context.Context, db *database) error {
 		return err
 	}
 	db.sequences, db.known = names, map[string]postgres.Sequence{}
-	if err := readSequences(ctx, db); err != nil {
+	sequences, err := postgres.ReadSequences(ctx, db.source, names)
+	if err != nil {
 		return err
 	}
-	return setChangedSequences(ctx, db)
+	return setSequences(ctx, db, sequences)
 }
 
 // shapesAlike compares what is not replicated, and notes the mark under which it was alike.

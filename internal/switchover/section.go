@@ -65,8 +65,13 @@ type section struct {
 	control    *pgx.Conn // source, for what belongs to the cluster
 	pauses     endpoint.Session
 	guard      *endpoint.Guard
-	pooled     []int    // pids of the endpoint's own backends on the source
-	shutOut    []string // roles that must be let in to the target
+	arrivals   *pgx.Conn // target, to ask how far it has come
+	pooled     []int     // pids of the endpoint's own backends on the source
+	leaving    []int     // pids on the source of those who were told to leave
+	shutOut    []string  // roles that must be let in to the target
+
+	// rolesLocked says that control holds the lock on roles.
+	rolesLocked bool
 
 	intent  Intent
 	from    endpoint.Address // as the endpoint writes them

@@ -144,7 +144,7 @@ func (s *standbySection) standbyBehind(ctx context.Context) (string, error) {
 func (s *standbySection) upgradeStandby(ctx context.Context) error {
 	parts := []StandbyStep{
 		{"pause", func(ctx context.Context, _ Standstill) error { return s.pauses.Pause(ctx) }},
-		{"fence", func(ctx context.Context, _ Standstill) error { return s.fence(ctx) }},
+		{"fence", func(ctx context.Context, _ Standstill) error { return s.wholeFence(ctx) }},
 		{"replay", func(ctx context.Context, _ Standstill) error { return s.replay(ctx) }},
 	}
 	parts = append(parts, s.standby.Steps...)
@@ -163,6 +163,14 @@ func (s *standbySection) upgradeStandby(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// wholeFence returns when the fence stands: a replay proves nothing about those who are still leaving.
+func (s *standbySection) wholeFence(ctx context.Context) error {
+	if err := s.fence(ctx); err != nil {
+		return err
+	}
+	return s.awaitFence(ctx)
 }
 
 // cutShort tells why a part was cut short. What kept the pause or the fence is worth telling, a
@@ -211,10 +219,7 @@ func (s *standbySection) standStillAt(ctx context.Context) error {
 		return fmt.Errorf("%d transactions were prepared on the source meanwhile; commit or roll them back", prepared)
 	}
 	for range provingRounds {
-		if err := s.awaitNobodyWriting(ctx); err != nil {
-			return err
-		}
-		before, err := postgres.Snapshot(ctx, s.control)
+		before, err := s.awaitNobodyWriting(ctx)
 		if err != nil {
 			return err
 		}
