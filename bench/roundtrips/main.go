@@ -43,6 +43,7 @@ type options struct {
 	from, to int
 	trips    int
 	rate     float64
+	poolSize int
 	strict   bool
 	verbose  bool
 }
@@ -54,6 +55,7 @@ func main() {
 	flag.IntVar(&o.to, "to", 17, "major version of the target")
 	flag.IntVar(&o.trips, "trips", 100, "there and back")
 	flag.Float64Var(&o.rate, "rate", 20, "transactions per second of each of the 8 clients")
+	flag.IntVar(&o.poolSize, "pool-size", 4, "PgBouncer's connections to the cluster for each role and database")
 	flag.BoolVar(&o.strict, "strict", false, "exit 1 unless the median is below 50 ms and the longest below 250 ms")
 	flag.BoolVar(&o.verbose, "v", false, "tell every pause")
 	flag.Parse()
@@ -129,7 +131,7 @@ func (t *traveller) setUp(ctx context.Context) (err error) {
 		return err
 	}
 	var added upgrade.Instance
-	if err := t.server.JSON(ctx, &added, "instance", "add", instance, "--pgdata", t.source.Pgdata, "--pool-size", "4"); err != nil {
+	if err := t.server.JSON(ctx, &added, "instance", "add", instance, "--pgdata", t.source.Pgdata, "--pool-size", strconv.Itoa(t.poolSize)); err != nil {
 		return err
 	}
 	t.port = added.Endpoint.Listen.Port

@@ -5,17 +5,53 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/pgleap/pgleap/internal/pgtest"
 )
 
 func TestParentOf(t *testing.T) {
-	if got, want := parentOf(os.Getpid()), os.Getppid(); got != want {
-		t.Errorf("parent of this process is %d, want %d", got, want)
+	for pid, want := range map[int]int{
+		os.Getpid(): os.Getppid(),
+		1 << 30:     0, // nobody
+	} {
+		got, err := parentOf(pid)
+		must(t, "look at a process", err)
+		if got != want {
+			t.Errorf("parent of process %d is %d, want %d", pid, got, want)
+		}
 	}
-	if got := parentOf(1 << 30); got != 0 {
-		t.Errorf("parent of nobody is %d", got)
+}
+
+// TestParentIn: the name of a process may hold anything.
+func TestParentIn(t *testing.T) {
+	for stat, want := range map[string]int{
+		"17 (postgres) S 4 17 17 0 -1":       4,
+		"17 (a) R 5 (b) c) ) D 4 17 17 0 -1": 4,
+		"17 (postgres) Z 4 17 17 0 -1":       0,
+		"17 (postgres) X 4 17 17 0 -1":       0,
+		"17 (postgres) S":                    0,
+		"17 (postgres) S four":               0,
+		"":                                   0,
+	} {
+		if got := parentIn(stat); got != want {
+			t.Errorf("parent in %q is %d, want %d", stat, got, want)
+		}
+	}
+}
+
+// TestUnreadableProcess: a process that cannot be looked at does not count as gone.
+func TestUnreadableProcess(t *testing.T) {
+	var limit syscall.Rlimit
+	must(t, "read limit", syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
+	none := limit
+	none.Cur = 0
+	must(t, "allow no more files", syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none))
+	_, err := parentOf(os.Getpid())
+	must(t, "allow files again", syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit))
+	if err == nil {
+		t.Error("a process that could not be looked at counts as gone")
 	}
 }
 

@@ -150,18 +150,34 @@ func (s *section) expel(ctx context.Context, w writers) error {
 // pg_terminate_backend itself does not know a backend that is still starting.
 func end(postmaster int, pids []int) {
 	for _, pid := range pids {
-		if parentOf(pid) == postmaster {
+		if parent, err := parentOf(pid); err == nil && parent == postmaster {
 			_ = syscall.Kill(pid, syscall.SIGTERM)
 		}
 	}
 }
 
+// stillChildren are those of some processes that are the postmaster's children still.
+func stillChildren(postmaster int, pids []int) ([]int, error) {
+	var left []int
+	for _, pid := range pids {
+		parent, err := parentOf(pid)
+		if err != nil {
+			return nil, err
+		}
+		if parent == postmaster {
+			left = append(left, pid)
+		}
+	}
+	return left, nil
+}
+
 func awaitGone(ctx context.Context, postmaster int, pids []int) error {
 	for {
-		pids = slices.DeleteFunc(pids, func(pid int) bool { return parentOf(pid) != postmaster })
-		if len(pids) == 0 {
-			return nil
+		left, err := stillChildren(postmaster, pids)
+		if err != nil || len(left) == 0 {
+			return err
 		}
+		pids = left
 		if err := sleep(ctx, lookAgain); err != nil {
 			return fmt.Errorf("%d backends of the source do not end, pid %d among them: %w", len(pids), pids[0], err)
 		}
