@@ -56,6 +56,18 @@ func TestReplication(t *testing.T) {
 	if must(t, "flush", err); position < lsn {
 		t.Errorf("applied up to %s, after a slot at %s", position, lsn)
 	}
+	applied, err := postgres.ReadAppliedState(t.Context(), to, state.OIDs, nil, false)
+	if must(t, "read what was applied", err); applied.Marker != number || !slices.Equal(applied.Applied, []postgres.LSN{position}) {
+		t.Errorf("applied: %+v, want marker %d and LSN %s", applied, number, position)
+	}
+	positions, err := postgres.AppliedPositions(t.Context(), from) // which follows nobody
+	if must(t, "read positions", err); len(positions) != 0 {
+		t.Errorf("positions on the source: %v", positions)
+	}
+	positions, err = postgres.AppliedPositions(t.Context(), to)
+	if must(t, "read positions", err); len(positions) != 1 || positions[state.OIDs[0]] != position {
+		t.Errorf("positions: %v, want %s of %d", positions, position, state.OIDs[0])
+	}
 	var count int
 	err = to.QueryRow(t.Context(), "SELECT count(*) FROM public.t").Scan(&count)
 	if must(t, "count", err); count != 1 {

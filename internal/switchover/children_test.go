@@ -2,11 +2,15 @@ package switchover
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"slices"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pgleap/pgleap/internal/pgtest"
 )
@@ -86,7 +90,21 @@ func TestChildrenOfPostmaster(t *testing.T) {
 			})
 			return len(unknown) == 0 && slices.Contains(pids, int(conn.PgConn().PID())) && len(pids) > 5
 		})
+		awaitLeaving(t, postmaster, conn)
 	}
+}
+
+// awaitLeaving: the fence does not stand as long as somebody is there who was told to leave.
+func awaitLeaving(t *testing.T, postmaster int, conn *pgx.Conn) {
+	t.Helper()
+	s := &section{postmaster: postmaster, leaving: []int{int(conn.PgConn().PID())}}
+	soon, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if s.awaitFence(soon) == nil {
+		t.Error("the fence stands, and a session is still there")
+	}
+	must(t, "leave", conn.Close(t.Context()))
+	must(t, "await the fence", s.awaitFence(t.Context()))
 }
 
 func TestTitles(t *testing.T) {
