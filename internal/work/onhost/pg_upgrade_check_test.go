@@ -507,6 +507,7 @@ func complaintsOfTheSourceDown() []complaint {
 		{
 			name: "a crash",
 			violate: func(b *checkBed) {
+				sql(`CHECKPOINT`)(b) // else recovery makes the tablespaces anew, whose directories are gone by now
 				b.source.Kill(b)
 				// Else pg_upgrade lets the server recover itself.
 				_ = os.Remove(filepath.Join(b.source.Pgdata, "postmaster.pid"))
