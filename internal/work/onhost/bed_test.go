@@ -148,10 +148,10 @@ func (b *upgradeBed) must(err error) {
 // until waits for a condition.
 func (b *upgradeBed) until(what string, done func() bool) {
 	b.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(3 * time.Minute) // on a machine that has much else to do
 	for !done() {
 		if time.Now().After(deadline) {
-			b.Fatalf("waited a minute for: %s", what)
+			b.Fatalf("waited 3 minutes for: %s", what)
 		}
 		b.must(sleep(b.Context(), 20*time.Millisecond))
 	}

@@ -26,7 +26,7 @@ func newBlueGreenBed(t *testing.T, change func(*upgrade.Options)) *upgradeBed {
 	t.Helper()
 	b := newUpgradeBed(t, map[string]string{"wal_level": "replica"})
 	b.plan.Mode = upgrade.BlueGreen
-	b.plan.Options.SwitchoverTimeout = 2 * time.Minute
+	b.plan.Options.SwitchoverTimeout = 10 * time.Minute // however slow the machine is
 	change(&b.plan.Options)
 	return b
 }
