@@ -391,12 +391,12 @@ func newOptions(settings ...string) func(*checkBed, *pgbin.PgUpgrade) {
 // until waits for a condition of the source's.
 func (b *checkBed) until(condition string) {
 	b.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(3 * time.Minute)
 	conn := b.source.Connect(b, "My app")
-	for done := false; !done; {
+	for done := false; !done; b.must(sleep(b.Context(), 20*time.Millisecond)) {
 		b.must(conn.QueryRow(b.Context(), condition).Scan(&done))
 		if time.Now().After(deadline) {
-			b.Fatalf("waited a minute for: %s", condition)
+			b.Fatalf("waited 3 minutes for: %s", condition)
 		}
 	}
 }
