@@ -35,17 +35,15 @@ func ReadDatabaseState(ctx context.Context, conn *pgx.Conn, sequences []string, 
 
 // ClusterState is what a switchover reads of the source when nobody writes to it.
 type ClusterState struct {
-	Snapshot    string // see Snapshot
 	InsertLSN   LSN
 	Prepared    int    // transactions
 	GlobalsMark string // see ReadGlobalsMark
 }
 
-// ReadClusterState reads it in one round trip, the snapshot first.
+// ReadClusterState reads it in one round trip.
 func ReadClusterState(ctx context.Context, conn *pgx.Conn) (ClusterState, error) {
 	var state ClusterState
 	var batch pgx.Batch
-	batch.Queue(readSnapshot).QueryRow(func(row pgx.Row) error { return row.Scan(&state.Snapshot) })
 	batch.Queue(readInsertLSN).QueryRow(func(row pgx.Row) error { return row.Scan(scanLSN{&state.InsertLSN}) })
 	batch.Queue(countPrepared).QueryRow(func(row pgx.Row) error { return row.Scan(&state.Prepared) })
 	batch.Queue(readGlobalsMark).QueryRow(func(row pgx.Row) error { return row.Scan(&state.GlobalsMark) })

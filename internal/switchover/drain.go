@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,11 +18,13 @@ import (
 // drain brings everything that the source has committed to the target. A marker is written on the
 // source after everything else; when the target shows it, the rest is there, for an apply worker
 // commits in the order of the source. Waiting for the marker takes milliseconds; waiting for the
-// worker to report its position takes its WAL writer's delays. Meanwhile those leave whom the fence has
-// told to, the source is looked at, and the target's sequences are set.
-func (s *section) drain(ctx context.Context) error {
-	err := s.inEach(ctx, writeMarker)
-	if err != nil {
+// worker to report its position takes its WAL writer's delays. Meanwhile those leave whom the endpoint
+// has let go of, the source is looked at, and the target's sequences are set.
+func (s *section) drain(ctx context.Context) (err error) {
+	if s.before, err = postgres.Snapshot(ctx, s.control); err != nil {
+		return err
+	}
+	if err := s.inEach(ctx, writeMarker); err != nil {
 		return err
 	}
 	all, ctx := errgroup.WithContext(ctx)
@@ -72,13 +75,13 @@ func lookAtDatabase(ctx context.Context, db *database) error {
 	return setSequences(ctx, db, state.Sequences)
 }
 
-// lookAtCluster reads what belongs to no database, and the snapshot that everything else is proven by.
+// lookAtCluster reads what belongs to no database.
 func (s *section) lookAtCluster(ctx context.Context) error {
 	state, err := postgres.ReadClusterState(ctx, s.control)
 	if err != nil {
 		return err
 	}
-	s.still, s.outcome.SourceLSN = state.Snapshot, state.InsertLSN.String()
+	s.outcome.SourceLSN = state.InsertLSN.String()
 	if state.Prepared > 0 {
 		return fmt.Errorf("%d transactions were prepared on the source meanwhile; commit or roll them back", state.Prepared)
 	}
@@ -113,19 +116,23 @@ func awaitMarker(ctx context.Context, db *database, deadline time.Time) (bool, e
 // provingRounds is how often everything is drained again before the proof is given up.
 const provingRounds = 20
 
-// prove makes sure that nothing was written to the source since the marker, and that nobody is about
-// to: no backend has an xid, and pg_current_snapshot() is what it was. Who has an xid is asked first:
-// a transaction that takes one after the question ends after it, which changes the snapshot, or has
-// done nothing yet. If one ran, even one of a background worker, everything is drained again. So what
-// was read of the source since the marker still holds, and it tells whether the catalogs are those
-// that were compared.
+// prove makes sure that nobody but us has written to the source since the moment before the markers, and that
+// nobody is about to: no backend has an xid, and since the snapshot of that moment no more xids were taken than
+// the markers took, one in each database. Who has an xid is asked first: a transaction that takes one after the
+// question counts when it has ended, or has done nothing yet. So every commit of others lies before the markers
+// in WAL (its record comes before the snapshots see it ended: xact.c, CommitTransaction), and what was read of the
+// source since that moment still holds; it tells whether the catalogs are those that were compared. If anything
+// else took an xid, even a background worker, everything is drained again.
+//
+// Values of sequences can be drawn without an xid (sequence.c, nextval_internal). Who could do so is gone before
+// that moment, but for backends that nobody can send anything to (see expel).
 func (s *section) prove(ctx context.Context) error {
 	for round := 1; ; round++ {
 		now, err := s.awaitNobodyWriting(ctx)
 		if err != nil {
 			return err
 		}
-		if now == s.still && standsStill(now) {
+		if tookXIDs(s.before, now, len(s.databases)) {
 			break
 		}
 		if round > provingRounds {
@@ -134,7 +141,7 @@ func (s *section) prove(ctx context.Context) error {
 				Remedy: "stop what writes without a client, such as a scheduler among shared_preload_libraries, and try again",
 			}
 		}
-		s.Log.InfoContext(ctx, "something was written on the source after the marker; draining again", "before", s.still, "after", now)
+		s.Log.InfoContext(ctx, "something was written on the source beside the marker; draining again", "before", s.before, "after", now)
 		if err := s.drainAgain(ctx); err != nil {
 			return err
 		}
@@ -178,8 +185,26 @@ func (s *section) awaitNobodyWriting(ctx context.Context) (snapshot string, err 
 	}
 }
 
+// tookXIDs tells whether between two snapshots, both without a transaction in progress, exactly so many
+// transactions took an xid.
+func tookXIDs(before, after string, transactions int) bool {
+	first, okFirst := nextXID(before)
+	next, okNext := nextXID(after)
+	return okFirst && okNext && standsStill(before) && standsStill(after) && next == first+uint64(transactions) //nolint:gosec // it is a length
+}
+
 // standsStill tells whether a snapshot, xmin:xmax:xip, shows no transaction in progress.
 func standsStill(snapshot string) bool { return strings.HasSuffix(snapshot, ":") }
+
+// nextXID is the xmax of a snapshot, xmin:xmax:xip.
+func nextXID(snapshot string) (uint64, bool) {
+	parts := strings.Split(snapshot, ":")
+	if len(parts) != 3 {
+		return 0, false
+	}
+	xmax, err := strconv.ParseUint(parts[1], 10, 64)
+	return xmax, err == nil
+}
 
 // shapeUnchanged compares the catalogs' mark, and the shapes themselves only if it moved. Then there
 // may also be sequences, alike on both sides, that nobody has read.

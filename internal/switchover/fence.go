@@ -25,8 +25,8 @@ const leavingGrace = time.Second
 // that moment, listed or not yet listed in pg_stat_activity. When they are gone, nobody is left.
 // No time plays a part in this.
 //
-// It returns when those who could still write were told to leave, and awaitFence when they have: what comes
-// next may begin before that, if it is proven afterwards (see prove).
+// It returns when nobody is left but backends that the endpoint has let go of, and awaitFence when those have
+// gone too.
 func (s *section) fence(ctx context.Context) error {
 	if err := postgres.BarLogins(ctx, s.control, s.intent.LoginRoles); err != nil {
 		return err
@@ -120,13 +120,19 @@ func isSession(b postgres.Backend) bool {
 	return b.Type == "client backend" || b.Type == "walsender" && b.Database != ""
 }
 
-// expel ends the writers, and waits for the direct ones until they are gone. Direct sessions are ended only if the user
-// allowed it; otherwise they have a moment to leave, since one of them may be a connection that the
+// expel ends the writers, and waits until they are gone, but for those of the endpoint: it has closed their
+// connections, so nobody can send them anything, and the drain may begin while they leave. Whoever can still
+// be sent something could draw a value of a sequence, which no snapshot shows. Direct sessions are ended only if
+// the user allowed it; otherwise they have a moment to leave, since one of them may be a connection that the
 // pooler made and closed a moment ago.
 func (s *section) expel(ctx context.Context, w writers) error {
+	s.leaving = w.pooled
+	end(s.postmaster, w.pooled)
 	// A starting backend has no transaction that could be lost, and would be refused anyway.
-	s.leaving = slices.Concat(w.pooled, w.starting)
-	end(s.postmaster, s.leaving)
+	end(s.postmaster, w.starting)
+	if err := awaitGone(ctx, s.postmaster, w.starting); err != nil {
+		return err
+	}
 	direct := make([]int, len(w.direct))
 	for i, b := range w.direct {
 		direct[i] = b.PID

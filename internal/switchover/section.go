@@ -79,7 +79,7 @@ type section struct {
 	outcome upgrade.Switchover
 	// snapshotsAt is when the snapshots of both sides were opened.
 	snapshotsAt time.Time
-	still       string // the source's pg_current_snapshot() when it stood still
+	before      string // the source's pg_current_snapshot() before the markers, see prove
 	// globalsMark is of the source's roles and databases when they were found alike.
 	globalsMark string
 }

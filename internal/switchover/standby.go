@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -44,6 +42,7 @@ type standbySection struct {
 	section
 	standby    Standby
 	standstill Standstill
+	still      string             // the source's pg_current_snapshot() when it stood still
 	unattended []postgres.Backend // what could write although the source was fenced
 }
 
@@ -230,7 +229,7 @@ func (s *standbySection) standStillAt(ctx context.Context) error {
 		if s.still, err = postgres.Snapshot(ctx, s.control); err != nil {
 			return err
 		}
-		if oneSince(before, s.still) {
+		if tookXIDs(before, s.still, 1) {
 			s.standstill.LSN, s.standstill.LoginRoles, s.outcome.SourceLSN = lsn, s.intent.LoginRoles, lsn.String()
 			s.unattended, err = s.unattendedWriters(ctx)
 			return err
@@ -241,24 +240,6 @@ func (s *standbySection) standStillAt(ctx context.Context) error {
 		Reason: fmt.Sprintf("something kept writing to the source: it did not stand still in %d attempts", provingRounds),
 		Remedy: "stop what writes without a client, such as a scheduler among shared_preload_libraries, and try again",
 	}
-}
-
-// oneSince tells whether between two snapshots, both without a transaction in progress, exactly one
-// transaction took an xid.
-func oneSince(before, after string) bool {
-	first, okFirst := nextXID(before)
-	next, okNext := nextXID(after)
-	return okFirst && okNext && standsStill(before) && standsStill(after) && next == first+1
-}
-
-// nextXID is the xmax of a snapshot, xmin:xmax:xip.
-func nextXID(snapshot string) (uint64, bool) {
-	parts := strings.Split(snapshot, ":")
-	if len(parts) != 3 {
-		return 0, false
-	}
-	xmax, err := strconv.ParseUint(parts[1], 10, 64)
-	return xmax, err == nil
 }
 
 // proveStandby makes sure that nothing was written to the source since the standby has followed it. It

@@ -10,25 +10,6 @@ import (
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
-func TestOneSince(t *testing.T) {
-	for _, c := range []struct {
-		name, before, after string
-		want                bool
-	}{
-		{"only one", "750:750:", "751:751:", true},
-		{"none: it was not counted", "750:750:", "750:750:", false},
-		{"another one ended meanwhile", "750:750:", "752:752:", false},
-		{"another one is in progress", "750:750:", "750:752:750", false},
-		{"one was in progress before", "749:750:749", "751:751:", false},
-		{"beyond 32 bits", "4294967295:4294967295:", "4294967296:4294967296:", true},
-		{"no snapshot", "", "751:751:", false},
-	} {
-		if got := oneSince(c.before, c.after); got != c.want {
-			t.Errorf("%s: from %q to %q: got %t, want %t", c.name, c.before, c.after, got, c.want)
-		}
-	}
-}
-
 // Where the source stands still, everything is on its disk. What is written after that counts if there
 // is somebody who can write without a client: an apply worker here.
 func TestStandstill(t *testing.T) {

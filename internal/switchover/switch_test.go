@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,9 +16,9 @@ import (
 	"github.com/pgleap/pgleap/internal/postgres"
 )
 
-// TestSwitchUnderLoad: clients write through the endpoint all the time. Every entry that was
-// acknowledged is on the target once, no client sees an error, and both sides were alike when they
-// stood still.
+// TestSwitchUnderLoad: clients write through the endpoint all the time, and something that no fence ends, as a
+// background worker, while everything is drained. Every entry that was acknowledged is on the target once, no
+// client sees an error, and both sides were alike when they stood still.
 func TestSwitchUnderLoad(t *testing.T) {
 	t.Parallel()
 	b := lay(t)
@@ -26,7 +27,17 @@ func TestSwitchUnderLoad(t *testing.T) {
 	var steps []string
 	config := b.config(t)
 	var kept Snapshots
-	config.OnStep, config.Keep = func(step string) { steps = append(steps, step) }, func(s Snapshots) { kept = s }
+	config.Keep = func(s Snapshots) { kept = s }
+	worker := b.ours(t, b.source, "app")
+	config.OnStep = func(step string) {
+		steps = append(steps, step)
+		switch step {
+		case "drain":
+			w.work(t, worker)
+		case "sequences":
+			w.working.Store(false)
+		}
+	}
 	outcome, err := Run(t.Context(), config)
 	must(t, "switch over", err)
 	if !outcome.Switched {
@@ -55,6 +66,20 @@ type writersOfEntries struct {
 	mu     sync.Mutex
 	acked  map[string][]string
 	errs   []error
+
+	working atomic.Bool
+}
+
+// work writes to app as fast as it can, until working is false.
+func (w *writersOfEntries) work(t *testing.T, worker *pgx.Conn) {
+	w.working.Store(true)
+	w.done.Go(func() {
+		for n := 0; w.working.Load(); n++ {
+			ref := fmt.Sprintf("worker-%d", n)
+			_, err := worker.Exec(t.Context(), "INSERT INTO public.entry (ref) VALUES ($1)", ref)
+			w.note("app", ref, err)
+		}
+	})
 }
 
 func (b *bed) write(t *testing.T) *writersOfEntries {
