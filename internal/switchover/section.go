@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,8 +25,9 @@ type Config struct {
 	Journal  *Journal
 	// FormerConsumers are the slots of others at the switchover before, which led the other way.
 	FormerConsumers []upgrade.ConsumerSlot
-	// StartGuard starts a process that ends the switchover if this one dies or misses the deadline.
-	StartGuard func(ctx context.Context, deadline time.Time) (*endpoint.Guard, error)
+	// StartGuard starts a process that ends the switchover if this one dies or misses the deadline. It returns
+	// when that stands.
+	StartGuard func(context.Context) (*endpoint.Guard, error)
 	// StartTarget starts the target's server unless it runs: after the commit point clients have no other, and
 	// after a crash of the machine nobody else may start it. It must bear others who do the same. nil: it is
 	// somebody else's to start.
@@ -98,7 +100,6 @@ func Run(ctx context.Context, c Config) (upgrade.Switchover, error) {
 		s.Log.InfoContext(ctx, "switchover refused", "reason", err)
 		return upgrade.Switchover{Reason: err.Error(), Back: c.Plan.Reversed}, nil
 	}
-	deadline := c.Now().Add(c.Plan.Options.SwitchoverTimeout)
 	if err := c.Journal.Begin(ctx, s.intent); err != nil {
 		if _, begun := errors.AsType[*WrongStage](err); begun {
 			return upgrade.Switchover{}, err // by another process: its attempt has to be ended first
@@ -106,7 +107,8 @@ func Run(ctx context.Context, c Config) (upgrade.Switchover, error) {
 		s.dropConsumers(ctx)
 		return upgrade.Switchover{Reason: err.Error(), Back: c.Plan.Reversed}, nil
 	}
-	if err := s.startGuard(ctx, deadline); err != nil {
+	deadline, err := s.startGuard(ctx)
+	if err != nil {
 		return s.undo(ctx, err)
 	}
 	if err := s.standStill(ctx, deadline); err != nil {
@@ -152,6 +154,7 @@ func (s *section) standStill(ctx context.Context, deadline time.Time) error {
 	ctx, cancel := context.WithDeadlineCause(ctx, deadline,
 		fmt.Errorf("the switchover was not done within %s (switchoverTimeout)", s.Plan.Options.SwitchoverTimeout))
 	defer cancel()
+	runtime.GC() // now, when nobody waits: the next one comes when as much again has been allocated
 	s.outcome.StartedAt = s.Now()
 	for _, part := range []struct {
 		name string
@@ -302,16 +305,18 @@ func (s *section) undo(ctx context.Context, reason error) (upgrade.Switchover, e
 	return s.outcome, nil
 }
 
-func (s *section) startGuard(ctx context.Context, deadline time.Time) error {
-	if s.StartGuard == nil {
-		return nil
+// startGuard has the guard stand before anybody waits, and returns the deadline that it knows.
+func (s *section) startGuard(ctx context.Context) (deadline time.Time, err error) {
+	if s.StartGuard != nil {
+		if s.guard, err = s.StartGuard(ctx); err != nil {
+			return deadline, fmt.Errorf("start guard: %w", err)
+		}
 	}
-	guard, err := s.StartGuard(ctx, deadline.Add(guardSlack))
-	if err != nil {
-		return fmt.Errorf("start guard: %w", err)
+	deadline = s.Now().Add(s.Plan.Options.SwitchoverTimeout)
+	if s.guard != nil {
+		err = s.guard.Deadline(deadline.Add(guardSlack))
 	}
-	s.guard = guard
-	return nil
+	return deadline, err
 }
 
 func (s *section) dismissGuard(ctx context.Context) {

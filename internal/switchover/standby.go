@@ -60,14 +60,14 @@ func RunStandby(ctx context.Context, c Config, standby Standby) (upgrade.Switcho
 		s.Log.InfoContext(ctx, "switchover refused", "reason", err)
 		return upgrade.Switchover{Reason: err.Error(), Back: c.Plan.Reversed}, nil
 	}
-	deadline := c.Now().Add(c.Plan.Options.SwitchoverTimeout)
 	if err := c.Journal.Begin(ctx, s.intent); err != nil {
 		if _, begun := errors.AsType[*WrongStage](err); begun {
 			return upgrade.Switchover{}, err
 		}
 		return upgrade.Switchover{Reason: err.Error(), Back: c.Plan.Reversed}, nil
 	}
-	if err := s.startGuard(ctx, deadline); err != nil {
+	deadline, err := s.startGuard(ctx)
+	if err != nil {
 		return s.undo(ctx, err)
 	}
 	ctx, cancel := context.WithDeadlineCause(ctx, deadline,

@@ -63,9 +63,7 @@ func (w *Worker) returnOnce(ctx context.Context, args step.SwitchOverArgs) (upgr
 		w.barFormer(ctx, args.Plan)
 		return stays(err), nil //nolint:nilerr // not switching is a result
 	}
-	config.StartGuard = func(ctx context.Context, deadline time.Time) (*endpoint.Guard, error) {
-		return w.startGuard(ctx, args.Plan, path, deadline)
-	}
+	config.StartGuard = func(ctx context.Context) (*endpoint.Guard, error) { return w.startGuard(ctx, args.Plan, path) }
 	outcome, err := switchover.RunReturn(ctx, config, func(ctx context.Context, at switchover.Standstill) error {
 		return w.proveUntouched(ctx, args.Plan, proven, at.LSN)
 	})

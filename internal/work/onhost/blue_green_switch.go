@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -46,9 +45,7 @@ func (w *Worker) SwitchToClone(ctx context.Context, args step.SwitchOverArgs) (s
 	case args.SettleOnly:
 		result.Switchover.Reason = "interrupted before it began"
 	default:
-		config.StartGuard = func(ctx context.Context, deadline time.Time) (*endpoint.Guard, error) {
-			return w.startGuard(ctx, args.Plan, path, deadline)
-		}
+		config.StartGuard = func(ctx context.Context) (*endpoint.Guard, error) { return w.startGuard(ctx, args.Plan, path) }
 		result, err = w.switchToClone(ctx, args.Plan, config)
 	}
 	if err != nil || result.Switchover.Switched {

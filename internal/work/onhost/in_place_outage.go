@@ -146,8 +146,8 @@ func (o *outage) ready(ctx context.Context) (err error) {
 
 // watchOver starts the guard, which ends the outage if this process dies.
 func (o *outage) watchOver(ctx context.Context) (err error) {
-	// It has no deadline: how long pg_upgrade takes is not known, and it is watched.
-	o.guard, err = o.startGuard(ctx, o.plan, o.journal.file.Name(), o.now().Add(30*24*time.Hour))
+	// It is told no deadline: how long pg_upgrade takes is not known, and it is watched.
+	o.guard, err = o.startGuard(ctx, o.plan, o.journal.file.Name())
 	if err != nil {
 		return fmt.Errorf("start guard: %w", err)
 	}

@@ -74,6 +74,7 @@ func (w *Worker) IsOutage(path string) bool {
 func (w *Worker) GuardInPlace(ctx context.Context, path string, parent io.Reader) error {
 	// Who ends the agent may signal its whole session or group; the guard is for just that moment.
 	signal.Ignore(os.Interrupt)
+	standing()
 	for lines := bufio.NewScanner(parent); lines.Scan(); {
 		if strings.TrimSpace(lines.Text()) == "done" { // as endpoint.Guard says it
 			return nil

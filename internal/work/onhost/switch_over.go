@@ -6,16 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/pgleap/pgleap/internal/endpoint"
-	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/switchover"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
@@ -69,9 +66,7 @@ func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgr
 	if err := w.dropVerification(ctx, args.Plan); err != nil { // it ends by itself, if late
 		w.log.WarnContext(ctx, "snapshots of an earlier attempt may still be held", "task", args.Plan.Number, "error", err)
 	}
-	config.StartGuard = func(ctx context.Context, deadline time.Time) (*endpoint.Guard, error) {
-		return w.startGuard(ctx, args.Plan, path, deadline)
-	}
+	config.StartGuard = func(ctx context.Context) (*endpoint.Guard, error) { return w.startGuard(ctx, args.Plan, path) }
 	config.Rehearse = args.Rehearse
 	if args.Keep {
 		config.Keep = func(s switchover.Snapshots) { w.keepSnapshots(ctx, args.Plan, args.Attempt, s) }
@@ -252,66 +247,4 @@ func (w *Worker) recoverSwitchover(ctx context.Context, journal *switchover.Jour
 	w.log.WarnContext(ctx, "a switchover was left in the middle; it is ended now", "task", plan.Number, "stage", string(state.Stage))
 	_, err = w.recover(ctx, w.switchoverConfig(plan, journal))
 	return err
-}
-
-// startGuard starts a process of our own program that outlives this one, and waits until it stands.
-// It holds the reading end of a pipe; the writing end, which no other process inherits, closes when
-// we die.
-func (w *Worker) startGuard(ctx context.Context, plan upgrade.Plan, journal string, deadline time.Time) (*endpoint.Guard, error) {
-	if w.guard.Path == "" {
-		return nil, nil
-	}
-	read, write, err := os.Pipe()
-	if err != nil {
-		return nil, fmt.Errorf("make pipe: %w", err)
-	}
-	defer read.Close() //nolint:errcheck // the guard has its own descriptor
-	files, err := w.files(plan)
-	if err != nil {
-		return nil, err
-	}
-	_, err = w.runner.StartDetached(ctx, run.Command{
-		Path: w.guard.Path, Args: append(append([]string{}, w.guard.Args...), journal),
-		Stdin: read, Transcript: files.transcript("guard"),
-	})
-	if err != nil {
-		_ = write.Close()
-		return nil, err
-	}
-	guard := endpoint.NewGuard(write)
-	return guard, guard.Deadline(deadline)
-}
-
-// Guard watches over the switchover of a journal until the process that started it says that it is
-// done. When that process dies or misses the deadline, it ends the switchover as the journal tells. Or it
-// is the process that holds the snapshots of a verification.
-func (w *Worker) Guard(ctx context.Context, path string) error {
-	if w.IsOutage(path) {
-		return w.GuardInPlace(ctx, path, os.Stdin)
-	}
-	if isSnapshots(path) {
-		return w.holdSnapshots(ctx, path)
-	}
-	// Who ends the agent may signal its whole session or group; the guard is for just that moment.
-	signal.Ignore(os.Interrupt)
-	journal := switchover.OpenJournal(path, w.now)
-	state, err := journal.Read()
-	if err != nil {
-		return err
-	}
-	plan := state.Intent.Plan
-	config := w.switchoverConfig(plan, journal)
-	return endpoint.RunGuard(ctx, endpoint.GuardConfig{
-		Driver: config.Endpoint, Parent: os.Stdin, Log: w.log,
-		Source: endpoint.Address{Host: state.Intent.SourceHost, Port: plan.Source.Port},
-		Target: endpoint.Address{Host: state.Intent.TargetHost, Port: plan.Target.Port},
-		Decide: func(ctx context.Context) (endpoint.Decision, error) { return w.decide(ctx, config) },
-	})
-}
-
-// decide ends the switchover by itself: what is left to the guard's endpoint is nothing, or to do
-// the same again.
-func (w *Worker) decide(ctx context.Context, config switchover.Config) (endpoint.Decision, error) {
-	_, err := w.recover(ctx, config)
-	return endpoint.Leave, err
 }
