@@ -153,8 +153,11 @@ func PermitLogins(ctx context.Context, conn *pgx.Conn, roles []string) error {
 // BarLogins takes LOGIN from roles in one transaction, and then, in a second one that stays open, keeps
 // everybody from changing any role until PermitRoleChanges: who could still do so could let
 // somebody in again. Logging in only reads roles, and goes on.
+//
+// It does not wait for the disk, since clients wait for it: WAL is flushed in its order, and what the caller
+// writes next, a marker or a message, is flushed before anything is built on the fence.
 func BarLogins(ctx context.Context, conn *pgx.Conn, roles []string) error {
-	statements := []string{"BEGIN"}
+	statements := []string{"BEGIN", "SET LOCAL synchronous_commit = off"}
 	if len(roles) > 0 {
 		statements = append(statements, oursNow)
 	}

@@ -39,6 +39,19 @@ func (s Summary) PauseBetween(from, to time.Time) Pause {
 	return p
 }
 
+// Held is how long each transaction took that was under way at a moment, the end of a pause for example, in
+// ascending order.
+func (s Summary) Held(at time.Time) []time.Duration {
+	var held []time.Duration
+	for _, sample := range s.Samples {
+		if overlap(sample.Begun, sample.Ended, at, at) {
+			held = append(held, sample.Ended.Sub(sample.Begun))
+		}
+	}
+	slices.Sort(held)
+	return held
+}
+
 func overlap(begun, ended, from, to time.Time) bool { return !begun.After(to) && !ended.Before(from) }
 
 // Latency returns a quantile of the latencies of all acknowledged transactions.

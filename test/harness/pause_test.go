@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -34,5 +35,18 @@ func TestPauseBetween(t *testing.T) {
 				t.Errorf("PauseBetween = %+v, want %+v", got, want)
 			}
 		})
+	}
+}
+
+func TestHeld(t *testing.T) {
+	at := func(ms int) time.Time { return time.UnixMilli(int64(ms)) }
+	s := Summary{Samples: []Sample{
+		{Begun: at(80), Ended: at(100)}, // before it
+		{Begun: at(80), Ended: at(140)}, {Begun: at(105), Ended: at(121)}, {Begun: at(119), Ended: at(125), Outcome: RolledBack},
+		{Begun: at(121), Ended: at(500)}, // after it
+	}}
+	want := []time.Duration{6 * time.Millisecond, 16 * time.Millisecond, 60 * time.Millisecond}
+	if got := s.Held(at(120)); !slices.Equal(got, want) {
+		t.Errorf("Held = %v, want %v", got, want)
 	}
 }
