@@ -42,7 +42,9 @@ func TestHeld(t *testing.T) {
 	at := func(ms int) time.Time { return time.UnixMilli(int64(ms)) }
 	s := Summary{Samples: []Sample{
 		{Begun: at(80), Ended: at(100)}, // before it
-		{Begun: at(80), Ended: at(140)}, {Begun: at(105), Ended: at(121)}, {Begun: at(119), Ended: at(125), Outcome: RolledBack},
+		{Begun: at(80), Ended: at(140)},
+		{Begun: at(105), Ended: at(121)},
+		{Begun: at(119), Ended: at(125), Outcome: RolledBack},
 		{Begun: at(121), Ended: at(500)}, // after it
 	}}
 	want := []time.Duration{6 * time.Millisecond, 16 * time.Millisecond, 60 * time.Millisecond}
