@@ -45,6 +45,9 @@ func children(postmaster int) ([]int, error) {
 			continue // no process
 		}
 		parent, err := parentOf(pid)
+		if errors.Is(err, os.ErrPermission) && !sameOwner(pid, postmaster) {
+			continue // as with hidepid=1 (proc(5)); the postmaster's children have its owner
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -53,6 +56,15 @@ func children(postmaster int) ([]int, error) {
 		}
 	}
 	return pids, nil
+}
+
+// sameOwner tells whether two processes belong to the same user, or one of them cannot be asked.
+func sameOwner(pid, other int) bool {
+	var a, b syscall.Stat_t
+	if syscall.Lstat("/proc/"+strconv.Itoa(pid), &a) != nil || syscall.Lstat("/proc/"+strconv.Itoa(other), &b) != nil {
+		return true
+	}
+	return a.Uid == b.Uid
 }
 
 // parentOf is the parent of a process; 0 when the process is gone or only its zombie is left. Every process of the

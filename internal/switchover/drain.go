@@ -19,7 +19,7 @@ import (
 // source after everything else; when the target shows it, the rest is there, for an apply worker
 // commits in the order of the source. Waiting for the marker takes milliseconds; waiting for the
 // worker to report its position takes its WAL writer's delays. Meanwhile those leave whom the endpoint
-// has let go of, the source is looked at, and the target's sequences are set.
+// has let go of, and the source is looked at.
 func (s *section) drain(ctx context.Context) (err error) {
 	if s.before, err = postgres.Snapshot(ctx, s.control); err != nil {
 		return err
@@ -65,14 +65,14 @@ func (s *section) awaitArrivals(ctx context.Context) error {
 }
 
 // lookAtDatabase reads where the source's sequences stand, which large objects were changed, and the mark
-// of its catalogs. The target's sequences can be set before all else is there: nothing else sets them.
+// of its catalogs.
 func lookAtDatabase(ctx context.Context, db *database) error {
 	state, err := postgres.ReadDatabaseState(ctx, db.source, db.sequences, db.since())
 	if err != nil {
 		return err
 	}
-	db.largeObjects.state, db.shapeNow = state.LargeObjects, state.ShapeMark
-	return setSequences(ctx, db, state.Sequences)
+	db.sourceSequences, db.largeObjects.state, db.shapeNow = state.Sequences, state.LargeObjects, state.ShapeMark
+	return nil
 }
 
 // lookAtCluster reads what belongs to no database.
@@ -228,10 +228,11 @@ func (s *section) shapeUnchanged(ctx context.Context, db *database) error {
 	return nil
 }
 
-// setSequences sets those of the target that do not stand there yet.
-func setSequences(ctx context.Context, db *database, to []postgres.Sequence) error {
+// setSequences sets those of the target that do not stand there yet. It comes after what the subscriptions
+// bring, which sets sequences too: TRUNCATE ... RESTART IDENTITY does, and definitions that are replayed.
+func setSequences(ctx context.Context, db *database) error {
 	var changed []postgres.Sequence
-	for _, sequence := range to {
+	for _, sequence := range db.sourceSequences {
 		if db.known[sequence.Name] != sequence {
 			changed = append(changed, sequence)
 		}
@@ -245,12 +246,15 @@ func setSequences(ctx context.Context, db *database, to []postgres.Sequence) err
 	return nil
 }
 
-// sequences carries what no subscription brings and is not set yet, the large objects that were changed since
-// and the unlogged tables, and then sees to it that all is on the target's disk: what a subscription with
-// synchronous_commit = off has applied is visible but not durable. The commit of the sequences has flushed
+// sequences sets those that moved since they were set before the pause, carries the large objects that were
+// changed since and the unlogged tables, and then sees to it that all is on the target's disk: what a subscription
+// with synchronous_commit = off has applied is visible but not durable. The commit of the sequences has flushed
 // most of it already.
 func (s *section) sequences(ctx context.Context) error {
 	err := s.inEach(ctx, func(ctx context.Context, db *database) error {
+		if err := setSequences(ctx, db); err != nil {
+			return err
+		}
 		if err := carryChangedLargeObjects(ctx, db); err != nil {
 			return err
 		}
@@ -270,8 +274,9 @@ func (s *section) sequences(ctx context.Context) error {
 
 // confirmApplied wants the target to show the marker, and forces to disk what each subscription has applied,
 // which is to be everything that the source had written before the marker: whoever may have written a marker on
-// the target, an origin's position moves with the source's transactions alone. It also reads where the target's
-// sequences stand, and compares which large objects there are.
+// the target, an origin's position moves with the source's transactions alone. It also wants the target's
+// sequences to stand where they were set, since what came after that may have set them back, and the same large
+// objects to be there.
 func confirmApplied(ctx context.Context, db *database) error {
 	for {
 		state, err := postgres.ReadAppliedState(ctx, db.target, db.subscriptions, db.sequences, db.largeObjects.carried)
@@ -280,13 +285,30 @@ func confirmApplied(ctx context.Context, db *database) error {
 		}
 		applied := slices.Min(state.Applied)
 		if state.Marker >= db.marker && applied >= db.written {
-			db.targetSequences = state.Sequences
-			return sameLargeObjects(ctx, db, state.LargeObjectKeys)
+			astray := db.astray(state.Sequences)
+			if len(astray) == 0 {
+				db.targetSequences = state.Sequences
+				return sameLargeObjects(ctx, db, state.LargeObjectKeys)
+			}
+			if err := postgres.SetSequences(ctx, db.target, astray); err != nil {
+				return err
+			}
 		}
 		if err := sleep(ctx, lookAgain); err != nil {
 			return fmt.Errorf("the target has applied up to LSN %s, the source has written up to %s: %w", applied, db.written, err)
 		}
 	}
+}
+
+// astray lists where those sequences of the target should stand that do not.
+func (db *database) astray(standing []postgres.Sequence) []postgres.Sequence {
+	var astray []postgres.Sequence
+	for _, sequence := range standing {
+		if known := db.known[sequence.Name]; known != sequence {
+			astray = append(astray, known)
+		}
+	}
+	return astray
 }
 
 // openSnapshots starts a read-only transaction on both sides of every database while both stand still.

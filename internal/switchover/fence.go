@@ -192,5 +192,11 @@ func awaitGone(ctx context.Context, postmaster int, pids []int) error {
 
 // unfence lets everybody log in again who could before.
 func (s *section) unfence(ctx context.Context) error {
+	if s.rolesLocked {
+		s.rolesLocked = false
+		if err := postgres.PermitRoleChanges(ctx, s.control); err != nil {
+			return err
+		}
+	}
 	return postgres.PermitLogins(ctx, s.control, s.intent.LoginRoles)
 }

@@ -12,16 +12,18 @@ import (
 
 // database is a database of the instance with the sessions that the section uses.
 type database struct {
-	name            string
-	source          *pgx.Conn    // marker, sequences, then the source's snapshot
-	target          *pgx.Conn    // sets sequences, and tells what was applied
-	snapshot        *pgx.Conn    // the target's snapshot; nil when nobody keeps it
-	marker          int64        // the last one written on the source
-	written         postgres.LSN // where the source's WAL stood before that
-	obstacle        string       // what keeps it from being ready, for now
-	subscriptions   []uint32     // oids on the target
-	sequences       []string     // names, quoted
-	known           map[string]postgres.Sequence
+	name          string
+	source        *pgx.Conn    // marker, sequences, then the source's snapshot
+	target        *pgx.Conn    // sets sequences, and tells what was applied
+	snapshot      *pgx.Conn    // the target's snapshot; nil when nobody keeps it
+	marker        int64        // the last one written on the source
+	written       postgres.LSN // where the source's WAL stood before that
+	obstacle      string       // what keeps it from being ready, for now
+	subscriptions []uint32     // oids on the target
+	sequences     []string     // names, quoted
+	known         map[string]postgres.Sequence
+	// sourceSequences is where the source's stand, read in the pause.
+	sourceSequences []postgres.Sequence
 	targetSequences []postgres.Sequence      // as they stood when all was applied
 	unlogged        []postgres.UnloggedTable // that are copied
 	largeObjects    largeObjects

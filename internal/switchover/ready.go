@@ -275,11 +275,10 @@ func (s *section) databaseReady(ctx context.Context, db *database) error {
 		return err
 	}
 	db.sequences, db.known = names, map[string]postgres.Sequence{}
-	sequences, err := postgres.ReadSequences(ctx, db.source, names)
-	if err != nil {
+	if db.sourceSequences, err = postgres.ReadSequences(ctx, db.source, names); err != nil {
 		return err
 	}
-	return setSequences(ctx, db, sequences)
+	return setSequences(ctx, db)
 }
 
 // shapesAlike compares what is not replicated, and notes the mark under which it was alike.

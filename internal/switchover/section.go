@@ -305,11 +305,15 @@ func (s *section) undo(ctx context.Context, reason error) (upgrade.Switchover, e
 	return s.outcome, nil
 }
 
-// startGuard has the guard stand before anybody waits, and returns the deadline that it knows.
+// startGuard has the guard stand before anybody waits, and returns the deadline that it knows. That takes a
+// moment, in which the endpoint may have made connections.
 func (s *section) startGuard(ctx context.Context) (deadline time.Time, err error) {
 	if s.StartGuard != nil {
 		if s.guard, err = s.StartGuard(ctx); err != nil {
 			return deadline, fmt.Errorf("start guard: %w", err)
+		}
+		if state, err := s.Endpoint.Describe(ctx); err == nil {
+			s.pooled = state.ServerPIDs()
 		}
 	}
 	deadline = s.Now().Add(s.Plan.Options.SwitchoverTimeout)

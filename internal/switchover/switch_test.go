@@ -162,7 +162,8 @@ func refs(t *testing.T, conn *pgx.Conn) []string {
 }
 
 // TestSequencesAreExact sets every kind of sequence to where it stands on the source, also one that
-// moves when the pause has begun. What a background worker has in hand meanwhile comes along.
+// moves when the pause has begun, and one that TRUNCATE has set back on the target in between. What a background
+// worker has in hand meanwhile comes along.
 func TestSequencesAreExact(t *testing.T) {
 	t.Parallel()
 	b := lay(t,
@@ -172,14 +173,16 @@ func TestSequencesAreExact(t *testing.T) {
 		`CREATE SEQUENCE untouched START 77`,
 		`CREATE SEQUENCE set_back`,
 		`CREATE UNLOGGED TABLE scratch (id serial)`,
+		`CREATE TABLE emptied (id serial PRIMARY KEY)`,
 		`CREATE SCHEMA "Odd ""schema"""`, `CREATE SEQUENCE "Odd ""schema"""."it's \ odd"`,
-		`GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO app`)
+		`GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO app`, `ALTER TABLE emptied OWNER TO app`)
 	b.source.Exec(t, "app",
 		`SELECT nextval('ascending') FROM generate_series(1, 1234)`,
 		`SELECT nextval('descending') FROM generate_series(1, 5)`,
 		`SELECT setval('small', 32767)`,
 		`SELECT setval('set_back', 100, false)`,
 		`SELECT nextval('scratch_id_seq')`,
+		`INSERT INTO emptied SELECT FROM generate_series(1, 9)`,
 		`SELECT setval('"Odd ""schema"""."it''s \ odd"', 9223372036854775807)`)
 	client, worker := b.bouncer.Connect(t, "app", "app"), b.ours(t, b.source, "app")
 	b.source.Exec(t, "app", `SELECT lo_create(4711)`)
@@ -191,6 +194,9 @@ func TestSequencesAreExact(t *testing.T) {
 		case "pause":
 			_, err := client.Exec(t.Context(), `SELECT nextval('descending'), nextval('entry_id_seq')`)
 			must(t, "move sequences", err)
+			// Its sequence stands where it was set before the pause, on the source.
+			_, err = client.Exec(t.Context(), `TRUNCATE emptied RESTART IDENTITY; INSERT INTO emptied SELECT FROM generate_series(1, 9)`)
+			must(t, "empty a table", err)
 		case "drain":
 			_, err := worker.Exec(t.Context(), `BEGIN; INSERT INTO public.entry (ref) VALUES ('of a worker')`)
 			must(t, "write past the fence", err)
@@ -217,7 +223,7 @@ func TestSequencesAreExact(t *testing.T) {
 	must(t, "read the source's", err)
 	got, err := postgres.ReadSequences(t.Context(), target, names)
 	must(t, "read the target's", err)
-	if diff := cmp.Diff(want, got); diff != "" || len(got) != 8 {
+	if diff := cmp.Diff(want, got); diff != "" || len(got) != 9 {
 		t.Errorf("%d sequences (-source +target):\n%s", len(got), diff)
 	}
 }

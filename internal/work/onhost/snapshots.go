@@ -220,6 +220,9 @@ func (w *Worker) letExpire(f files) {
 	if w.snapshots.expiry == nil {
 		w.snapshots.expiry = map[string]*time.Timer{}
 	}
+	if earlier := w.snapshots.expiry[f.dir]; earlier != nil {
+		earlier.Stop()
+	}
 	w.snapshots.expiry[f.dir] = time.AfterFunc(snapshotPatience, func() {
 		if err := w.endSnapshots(context.Background(), f); err != nil {
 			w.log.Warn("snapshots that nobody asked for may still be held", "error", err)

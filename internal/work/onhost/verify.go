@@ -43,7 +43,8 @@ func (w *Worker) Verify(ctx context.Context, args step.VerifyArgs) (upgrade.Veri
 	}
 	w.needed(files)
 	v, err := w.verification(ctx, args, files)
-	if err != nil && !temporal.IsCanceledError(context.Cause(ctx)) { // the agent ends, and another one goes on
+	if err != nil && !temporal.IsCanceledError(context.Cause(ctx)) { // the agent ends, and another one goes on, if soon
+		w.letExpire(files)
 		return v, err
 	}
 	if ended := errors.Join(w.endSnapshots(context.WithoutCancel(ctx), files), files.remove(noteCompared)); ended != nil {

@@ -239,7 +239,7 @@ func (b *verifyBed) cancelledVerification(attempt int) {
 	b.keep(w, attempt)
 	ctx, cancel := context.WithCancelCause(b.Context())
 	_, err := b.verify(ctx, w, attempt, func(text string) {
-		if !strings.HasPrefix(text, "verification: 0 of") {
+		if strings.HasPrefix(text, "verification:") {
 			cancel(temporal.NewCanceledError())
 		}
 	})
