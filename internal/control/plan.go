@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
@@ -117,10 +119,18 @@ func (r *UpgradeRequest) validate() error {
 		return &Invalid{Reason: "the target version is missing", Remedy: "give a major version, such as 17", Cause: upgrade.CauseTarget}
 	case r.TargetPgdata != "" && !filepath.IsAbs(r.TargetPgdata):
 		return &Invalid{Reason: fmt.Sprintf("the data directory %q is not an absolute path", r.TargetPgdata), Remedy: "begin it with a slash"}
+	case !isPlain(r.TargetPgdata):
+		return &Invalid{Reason: fmt.Sprintf("the data directory %q has a control character in its name, or ends in a backslash", r.TargetPgdata), Remedy: "choose another name"}
 	case !isPort(r.TargetPort):
 		return &Invalid{Reason: fmt.Sprintf("%d is no port", r.TargetPort), Remedy: "choose 1 to 65535, or 0 for a free one"}
 	}
 	return nil
+}
+
+// isPlain tells whether a path can stand in a line of a file: in a unit of systemd's a backslash at the end would go on
+// in the next line (systemd.syntax(7)).
+func isPlain(path string) bool {
+	return !strings.ContainsFunc(path, unicode.IsControl) && !strings.HasSuffix(filepath.Clean(path), `\`)
 }
 
 // validateForMode refuses options that the mode cannot fulfil: they are not ignored.
