@@ -2,6 +2,7 @@ package postmaster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -51,10 +52,11 @@ func (h *Host) Withdraw(ctx context.Context, target, source upgrade.Cluster, tim
 	if _, err := h.call(ctx, timeout, "stop", target.Unit); err != nil {
 		return fmt.Errorf("keep systemd from starting %s: %w", target, err)
 	}
-	if same {
-		return h.unregisterUnit(ctx, target)
+	if !same {
+		return nil
 	}
-	return nil
+	_, err := h.removeUnit(ctx, target)
+	return errors.Join(err, h.reloadUnits(ctx)) // though the file be gone: who removed it may have come no further
 }
 
 // Boots tells whether a unit of its own starts a cluster with the system.

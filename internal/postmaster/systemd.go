@@ -147,7 +147,7 @@ func (h *Host) isUnitTaken(ctx context.Context, unit string) (bool, error) {
 }
 
 // registerUnit makes the target's unit of the source's, or, where they are one, has it start the target.
-// Nothing is done if that is so already.
+// A file that says so already stays, and yet is read again: who wrote it may have come no further.
 func (h *Host) registerUnit(ctx context.Context, target, source upgrade.Cluster) error {
 	text, err := h.call(ctx, systemctlWait, "cat", source.Unit)
 	if err != nil {
@@ -164,7 +164,7 @@ func (h *Host) registerUnit(ctx context.Context, target, source upgrade.Cluster)
 	old, err := os.ReadFile(path) //nolint:gosec // in a directory of root's
 	switch {
 	case err == nil && string(old) == content:
-		return nil
+		return h.reloadUnits(ctx)
 	case err == nil && !strings.HasPrefix(string(old), madeFor(target)):
 		return &upgrade.Refused{
 			Reason: fmt.Sprintf("%s is there already, and pgleap has not made it for this upgrade", path),
@@ -214,6 +214,15 @@ func syncFile(path string) error {
 
 // unregisterUnit takes back what registerUnit made. What it has not made for this cluster stays.
 func (h *Host) unregisterUnit(ctx context.Context, c upgrade.Cluster) error {
+	removed, err := h.removeUnit(ctx, c)
+	if removed {
+		err = errors.Join(err, h.reloadUnits(ctx))
+	}
+	return err
+}
+
+// removeUnit removes the files that registerUnit made.
+func (h *Host) removeUnit(ctx context.Context, c upgrade.Cluster) (removed bool, err error) {
 	unit := h.systemd.unitPath(c.Unit)
 	for _, path := range []string{unit, h.systemd.dropInPath(c.Unit, c.Version.Major())} {
 		content, err := os.ReadFile(path) //nolint:gosec // in a directory of root's
@@ -227,14 +236,12 @@ func (h *Host) unregisterUnit(ctx context.Context, c upgrade.Cluster) error {
 			err = os.Remove(path)
 		}
 		if err != nil {
-			return fmt.Errorf("unregister %s: %w", c.Unit, err)
+			return removed, fmt.Errorf("unregister %s: %w", c.Unit, err)
 		}
+		removed = true
 		_ = os.Remove(unit + ".d") // stays unless it is empty
-		if err := h.reloadUnits(ctx); err != nil {
-			return err
-		}
 	}
-	return nil
+	return removed, nil
 }
 
 // tellsSystemd tells whether a version's server was built to say when it is ready (configure --with-systemd).

@@ -84,8 +84,8 @@ func TestOwnUnit(t *testing.T) {
 	h := onSystemd(t, source)
 	for range 2 {
 		h.must(h.Register(t.Context(), target, source))
+		h.wasAsked("daemon-reload")
 	}
-	h.wasAsked("daemon-reload")
 	for range 2 {
 		h.must(h.SetBoot(t.Context(), source, false))
 		h.must(h.SetBoot(t.Context(), target, true))
@@ -112,14 +112,16 @@ func TestSharedUnit(t *testing.T) {
 	h := onSystemd(t, source)
 	for range 2 {
 		h.must(h.Register(t.Context(), target, source))
+		h.wasAsked("daemon-reload") // the second time, too: whoever wrote the file may have died before
 	}
-	h.wasAsked("daemon-reload")
 	added := filepath.Join(h.systemd.units, "orders.service.d", "zz-pgleap-17.conf")
 	if content, err := os.ReadFile(added); err != nil || !strings.Contains(string(content), "ExecStart="+target.Bindir+"/postgres -D /data/17/main\n") {
 		t.Errorf("it is started by %s, %v", content, err)
 	}
-	h.must(h.Withdraw(t.Context(), target, source, time.Minute))
-	h.wasAsked("stop orders.service", "daemon-reload")
+	for range 2 { // as often as it is settled: systemd may have the file in mind that is gone
+		h.must(h.Withdraw(t.Context(), target, source, time.Minute))
+		h.wasAsked("stop orders.service", "daemon-reload")
+	}
 	if exists(filepath.Dir(added)) || !exists(h.systemd.unitPath(source.Unit)) {
 		t.Error("the unit is not as it was")
 	}
