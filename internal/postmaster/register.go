@@ -24,6 +24,16 @@ func (h *Host) Register(ctx context.Context, target, source upgrade.Cluster) err
 	return nil
 }
 
+// CheckRegister refuses what Register would, and changes nothing. It is for a target that is registered only when
+// nothing may go wrong any more.
+func (h *Host) CheckRegister(ctx context.Context, target, source upgrade.Cluster) error {
+	if target.Manager != upgrade.ManagerSystemd {
+		return nil
+	}
+	_, err := h.composeUnit(ctx, target, source)
+	return err
+}
+
 // Unregister takes back what Register made. The cluster must be down.
 func (h *Host) Unregister(ctx context.Context, c upgrade.Cluster) error {
 	switch c.Manager {

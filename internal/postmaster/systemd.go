@@ -149,34 +149,53 @@ func (h *Host) isUnitTaken(ctx context.Context, unit string) (bool, error) {
 // registerUnit makes the target's unit of the source's, or, where they are one, has it start the target.
 // A file that says so already stays, and yet is read again: who wrote it may have come no further.
 func (h *Host) registerUnit(ctx context.Context, target, source upgrade.Cluster) error {
-	text, err := h.call(ctx, systemctlWait, "cat", source.Unit)
-	if err != nil {
-		return fmt.Errorf("read unit %s: %w", source.Unit, err)
-	}
-	notifies, err := tellsSystemd(target.Bindir)
+	file, err := h.composeUnit(ctx, target, source)
 	if err != nil {
 		return err
 	}
-	path, content := h.systemd.unitPath(target.Unit), unitFor(text, target, source, notifies)
+	if file.content != file.old {
+		if err := writeUnit(file.path, file.content); err != nil {
+			return fmt.Errorf("register %s: %w", target.Unit, err)
+		}
+	}
+	return h.reloadUnits(ctx)
+}
+
+// unitFile is a file for systemd.
+type unitFile struct {
+	path, content string
+	old           string // what is there; empty: nothing
+}
+
+// composeUnit says what registerUnit writes, and refuses to replace what somebody else has made.
+func (h *Host) composeUnit(ctx context.Context, target, source upgrade.Cluster) (unitFile, error) {
+	path := h.systemd.unitPath(target.Unit)
 	if target.Unit == source.Unit {
-		path, content = h.systemd.dropInPath(target.Unit, target.Version.Major()), dropInFor(text, target, source, notifies)
+		path = h.systemd.dropInPath(target.Unit, target.Version.Major())
 	}
 	old, err := os.ReadFile(path) //nolint:gosec // in a directory of root's
 	switch {
-	case err == nil && string(old) == content:
-		return h.reloadUnits(ctx)
 	case err == nil && !strings.HasPrefix(string(old), madeFor(target)):
-		return &upgrade.Refused{
+		return unitFile{}, &upgrade.Refused{
 			Reason: fmt.Sprintf("%s is there already, and pgleap has not made it for this upgrade", path),
 			Remedy: "remove it, or give it another name", Cause: upgrade.CausePlace,
 		}
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("read unit %s: %w", target.Unit, err)
+		return unitFile{}, fmt.Errorf("read unit %s: %w", target.Unit, err)
 	}
-	if err := writeUnit(path, content); err != nil {
-		return fmt.Errorf("register %s: %w", target.Unit, err)
+	text, err := h.call(ctx, systemctlWait, "cat", source.Unit)
+	if err != nil {
+		return unitFile{}, fmt.Errorf("read unit %s: %w", source.Unit, err)
 	}
-	return h.reloadUnits(ctx)
+	notifies, err := tellsSystemd(target.Bindir)
+	if err != nil {
+		return unitFile{}, err
+	}
+	content := unitFor(text, target, source, notifies)
+	if target.Unit == source.Unit {
+		content = dropInFor(text, target, source, notifies)
+	}
+	return unitFile{path: path, content: content, old: string(old)}, nil
 }
 
 func (h *Host) reloadUnits(ctx context.Context) error {

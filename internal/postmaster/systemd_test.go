@@ -110,6 +110,8 @@ func TestSharedUnit(t *testing.T) {
 	source.Unit = "orders.service"
 	target.Unit, target.Bindir = source.Unit, pgtest.Bindir(t, 17)
 	h := onSystemd(t, source)
+	h.must(h.CheckRegister(t.Context(), target, source))
+	h.wasAsked()
 	for range 2 {
 		h.must(h.Register(t.Context(), target, source))
 		h.wasAsked("daemon-reload") // the second time, too: whoever wrote the file may have died before
@@ -125,6 +127,24 @@ func TestSharedUnit(t *testing.T) {
 	if exists(filepath.Dir(added)) || !exists(h.systemd.unitPath(source.Unit)) {
 		t.Error("the unit is not as it was")
 	}
+}
+
+// What keeps a target from taking over its source's unit is found before anything is changed.
+func TestCheckRegister(t *testing.T) {
+	target, source := unitsUnderTest()
+	target.Unit, target.Bindir = source.Unit, pgtest.Bindir(t, 17)
+	h := onSystemd(t, source)
+	script := target
+	script.Bindir = t.TempDir()
+	h.must(os.WriteFile(filepath.Join(script.Bindir, "postgres"), []byte("#!/bin/sh\n"), 0o755)) //nolint:gosec // a program
+	if err := h.CheckRegister(t.Context(), script, source); err == nil {
+		t.Error("a script in the server's place is not refused")
+	}
+	leftover := h.systemd.dropInPath(target.Unit, 17)
+	h.must(os.MkdirAll(filepath.Dir(leftover), 0o755)) //nolint:gosec // as systemd has it
+	h.must(os.WriteFile(leftover, []byte(registeredByUs+"# Data directory: /data/17/other\n"), 0o644)) //nolint:gosec // as systemd has it
+	wantRefusal(t, h.CheckRegister(t.Context(), target, source), "is there already", "remove it")
+	h.wasAsked()
 }
 
 // What somebody else has made is neither changed nor removed.

@@ -132,10 +132,12 @@ func (w *Worker) prepareInPlace(ctx context.Context, plan upgrade.Plan, files fi
 	if prepared.Spaces, err = w.targetSpaces(ctx, plan, at.spaces); err != nil {
 		return err
 	}
+	register := w.host.CheckRegister // a unit of both starts the source until the outage
 	if hasOwnUnit(plan) {
-		if err := w.host.Register(ctx, plan.Target, plan.Source); err != nil {
-			return err
-		}
+		register = w.host.Register
+	}
+	if err := register(ctx, plan.Target, plan.Source); err != nil {
+		return err
 	}
 	warned, err := w.checkInPlace(ctx, plan, *prepared)
 	if err != nil {
