@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -67,6 +68,26 @@ func (h *Host) Withdraw(ctx context.Context, target, source upgrade.Cluster, tim
 	}
 	_, err := h.removeUnit(ctx, target)
 	return errors.Join(err, h.reloadUnits(ctx)) // though the file be gone: who removed it may have come no further
+}
+
+// KeepRuntime has a cluster's unit leave its runtime directory when it is stopped: a target's unit that was made of it
+// has the same one, and serves. It holds until the system is started again.
+func (h *Host) KeepRuntime(ctx context.Context, c upgrade.Cluster) error {
+	if c.Manager != upgrade.ManagerSystemd {
+		return nil
+	}
+	dirs, err := h.call(ctx, systemctlWait, "show", "--property=RuntimeDirectory", "--value", c.Unit)
+	if err != nil {
+		return fmt.Errorf("look at unit %s: %w", c.Unit, err)
+	}
+	if strings.TrimSpace(dirs) == "" {
+		return nil
+	}
+	path := filepath.Join(h.systemd.runtime, c.Unit+".d", "zz-pgleap-keep.conf")
+	if err := writeUnit(path, "[Service]\n"+keepsRuntime); err != nil {
+		return fmt.Errorf("keep the runtime directory of unit %s: %w", c.Unit, err)
+	}
+	return h.reloadUnits(ctx)
 }
 
 // Boots tells whether a unit of its own starts a cluster with the system.

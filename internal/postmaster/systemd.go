@@ -23,6 +23,7 @@ import (
 type systemd struct {
 	systemctl string // /usr/bin/systemctl
 	units     string // /etc/systemd/system
+	runtime   string // /run/systemd/system: what holds until the system is started again
 }
 
 // canRegister tells whether we may make units here.

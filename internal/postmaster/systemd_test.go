@@ -22,6 +22,7 @@ for unit; do :; done
 case "$*" in
 *" cat "*) cat "$dir/units/$unit"; exit ;;
 *UnitFileState*--value*) cat "$dir/$unit.state" 2>/dev/null; exit 0 ;;
+*=RuntimeDirectory*) sed -n 's/^RuntimeDirectory=//p' "$dir/units/$unit"; exit ;;
 *" show "*) echo "ActiveState=inactive"; echo "UnitFileState=$(cat "$dir/$unit.state" 2>/dev/null)"; exit ;;
 esac
 shift # --no-ask-password
@@ -42,7 +43,7 @@ type unitHost struct {
 func onSystemd(t *testing.T, source upgrade.Cluster) *unitHost {
 	t.Helper()
 	h := &unitHost{Host: newHost(t), t: t, dir: t.TempDir()}
-	h.systemd = systemd{systemctl: filepath.Join(h.dir, "systemctl"), units: filepath.Join(h.dir, "units")}
+	h.systemd = systemd{systemctl: filepath.Join(h.dir, "systemctl"), units: filepath.Join(h.dir, "units"), runtime: filepath.Join(h.dir, "runtime")}
 	for path, content := range map[string]string{
 		h.systemd.systemctl:                        systemctlScript,
 		h.systemd.unitPath(source.Unit):            redHat + "\n",
@@ -129,6 +130,23 @@ func TestSharedUnit(t *testing.T) {
 	}
 }
 
+// A unit that is stopped for good leaves its runtime directory, which its successor's has, too. One that has none stays
+// as it is.
+func TestKeepRuntime(t *testing.T) {
+	_, source := unitsUnderTest()
+	h := onSystemd(t, source)
+	h.must(h.KeepRuntime(t.Context(), source))
+	h.wasAsked("daemon-reload")
+	added := filepath.Join(h.systemd.runtime, "postgresql-15.service.d", "zz-pgleap-keep.conf")
+	if content, err := os.ReadFile(added); err != nil || string(content) != "[Service]\nRuntimeDirectoryPreserve=yes\n" {
+		t.Errorf("%s says %q, %v", added, content, err)
+	}
+	source.Unit = "other.service"
+	h.must(os.WriteFile(h.systemd.unitPath(source.Unit), []byte("[Service]\n"), 0o644))
+	h.must(h.KeepRuntime(t.Context(), source))
+	h.wasAsked()
+}
+
 // What keeps a target from taking over its source's unit is found before anything is changed.
 func TestCheckRegister(t *testing.T) {
 	target, source := unitsUnderTest()
@@ -141,7 +159,7 @@ func TestCheckRegister(t *testing.T) {
 		t.Error("a script in the server's place is not refused")
 	}
 	leftover := h.systemd.dropInPath(target.Unit, 17)
-	h.must(os.MkdirAll(filepath.Dir(leftover), 0o755)) //nolint:gosec // as systemd has it
+	h.must(os.MkdirAll(filepath.Dir(leftover), 0o755))                                                 //nolint:gosec // as systemd has it
 	h.must(os.WriteFile(leftover, []byte(registeredByUs+"# Data directory: /data/17/other\n"), 0o644)) //nolint:gosec // as systemd has it
 	wantRefusal(t, h.CheckRegister(t.Context(), target, source), "is there already", "remove it")
 	h.wasAsked()

@@ -55,6 +55,10 @@ func madeFor(target upgrade.Cluster) string {
 	return registeredByUs + "# Data directory: " + target.Pgdata + "\n"
 }
 
+// keepsRuntime has a unit that stops leave its RuntimeDirectory= (systemd.exec(5)): source and target have their
+// sockets in the same one, and the other may serve.
+const keepsRuntime = "RuntimeDirectoryPreserve=yes\n"
+
 // unitFor is a unit for the target: all of the source's, but for what it starts and for the names that only one
 // unit can have.
 func unitFor(text string, target, source upgrade.Cluster, notifies bool) string {
@@ -75,6 +79,9 @@ func unitFor(text string, target, source upgrade.Cluster, notifies bool) string 
 	}
 	fmt.Fprintf(&unit, "\n# For the upgraded cluster.\n[Unit]\nDescription=PostgreSQL %d in %s\n", target.Version.Major(), escapeUnit(target.Pgdata))
 	unit.WriteString(serviceFor(text, target, source, notifies))
+	if strings.Contains(text, "RuntimeDirectory=") {
+		unit.WriteString(keepsRuntime)
+	}
 	return unit.String()
 }
 

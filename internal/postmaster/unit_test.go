@@ -25,6 +25,7 @@ User=postgres
 # The place of the data.
 Environment=PGDATA=/data/15/main/
 OOMScoreAdjust=-1000
+RuntimeDirectory=postgresql
 ExecStartPre=/usr/pgsql-15/bin/postgresql-15-check-db-dir ${PGDATA}
 ExecStart=/usr/pgsql-15/bin/postgres \
 # where it is

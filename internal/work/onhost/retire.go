@@ -59,7 +59,7 @@ func (w *Worker) stopStandbysOf(ctx context.Context, c upgrade.Cluster) ([]upgra
 		if err := w.keepDown(ctx, standby.Cluster); err != nil {
 			return events, err
 		}
-		if err := w.host.Stop(ctx, standby.Cluster, pgbin.StopFast, timeLeft(ctx)); err != nil {
+		if err := w.stopForGood(ctx, standby.Cluster); err != nil {
 			return events, fmt.Errorf("retire a standby of %s: %w", c, err)
 		}
 		events = append(events, w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("its standby %s is stopped for good; its data are in %s as they were", standby.Cluster, standby.Cluster.Pgdata)))
@@ -154,10 +154,18 @@ func (w *Worker) stopFormer(ctx context.Context, c upgrade.Cluster) (step.Done, 
 	if err := w.keepDown(ctx, c); err != nil {
 		return step.Done{}, err
 	}
-	if err := w.host.Stop(ctx, c, pgbin.StopFast, timeLeft(ctx)); err != nil {
+	if err := w.stopForGood(ctx, c); err != nil {
 		return step.Done{}, fmt.Errorf("retire %s: %w", c, err)
 	}
 	return w.info(ctx, fmt.Sprintf("%s is stopped for good; its data are in %s as they were", c, c.Pgdata)), nil
+}
+
+// stopForGood stops a cluster, and leaves the directory of its sockets to whoever else has its sockets there.
+func (w *Worker) stopForGood(ctx context.Context, c upgrade.Cluster) error {
+	if err := w.host.KeepRuntime(ctx, c); err != nil {
+		return err
+	}
+	return w.host.Stop(ctx, c, pgbin.StopFast, timeLeft(ctx))
 }
 
 // keepDown has a cluster not started with the system any more.
