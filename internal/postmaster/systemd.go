@@ -194,7 +194,7 @@ func (h *Host) composeUnit(ctx context.Context, target, source upgrade.Cluster) 
 	}
 	content := unitFor(text, target, source, notifies)
 	if target.Unit == source.Unit {
-		content = dropInFor(text, target, source, notifies)
+		content = dropInFor(strings.Replace(text, string(old), "", 1), target, source, notifies)
 	}
 	return unitFile{path: path, content: content, old: string(old)}, nil
 }

@@ -20,7 +20,7 @@ const systemctlScript = `#!/bin/sh
 dir=$(dirname "$0")
 for unit; do :; done
 case "$*" in
-*" cat "*) cat "$dir/units/$unit"; exit ;;
+*" cat "*) cat "$dir/units/$unit"; cat "$dir/units/$unit.d/"* 2>/dev/null; exit 0 ;;
 *UnitFileState*--value*) cat "$dir/$unit.state" 2>/dev/null; exit 0 ;;
 *=RuntimeDirectory*) sed -n 's/^RuntimeDirectory=//p' "$dir/units/$unit"; exit ;;
 *" show "*) echo "ActiveState=inactive"; echo "UnitFileState=$(cat "$dir/$unit.state" 2>/dev/null)"; exit ;;
@@ -111,15 +111,21 @@ func TestSharedUnit(t *testing.T) {
 	source.Unit = "orders.service"
 	target.Unit, target.Bindir = source.Unit, pgtest.Bindir(t, 17)
 	h := onSystemd(t, source)
+	conditional := redHat + "\n[Unit]\nConditionPathExists=/data/15/main/PG_VERSION\n"
+	h.must(os.WriteFile(h.systemd.unitPath(source.Unit), []byte(conditional), 0o644))
 	h.must(h.CheckRegister(t.Context(), target, source))
 	h.wasAsked()
-	for range 2 {
-		h.must(h.Register(t.Context(), target, source))
-		h.wasAsked("daemon-reload") // the second time, too: whoever wrote the file may have died before
-	}
 	added := filepath.Join(h.systemd.units, "orders.service.d", "zz-pgleap-17.conf")
-	if content, err := os.ReadFile(added); err != nil || !strings.Contains(string(content), "ExecStart="+target.Bindir+"/postgres -D /data/17/main\n") {
-		t.Errorf("it is started by %s, %v", content, err)
+	for range 2 { // the second time the unit has all that was added
+		h.must(h.Register(t.Context(), target, source))
+		h.wasAsked("daemon-reload") // then, too: whoever wrote the file may have died before
+		content, err := os.ReadFile(added)
+		h.must(err)
+		for _, want := range []string{"ConditionPathExists=\nConditionPathExists=/data/17/main/PG_VERSION\n", "ExecStart=" + target.Bindir + "/postgres -D /data/17/main\n"} {
+			if !strings.Contains(string(content), want) {
+				t.Errorf("%s does not say %s", content, want)
+			}
+		}
 	}
 	for range 2 { // as often as it is settled: systemd may have the file in mind that is gone
 		h.must(h.Withdraw(t.Context(), target, source, time.Minute))

@@ -85,10 +85,67 @@ func unitFor(text string, target, source upgrade.Cluster, notifies bool) string 
 	return unit.String()
 }
 
-// dropInFor has the source's own unit start the target.
+// dropInFor has the source's own unit start the target. The text is the unit's without an earlier drop-in for it.
 func dropInFor(text string, target, source upgrade.Cluster, notifies bool) string {
-	return fmt.Sprintf("%s# The instance was upgraded to PostgreSQL %d, which this unit starts since.\n%s",
-		madeFor(target), target.Version.Major(), serviceFor(text, target, source, notifies))
+	var dropIn strings.Builder
+	fmt.Fprintf(&dropIn, "%s# The instance was upgraded to PostgreSQL %d, which this unit starts since.\n", madeFor(target), target.Version.Major())
+	lines := parseUnit(text)
+	if carried := carriedFor(lines, "Unit", target, source); carried != "" {
+		dropIn.WriteString("[Unit]\n" + carried)
+	}
+	dropIn.WriteString(serviceFor(text, target, source, notifies) + carriedFor(lines, "Service", target, source))
+	return dropIn.String()
+}
+
+// carriedFor says for the target what a section says of the source's directory, such as which mounts it requires and
+// what may be written. What serviceFor says anew is left out.
+func carriedFor(lines []unitLine, section string, target, source upgrade.Cluster) string {
+	var said []unitLine
+	for _, line := range lines {
+		switch {
+		case line.section != section || line.key == "" || line.key == "PIDFile":
+		case strings.HasPrefix(line.key, "Exec"), strings.HasPrefix(line.key, "Environment"):
+		case line.value == "": // it takes back those before it
+			said = slices.DeleteFunc(said, func(before unitLine) bool { return listOf(before.key) == listOf(line.key) })
+		default:
+			said = append(said, line)
+		}
+	}
+	replaced := func(line unitLine) string {
+		return replacePath(line.value, escapeUnit(source.Pgdata), escapeUnit(target.Pgdata))
+	}
+	var carried strings.Builder
+	anew := map[string]bool{}
+	for _, line := range said {
+		list := listOf(line.key)
+		moves := func(other unitLine) bool { return listOf(other.key) == list && replaced(other) != other.value }
+		if !moves(line) && !(saidAnew(list) && slices.ContainsFunc(said, moves)) {
+			continue
+		}
+		if saidAnew(list) && !anew[list] {
+			anew[list] = true
+			fmt.Fprintf(&carried, "%s=\n", line.key)
+		}
+		fmt.Fprintf(&carried, "%s=%s\n", line.key, replaced(line))
+	}
+	return carried.String()
+}
+
+// listOf names the list that a setting adds to: conditions of all kinds are in one, which an empty one of any kind
+// takes back, and so are assertions (systemd.unit(5)).
+func listOf(key string) string {
+	for _, list := range []string{"Condition", "Assert"} {
+		if strings.HasPrefix(key, list) {
+			return list
+		}
+	}
+	return key
+}
+
+// saidAnew tells whether what a list says of the source's directory must go: it would fail the start of the target
+// once that directory is removed. To other lists the target's is added, and of other settings the last one holds.
+func saidAnew(list string) bool {
+	return list == "Condition" || list == "Assert" || list == "ReadWritePaths" || list == "ReadOnlyPaths"
 }
 
 // serviceFor says how the target is started, stopped and reloaded, as PostgreSQL's manual has it (Starting the

@@ -65,9 +65,27 @@ func TestUnitForTarget(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	once := dropInFor(redHat, target, source, true)
-	if diff := cmp.Diff(once, dropInFor(redHat+"\n"+once, target, source, true)); diff != "" {
-		t.Errorf("made again, of a unit that has it already (-once +twice):\n%s", diff)
+}
+
+// What a unit says of the source's directory is said for the target's, without what was taken back.
+func TestCarriedFor(t *testing.T) {
+	target, source := unitsUnderTest()
+	for name, c := range map[string]struct{ section, text, want string }{
+		"nothing of the directory": {"Service", "LimitNOFILE=65536\nReadWritePaths=/data/15/main2\n", ""},
+		"a list that is added to":  {"Unit", "RequiresMountsFor=/data/15/main\nRequiresMountsFor=/logs\n", "RequiresMountsFor=/data/17/main\n"},
+		"a setting":                {"Service", "WorkingDirectory=/data/15/main\n", "WorkingDirectory=/data/17/main\n"},
+		"what may be written":      {"Service", "ReadWritePaths=/logs -/data/15/main \\\n /data/15/main/log\nReadWritePaths=/x\n", "ReadWritePaths=\nReadWritePaths=/logs -/data/17/main /data/17/main/log\nReadWritePaths=/x\n"},
+		"conditions of several kinds": {
+			"Unit", "ConditionHost=db1\nConditionPathExists=/data/15/main/PG_VERSION\nAssertHost=db1\n",
+			"ConditionHost=\nConditionHost=db1\nConditionPathExists=/data/17/main/PG_VERSION\n",
+		},
+		"taken back":                  {"Unit", "ConditionPathExists=/data/15/main\nConditionHost=\nConditionUser=postgres\n", ""},
+		"commands and their settings": {"Service", "ExecStart=/x /data/15/main\nEnvironment=PGDATA=/data/15/main\nPIDFile=/data/15/main/postmaster.pid\n", ""},
+		"of another section":          {"Unit", "[Service]\nReadWritePaths=/data/15/main\n", ""},
+	} {
+		if diff := cmp.Diff(c.want, carriedFor(parseUnit("["+c.section+"]\n"+c.text), c.section, target, source)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
 
