@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,12 +104,15 @@ func (h *Host) Boots(ctx context.Context, c upgrade.Cluster) (bool, error) {
 }
 
 // SetBoot has a cluster's own unit start it with the system, or not. A unit whose file is elsewhere stays as it
-// is: systemd would forget it.
+// is: systemd would forget it; and so does one that starts the cluster's successor by now.
 func (h *Host) SetBoot(ctx context.Context, c upgrade.Cluster, boots bool) error {
 	if c.Manager != upgrade.ManagerSystemd {
 		return nil
 	}
 	if now, err := h.Boots(ctx, c); err != nil || now == boots {
+		return err
+	}
+	if passed, err := h.hasPassedOn(c); err != nil || passed {
 		return err
 	}
 	if info, err := os.Lstat(h.systemd.unitPath(c.Unit)); err == nil && info.Mode()&os.ModeSymlink != 0 {
@@ -122,4 +126,18 @@ func (h *Host) SetBoot(ctx context.Context, c upgrade.Cluster, boots bool) error
 		return fmt.Errorf("%s unit %s: %w", action, c.Unit, err)
 	}
 	return nil
+}
+
+// hasPassedOn tells whether a cluster's unit starts another one since an upgrade in place: what the last of them added
+// holds.
+func (h *Host) hasPassedOn(c upgrade.Cluster) (bool, error) {
+	added, err := filepath.Glob(h.systemd.unitPath(c.Unit) + ".d/zz-pgleap-*.conf")
+	if err != nil || len(added) == 0 {
+		return false, err
+	}
+	content, err := os.ReadFile(slices.Max(added)) // in a directory of root's
+	if err != nil {
+		return false, fmt.Errorf("look at unit %s: %w", c.Unit, err)
+	}
+	return strings.HasPrefix(string(content), registeredByUs) && !strings.HasPrefix(string(content), madeFor(c)), nil
 }

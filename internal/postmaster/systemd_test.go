@@ -127,6 +127,11 @@ func TestSharedUnit(t *testing.T) {
 			}
 		}
 	}
+	h.must(os.WriteFile(filepath.Join(h.dir, "orders.service.state"), []byte("enabled\n"), 0o644))
+	h.must(h.SetBoot(t.Context(), source, false)) // the unit is the target's
+	h.wasAsked()
+	h.must(h.SetBoot(t.Context(), target, false))
+	h.wasAsked("--no-reload disable orders.service")
 	for range 2 { // as often as it is settled: systemd may have the file in mind that is gone
 		h.must(h.Withdraw(t.Context(), target, source, time.Minute))
 		h.wasAsked("stop orders.service", "daemon-reload")

@@ -143,6 +143,9 @@ func (w *Worker) stopFormer(ctx context.Context, c upgrade.Cluster) (step.Done, 
 		return w.info(ctx, fmt.Sprintf("the data directory %s is gone already", c.Pgdata)), nil
 	}
 	if _, running := w.host.Running(c); !running {
+		if err := w.keepFormerDown(ctx, c); err != nil {
+			return step.Done{}, err
+		}
 		return w.info(ctx, fmt.Sprintf("%s does not run; its data are in %s as they were", c, c.Pgdata)), nil
 	}
 	if err := w.isStill(ctx, c); err != nil {
@@ -166,6 +169,18 @@ func (w *Worker) stopForGood(ctx context.Context, c upgrade.Cluster) error {
 		return err
 	}
 	return w.host.Stop(ctx, c, pgbin.StopFast, timeLeft(ctx))
+}
+
+// keepFormerDown keeps a former cluster that is down from coming back with the system. A directory that another cluster
+// has moved into is that one's.
+func (w *Worker) keepFormerDown(ctx context.Context, c upgrade.Cluster) error {
+	if err := w.isLeft(c); err != nil {
+		return err
+	}
+	if upgrade.CauseOf(w.isStill(ctx, c)) == upgrade.CauseServing {
+		return nil
+	}
+	return w.keepDown(ctx, c)
 }
 
 // keepDown has a cluster not started with the system any more.

@@ -2,6 +2,7 @@ package onhost
 
 import (
 	"log/slog"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -43,6 +44,20 @@ func TestRetireCluster(t *testing.T) {
 	for range 2 {
 		if _, err := worker.RetireCluster(t.Context(), cluster); err != nil || running() {
 			t.Errorf("retired: %v, running %t", err, running())
+		}
+	}
+	// One that was down before is not started with the system either.
+	cluster.Manager, stranger.Manager = upgrade.ManagerPgCtlcluster, upgrade.ManagerPgCtlcluster
+	if err := os.WriteFile(startConf(cluster), []byte("auto\n"), 0o644); err != nil { //nolint:gosec // as postgresql-common has it
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		cluster upgrade.Cluster
+		boot    string
+	}{{stranger, "auto\n"}, {cluster, "manual\n"}} {
+		_, err := worker.RetireCluster(t.Context(), c.cluster)
+		if boot, _ := os.ReadFile(startConf(cluster)); err != nil || string(boot) != c.boot {
+			t.Errorf("retired while it was down, as system %s: %v, its start.conf says %q", c.cluster.SystemIdentifier, err, boot)
 		}
 	}
 	source.Restart(t) // its data are as they were
