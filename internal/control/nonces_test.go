@@ -160,6 +160,37 @@ func nonceOf(text string) catalog.Nonce {
 	return catalog.Nonce{AccessKey: "a", Nonce: text, ExpiresAt: soonTooOld}
 }
 
+// What there was no room for is in the record only, which is asked for it when there is room again.
+func TestNonceThatThereWasNoRoomForIsTakenOnce(t *testing.T) {
+	c := newControl(t)
+	c.requests.known.limit = 4
+	at := func(minute int) time.Time { return now.Add(time.Duration(minute) * time.Minute) }
+	for _, step := range []struct {
+		nonce         string
+		minute, until int
+		replayed      bool
+	}{
+		{"1", 0, 30, false},
+		{"2", 0, 30, false},
+		{"3", 0, 30, false},
+		{"4", 0, 30, false},
+		{"one too many", 29, 58, false},
+		{"another", 29, 59, false},
+		{"one too many", 30, 58, true},
+		{"another", 30, 59, true},
+		{"new", 30, 59, false},
+		{"new", 30, 59, true},
+	} {
+		c.now = func() time.Time { return at(step.minute) }
+		if err := noted(c.NoteNonce(t.Context(), "a", step.nonce, at(step.until))); isReplayed(err) != step.replayed || err != nil && !step.replayed {
+			t.Errorf("%s in minute %d: %v", step.nonce, step.minute, err)
+		}
+	}
+	if newer := (catalog.Nonce{AccessKey: "a", Nonce: "newer", ExpiresAt: at(60)}); !c.requests.noteNonce(newer, at(30)) {
+		t.Error("the record is asked for one that is newer than all that there was no room for")
+	}
+}
+
 // Who repeats a request is told so before anything is done for it.
 func TestNonceThatMayHaveBeenUsedIsLookedUpFirst(t *testing.T) {
 	c := newControl(t)

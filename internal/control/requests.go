@@ -92,8 +92,8 @@ type requests struct {
 	noted   []catalog.Nonce      // and nonces
 	unsaved int                  // nonces that nobody waits for and that are not in the record
 	known   nonces
-	// Nonces that expire later than floor were not used before this process started. It is known once
-	// something has been written.
+	// Nonces that expire later than floor were not used before this process started, nor have any of them been
+	// too many to be remembered. It is known once something has been written.
 	floor      time.Time
 	floorKnown bool
 	used       map[string]time.Time // access keys, and when they were recorded as used last
@@ -158,6 +158,9 @@ func (r *requests) submit(ctx context.Context, n catalog.Nonce, now time.Time) (
 	unknown = r.known.add(n, now)
 	if r.catalog.Alone() && !unknown {
 		r.takeNoted() // it may be one of these, which came first
+		if !r.known.has(n) {
+			r.raiseFloor(n.ExpiresAt) // when there is room again nobody but the record knows of it
+		}
 	}
 	r.pending.Nonces = append(r.pending.Nonces, n)
 	r.waiting = append(r.waiting, answer)
@@ -326,5 +329,13 @@ func (r *requests) learnFloor(ctx context.Context) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.floor, r.floorKnown = floor, true
+	r.raiseFloor(floor)
+	r.floorKnown = true
+}
+
+// raiseFloor leaves it to the record to know nonces that expire by then. The lock is held.
+func (r *requests) raiseFloor(to time.Time) {
+	if to.After(r.floor) {
+		r.floor = to
+	}
 }
