@@ -34,12 +34,19 @@ func (s *nonces) add(n catalog.Nonce, now time.Time) bool {
 	if now.Sub(s.since) >= generation {
 		s.recent, s.former, s.since = map[uint64]struct{}{}, s.recent, now
 	}
-	hash := maphash.Comparable(s.seed, [2]string{n.AccessKey, n.Nonce})
+	hash := s.hash(n)
 	if s.knows(hash) || len(s.recent) >= s.limit || n.ExpiresAt.Sub(now) > generation {
 		return false
 	}
 	s.recent[hash] = struct{}{}
 	return true
+}
+
+// has tells whether a nonce is remembered.
+func (s *nonces) has(n catalog.Nonce) bool { return s.knows(s.hash(n)) }
+
+func (s *nonces) hash(n catalog.Nonce) uint64 {
+	return maphash.Comparable(s.seed, [2]string{n.AccessKey, n.Nonce})
 }
 
 func (s *nonces) knows(hash uint64) bool {

@@ -14,7 +14,15 @@ var soonTooOld = now.Add(15 * time.Minute)
 
 func note(t *testing.T, c *Control, nonce string) error {
 	t.Helper()
-	return c.NoteNonce(t.Context(), "a", nonce, soonTooOld)()
+	return noted(c.NoteNonce(t.Context(), "a", nonce, soonTooOld))
+}
+
+// noted is how it came out, now or in the end.
+func noted(verdict func() error, err error) error {
+	if err != nil {
+		return err
+	}
+	return verdict()
 }
 
 func isReplayed(err error) bool {
@@ -47,10 +55,10 @@ func TestNonceOfAReadingCallIsTakenOnce(t *testing.T) {
 	if err := note(t, c, "4"); !isReplayed(err) {
 		t.Errorf("the nonce of a call that changed something: %v", err)
 	}
-	if err := c.NoteNonce(t.Context(), "a", "5", now)(); !isReplayed(err) {
+	if err := noted(c.NoteNonce(t.Context(), "a", "5", now)); !isReplayed(err) {
 		t.Errorf("a nonce that has expired: %v", err)
 	}
-	if err := c.NoteNonce(t.Context(), "b", "3", soonTooOld)(); err != nil {
+	if err := noted(c.NoteNonce(t.Context(), "b", "3", soonTooOld)); err != nil {
 		t.Errorf("the same one of another key: %v", err)
 	}
 }
@@ -105,7 +113,7 @@ func TestNonceIsRefusedAfterARestart(t *testing.T) {
 	if err := note(t, next, "new"); err != nil {
 		t.Error(err)
 	}
-	if err := next.NoteNonce(t.Context(), "a", "newer", soonTooOld.Add(time.Second))(); err != nil {
+	if err := noted(next.NoteNonce(t.Context(), "a", "newer", soonTooOld.Add(time.Second))); err != nil {
 		t.Error(err)
 	}
 	if len(next.requests.noted) != 1 {
@@ -150,6 +158,60 @@ func TestNoncesThatCouldNotBeWrittenComeFirst(t *testing.T) {
 
 func nonceOf(text string) catalog.Nonce {
 	return catalog.Nonce{AccessKey: "a", Nonce: text, ExpiresAt: soonTooOld}
+}
+
+// What there was no room for is in the record only, which is asked for it when there is room again.
+func TestNonceThatThereWasNoRoomForIsTakenOnce(t *testing.T) {
+	c := newControl(t)
+	c.requests.known.limit = 4
+	at := func(minute int) time.Time { return now.Add(time.Duration(minute) * time.Minute) }
+	for _, step := range []struct {
+		nonce         string
+		minute, until int
+		replayed      bool
+	}{
+		{"1", 0, 30, false},
+		{"2", 0, 30, false},
+		{"3", 0, 30, false},
+		{"4", 0, 30, false},
+		{"one too many", 29, 58, false},
+		{"another", 29, 59, false},
+		{"one too many", 30, 58, true},
+		{"another", 30, 59, true},
+		{"new", 30, 59, false},
+		{"new", 30, 59, true},
+	} {
+		c.now = func() time.Time { return at(step.minute) }
+		if err := noted(c.NoteNonce(t.Context(), "a", step.nonce, at(step.until))); isReplayed(err) != step.replayed || err != nil && !step.replayed {
+			t.Errorf("%s in minute %d: %v", step.nonce, step.minute, err)
+		}
+	}
+	if newer := (catalog.Nonce{AccessKey: "a", Nonce: "newer", ExpiresAt: at(60)}); !c.requests.noteNonce(newer, at(30)) {
+		t.Error("the record is asked for one that is newer than all that there was no room for")
+	}
+}
+
+// Who repeats a request is told so before anything is done for it.
+func TestNonceThatMayHaveBeenUsedIsLookedUpFirst(t *testing.T) {
+	c := newControl(t)
+	for _, nonce := range []string{"written at once", "noted"} {
+		if err := note(t, c, nonce); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.NoteNonce(t.Context(), "a", nonce, soonTooOld); !isReplayed(err) {
+			t.Errorf("%s, once more: %v", nonce, err)
+		}
+	}
+	// Where others write the record, its answer is awaited first for what this process knows.
+	for _, want := range []bool{true, false} {
+		verdict, unknown := c.requests.submit(t.Context(), nonceOf("another"), now)
+		if unknown != want {
+			t.Errorf("surely not seen here: %t, want %t", unknown, want)
+		}
+		if err := verdict(); isReplayed(err) == want {
+			t.Error(err)
+		}
+	}
 }
 
 func TestMemoryOfNonces(t *testing.T) {

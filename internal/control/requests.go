@@ -27,23 +27,30 @@ func (c *Control) UseNonce(ctx context.Context, keyID, nonce string, until time.
 	if !until.After(now) {
 		return &Replayed{} // whether it was used before is forgotten
 	}
-	return c.requests.submit(ctx, catalog.Nonce{AccessKey: keyID, Nonce: nonce, ExpiresAt: until}, now)()
+	verdict, _ := c.requests.submit(ctx, catalog.Nonce{AccessKey: keyID, Nonce: nonce, ExpiresAt: until}, now)
+	return verdict()
 }
 
-// NoteNonce is UseNonce of a request that changes nothing: its answer can be looked up meanwhile. What
-// it returns tells how it came out, and must be asked before the answer is given. Where nobody else
-// writes the record, the nonce is written down a moment later: if the process is killed before, the
-// request can be sent once more, and is answered once more.
-func (c *Control) NoteNonce(ctx context.Context, keyID, nonce string, until time.Time) (verdict func() error) {
+// NoteNonce is UseNonce of a request that changes nothing: its answer can be looked up meanwhile, unless it may
+// have been sent before. Then that is found out first, so that who repeats it costs nothing but a look. The verdict
+// tells how it came out, and must be asked before the answer is given. Where nobody else writes the record, the
+// nonce is written down a moment later: if the process is killed before, the request can be sent once more, and
+// is answered once more.
+func (c *Control) NoteNonce(ctx context.Context, keyID, nonce string, until time.Time) (verdict func() error, err error) {
 	now := c.now()
 	n := catalog.Nonce{AccessKey: keyID, Nonce: nonce, ExpiresAt: until}
+	taken := func() error { return nil }
 	switch {
 	case !until.After(now):
-		return func() error { return &Replayed{} }
+		return nil, &Replayed{}
 	case c.requests.noteNonce(n, now):
-		return func() error { return nil }
+		return taken, nil
 	}
-	return c.requests.submit(ctx, n, now)
+	verdict, unknown := c.requests.submit(ctx, n, now)
+	if unknown && !c.catalog.Alone() {
+		return verdict, nil
+	}
+	return taken, verdict()
 }
 
 // RecordCall writes down a call of a vendor's API, a moment later.
@@ -85,8 +92,8 @@ type requests struct {
 	noted   []catalog.Nonce      // and nonces
 	unsaved int                  // nonces that nobody waits for and that are not in the record
 	known   nonces
-	// Nonces that expire later than floor were not used before this process started. It is known once
-	// something has been written.
+	// Nonces that expire later than floor were not used before this process started, nor have any of them been
+	// too many to be remembered. It is known once something has been written.
 	floor      time.Time
 	floorKnown bool
 	used       map[string]time.Time // access keys, and when they were recorded as used last
@@ -143,12 +150,17 @@ func (r *requests) isUsed(key string, now time.Time) {
 	r.pending.Used[key] = now
 }
 
-// submit has a nonce written at once. What it returns waits for that.
-func (r *requests) submit(ctx context.Context, n catalog.Nonce, now time.Time) (verdict func() error) {
+// submit has a nonce written at once. The verdict waits for that. It tells, too, whether this process has
+// surely not seen the nonce before; where others write the record, they may have.
+func (r *requests) submit(ctx context.Context, n catalog.Nonce, now time.Time) (verdict func() error, unknown bool) {
 	answer := make(chan nonceAnswer, 1)
 	r.mu.Lock()
-	if r.catalog.Alone() && !r.known.add(n, now) {
+	unknown = r.known.add(n, now)
+	if r.catalog.Alone() && !unknown {
 		r.takeNoted() // it may be one of these, which came first
+		if !r.known.has(n) {
+			r.raiseFloor(n.ExpiresAt) // when there is room again nobody but the record knows of it
+		}
 	}
 	r.pending.Nonces = append(r.pending.Nonces, n)
 	r.waiting = append(r.waiting, answer)
@@ -162,7 +174,7 @@ func (r *requests) submit(ctx context.Context, n catalog.Nonce, now time.Time) (
 		case a := <-answer:
 			return a.verdict()
 		}
-	}
+	}, unknown
 }
 
 func (a nonceAnswer) verdict() error {
@@ -317,5 +329,13 @@ func (r *requests) learnFloor(ctx context.Context) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.floor, r.floorKnown = floor, true
+	r.raiseFloor(floor)
+	r.floorKnown = true
+}
+
+// raiseFloor leaves it to the record to know nonces that expire by then. The lock is held.
+func (r *requests) raiseFloor(to time.Time) {
+	if to.After(r.floor) {
+		r.floor = to
+	}
 }

@@ -3,8 +3,11 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
 // CatalogFiles are the files of catalogs in one database, their indexes and TOAST tables included.
@@ -13,6 +16,8 @@ type CatalogFiles struct {
 	Statistics []uint32
 	// Classes is pg_class, whose rows ANALYZE and VACUUM change in place.
 	Classes []uint32
+	// Roles are the catalogs of roles and of comments on shared objects. They are shared among databases.
+	Roles []uint32
 	// Databases is pg_database, of which the same is true. It is shared among databases.
 	Databases []uint32
 }
@@ -26,6 +31,7 @@ func ReadCatalogFiles(ctx context.Context, conn *pgx.Conn) (CatalogFiles, error)
 			FROM (VALUES
 				('statistics', 'pg_statistic'), ('statistics', 'pg_statistic_ext_data'),
 				('classes', 'pg_class'),
+				('roles', 'pg_authid'), ('roles', 'pg_shdescription'),
 				('databases', 'pg_database')
 			) v (kind, name)
 			JOIN pg_class c ON c.relname = v.name AND c.relnamespace = 'pg_catalog'::regnamespace
@@ -42,8 +48,9 @@ func ReadCatalogFiles(ctx context.Context, conn *pgx.Conn) (CatalogFiles, error)
 			(SELECT oid FROM pg_database WHERE datname = current_database()),
 			coalesce(array_agg(node) FILTER (WHERE kind = 'statistics'), '{}'),
 			coalesce(array_agg(node) FILTER (WHERE kind = 'classes'), '{}'),
+			coalesce(array_agg(node) FILTER (WHERE kind = 'roles'), '{}'),
 			coalesce(array_agg(node) FILTER (WHERE kind = 'databases'), '{}')
-		FROM files`).Scan(&f.Database, &f.Statistics, &f.Classes, &f.Databases)
+		FROM files`).Scan(&f.Database, &f.Statistics, &f.Classes, &f.Roles, &f.Databases)
 	if err != nil {
 		return f, fmt.Errorf("find the files of catalogs in %s: %w", conn.Config().Database, err)
 	}
@@ -61,4 +68,26 @@ func ConnectableDatabases(ctx context.Context, conn *pgx.Conn) ([]string, error)
 		return nil, fmt.Errorf("list databases: %w", err)
 	}
 	return names, nil
+}
+
+// RoleFacts tells what is known of roles, their right to log in and pgleap's own role left out, and of the
+// comments on shared objects: a line each, without secrets. Clusters of different versions can be compared by it.
+func RoleFacts(ctx context.Context, conn *pgx.Conn) ([]string, error) {
+	rows, err := conn.Query(ctx, `
+		SELECT concat_ws(' ', 'role', quote_ident(rolname), rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolreplication,
+			rolbypassrls, rolconnlimit, coalesce(md5(rolpassword), 'none'), extract(epoch FROM rolvaliduntil)::float8)
+		FROM pg_authid WHERE rolname <> $1 AND rolname !~ '^pg_'
+		UNION ALL
+		SELECT concat_ws(' ', 'comment', classoid::regclass, quote_literal(description))
+		FROM pg_shdescription
+		WHERE NOT (classoid = 'pg_authid'::regclass AND objoid IN (SELECT oid FROM pg_authid WHERE rolname = $1))`, upgrade.Role)
+	if err != nil {
+		return nil, fmt.Errorf("read roles: %w", err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read roles: %w", err)
+	}
+	slices.Sort(lines)
+	return lines, nil
 }

@@ -281,6 +281,21 @@ func plantedViolations() []violation {
 			mend: []string{`DROP TEXT SEARCH DICTIONARY ` + oddName},
 		},
 		{
+			// Letters are those of the database's own encoding and locale, on the target too.
+			name: "dictionary of letters that the database has not", check: textSearchFiles,
+			violate: []string{
+				`CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'`,
+				`CREATE EXTENSION dblink`,
+				`SELECT dblink_exec('dbname=latin port=' || current_setting('port') || ' user=postgres host=127.0.0.1', $$
+					CREATE TEXT SEARCH DICTIONARY ` + oddName + ` (TEMPLATE = simple, STOPWORDS = english);
+					UPDATE pg_ts_dict SET dictinitoption = 'stopwords = ''russian''' WHERE dictname = 'a ''b'' "c"';
+				$$)`,
+				`CREATE TEXT SEARCH DICTIONARY fine (TEMPLATE = simple, STOPWORDS = russian)`,
+			},
+			want: []string{`latin.public.` + oddName + ` (character with byte sequence 0xd0 0xb8 in encoding "UTF8" has no equivalent in encoding "LATIN1")`},
+			mend: []string{`DROP DATABASE latin`},
+		},
+		{
 			// What a DETACH PARTITION of an older minor release has left, made by hand.
 			name: "foreign key of a partition that was detached", check: partitionForeignKeys,
 			violate: []string{

@@ -38,7 +38,7 @@ type gate interface {
 	HasAccessKeys(ctx context.Context) (bool, error)
 	Caller(ctx context.Context, keyID string) (control.Caller, error)
 	UseNonce(ctx context.Context, keyID, nonce string, until time.Time) error
-	NoteNonce(ctx context.Context, keyID, nonce string, until time.Time) (verdict func() error)
+	NoteNonce(ctx context.Context, keyID, nonce string, until time.Time) (verdict func() error, err error)
 	Admit(keyID string) error
 	Once(ctx context.Context, o control.Once, do func(context.Context) ([]byte, error)) ([]byte, error)
 	Revision(ctx context.Context, instance string) (int64, error)
@@ -156,7 +156,10 @@ func (a *api) serve(w http.ResponseWriter, x *exchange) (body []byte, err error)
 		}
 		return a.admitted(ctx, x)
 	}
-	verdict := a.gate.NoteNonce(ctx, x.caller.KeyID, who.nonce, signed.Add(maxSkew))
+	verdict, err := a.gate.NoteNonce(ctx, x.caller.KeyID, who.nonce, signed.Add(maxSkew))
+	if err := replay(err); err != nil {
+		return nil, err
+	}
 	body, err = a.admitted(ctx, x)
 	if replayed := replay(verdict()); replayed != nil {
 		return nil, replayed

@@ -35,7 +35,9 @@ type fakeGate struct {
 	closed    bool
 	callers   map[string]control.Caller
 	nonces    map[string]time.Time
+	late      bool // that a nonce was used is found out only while the request is answered
 	admit     error
+	admitted  int   // how often that was asked
 	failure   error // of everything that asks the record
 	tokens    map[control.Once][]byte
 	busy      bool
@@ -66,12 +68,22 @@ func (g *fakeGate) UseNonce(_ context.Context, keyID, nonce string, until time.T
 	return nil
 }
 
-func (g *fakeGate) NoteNonce(ctx context.Context, keyID, nonce string, until time.Time) func() error {
-	err := g.UseNonce(ctx, keyID, nonce, until)
-	return func() error { return err }
+func (g *fakeGate) NoteNonce(ctx context.Context, keyID, nonce string, until time.Time) (func() error, error) {
+	if err := g.UseNonce(ctx, keyID, nonce, until); err != nil {
+		if g.late {
+			return func() error { return err }, nil
+		}
+		return nil, err
+	}
+	return func() error { return nil }, nil
 }
 
-func (g *fakeGate) Admit(string) error { return g.admit }
+func (g *fakeGate) Admit(string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.admitted++
+	return g.admit
+}
 
 func (g *fakeGate) Once(ctx context.Context, o control.Once, do func(context.Context) ([]byte, error)) ([]byte, error) {
 	if g.busy {

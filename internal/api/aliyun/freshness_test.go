@@ -65,6 +65,20 @@ func TestNonceServesOnce(t *testing.T) {
 	d.wantOK(t, "the nonce of another key", newV1().set("AccessKeyId", "OTHER").signed().request())
 }
 
+// Whoever has seen a request may send it over and over: that costs its owner nothing of what he may ask.
+func TestReplayDoesNotSpendTheLimit(t *testing.T) {
+	d := newDoor(t)
+	d.wantOK(t, "the request", newV1().signed().request())
+	for range 3 {
+		d.wantCode(t, "once more", newV1().signed().request(), 400, "SignatureNonceUsed")
+	}
+	if d.admitted != 1 || d.ran != 1 {
+		t.Errorf("%d requests were counted, and %d were carried out, want 1 of each", d.admitted, d.ran)
+	}
+	d.late = true
+	d.wantCode(t, "found out only by the record", newV1().signed().request(), 400, "SignatureNonceUsed")
+}
+
 func TestThrottledCallerIsToldWhenToComeBack(t *testing.T) {
 	for wait, want := range map[time.Duration]string{
 		time.Second: "1000", 1500 * time.Microsecond: "2", time.Microsecond: "1", 0: "1",

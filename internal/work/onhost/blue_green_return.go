@@ -65,7 +65,10 @@ func (w *Worker) returnOnce(ctx context.Context, args step.SwitchOverArgs) (upgr
 	}
 	config.StartGuard = func(ctx context.Context) (*endpoint.Guard, error) { return w.startGuard(ctx, args.Plan, path) }
 	outcome, err := switchover.RunReturn(ctx, config, func(ctx context.Context, at switchover.Standstill) error {
-		return w.proveUntouched(ctx, args.Plan, proven, at.LSN)
+		if err := w.proveUntouched(ctx, args.Plan, proven, at.LSN); err != nil {
+			return err
+		}
+		return w.proveSameRoles(ctx, args.Plan)
 	})
 	if err == nil && !outcome.Switched {
 		w.barFormer(ctx, args.Plan)
@@ -105,7 +108,7 @@ func (w *Worker) prepareReturn(ctx context.Context, plan upgrade.Plan) (*proof, 
 		return nil, err
 	}
 	so.since = message.String() // now may be in the middle of a record, which would be skipped
-	return so, nil
+	return so, w.proveSameRoles(ctx, plan)
 }
 
 // leaveTimeout bounds what is done on a target that may be in no state to do it.

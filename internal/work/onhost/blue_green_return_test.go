@@ -117,6 +117,7 @@ func TestReturnRefusedAfterWrites(t *testing.T) {
 	if found, err := files.read(noteBaseline, &at); err != nil || !found {
 		t.Fatalf("no baseline: %t, %v", found, err)
 	}
+	const forged = `ALTER ROLE app CONNECTION LIMIT 70; COMMIT` // looks like pgleap's own, but for what both sides say
 	super := b.session(b.plan.Target, "shop")
 	for i, query := range []string{
 		`UPDATE account SET balance = 1 WHERE id = 52`,
@@ -127,6 +128,9 @@ func TestReturnRefusedAfterWrites(t *testing.T) {
 		`BEGIN; INSERT INTO volatile_things VALUES (2); ANALYZE account; COMMIT`, // its commit is explained
 		`BEGIN; TRUNCATE volatile_things; COMMIT`,
 		`SELECT lo_create(0)`,
+		`BEGIN; SELECT pg_logical_emit_message(true, 'pgleap', 'roles'); UPDATE account SET balance = 2 WHERE id = 52; COMMIT`,
+		`BEGIN; SELECT pg_logical_emit_message(true, 'pgleap', 'roles'); CREATE TABLE forged (a int); COMMIT`,
+		`BEGIN; SELECT pg_logical_emit_message(true, 'pgleap', 'roles'); ` + forged,
 		`ALTER ROLE app PASSWORD 'another'`,
 		`CREATE ROLE reader LOGIN`,
 		`ALTER ROLE reader NOLOGIN`, // as a fence does
@@ -145,7 +149,11 @@ func TestReturnRefusedAfterWrites(t *testing.T) {
 		b.must(err)
 		b.must(super.Close(t.Context()))
 		result := b.goBack(i + 2)
-		if result.Switched || !strings.Contains(result.Reason, "since the switch") {
+		want := "something was written on the target since the switch"
+		if strings.HasSuffix(query, forged) {
+			want = "roles, or comments on roles or databases, were changed"
+		}
+		if result.Switched || !strings.Contains(result.Reason, want) {
 			t.Fatalf("after %s: %+v", query, result)
 		}
 		if got := b.servedBy(); got != b.plan.Target.Port {

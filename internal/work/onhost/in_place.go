@@ -110,7 +110,6 @@ func (w *Worker) prepareInPlace(ctx context.Context, plan upgrade.Plan, files fi
 	if prepared.Chosen, err = chooseTransfer(plan.Options.Transfer, plan.Target.Version, at, user); err != nil {
 		return err
 	}
-	prepared.SyncAtOnce = syncsAtOnce(plan.Target.Version.Major(), prepared.Chosen.Transfer, kernelRelease())
 	decided := []upgrade.Event{
 		w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("files are transferred by %s: %s", prepared.Chosen.Transfer, prepared.Chosen.Why)),
 		w.say(ctx, upgrade.LevelInfo, wayBack(prepared.Chosen.Transfer)),
@@ -132,6 +131,11 @@ func (w *Worker) prepareInPlace(ctx context.Context, plan upgrade.Plan, files fi
 	if prepared.Spaces, err = w.targetSpaces(ctx, plan, at.spaces); err != nil {
 		return err
 	}
+	kinds, err := fileSystemKinds(targetDirs(plan, prepared.Spaces)...)
+	if err != nil {
+		return err
+	}
+	prepared.SyncAtOnce = syncsAtOnce(plan.Target.Version.Major(), prepared.Chosen.Transfer, kernelRelease(), kinds)
 	register := w.host.CheckRegister // a unit of both starts the source until the outage
 	if hasOwnUnit(plan) {
 		register = w.host.Register

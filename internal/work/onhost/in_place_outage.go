@@ -137,7 +137,7 @@ func (o *outage) ready(ctx context.Context) (err error) {
 	if err != nil || !o.intent.Prepared.SyncAtOnce {
 		return err
 	}
-	if o.disks, err = targetFileSystems(plan, o.intent.Prepared); err != nil {
+	if o.disks, err = openFileSystems(targetDirs(plan, o.intent.Prepared.Spaces)...); err != nil {
 		return err
 	}
 	progressOf(ctx).text("making the prepared target durable")

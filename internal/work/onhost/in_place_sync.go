@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,18 +26,40 @@ type fileSystems []*os.File
 
 // syncsAtOnce tells whether the target of an upgrade may be synced by file systems instead of by
 // pg_upgrade: that must be able to leave it (since 15), and the kernel must be able to tell what failed. With
-// swap the order in which files get to the disk matters, and pg_upgrade knows it.
-func syncsAtOnce(target upgrade.Major, transfer pgbin.Transfer, release string) bool {
-	return target >= 15 && transfer != pgbin.TransferSwap && syncfsNumber() != 0 && syncfsTells(release)
+// swap the order in which files get to the disk matters, and pg_upgrade knows it. The kinds are those of all its
+// file systems, as statfs(2) tells them.
+func syncsAtOnce(target upgrade.Major, transfer pgbin.Transfer, release string, kinds []int64) bool {
+	return target >= 15 && transfer != pgbin.TransferSwap && syncfsNumber() != 0 && syncfsTells(release) &&
+		!slices.ContainsFunc(kinds, syncsOnlyByFsync)
 }
 
-// targetFileSystems opens those of a target's data directory, of its WAL, and of its tablespaces.
-func targetFileSystems(plan upgrade.Plan, prepared inPlacePrepared) (fileSystems, error) {
+// syncsOnlyByFsync tells of kinds of file systems (include/uapi/linux/magic.h) whose syncfs is not to be relied on:
+// FUSE has none that reaches its daemon, and overlayfs tells what failed below it only in newer kernels.
+func syncsOnlyByFsync(kind int64) bool {
+	const fuse, overlay = 0x65735546, 0x794c7630
+	return kind == fuse || kind == overlay
+}
+
+// fileSystemKinds are those of the file systems of some directories.
+func fileSystemKinds(dirs ...string) ([]int64, error) {
+	kinds := make([]int64, len(dirs))
+	for i, dir := range dirs {
+		var stat syscall.Statfs_t
+		if err := syscall.Statfs(dir, &stat); err != nil {
+			return nil, fmt.Errorf("ask for the file system of %s: %w", dir, err)
+		}
+		kinds[i] = int64(stat.Type) //nolint:unconvert // it is narrower elsewhere
+	}
+	return kinds, nil
+}
+
+// targetDirs are a target's data directory, that of its WAL, and its tablespaces.
+func targetDirs(plan upgrade.Plan, spaces []string) []string {
 	dirs := []string{plan.Target.Pgdata, filepath.Join(plan.Target.Pgdata, "pg_wal")}
-	for _, space := range prepared.Spaces {
+	for _, space := range spaces {
 		dirs = append(dirs, filepath.Dir(space)) // the directory within it is not made yet
 	}
-	return openFileSystems(dirs...)
+	return dirs
 }
 
 // openFileSystems opens those of some directories, each once.

@@ -18,23 +18,38 @@ func TestSyncsAtOnce(t *testing.T) {
 		target   upgrade.Major
 		transfer pgbin.Transfer
 		release  string
+		kinds    []int64
 		want     bool
 	}{
-		{"links", 17, pgbin.TransferLink, "6.1.0-13-amd64", true},
-		{"a copy", 15, pgbin.TransferCopy, "5.10.0", true},
-		{"pg_upgrade 14 cannot leave it", 14, pgbin.TransferLink, "6.1.0", false},
-		{"swap has an order of its own", 18, pgbin.TransferSwap, "6.1.0", false},
-		{"the first kernel that tells", 17, pgbin.TransferLink, "5.8.0", true},
-		{"the last one that does not", 17, pgbin.TransferLink, "5.7.19", false},
-		{"an old one", 17, pgbin.TransferLink, "4.18.0-553.el8_10.x86_64", false},
-		{"an unknown one", 17, pgbin.TransferLink, "", false},
-		{"a strange one", 17, pgbin.TransferLink, "6.x", false},
+		{"links", 17, pgbin.TransferLink, "6.1.0-13-amd64", nil, true},
+		{"a copy", 15, pgbin.TransferCopy, "5.10.0", nil, true},
+		{"pg_upgrade 14 cannot leave it", 14, pgbin.TransferLink, "6.1.0", nil, false},
+		{"swap has an order of its own", 18, pgbin.TransferSwap, "6.1.0", nil, false},
+		{"the first kernel that tells", 17, pgbin.TransferLink, "5.8.0", nil, true},
+		{"the last one that does not", 17, pgbin.TransferLink, "5.7.19", nil, false},
+		{"an old one", 17, pgbin.TransferLink, "4.18.0-553.el8_10.x86_64", nil, false},
+		{"an unknown one", 17, pgbin.TransferLink, "", nil, false},
+		{"a strange one", 17, pgbin.TransferLink, "6.x", nil, false},
+		{"ext4 and XFS", 17, pgbin.TransferLink, "6.1.0", []int64{0xef53, 0x58465342}, true},
+		{"a tablespace on FUSE", 17, pgbin.TransferLink, "6.1.0", []int64{0xef53, 0x65735546}, false},
+		{"overlayfs", 17, pgbin.TransferCopy, "6.1.0", []int64{0x794c7630}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := syncsAtOnce(test.target, test.transfer, test.release); got != (test.want && syncfsNumber() != 0) {
+			if got := syncsAtOnce(test.target, test.transfer, test.release, test.kinds); got != (test.want && syncfsNumber() != 0) {
 				t.Errorf("got %t", got)
 			}
 		})
+	}
+}
+
+func TestFileSystemKinds(t *testing.T) {
+	const procfs = 0x9fa0
+	kinds, err := fileSystemKinds(t.TempDir(), "/proc")
+	if err != nil || len(kinds) != 2 || kinds[0] == procfs || kinds[1] != procfs {
+		t.Errorf("kinds %#x, %v", kinds, err)
+	}
+	if _, err := fileSystemKinds(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a directory that is not there: %v", err)
 	}
 }
 

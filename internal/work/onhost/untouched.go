@@ -110,7 +110,9 @@ func (w *Worker) proveUntouched(ctx context.Context, plan upgrade.Plan, so *proo
 // judge tells what clients have done from what happens by itself.
 type judge struct {
 	own        map[uint32]bool
+	ofRoles    map[uint32]bool // transactions that begin with a message like pgleap's
 	statistics map[pgbin.WALRelation]bool
+	roles      map[pgbin.WALRelation]bool // what pgleap changes in those; both sides are compared, too
 	inPlace    map[pgbin.WALRelation]bool // what VACUUM and ANALYZE overwrite
 	explained  map[uint32]bool            // transactions that have left something harmless
 	foreign    string                     // the first record that is not harmless
@@ -118,7 +120,10 @@ type judge struct {
 }
 
 func (w *Worker) newJudge(ctx context.Context, plan upgrade.Plan, files files) (*judge, error) {
-	j := &judge{own: map[uint32]bool{}, statistics: map[pgbin.WALRelation]bool{}, inPlace: map[pgbin.WALRelation]bool{}}
+	j := &judge{
+		own: map[uint32]bool{}, ofRoles: map[uint32]bool{},
+		statistics: map[pgbin.WALRelation]bool{}, roles: map[pgbin.WALRelation]bool{}, inPlace: map[pgbin.WALRelation]bool{},
+	}
 	var own []uint64
 	if _, err := files.read(noteOwnXIDs, &own); err != nil {
 		return nil, err
@@ -174,6 +179,7 @@ func (j *judge) know(files postgres.CatalogFiles) {
 		}
 	}
 	add(j.statistics, files.Database, files.Statistics)
+	add(j.roles, 0, files.Roles)
 	add(j.inPlace, files.Database, files.Classes)
 	add(j.inPlace, 0, files.Databases)
 }
@@ -220,9 +226,9 @@ func (j *judge) harmless(r pgbin.WALRecord) bool {
 	case r.Manager == "Heap" && strings.HasPrefix(r.Desc, "INPLACE"):
 		return j.explain(r, all(r.Relations, j.inPlace))
 	case r.Manager == "Heap" || r.Manager == "Heap2":
-		return r.XID != 0 && j.explain(r, all(r.Relations, j.statistics))
+		return r.XID != 0 && j.explain(r, j.isOfCatalogs(r))
 	case slices.Contains(indexes, r.Manager):
-		return r.XID == 0 || begins(r.Desc, pageCleaning) || all(r.Relations, j.statistics)
+		return r.XID == 0 || begins(r.Desc, pageCleaning) || j.isOfCatalogs(r)
 	}
 	return false
 }
@@ -240,11 +246,17 @@ func (j *judge) endsHarmlessly(r pgbin.WALRecord) bool {
 	return false
 }
 
-// isOurs tells whether a message is one of pgleap's: then what follows it in its transaction is, too.
+// isOfCatalogs tells whether a record changes nothing but statistics, or roles in a transaction of pgleap's.
+func (j *judge) isOfCatalogs(r pgbin.WALRecord) bool {
+	return all(r.Relations, j.statistics) || j.ofRoles[r.XID] && all(r.Relations, j.roles)
+}
+
+// isOurs tells whether a message is one of pgleap's: then changes of roles that follow it in its transaction
+// are, too. Nothing else is, since everybody may write such a message.
 func (j *judge) isOurs(r pgbin.WALRecord) bool {
 	ours := strings.Contains(r.Desc, `prefix "`+upgrade.Schema+`"`)
 	if ours {
-		j.own[r.XID] = true
+		j.ofRoles[r.XID] = true
 	}
 	return j.explain(r, ours)
 }
@@ -259,4 +271,26 @@ func (j *judge) explain(r pgbin.WALRecord, harmless bool) bool {
 // all tells whether there are relations, and all of them are known.
 func all(relations []pgbin.WALRelation, known map[pgbin.WALRelation]bool) bool {
 	return len(relations) > 0 && !slices.ContainsFunc(relations, func(r pgbin.WALRelation) bool { return !known[r] })
+}
+
+// proveSameRoles compares the roles of both sides: somebody may have changed them after a message like pgleap's.
+// It says nothing of the right to log in, which is taken by a fence.
+func (w *Worker) proveSameRoles(ctx context.Context, plan upgrade.Plan) error {
+	var facts [2][]string
+	for i, cluster := range []upgrade.Cluster{plan.Source, plan.Target} {
+		err := with(ctx, quiet(login(plan, cluster)), func(conn *pgx.Conn) (err error) {
+			facts[i], err = postgres.RoleFacts(ctx, conn)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if !slices.Equal(facts[0], facts[1]) {
+		return &upgrade.Refused{
+			Reason: "roles, or comments on roles or databases, were changed on the target since the switch, which would be lost at the source",
+			Remedy: "make the same changes on the source, as its superuser, or stay",
+		}
+	}
+	return nil
 }
