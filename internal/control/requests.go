@@ -324,7 +324,7 @@ func (r *requests) learnFloor(ctx context.Context) {
 	}
 	floor, err := r.catalog.LastNonceExpiry(ctx)
 	if err != nil {
-		r.log.Warn("nonces of former requests not found out", "error", err)
+		r.log.WarnContext(ctx, "nonces of former requests not found out", "error", err)
 		return
 	}
 	r.mu.Lock()
