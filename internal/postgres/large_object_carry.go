@@ -52,18 +52,6 @@ const largeObjectKeys = `
 const largeObjectKeySum = `
 	SELECT concat(count(*), ' ', sum(hashtextextended(kind, oid::bigint))) FROM (` + largeObjectKeys + `) AS keys`
 
-// LargeObjectsSince looks at a database's large objects: what was changed by transactions that are not
-// older than an xid.
-func LargeObjectsSince(ctx context.Context, conn *pgx.Conn, xid string) (LargeObjectsState, error) {
-	var state LargeObjectsState
-	var batch pgx.Batch
-	queueLargeObjects(&batch, xid, &state)
-	if err := conn.SendBatch(ctx, &batch).Close(); err != nil {
-		return state, fmt.Errorf("look at the large objects of %s: %w", conn.Config().Database, err)
-	}
-	return state, nil
-}
-
 // LargeObjectKeys sums up which large objects a database has.
 func LargeObjectKeys(ctx context.Context, conn *pgx.Conn) (string, error) {
 	var keys string

@@ -50,8 +50,9 @@ func TestCarryLargeObjects(t *testing.T) {
 			since, err := postgres.OldestRunning(t.Context(), from)
 			must(t, "look at the time", err)
 			source.Exec(t, "postgres", "BEGIN; "+change.sql+"; COMMIT")
-			state, err := postgres.LargeObjectsSince(t.Context(), from, since)
+			look, err := postgres.ReadDatabaseState(t.Context(), from, nil, since)
 			must(t, "look at what was changed", err)
+			state := look.LargeObjects
 			if !slices.Equal(state.Changed, change.changed) {
 				t.Errorf("changed are %v, want %v", state.Changed, change.changed)
 			}

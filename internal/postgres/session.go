@@ -64,13 +64,9 @@ func scanBackend(row pgx.CollectableRow) (Backend, error) {
 	return b, err
 }
 
-const readWriting = readBackends + ` AND backend_xid IS NOT NULL`
-
-// Writing lists the backends that have a transaction with an xid, but for our own session: all that
+// readWriting lists the backends that have a transaction with an xid, but for our own session: all that
 // have written, or will with what they have begun. A background worker counts as any other.
-func Writing(ctx context.Context, conn *pgx.Conn) ([]Backend, error) {
-	return queryBackends(ctx, conn, readWriting)
-}
+const readWriting = readBackends + ` AND backend_xid IS NOT NULL`
 
 // EndAutovacuum terminates the workers of autovacuum. Those that the launcher starts later run.
 func EndAutovacuum(ctx context.Context, conn *pgx.Conn) error {

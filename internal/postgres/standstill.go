@@ -17,8 +17,8 @@ type DatabaseState struct {
 	ShapeMark    string            // see ReadShapeMark
 }
 
-// ReadDatabaseState reads where sequences stand, the mark of the shape, and what became of the large objects since
-// an xid (see LargeObjectsSince), unless that is empty, in one round trip.
+// ReadDatabaseState reads where sequences stand, the mark of the shape, and what became of the large objects by
+// transactions that are not older than an xid, unless that is empty, in one round trip.
 func ReadDatabaseState(ctx context.Context, conn *pgx.Conn, sequences []string, since string) (DatabaseState, error) {
 	var state DatabaseState
 	var batch pgx.Batch
@@ -53,7 +53,7 @@ func ReadClusterState(ctx context.Context, conn *pgx.Conn) (ClusterState, error)
 	return state, nil
 }
 
-// WritingAndSnapshot asks who is writing (see Writing) and then for the snapshot (see Snapshot), in one round trip.
+// WritingAndSnapshot asks who is writing (see readWriting) and then for the snapshot (see Snapshot), in one round trip.
 func WritingAndSnapshot(ctx context.Context, conn *pgx.Conn) (writing []Backend, snapshot string, err error) {
 	var batch pgx.Batch
 	batch.Queue(readWriting).Query(func(rows pgx.Rows) (err error) {

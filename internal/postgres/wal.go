@@ -40,7 +40,7 @@ func WriteRestorePoint(ctx context.Context, conn *pgx.Conn, name string) error {
 }
 
 // Snapshot is pg_current_snapshot() as text. Equal snapshots prove that no transaction with an xid
-// ended in between; whether one is still running is seen by Writing.
+// ended in between; whether one is still running is seen by WritingAndSnapshot.
 func Snapshot(ctx context.Context, conn *pgx.Conn) (string, error) {
 	var snapshot string
 	if err := conn.QueryRow(ctx, readSnapshot).Scan(&snapshot); err != nil {
