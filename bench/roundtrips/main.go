@@ -176,6 +176,9 @@ func (t *traveller) travel(ctx context.Context, verb string) error {
 	}
 	t.legs = append(t.legs, *task.Switchover)
 	if t.verbose {
+		for _, try := range task.Switchover.Tries {
+			fmt.Fprintln(t.out, try)
+		}
 		fmt.Fprintf(t.out, "%-6s %v %v\n", verb, task.Switchover.Pause.Round(100*time.Microsecond), task.Switchover.Steps)
 	}
 	following := upgrade.PhaseSynchronizing
@@ -197,17 +200,22 @@ func (t *traveller) arrive(ctx context.Context, took time.Duration) error {
 		return err
 	}
 	var held, seen, server []time.Duration
+	gaveWay := 0
 	for _, leg := range t.legs {
-		held = append(held, summary.Held(leg.EndedAt)...)
-		seen = append(seen, summary.PauseBetween(leg.StartedAt, leg.EndedAt).Seen())
-		server = append(server, leg.Pause)
+		pauses := append(leg.Tries, upgrade.Try{StartedAt: leg.StartedAt, EndedAt: leg.EndedAt})
+		for _, pause := range pauses {
+			held = append(held, summary.Held(pause.EndedAt)...)
+			seen = append(seen, summary.PauseBetween(pause.StartedAt, pause.EndedAt).Seen())
+			server = append(server, pause.EndedAt.Sub(pause.StartedAt))
+		}
+		gaveWay += len(leg.Tries)
 	}
 	slices.Sort(held)
 	slices.Sort(seen)
 	slices.Sort(server)
 	failed := len(summary.Samples) - summary.Count(harness.Acknowledged)
-	fmt.Fprintf(t.out, "%d there and back from %d to %d in %s: %d switchovers, each with both sides found identical\n",
-		t.trips, t.from, t.to, took.Round(time.Second), len(t.legs))
+	fmt.Fprintf(t.out, "%d there and back from %d to %d in %s: %d switchovers, each with both sides found identical, and %d tries that gave way\n",
+		t.trips, t.from, t.to, took.Round(time.Second), len(t.legs), gaveWay)
 	fmt.Fprintf(t.out, "%d transactions, failed %d, lost %d, duplicated %d, unexpected %d\n",
 		len(summary.Samples), failed, verdict.Lost, verdict.Duplicated, verdict.Unexpected)
 	fmt.Fprintf(t.out, "a client's pause (%d held):  %s\n", len(held), quantiles(held))

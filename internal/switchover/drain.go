@@ -58,7 +58,7 @@ func (s *section) awaitArrivals(ctx context.Context) error {
 		if behind < 0 {
 			return nil
 		}
-		if err := sleep(ctx, lookAgain); err != nil {
+		if err := s.lookAgain(ctx); err != nil {
 			return fmt.Errorf("the target has not applied everything of %s: %w", s.databases[behind].name, err)
 		}
 	}
@@ -107,7 +107,7 @@ func awaitMarker(ctx context.Context, db *database, deadline time.Time) (bool, e
 		if !deadline.IsZero() && time.Now().After(deadline) {
 			return false, nil
 		}
-		if err := sleep(ctx, lookAgain); err != nil {
+		if err := sleep(ctx, betweenLooks); err != nil {
 			return false, err
 		}
 	}
@@ -174,10 +174,10 @@ func (s *section) awaitNobodyWriting(ctx context.Context) (snapshot string, err 
 			err = postgres.EndAutovacuum(ctx, s.control)
 		}
 		if err == nil {
-			err = sleep(ctx, lookAgain)
+			err = s.lookAgain(ctx)
 		}
-		if err != nil && ctx.Err() != nil && holder != "" {
-			return "", fmt.Errorf("a transaction that writes stays open on the source: %s: %w", holder, ctx.Err())
+		if err != nil && (ctx.Err() != nil || errors.Is(err, errHeldTooLong)) && holder != "" {
+			return "", fmt.Errorf("a transaction that writes stays open on the source: %s: %w", holder, err)
 		}
 		if err != nil {
 			return "", err
@@ -261,7 +261,7 @@ func (s *section) sequences(ctx context.Context) error {
 		if err := postgres.CarryUnloggedTables(ctx, db.source, db.target, db.unlogged); err != nil {
 			return err
 		}
-		return confirmApplied(ctx, db)
+		return s.confirmApplied(ctx, db)
 	})
 	if err != nil || s.Plan.Options.SkipSwitchback && len(s.outcome.Consumers) == 0 {
 		return err
@@ -277,7 +277,7 @@ func (s *section) sequences(ctx context.Context) error {
 // the target, an origin's position moves with the source's transactions alone. It also wants the target's
 // sequences to stand where they were set, since what came after that may have set them back, and the same large
 // objects to be there.
-func confirmApplied(ctx context.Context, db *database) error {
+func (s *section) confirmApplied(ctx context.Context, db *database) error {
 	for {
 		state, err := postgres.ReadAppliedState(ctx, db.target, db.subscriptions, db.sequences, db.largeObjects.carried)
 		if err != nil {
@@ -294,7 +294,7 @@ func confirmApplied(ctx context.Context, db *database) error {
 				return err
 			}
 		}
-		if err := sleep(ctx, lookAgain); err != nil {
+		if err := s.lookAgain(ctx); err != nil {
 			return fmt.Errorf("the target has applied up to LSN %s, the source has written up to %s: %w", applied, db.written, err)
 		}
 	}

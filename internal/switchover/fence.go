@@ -2,6 +2,7 @@ package switchover
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,9 +12,6 @@ import (
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
-
-// lookAgain is the pause between two looks while clients wait.
-const lookAgain = 500 * time.Microsecond
 
 // leavingGrace is how long a backend that may be the pooler's has to leave by itself, on a busy machine.
 const leavingGrace = time.Second
@@ -52,7 +50,7 @@ func (s *section) fence(ctx context.Context) error {
 
 // awaitFence waits until the fence stands. Nothing is left for it to do after the first time.
 func (s *section) awaitFence(ctx context.Context) error {
-	if err := awaitGone(ctx, s.postmaster, s.leaving); err != nil {
+	if err := s.awaitGone(ctx, s.leaving); err != nil {
 		return err
 	}
 	s.leaving = nil
@@ -130,7 +128,7 @@ func (s *section) expel(ctx context.Context, w writers) error {
 	end(s.postmaster, w.pooled)
 	// A starting backend has no transaction that could be lost, and would be refused anyway.
 	end(s.postmaster, w.starting)
-	if err := awaitGone(ctx, s.postmaster, w.starting); err != nil {
+	if err := s.awaitGone(ctx, w.starting); err != nil {
 		return err
 	}
 	direct := make([]int, len(w.direct))
@@ -139,12 +137,12 @@ func (s *section) expel(ctx context.Context, w writers) error {
 	}
 	if s.Plan.Options.TerminateDirectClients {
 		end(s.postmaster, direct)
-		return awaitGone(ctx, s.postmaster, direct)
+		return s.awaitGone(ctx, direct)
 	}
 	grace, cancel := context.WithTimeout(ctx, leavingGrace)
 	defer cancel()
-	if awaitGone(grace, s.postmaster, direct) == nil {
-		return nil
+	if err := s.awaitGone(grace, direct); err == nil || errors.Is(err, errHeldTooLong) {
+		return err
 	}
 	return &upgrade.Refused{
 		Reason: "a session that does not come through the endpoint is on the source: " + w.direct[0].String(),
@@ -177,14 +175,14 @@ func stillChildren(postmaster int, pids []int) ([]int, error) {
 	return left, nil
 }
 
-func awaitGone(ctx context.Context, postmaster int, pids []int) error {
+func (s *section) awaitGone(ctx context.Context, pids []int) error {
 	for {
-		left, err := stillChildren(postmaster, pids)
+		left, err := stillChildren(s.postmaster, pids)
 		if err != nil || len(left) == 0 {
 			return err
 		}
 		pids = left
-		if err := sleep(ctx, lookAgain); err != nil {
+		if err := s.lookAgain(ctx); err != nil {
 			return fmt.Errorf("%d backends of the source do not end, pid %d among them: %w", len(pids), pids[0], err)
 		}
 	}

@@ -27,6 +27,7 @@ const (
 	StageNone        Stage = ""
 	StageIntent      Stage = "intent"
 	StageRollingBack Stage = "rolling back"
+	StageGaveWay     Stage = "gave way" // undone, and tried again soon
 	StageUndone      Stage = "undone"
 	StageCommitted   Stage = "committed"
 	StageDone        Stage = "done"
@@ -144,13 +145,14 @@ func (j *Journal) Exclusively(ctx context.Context, do func() error) error {
 	}
 }
 
-// Begin writes the intent. It must be the first line.
+// Begin writes the intent. It must be the first line, or follow a try that gave way, unless somebody has ended
+// the attempt since.
 func (j *Journal) Begin(ctx context.Context, intent Intent) error {
 	return j.Exclusively(ctx, func() error { return j.begin(intent) })
 }
 
 func (j *Journal) begin(intent Intent) error {
-	if err := j.append(record{Stage: StageIntent, Intent: &intent}, StageNone); err != nil {
+	if err := j.append(record{Stage: StageIntent, Intent: &intent}, StageNone, StageGaveWay); err != nil {
 		return err
 	}
 	dir, err := os.Open(filepath.Dir(j.path))
@@ -170,9 +172,14 @@ func (j *Journal) RollBack(reason string) error {
 	return j.append(record{Stage: StageRollingBack, Reason: reason}, StageIntent, StageRollingBack)
 }
 
-// Undone says that everything is as it was before the intent.
+// GaveWay says that everything is as it was before the intent, and that the same attempt goes on.
+func (j *Journal) GaveWay(outcome upgrade.Switchover) error {
+	return j.append(record{Stage: StageGaveWay, Outcome: &outcome}, StageRollingBack)
+}
+
+// Undone says that everything is as it was before the intent. Nothing can follow it.
 func (j *Journal) Undone(outcome upgrade.Switchover) error {
-	return j.append(record{Stage: StageUndone, Outcome: &outcome}, StageRollingBack, StageUndone)
+	return j.append(record{Stage: StageUndone, Outcome: &outcome}, StageRollingBack, StageGaveWay, StageUndone)
 }
 
 // Done says that clients go on at the target.

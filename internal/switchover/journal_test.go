@@ -23,6 +23,7 @@ func lines(j *Journal) map[Stage]func() error {
 	return map[Stage]func() error{
 		StageIntent:      func() error { return j.begin(Intent{LoginRoles: []string{"app"}}) },
 		StageRollingBack: func() error { return j.RollBack("it had to be") },
+		StageGaveWay:     func() error { return j.GaveWay(upgrade.Switchover{Reason: "it took long"}) },
 		StageUndone:      func() error { return j.Undone(upgrade.Switchover{Reason: "it had to be"}) },
 		StageCommitted:   func() error { return j.Commit(upgrade.Switchover{SourceLSN: "0/1"}) },
 		StageDone:        func() error { return j.Done(upgrade.Switchover{Switched: true}) },
@@ -35,6 +36,7 @@ func TestJournalOrder(t *testing.T) {
 		StageNone:        {},
 		StageIntent:      {StageIntent},
 		StageRollingBack: {StageIntent, StageRollingBack},
+		StageGaveWay:     {StageIntent, StageRollingBack, StageGaveWay},
 		StageUndone:      {StageIntent, StageRollingBack, StageUndone},
 		StageCommitted:   {StageIntent, StageCommitted},
 		StageDone:        {StageIntent, StageCommitted, StageDone},
@@ -42,7 +44,8 @@ func TestJournalOrder(t *testing.T) {
 	may := map[Stage][]Stage{
 		StageNone:        {StageIntent},
 		StageIntent:      {StageRollingBack, StageCommitted},
-		StageRollingBack: {StageRollingBack, StageUndone}, // two may undo it at once
+		StageRollingBack: {StageRollingBack, StageGaveWay, StageUndone}, // two may undo it at once
+		StageGaveWay:     {StageIntent, StageUndone},
 		StageUndone:      {StageUndone},
 		StageCommitted:   {StageDone},
 		StageDone:        {StageDone},

@@ -60,6 +60,12 @@ func Decide(j *Journal, reason string) (endpoint.Decision, error) {
 	switch state.Stage {
 	case StageNone, StageUndone, StageDone:
 		return endpoint.Leave, nil
+	case StageGaveWay:
+		err := j.Undone(state.Outcome)
+		if _, began := errors.AsType[*WrongStage](err); began {
+			return Decide(j, reason)
+		}
+		return endpoint.Leave, err
 	case StageCommitted:
 		return endpoint.RollForward, nil
 	case StageRollingBack:

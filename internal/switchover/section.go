@@ -34,6 +34,8 @@ type Config struct {
 	StartTarget func(context.Context) error
 	// OnStep is told each step when it begins. It must return at once.
 	OnStep func(step string)
+	// Patience is how long clients may wait in each of the first tries (see Run). nil: until the deadline.
+	Patience []time.Duration
 	// Rehearse ends the section before the commit point, with clients on the source as they were.
 	Rehearse bool
 	// Barred are roles that a fence keeps from logging in to the target: clients come back to a cluster
@@ -75,6 +77,10 @@ type section struct {
 	// rolesLocked says that control holds the lock on roles.
 	rolesLocked bool
 
+	patience  time.Duration // how long clients may wait in this try; 0: until the deadline
+	giveWayAt time.Time     // when they have waited as long
+	gaveWay   bool          // it was undone for that reason, and can be tried again
+
 	intent  Intent
 	from    endpoint.Address // as the endpoint writes them
 	to      endpoint.Address
@@ -86,11 +92,9 @@ type section struct {
 	globalsMark string
 }
 
-// Run switches over. Not switching is no error: the outcome tells why, and everything is as it was.
-// An error means that the switchover is neither done nor undone yet; Recover goes on from there.
-func Run(ctx context.Context, c Config) (upgrade.Switchover, error) {
-	s := &section{Config: c}
-	s.outcome.Back = c.Plan.Reversed
+// run is one try.
+func (s *section) run(ctx context.Context) (upgrade.Switchover, error) {
+	s.outcome.Back = s.Plan.Reversed
 	defer s.close()
 	if err := s.prepare(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -98,14 +102,14 @@ func Run(ctx context.Context, c Config) (upgrade.Switchover, error) {
 		}
 		s.dropConsumers(ctx)
 		s.Log.InfoContext(ctx, "switchover refused", "reason", err)
-		return upgrade.Switchover{Reason: err.Error(), Back: c.Plan.Reversed}, nil
+		return upgrade.Switchover{Reason: err.Error(), Back: s.Plan.Reversed}, nil
 	}
-	if err := c.Journal.Begin(ctx, s.intent); err != nil {
+	if err := s.Journal.Begin(ctx, s.intent); err != nil {
 		if _, begun := errors.AsType[*WrongStage](err); begun {
 			return upgrade.Switchover{}, err // by another process: its attempt has to be ended first
 		}
 		s.dropConsumers(ctx)
-		return upgrade.Switchover{Reason: err.Error(), Back: c.Plan.Reversed}, nil
+		return upgrade.Switchover{Reason: err.Error(), Back: s.Plan.Reversed}, nil
 	}
 	deadline, err := s.startGuard(ctx)
 	if err != nil {
@@ -156,11 +160,14 @@ func (s *section) standStill(ctx context.Context, deadline time.Time) error {
 	defer cancel()
 	runtime.GC() // now, when nobody waits: the next one comes when as much again has been allocated
 	s.outcome.StartedAt = s.Now()
+	if s.patience > 0 {
+		s.giveWayAt = s.outcome.StartedAt.Add(s.patience)
+	}
 	for _, part := range []struct {
 		name string
 		do   func(context.Context) error
 	}{
-		{"pause", s.pauses.Pause},
+		{"pause", s.pause},
 		{"fence", s.fence},
 		{"drain", s.drain},
 		{"sequences", s.sequences},
@@ -170,6 +177,9 @@ func (s *section) standStill(ctx context.Context, deadline time.Time) error {
 	} {
 		if part.name == "commit" && s.Rehearse {
 			break
+		}
+		if s.heldTooLong() {
+			return fmt.Errorf("%s: %w", part.name, errHeldTooLong)
 		}
 		if err := s.timed(ctx, part.name, part.do); err != nil {
 			if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) {
@@ -298,7 +308,11 @@ func (s *section) undo(ctx context.Context, reason error) (upgrade.Switchover, e
 	}
 	s.dropConsumers(ctx)
 	s.outcome.Reason = reason.Error()
-	if err := s.Journal.Undone(s.outcome); err != nil {
+	ended := s.Journal.Undone
+	if s.gaveWay = errors.Is(reason, errHeldTooLong); s.gaveWay {
+		ended = s.Journal.GaveWay
+	}
+	if err := ended(s.outcome); err != nil {
 		return upgrade.Switchover{}, err
 	}
 	s.dismissGuard(ctx)

@@ -197,7 +197,7 @@ func (s *standbySection) replay(ctx context.Context) error {
 			return nil
 		}
 		if err == nil {
-			err = sleep(ctx, lookAgain)
+			err = s.lookAgain(ctx)
 		}
 		if err != nil {
 			return fmt.Errorf("the clone has replayed up to LSN %s, and the source's last record ends at %s: %w", replayed, s.standstill.LSN, err)

@@ -1,6 +1,9 @@
 package upgrade
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Outcome is how an upgrade ended.
 type Outcome struct {
@@ -21,11 +24,13 @@ type Switchover struct {
 	// Steps are the parts of the critical section with their durations, in order.
 	Steps []StepDuration `json:"steps"`
 	// Pause is the time from the first PAUSE to the last RESUME.
-	Pause      time.Duration `json:"pause"`
-	StartedAt  time.Time     `json:"startedAt"`  // clients began to wait
-	EndedAt    time.Time     `json:"endedAt"`    // clients went on
-	SourceLSN  string        `json:"sourceLSN"`  // the source's insert LSN when it stood still
-	TargetPort int           `json:"targetPort"` // where clients are now, when Switched
+	Pause     time.Duration `json:"pause"`
+	StartedAt time.Time     `json:"startedAt"` // clients began to wait
+	EndedAt   time.Time     `json:"endedAt"`   // clients went on
+	// Tries are those before that gave way to the clients, who had waited long enough, in order.
+	Tries      []Try  `json:"tries,omitempty"`
+	SourceLSN  string `json:"sourceLSN"`  // the source's insert LSN when it stood still
+	TargetPort int    `json:"targetPort"` // where clients are now, when Switched
 	// TargetLSN is where the target stood then: what clients write there comes after it, and the way
 	// back begins with it. Empty: none was prepared.
 	TargetLSN string `json:"targetLSN,omitempty"`
@@ -37,6 +42,19 @@ type Switchover struct {
 
 // OnTarget tells whether clients are on the target now: they went there, or did not get back.
 func (s Switchover) OnTarget() bool { return s.Switched != s.Back }
+
+// Try is a try to switch over that was undone because clients had waited long enough.
+type Try struct {
+	StartedAt time.Time `json:"startedAt"` // clients began to wait
+	EndedAt   time.Time `json:"endedAt"`   // clients went on
+	Reason    string    `json:"reason"`    // what they waited for
+}
+
+// String tells how long clients waited, and for what.
+func (t Try) String() string {
+	return fmt.Sprintf("clients waited %s, then went on where they were; the switchover was tried again: %s",
+		t.EndedAt.Sub(t.StartedAt).Round(100*time.Microsecond), t.Reason)
+}
 
 // StepDuration is a step of the switchover and the time it took.
 type StepDuration struct {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/pgleap/pgleap/internal/endpoint"
 	"github.com/pgleap/pgleap/internal/switchover"
@@ -67,7 +68,7 @@ func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgr
 		w.log.WarnContext(ctx, "snapshots of an earlier attempt may still be held", "task", args.Plan.Number, "error", err)
 	}
 	config.StartGuard = func(ctx context.Context) (*endpoint.Guard, error) { return w.startGuard(ctx, args.Plan, path) }
-	config.Rehearse = args.Rehearse
+	config.Rehearse, config.Patience = args.Rehearse, patience()
 	if args.Keep {
 		config.Keep = func(s switchover.Snapshots) { w.keepSnapshots(ctx, args.Plan, args.Attempt, s) }
 	}
@@ -76,6 +77,12 @@ func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgr
 		outcome.Told = append(outcome.Told, event.Text)
 	}
 	return outcome, err
+}
+
+// patience is how long clients wait for a try before it gives way to them. It is short of a quarter of a second,
+// with what it takes to let them go on; a cluster that always takes longer is switched by the last try.
+func patience() []time.Duration {
+	return []time.Duration{150 * time.Millisecond, 150 * time.Millisecond, 300 * time.Millisecond, time.Second}
 }
 
 // runSwitchover is the critical section. Where clients have been before, pg_hba.conf lets nobody in: it

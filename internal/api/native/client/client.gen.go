@@ -414,6 +414,9 @@ type SwitchoverRequestVerb string
 // Task defines model for Task.
 type Task = upgrade.Task
 
+// Try A try to switch over that was undone because clients had waited long enough.
+type Try = upgrade.Try
+
 // UpgradeRequest defines model for UpgradeRequest.
 type UpgradeRequest struct {
 	Mode Mode `json:"mode,omitempty"`
