@@ -19,7 +19,7 @@ var shared = map[string]any{
 	"Cluster": upgrade.Cluster{}, "Address": upgrade.Address{},
 	"Endpoint": upgrade.Endpoint{}, "Task": upgrade.Task{}, "PhaseSpan": upgrade.PhaseSpan{},
 	"Progress": upgrade.Progress{}, "Lag": upgrade.Lag{}, "Switchover": upgrade.Switchover{}, "ConsumerSlot": upgrade.ConsumerSlot{},
-	"Rehearsal": upgrade.Rehearsal{}, "Verification": upgrade.Verification{}, "Difference": upgrade.Difference{}, "StepDuration": upgrade.StepDuration{}, "Plan": upgrade.Plan{},
+	"Rehearsal": upgrade.Rehearsal{}, "Verification": upgrade.Verification{}, "Difference": upgrade.Difference{}, "StepDuration": upgrade.StepDuration{}, "Try": upgrade.Try{}, "Plan": upgrade.Plan{},
 	"Options": upgrade.Options{}, "Report": report.Document{}, "Finding": upgrade.Finding{}, "RemedySQL": upgrade.RemedySQL{},
 	"Configuration": upgrade.Configuration{}, "ConfigurationChange": upgrade.ConfigurationChange{},
 	"Estimate": upgrade.Estimate{}, "Comparison": upgrade.Comparison{}, "DurationCompared": upgrade.DurationCompared{},
