@@ -177,7 +177,7 @@ func (t *traveller) travel(ctx context.Context, verb string) error {
 	t.legs = append(t.legs, *task.Switchover)
 	if t.verbose {
 		for _, try := range task.Switchover.Tries {
-			fmt.Fprintln(t.out, try)
+			fmt.Fprintln(t.out, try, try.Steps)
 		}
 		fmt.Fprintf(t.out, "%-6s %v %v\n", verb, task.Switchover.Pause.Round(100*time.Microsecond), task.Switchover.Steps)
 	}

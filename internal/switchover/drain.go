@@ -27,8 +27,15 @@ func (s *section) drain(ctx context.Context) (err error) {
 	if err := s.inEach(ctx, writeMarker); err != nil {
 		return err
 	}
+	var tooLong error // it must not cut short a query of a session that the undoing needs
 	all, ctx := errgroup.WithContext(ctx)
-	all.Go(func() error { return s.awaitArrivals(ctx) })
+	all.Go(func() error {
+		err := s.awaitArrivals(ctx)
+		if errors.Is(err, errHeldTooLong) {
+			tooLong, err = err, nil
+		}
+		return err
+	})
 	all.Go(func() error { return s.inEach(ctx, lookAtDatabase) })
 	all.Go(func() error {
 		if err := s.lookAtCluster(ctx); err != nil {
@@ -36,7 +43,10 @@ func (s *section) drain(ctx context.Context) (err error) {
 		}
 		return s.awaitFence(ctx)
 	})
-	return all.Wait()
+	if err := all.Wait(); err != nil {
+		return err
+	}
+	return tooLong
 }
 
 func writeMarker(ctx context.Context, db *database) (err error) {

@@ -26,8 +26,9 @@ var errHeldTooLong = errors.New("clients had waited long enough for this try")
 // Config.Patience says, and only the last one has them wait until the deadline.
 func Run(ctx context.Context, c Config) (upgrade.Switchover, error) {
 	var tries []upgrade.Try
+	var carriedSince map[string]string
 	for {
-		s := &section{Config: c}
+		s := &section{Config: c, carriedSince: carriedSince}
 		if len(tries) < len(c.Patience) {
 			s.patience = c.Patience[len(tries)]
 		}
@@ -39,7 +40,8 @@ func Run(ctx context.Context, c Config) (upgrade.Switchover, error) {
 			}
 			return outcome, err
 		}
-		tries = append(tries, upgrade.Try{StartedAt: outcome.StartedAt, EndedAt: outcome.EndedAt, Reason: outcome.Reason})
+		tries = append(tries, upgrade.Try{StartedAt: outcome.StartedAt, EndedAt: outcome.EndedAt, Reason: outcome.Reason, Steps: outcome.Steps})
+		carriedSince = s.largeObjectsSince()
 		c.Log.InfoContext(ctx, "clients go on at the source; the switchover is tried again in a moment",
 			"waited", outcome.Pause, "reason", outcome.Reason)
 		if sleep(ctx, beforeNextTry) != nil {

@@ -126,13 +126,18 @@ func readState(r io.Reader) (State, error) {
 // Exclusively does something while nobody else does, in this process or another one, and no journal of
 // the same directory begins: with it the direction of the replication is changed.
 func (j *Journal) Exclusively(ctx context.Context, do func() error) error {
-	lock, err := os.OpenFile(filepath.Join(filepath.Dir(j.path), "lock"), os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	return locked(ctx, filepath.Join(filepath.Dir(j.path), "lock"), syscall.LOCK_EX, do)
+}
+
+// locked does something with a lock, shared or exclusive, which whoever dies gives back.
+func locked(ctx context.Context, path string, how int, do func() error) error {
+	lock, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return fmt.Errorf("lock the journals: %w", err)
 	}
 	defer lock.Close() //nolint:errcheck // nothing is written to it
 	for {
-		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err := syscall.Flock(int(lock.Fd()), how|syscall.LOCK_NB)
 		if err == nil {
 			return do()
 		}
@@ -146,9 +151,23 @@ func (j *Journal) Exclusively(ctx context.Context, do func() error) error {
 }
 
 // Begin writes the intent. It must be the first line, or follow a try that gave way, unless somebody has ended
-// the attempt since.
+// the attempt since, or is about to.
 func (j *Journal) Begin(ctx context.Context, intent Intent) error {
-	return j.Exclusively(ctx, func() error { return j.begin(intent) })
+	return j.Exclusively(ctx, func() error {
+		state, err := j.Read()
+		if err != nil {
+			return err
+		}
+		if state.Stage != StageGaveWay {
+			return j.begin(intent)
+		}
+		return locked(ctx, j.path+".undoing", syscall.LOCK_EX, func() error { return j.begin(intent) })
+	})
+}
+
+// whileUndoing does something that only a roll-back justifies: no try begins meanwhile. Several may do it at once.
+func (j *Journal) whileUndoing(ctx context.Context, do func() error) error {
+	return locked(ctx, j.path+".undoing", syscall.LOCK_SH, do)
 }
 
 func (j *Journal) begin(intent Intent) error {

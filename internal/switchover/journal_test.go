@@ -2,6 +2,7 @@ package switchover
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -173,4 +174,21 @@ func FuzzReadState(f *testing.F) {
 			t.Errorf("%q: %q (%v); without its torn end: %q (%v)", content, state.Stage, err, again.Stage, errAgain)
 		}
 	})
+}
+
+// TestNoTryBeginsWhileUndoing: whoever undoes a try that has given way since would undo the next one with it.
+func TestNoTryBeginsWhileUndoing(t *testing.T) {
+	j := newJournal(t)
+	for _, stage := range []Stage{StageIntent, StageRollingBack, StageGaveWay} {
+		must(t, string(stage), lines(j)[stage]())
+	}
+	must(t, "undo", j.whileUndoing(t.Context(), func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if err := j.Begin(ctx, Intent{}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("begin while somebody undoes: %v", err)
+		}
+		return j.whileUndoing(t.Context(), func() error { return nil }) // several may
+	}))
+	must(t, "begin afterwards", j.Begin(t.Context(), Intent{}))
 }

@@ -24,10 +24,15 @@ func (db *database) since() string {
 	return db.largeObjects.since
 }
 
-// carryLargeObjects makes the target's large objects what the source's are, while clients go on.
+// carryLargeObjects makes the target's large objects what the source's are, while clients go on. It reads all of
+// them, so it is done once for all tries: later ones carry what was changed since.
 func (s *section) carryLargeObjects(ctx context.Context, db *database) error {
 	db.largeObjects = largeObjects{carried: !s.Plan.Options.AcceptsObject("large-objects", db.name)}
 	if !db.largeObjects.carried {
+		return nil
+	}
+	if since, carried := s.carriedSince[db.name]; carried { // by an earlier try
+		db.largeObjects.since = since
 		return nil
 	}
 	since, err := postgres.OldestRunning(ctx, db.source)
@@ -41,6 +46,17 @@ func (s *section) carryLargeObjects(ctx context.Context, db *database) error {
 	}
 	s.Log.InfoContext(ctx, "carrying large objects", "database", db.name, "count", len(unlike))
 	return postgres.CarryLargeObjects(ctx, db.source, db.target, unlike)
+}
+
+// largeObjectsSince are the xids from which on a later try has to look, by database.
+func (s *section) largeObjectsSince() map[string]string {
+	since := map[string]string{}
+	for _, db := range s.databases {
+		if db.largeObjects.carried {
+			since[db.name] = db.largeObjects.since
+		}
+	}
+	return since
 }
 
 // carryChangedLargeObjects carries what the look at the source has found.

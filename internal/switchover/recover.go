@@ -82,8 +82,17 @@ func Decide(j *Journal, reason string) (endpoint.Decision, error) {
 	return endpoint.RollBack, err
 }
 
-// rollBack lifts the fence, lets clients go on at the source, and says so in the journal.
-func rollBack(ctx context.Context, c Config, state State) (upgrade.Switchover, error) {
+// rollBack lifts the fence, lets clients go on at the source, and says so in the journal. Whoever is held up in it
+// must not do it to a later try.
+func rollBack(ctx context.Context, c Config, state State) (outcome upgrade.Switchover, err error) {
+	err = c.Journal.whileUndoing(ctx, func() (err error) {
+		outcome, err = rollBackNow(ctx, c, state)
+		return err
+	})
+	return outcome, err
+}
+
+func rollBackNow(ctx context.Context, c Config, state State) (upgrade.Switchover, error) {
 	if now, err := stillAt(c.Journal, StageRollingBack); err != nil || now.Stage != StageRollingBack {
 		return now.Outcome, err
 	}

@@ -26,7 +26,6 @@ func (s *section) endRehearsal(ctx context.Context) (upgrade.Switchover, error) 
 		return outcome, nil
 	}
 	s.outcome.Reason, s.outcome.Rehearsed = "", true
-	s.closeEndpoint()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepPatience)
 	defer cancel()
 	s.keep(ctx)

@@ -80,6 +80,8 @@ type section struct {
 	patience  time.Duration // how long clients may wait in this try; 0: until the deadline
 	giveWayAt time.Time     // when they have waited as long
 	gaveWay   bool          // it was undone for that reason, and can be tried again
+	// carriedSince are, by database, the xids of largeObjects.since if an earlier try has compared them.
+	carriedSince map[string]string
 
 	intent  Intent
 	from    endpoint.Address // as the endpoint writes them
@@ -236,6 +238,7 @@ func (s *section) forward(ctx context.Context) (upgrade.Switchover, error) {
 		s.outcome.Switched = true
 		s.outcome.TargetPort = s.to.Port
 		_ = sleep(ctx, clientsFirst)
+		s.closeEndpoint() // what dies before it has put the settings back is still looked after
 		err = s.timed(ctx, "turn", func(ctx context.Context) error { return turn(ctx, s.Config, s.intent.Databases, s.outcome) })
 	}
 	if err != nil {
@@ -243,7 +246,6 @@ func (s *section) forward(ctx context.Context) (upgrade.Switchover, error) {
 		return s.recover(ctx)
 	}
 	s.dismissGuard(ctx)
-	s.closeEndpoint()
 	s.keep(ctx)
 	s.settleConsumers(ctx, s.outcome)
 	return s.outcome, nil
@@ -284,28 +286,17 @@ func (s *section) recover(ctx context.Context) (upgrade.Switchover, error) {
 func (s *section) undo(ctx context.Context, reason error) (upgrade.Switchover, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
 	defer cancel()
-	s.step("undo")
 	s.Log.WarnContext(ctx, "switchover is undone", "reason", reason)
-	if err := s.Journal.RollBack(reason.Error()); err != nil {
-		// Nobody but us commits, so what is not committed now never will be: clients need not wait
-		// until the line can be written, as on a disk that is full.
-		state, unread := s.Journal.Read()
-		if unread != nil || state.Stage == StageCommitted || state.Stage == StageDone {
-			return s.recover(ctx)
-		}
-		s.Log.WarnContext(ctx, "journal does not say that the switchover is undone", "error", err)
-	}
-	for _, back := range []func(context.Context) error{s.unfence, s.pauses.Resume} {
-		if err := back(ctx); err != nil {
-			s.Log.WarnContext(ctx, "switchover cannot be undone over the open connections", "error", err)
-			return s.recover(ctx)
-		}
+	if err := s.timed(ctx, "undo", func(ctx context.Context) error { return s.putBack(ctx, reason) }); err != nil {
+		s.Log.WarnContext(ctx, "switchover cannot be undone over the open connections", "error", err)
+		return s.recover(ctx)
 	}
 	s.outcome.EndedAt = s.Now()
 	s.outcome.Pause = s.outcome.EndedAt.Sub(s.outcome.StartedAt)
 	if s.outcome.StartedAt.IsZero() {
 		s.outcome.Pause = 0
 	}
+	s.closeEndpoint() // what dies before it has put the settings back is still looked after
 	s.dropConsumers(ctx)
 	s.outcome.Reason = reason.Error()
 	ended := s.Journal.Undone
@@ -317,6 +308,23 @@ func (s *section) undo(ctx context.Context, reason error) (upgrade.Switchover, e
 	}
 	s.dismissGuard(ctx)
 	return s.outcome, nil
+}
+
+// putBack makes it binding that there is no commit, lifts the fence, and lets clients go on.
+func (s *section) putBack(ctx context.Context, reason error) error {
+	if err := s.Journal.RollBack(reason.Error()); err != nil {
+		// Nobody but us commits, so what is not committed now never will be: clients need not wait
+		// until the line can be written, as on a disk that is full.
+		state, unread := s.Journal.Read()
+		if unread != nil || state.Stage == StageCommitted || state.Stage == StageDone {
+			return err
+		}
+		s.Log.WarnContext(ctx, "journal does not say that the switchover is undone", "error", err)
+	}
+	if err := s.unfence(ctx); err != nil {
+		return err
+	}
+	return s.pauses.Resume(ctx)
 }
 
 // startGuard has the guard stand before anybody waits, and returns the deadline that it knows. That takes a

@@ -48,6 +48,8 @@ type Try struct {
 	StartedAt time.Time `json:"startedAt"` // clients began to wait
 	EndedAt   time.Time `json:"endedAt"`   // clients went on
 	Reason    string    `json:"reason"`    // what they waited for
+	// Steps are the parts of the critical section with their durations, in order, the undoing among them.
+	Steps []StepDuration `json:"steps,omitempty"`
 }
 
 // String tells how long clients waited, and for what.

@@ -64,11 +64,20 @@ func (t *task) rehearse(ctx workflow.Context, args step.SwitchOverArgs) (upgrade
 		found = t.rehearsal.Difference()
 	}
 	t.rehearsal = &upgrade.Rehearsal{Outcome: result, Earlier: found}
-	t.recordRehearsal(ctx, rehearsalEvent(workflow.Now(ctx).UTC(), result, args.Plan.Options.SwitchoverTimeout))
+	rehearsed := rehearsalEvent(workflow.Now(ctx).UTC(), result, args.Plan.Options.SwitchoverTimeout)
+	t.recordRehearsal(ctx, append(triesOf(result, upgrade.PhaseRehearsal), rehearsed)...)
 	if result.Rehearsed {
 		t.comparing = t.verify(ctx, args.Plan, args.Attempt)
 	}
 	return result, nil
+}
+
+// triesOf are the events of the tries that gave way to the clients.
+func triesOf(result upgrade.Switchover, phase upgrade.Phase) (events []upgrade.Event) {
+	for _, try := range result.Tries {
+		events = append(events, upgrade.Event{At: try.EndedAt.UTC(), Level: upgrade.LevelInfo, Phase: phase, Text: try.String()})
+	}
+	return events
 }
 
 func rehearsalEvent(at time.Time, result upgrade.Switchover, limit time.Duration) upgrade.Event {

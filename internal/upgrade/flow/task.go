@@ -202,10 +202,7 @@ func (t *task) recordSwitchover(ctx workflow.Context, result upgrade.Switchover)
 	}
 	args := step.RecordArgs{
 		Switchover: &result,
-		Events:     []upgrade.Event{{At: workflow.Now(ctx).UTC(), Level: level, Phase: t.current, Text: text}},
-	}
-	for _, try := range result.Tries {
-		args.Events = append(args.Events, upgrade.Event{At: try.EndedAt.UTC(), Level: upgrade.LevelInfo, Phase: t.current, Text: try.String()})
+		Events:     append(triesOf(result, t.current), upgrade.Event{At: workflow.Now(ctx).UTC(), Level: level, Phase: t.current, Text: text}),
 	}
 	for _, told := range result.Told {
 		args.Events = append(args.Events, upgrade.Event{At: workflow.Now(ctx).UTC(), Level: upgrade.LevelWarning, Phase: t.current, Text: told})

@@ -68,7 +68,7 @@ func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgr
 		w.log.WarnContext(ctx, "snapshots of an earlier attempt may still be held", "task", args.Plan.Number, "error", err)
 	}
 	config.StartGuard = func(ctx context.Context) (*endpoint.Guard, error) { return w.startGuard(ctx, args.Plan, path) }
-	config.Rehearse, config.Patience = args.Rehearse, patience()
+	config.Rehearse, config.Patience = args.Rehearse, patience(w.lastPause(args.Plan))
 	if args.Keep {
 		config.Keep = func(s switchover.Snapshots) { w.keepSnapshots(ctx, args.Plan, args.Attempt, s) }
 	}
@@ -79,10 +79,27 @@ func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgr
 	return outcome, err
 }
 
-// patience is how long clients wait for a try before it gives way to them. It is short of a quarter of a second,
-// with what it takes to let them go on; a cluster that always takes longer is switched by the last try.
-func patience() []time.Duration {
-	return []time.Duration{150 * time.Millisecond, 150 * time.Millisecond, 300 * time.Millisecond, time.Second}
+// patience is how long clients wait in each try before it gives way to them. It begins short of a quarter of a
+// second, with what it takes to let them go on. A try that can hardly be longer than the last pause was is left out.
+func patience(last time.Duration) []time.Duration {
+	tries := []time.Duration{150 * time.Millisecond, 150 * time.Millisecond, 300 * time.Millisecond, time.Second}
+	return slices.DeleteFunc(tries, func(d time.Duration) bool { return d < last+last/2 })
+}
+
+// lastPause is that of an upgrade's last switchover or rehearsal in the same direction that came to its end; 0 if
+// there is none.
+func (w *Worker) lastPause(plan upgrade.Plan) (last time.Duration) {
+	journals, err := w.journals(taskName(plan))
+	if err != nil {
+		return 0
+	}
+	for _, journal := range journals {
+		state, err := journal.Read()
+		if err == nil && (state.Outcome.Switched || state.Outcome.Rehearsed) && state.Intent.Plan.Reversed == plan.Reversed {
+			last = state.Outcome.Pause
+		}
+	}
+	return last
 }
 
 // runSwitchover is the critical section. Where clients have been before, pg_hba.conf lets nobody in: it
