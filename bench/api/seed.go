@@ -166,7 +166,7 @@ func cleared(ctx context.Context, file string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	for _, table := range []string{"nonce", "api_call", "access_key", "audit", "client_token"} {
+	for _, table := range []string{"used_nonce", "api_call", "access_key", "audit", "client_token"} {
 		if _, err := db.ExecContext(ctx, "DELETE FROM "+table); err != nil {
 			return err
 		}

@@ -41,45 +41,61 @@ UPDATE access_key
 // survives a crash of the program; a power failure may take the last moments with it, which is
 // worth not waiting for the disk in every request.
 func (c *Catalog) WriteAPIBatch(ctx context.Context, b APIBatch) (fresh []bool, err error) {
-	write := writeAtOnce
-	if c.rowByRow {
-		// Prepared before the transaction, which has the only connection.
-		nonce, errNonce := c.prepared(ctx, c.loose, insertNonce)
-		call, errCall := c.prepared(ctx, c.loose, insertCall)
-		if err := errors.Join(errNonce, errCall); err != nil {
-			return nil, err
-		}
-		write = func(ctx context.Context, tx asker, nonces []Nonce, calls []AuditEntry) ([]Nonce, error) {
-			return writeRows(ctx, tx.(*sql.Tx), nonce, call, nonces, calls)
-		}
+	if !c.rowByRow {
+		return c.writeProvenBatch(ctx, b)
 	}
+	// Prepared before the transaction, which has the only connection.
+	nonce, errNonce := c.prepared(ctx, c.loose, insertNonce)
+	call, errCall := c.prepared(ctx, c.loose, insertCall)
+	if err := errors.Join(errNonce, errCall); err != nil {
+		return nil, err
+	}
+	var inserted []Nonce
+	err = c.changeLoosely(ctx, func(tx *sql.Tx) error {
+		if inserted, err = writeRows(ctx, tx, nonce, call, b.Nonces, b.Calls); err != nil {
+			return err
+		}
+		return writeUsed(ctx, tx, b.Used)
+	})
+	return freshOf(b.Nonces, inserted), err
+}
+
+// writeProvenBatch is WriteAPIBatch of one among several processes.
+func (c *Catalog) writeProvenBatch(ctx context.Context, b APIBatch) (fresh []bool, err error) {
 	// In order: servers that write the same must wait for each other, not in a circle.
 	sorted := slices.SortedFunc(slices.Values(b.Nonces), func(a, b Nonce) int {
 		return cmp.Or(cmp.Compare(a.AccessKey, b.AccessKey), cmp.Compare(a.Nonce, b.Nonce))
 	})
 	var inserted []Nonce
-	if !c.rowByRow && len(b.Used) == 0 { // one statement is a transaction
-		inserted, err = write(ctx, c.loose, sorted, b.Calls)
-		return freshOf(b.Nonces, inserted), err
-	}
-	err = c.changeLoosely(ctx, func(tx *sql.Tx) error {
-		if inserted, err = write(ctx, tx, sorted, b.Calls); err != nil {
+	err = c.writers.proven(ctx, func(id string) error {
+		if len(b.Used) == 0 { // one statement is a transaction
+			inserted, err = writeAtOnce(ctx, c.loose, id, sorted, b.Calls)
 			return err
 		}
-		for _, key := range slices.Sorted(maps.Keys(b.Used)) {
-			at := b.Used[key]
-			if _, err := tx.ExecContext(ctx, updateLastUsed, key, instant{&at}); err != nil {
-				return fmt.Errorf("record use of access key %s: %w", key, err)
+		return changeIn(ctx, c.loose, func(tx *sql.Tx) error {
+			if inserted, err = writeAtOnce(ctx, tx, id, sorted, b.Calls); err != nil {
+				return err
 			}
-		}
-		return nil
+			return writeUsed(ctx, tx, b.Used)
+		})
 	})
 	return freshOf(b.Nonces, inserted), err
 }
 
+// writeUsed writes down when access keys were used last.
+func writeUsed(ctx context.Context, tx *sql.Tx, used map[string]time.Time) error {
+	for _, key := range slices.Sorted(maps.Keys(used)) {
+		at := used[key]
+		if _, err := tx.ExecContext(ctx, updateLastUsed, key, instant{&at}); err != nil {
+			return fmt.Errorf("record use of access key %s: %w", key, err)
+		}
+	}
+	return nil
+}
+
 const (
 	insertNonce = `
-INSERT INTO nonce (access_key, nonce, expires_at)
+INSERT INTO used_nonce (access_key, nonce, expires_at)
 VALUES ($1, $2, $3)
 ON CONFLICT DO NOTHING`
 
@@ -114,25 +130,36 @@ func writeRows(ctx context.Context, tx *sql.Tx, nonce, call *sql.Stmt, nonces []
 
 const insertBatch = `
 WITH
+    own AS MATERIALIZED (
+        SELECT id
+          FROM writer
+         WHERE id = $10
+           FOR KEY SHARE
+    ),
     recorded AS (
         INSERT INTO api_call (at, request_id, who, what, object, result)
         SELECT *
           FROM unnest($4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
+         WHERE EXISTS (SELECT FROM own)
         ON CONFLICT DO NOTHING
     ),
     fresh AS (
-        INSERT INTO nonce (access_key, nonce, expires_at)
+        INSERT INTO used_nonce (access_key, nonce, expires_at)
         SELECT *
           FROM unnest($1::text[], $2::text[], $3::bigint[])
+         WHERE EXISTS (SELECT FROM own)
         ON CONFLICT DO NOTHING
         RETURNING access_key, nonce
     )
+SELECT '', id
+  FROM own
+ UNION ALL
 SELECT access_key, nonce
   FROM fresh`
 
 // writeAtOnce writes everything with one statement, which is one way to a PostgreSQL server and back,
-// and returns the nonces that are new.
-func writeAtOnce(ctx context.Context, db asker, nonces []Nonce, calls []AuditEntry) ([]Nonce, error) {
+// and returns the nonces that are new, besides what proves that the row of this process, id, is there.
+func writeAtOnce(ctx context.Context, db asker, id string, nonces []Nonce, calls []AuditEntry) ([]Nonce, error) {
 	var expire, at []int64
 	var keys, texts, requests, who, what, objects, results []string
 	for _, n := range nonces {
@@ -142,9 +169,13 @@ func writeAtOnce(ctx context.Context, db asker, nonces []Nonce, calls []AuditEnt
 		at, requests, who = append(at, e.At.UnixMicro()), append(requests, legible(e.RequestID)), append(who, legible(e.Who))
 		what, objects, results = append(what, legible(e.What)), append(objects, legible(e.Object)), append(results, legible(e.Result))
 	}
-	inserted, err := collect(ctx, db, scanNonce, insertBatch, keys, texts, expire, at, requests, who, what, objects, results)
+	inserted, err := collect(ctx, db, scanNonce, insertBatch, keys, texts, expire, at, requests, who, what, objects, results, id)
 	if err != nil {
 		return nil, fmt.Errorf("remember nonces and record calls: %w", err)
+	}
+	own := Nonce{Nonce: id} // no access key is empty
+	if !slices.Contains(inserted, own) {
+		return nil, errGone
 	}
 	return inserted, nil
 }
@@ -168,7 +199,7 @@ func freshOf(nonces, inserted []Nonce) []bool {
 
 const selectLastNonceExpiry = `
 SELECT coalesce(max(expires_at), 0)
-  FROM nonce`
+  FROM used_nonce`
 
 // LastNonceExpiry returns when the last of the nonces expires that are in the record.
 func (c *Catalog) LastNonceExpiry(ctx context.Context) (at time.Time, err error) {
@@ -196,8 +227,8 @@ func (c *Catalog) Calls(ctx context.Context, atMost int) ([]AuditEntry, error) {
 // What has expired is deleted a little at a time: others wait for the writer meanwhile.
 const (
 	deleteNonces = `
-DELETE FROM nonce
- WHERE (access_key, nonce) IN (SELECT access_key, nonce FROM nonce WHERE expires_at < $1 ORDER BY expires_at LIMIT 1000)`
+DELETE FROM used_nonce
+ WHERE (access_key, nonce) IN (SELECT access_key, nonce FROM used_nonce WHERE expires_at < $1 ORDER BY expires_at LIMIT 1000)`
 
 	deleteCalls = `
 DELETE FROM api_call

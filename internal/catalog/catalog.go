@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/pressly/goose/v3"
 
@@ -21,9 +22,12 @@ type Catalog struct {
 	loose *sql.DB
 	// statements are those of prepared, by their text.
 	statements sync.Map
-	// revisions remembers those of instances, where nobody else writes.
+	// writers is this process among those that write the record; nil where there is only one.
+	writers *writers
+	claim   claim
+	// revisions remembers those of instances, while nobody else writes.
 	revisions revisions
-	// readers reads them where others may write, too.
+	// readers reads them from a PostgreSQL database.
 	readers readers
 	// rowByRow tells that a statement for one row, prepared, is faster than one for many: where the
 	// database is in this process.
@@ -32,13 +36,22 @@ type Catalog struct {
 
 // Open opens the record and brings its schema up to date. url is sqlite:///path/file.db, whose file
 // is made if there is none, or postgres://user@host/database. A record written by a newer pgleap
-// is refused.
+// is refused. If another process has the database open, it takes a few seconds at most until that one
+// has written what it alone knows.
 func Open(ctx context.Context, url string, log *slog.Logger) (*Catalog, error) {
-	c, dialect, err := connect(url)
+	return openAt(ctx, url, log, time.Now)
+}
+
+func openAt(ctx context.Context, url string, log *slog.Logger, now func() time.Time) (*Catalog, error) {
+	c, dialect, err := connect(url, log, now)
 	if err != nil {
 		return nil, fmt.Errorf("open catalogue: %w", err)
 	}
-	if err := migrate(ctx, c.write, dialect, log); err != nil {
+	err = migrate(ctx, c.write, dialect, log)
+	if err == nil && c.writers != nil {
+		err = c.writers.start(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open catalogue: %w", err), c.Close())
 	}
 	return c, nil
@@ -46,6 +59,9 @@ func Open(ctx context.Context, url string, log *slog.Logger) (*Catalog, error) {
 
 // Close waits for what is being done, and closes the record.
 func (c *Catalog) Close() error {
+	if c.writers != nil {
+		c.writers.leave()
+	}
 	var errs []error
 	c.statements.Range(func(_, statement any) bool {
 		errs = append(errs, statement.(*sql.Stmt).Close())
@@ -59,29 +75,53 @@ func (c *Catalog) Close() error {
 	return errors.Join(append(errs, c.write.Close())...)
 }
 
-func connect(url string) (*Catalog, goose.Dialect, error) {
+func connect(url string, log *slog.Logger, now func() time.Time) (*Catalog, goose.Dialect, error) {
 	location, err := parseURL(url)
 	if err != nil {
 		return nil, "", err
 	}
 	if location.postgres != nil {
 		db, loose := openPostgres(location.postgres)
-		return &Catalog{write: db, read: db, loose: loose}, goose.DialectPostgres, nil
+		c := &Catalog{write: db, read: db, loose: loose}
+		c.claim.now, c.revisions.claim = now, &c.claim
+		c.writers = &writers{db: db, loose: loose, claim: &c.claim, begin: func() { c.revisions.changing()() }, log: log}
+		return c, goose.DialectPostgres, nil
 	}
 	write, read, loose, err := openSQLite(location.file)
 	if err != nil {
 		return nil, "", err
 	}
-	return &Catalog{write: write, read: read, loose: loose, rowByRow: true, revisions: revisions{alone: true}}, goose.DialectSQLite3, nil
+	c := &Catalog{write: write, read: read, loose: loose, rowByRow: true}
+	c.claim.always, c.revisions.claim = true, &c.claim
+	return c, goose.DialectSQLite3, nil
 }
-
-// Alone tells whether this process is the only one that writes the record.
-func (c *Catalog) Alone() bool { return c.revisions.alone }
 
 // change runs f in one transaction, which is undone if f fails.
 func (c *Catalog) change(ctx context.Context, f func(tx *sql.Tx) error) error {
 	defer c.revisions.changing()()
-	return changeIn(ctx, c.write, f)
+	return c.changeProven(ctx, c.write, f)
+}
+
+// changeProven does it as one of those that write the record.
+func (c *Catalog) changeProven(ctx context.Context, db *sql.DB, f func(tx *sql.Tx) error) error {
+	if c.writers == nil {
+		return changeIn(ctx, db, f)
+	}
+	return c.writers.proven(ctx, func(id string) error {
+		committing := false
+		err := changeIn(ctx, db, func(tx *sql.Tx) error {
+			if err := prove(ctx, tx, id); err != nil {
+				return err
+			}
+			err := f(tx)
+			committing = err == nil
+			return err
+		})
+		if err != nil && committing {
+			c.claim.giveUp() // it may be committed yet, and nobody will say when
+		}
+		return err
+	})
 }
 
 func changeIn(ctx context.Context, db *sql.DB, f func(tx *sql.Tx) error) error {
@@ -101,7 +141,7 @@ func changeIn(ctx context.Context, db *sql.DB, f func(tx *sql.Tx) error) error {
 
 // changeLoosely is change for what may be lost in a power failure, but not in a crash of ours.
 func (c *Catalog) changeLoosely(ctx context.Context, f func(tx *sql.Tx) error) error {
-	return changeIn(ctx, c.loose, f)
+	return c.changeProven(ctx, c.loose, f)
 }
 
 // prepared returns a statement that is compiled once a connection: it is asked for in every request.

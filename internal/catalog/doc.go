@@ -9,4 +9,7 @@
 //   - What SELECT ... FOR UPDATE would do, which SQLite has not, an UPDATE that changes nothing does.
 //
 // Writers may be repeated, since those who call them are: each says what happens then.
+//
+// Several processes may have one PostgreSQL database open. One that is alone may know more than the record
+// does, for a moment, and answer from what it remembers (writers.go).
 package catalog

@@ -14,7 +14,7 @@ import (
 )
 
 const insertInstance = `
-INSERT INTO instance (id, host, pgdata, cluster, endpoint, created_at, uuid, maintenance, hooks, backup, findings, revision)
+INSERT INTO instance (id, host, pgdata, cluster, endpoint, created_at, uuid, maintenance, hooks, backup, findings, changes)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT DO NOTHING`
 
@@ -79,7 +79,7 @@ func refuseCluster(in upgrade.Instance, id string) error {
 
 const updateInstance = `
 UPDATE instance
-   SET host = $2, pgdata = $3, cluster = $4, endpoint = $5, backup = $6, findings = $7, revision = revision + 1
+   SET host = $2, pgdata = $3, cluster = $4, endpoint = $5, backup = $6, findings = $7, changes = changes + 1
  WHERE id = $1`
 
 const selectOtherOfCluster = `
@@ -155,39 +155,39 @@ func (c *Catalog) InstanceByUUID(ctx context.Context, uuid string) (upgrade.Inst
 }
 
 const selectRevision = `
-SELECT revision
+SELECT changes
   FROM instance
  WHERE id = $1`
 
 // Revision returns a number that grows with everything that is recorded of an instance: its tasks,
 // their logs and its reports, too.
 func (c *Catalog) Revision(ctx context.Context, id string) (int64, error) {
-	if !c.revisions.alone {
-		revision, known, err := c.readers.get(ctx, c, legible(id))
-		if err == nil && !known {
-			err = sql.ErrNoRows
-		}
-		return found(revision, err, "instance", id)
-	}
 	if revision, known := c.revisions.get(id); known {
 		return revision, nil
 	}
 	changes, quiet := c.revisions.now()
-	var revision int64
-	query, err := c.prepared(ctx, c.read, selectRevision)
-	if err != nil {
-		return 0, fmt.Errorf("read revision of instance %q: %w", id, err)
-	}
-	err = query.QueryRowContext(ctx, legible(id)).Scan(&revision)
+	revision, err := c.readRevision(ctx, id)
 	if err == nil && quiet {
 		c.revisions.put(id, revision, changes)
 	}
 	return found(revision, err, "instance", id)
 }
 
+func (c *Catalog) readRevision(ctx context.Context, id string) (revision int64, err error) {
+	if c.writers != nil {
+		return c.readers.get(ctx, c, legible(id))
+	}
+	query, err := c.prepared(ctx, c.read, selectRevision)
+	if err != nil {
+		return 0, err
+	}
+	err = query.QueryRowContext(ctx, legible(id)).Scan(&revision)
+	return revision, err
+}
+
 const updateWindow = `
 UPDATE instance
-   SET maintenance = $2, revision = revision + 1
+   SET maintenance = $2, changes = changes + 1
  WHERE id = $1`
 
 // SetWindow records the maintenance window of an instance; nil: it has none.
@@ -198,17 +198,17 @@ func (c *Catalog) SetWindow(ctx context.Context, id string, window *upgrade.Wind
 const (
 	updateHooks = `
 UPDATE instance
-   SET hooks = $2, revision = revision + 1
+   SET hooks = $2, changes = changes + 1
  WHERE id = $1`
 
 	updateBackup = `
 UPDATE instance
-   SET backup = $2, revision = revision + 1
+   SET backup = $2, changes = changes + 1
  WHERE id = $1`
 
 	updateFindings = `
 UPDATE instance
-   SET findings = $2, revision = revision + 1
+   SET findings = $2, changes = changes + 1
  WHERE id = $1`
 )
 

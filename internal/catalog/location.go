@@ -69,7 +69,7 @@ func openPostgres(config *pgx.ConnConfig) (db, loose *sql.DB) {
 	}
 	loosely := config.Copy()
 	loosely.RuntimeParams["synchronous_commit"] = "off"
-	return openPostgresPool(config, maxConns), openPostgresPool(loosely, 2)
+	return openPostgresPool(config, maxConns), openPostgresPool(loosely, 3)
 }
 
 func openPostgresPool(config *pgx.ConnConfig, conns int) *sql.DB {

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,10 +12,10 @@ import (
 )
 
 // revisions remembers the revisions of instances between two changes of the record. Any change
-// forgets all of them, which is cheap: clients ask far more often than anything changes. It is of use
-// only where this process is the only one that writes: with an SQLite file.
+// forgets all of them, which is cheap: clients ask far more often than anything changes. So does the
+// beginning of a time in which this process is the only one that writes: only then they are of use.
 type revisions struct {
-	alone    bool
+	claim    *claim
 	begun    atomic.Uint64 // changes
 	ended    atomic.Uint64
 	mu       sync.RWMutex
@@ -32,7 +33,8 @@ func (r *revisions) changing() (changed func()) {
 // meanwhile is seen as one that has not ended.
 func (r *revisions) now() (changes uint64, quiet bool) {
 	ended := r.ended.Load()
-	return ended, r.alone && r.begun.Load() == ended
+	_, alone := r.claim.alone()
+	return ended, alone && r.begun.Load() == ended
 }
 
 func (r *revisions) get(instance string) (int64, bool) {
@@ -69,14 +71,13 @@ type readers struct {
 
 type revisionRead struct {
 	revision int64
-	known    bool
-	err      error
+	err      error // sql.ErrNoRows: there is no such instance
 }
 
 // revisionTimeout bounds one query.
 const revisionTimeout = 10 * time.Second
 
-func (r *readers) get(ctx context.Context, c *Catalog, instance string) (revision int64, known bool, err error) {
+func (r *readers) get(ctx context.Context, c *Catalog, instance string) (int64, error) {
 	answer := make(chan revisionRead, 1)
 	r.mu.Lock()
 	if r.waiting == nil {
@@ -90,9 +91,9 @@ func (r *readers) get(ctx context.Context, c *Catalog, instance string) (revisio
 	r.mu.Unlock()
 	select {
 	case <-ctx.Done():
-		return 0, false, ctx.Err()
+		return 0, ctx.Err()
 	case a := <-answer:
-		return a.revision, a.known, a.err
+		return a.revision, a.err
 	}
 }
 
@@ -109,16 +110,19 @@ func (r *readers) readAll(c *Catalog) {
 		}
 		found, err := c.revisionsOf(slices.Collect(maps.Keys(waiting)))
 		for instance, answers := range waiting {
-			revision, known := found[instance]
+			read := revisionRead{found[instance], err}
+			if _, known := found[instance]; !known && err == nil {
+				read.err = sql.ErrNoRows
+			}
 			for _, answer := range answers {
-				answer <- revisionRead{revision, known, err}
+				answer <- read
 			}
 		}
 	}
 }
 
 const selectRevisions = `
-SELECT id, revision
+SELECT id, changes
   FROM instance
  WHERE id = ANY($1::text[])`
 

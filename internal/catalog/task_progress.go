@@ -173,7 +173,7 @@ func (c *Catalog) updateRunning(ctx context.Context, number int64, query string,
 
 const updateRevision = `
 UPDATE instance
-   SET revision = revision + 1
+   SET changes = changes + 1
  WHERE id = (SELECT instance FROM task WHERE number = $1)`
 
 // touch tells whoever remembers what the record said of the task's instance that it is news.

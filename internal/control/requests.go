@@ -33,7 +33,7 @@ func (c *Control) UseNonce(ctx context.Context, keyID, nonce string, until time.
 
 // NoteNonce is UseNonce of a request that changes nothing: its answer can be looked up meanwhile, unless it may
 // have been sent before. Then that is found out first, so that who repeats it costs nothing but a look. The verdict
-// tells how it came out, and must be asked before the answer is given. Where nobody else writes the record, the
+// tells how it came out, and must be asked before the answer is given. While nobody else writes the record, the
 // nonce is written down a moment later: if the process is killed before, the request can be sent once more, and
 // is answered once more.
 func (c *Control) NoteNonce(ctx context.Context, keyID, nonce string, until time.Time) (verdict func() error, err error) {
@@ -47,7 +47,7 @@ func (c *Control) NoteNonce(ctx context.Context, keyID, nonce string, until time
 		return taken, nil
 	}
 	verdict, unknown := c.requests.submit(ctx, n, now)
-	if unknown && !c.catalog.Alone() {
+	if _, alone := c.catalog.Alone(); unknown && !alone {
 		return verdict, nil
 	}
 	return taken, verdict()
@@ -92,14 +92,15 @@ type requests struct {
 	noted   []catalog.Nonce      // and nonces
 	unsaved int                  // nonces that nobody waits for and that are not in the record
 	known   nonces
-	// Nonces that expire later than floor were not used before this process started, nor have any of them been
-	// too many to be remembered. It is known once something has been written.
-	floor      time.Time
-	floorKnown bool
-	used       map[string]time.Time // access keys, and when they were recorded as used last
-	writing    bool                 // a writer is at work
-	flushed    []chan struct{}      // to be closed when what is pending has been written
-	flushAt    *time.Timer
+	// Nonces that expire later than floor were not used before this process was the only one that writes the
+	// record, nor have any of them been too many to be remembered. It holds for one period in which that is so,
+	// and is known once something has been written in it.
+	floor    time.Time
+	floorFor uint64
+	used     map[string]time.Time // access keys, and when they were recorded as used last
+	writing  bool                 // a writer is at work
+	flushed  []chan struct{}      // to be closed when what is pending has been written
+	flushAt  *time.Timer
 }
 
 type nonceAnswer struct {
@@ -121,14 +122,17 @@ const (
 )
 
 func newRequests(c *catalog.Catalog, log *slog.Logger) *requests {
-	return &requests{catalog: c, log: log, used: map[string]time.Time{}, known: newNonces(maxGeneration)}
+	r := &requests{catalog: c, log: log, used: map[string]time.Time{}, known: newNonces(maxGeneration)}
+	c.BeforeOthersWrite(r.saved)
+	return r
 }
 
 // noteNonce remembers a nonce, to be written a moment later, if it is surely new.
 func (r *requests) noteNonce(n catalog.Nonce, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.floorKnown || !n.ExpiresAt.After(r.floor) || r.unsaved >= maxPending || !r.known.add(n, now) {
+	period, alone := r.catalog.Alone()
+	if !alone || r.floorFor != period || !n.ExpiresAt.After(r.floor) || r.unsaved >= maxPending || !r.known.add(n, now) {
 		return false
 	}
 	r.noted = append(r.noted, n)
@@ -156,7 +160,7 @@ func (r *requests) submit(ctx context.Context, n catalog.Nonce, now time.Time) (
 	answer := make(chan nonceAnswer, 1)
 	r.mu.Lock()
 	unknown = r.known.add(n, now)
-	if r.catalog.Alone() && !unknown {
+	if !unknown {
 		r.takeNoted() // it may be one of these, which came first
 		if !r.known.has(n) {
 			r.raiseFloor(n.ExpiresAt) // when there is room again nobody but the record knows of it
@@ -256,6 +260,14 @@ func (r *requests) flush() {
 	<-done
 }
 
+// saved writes down what is noted and tells whether it is in the record.
+func (r *requests) saved() bool {
+	r.flush()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.unsaved == 0
+}
+
 // writeAll writes batches until nothing is pending.
 func (r *requests) writeAll() {
 	for {
@@ -317,9 +329,10 @@ func (r *requests) settle(noted []catalog.Nonce, written bool) {
 	}
 }
 
-// learnFloor finds out, before this process writes nonces, until when those of former ones count.
+// learnFloor finds out until when nonces count that were there when this process began to be alone.
 func (r *requests) learnFloor(ctx context.Context) {
-	if r.floorKnown || !r.catalog.Alone() {
+	period, alone := r.catalog.Alone()
+	if !alone || r.floorFor == period {
 		return
 	}
 	floor, err := r.catalog.LastNonceExpiry(ctx)
@@ -330,7 +343,7 @@ func (r *requests) learnFloor(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.raiseFloor(floor)
-	r.floorKnown = true
+	r.floorFor = period
 }
 
 // raiseFloor leaves it to the record to know nonces that expire by then. The lock is held.
