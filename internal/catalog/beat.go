@@ -52,12 +52,12 @@ func (w *writers) beat(ctx context.Context) error {
 	}
 	var alone, said bool
 	err := w.locked(ctx, db, func(tx *sql.Tx) (err error) {
-		if !steady {
-			if err := awaitOwnChanges(ctx, tx, *id); err != nil {
-				return err
-			}
+		if alone, said, err = w.look(ctx, tx, *id); err != nil {
+			return err
 		}
-		alone, said, err = w.look(ctx, tx, *id)
+		if alone && !steady {
+			err = awaitOwnChanges(ctx, tx, *id)
+		}
 		if err == nil && alone && !said {
 			_, err = tx.ExecContext(ctx, updateWriterAlone, *id, 1)
 		}
@@ -82,10 +82,7 @@ func (w *writers) beat(ctx context.Context) error {
 // awaitOwnChanges returns when no change of this process is under way: one whose end it was not told, because the
 // connection was lost, may be.
 func awaitOwnChanges(ctx context.Context, tx *sql.Tx, id string) error {
-	err := tx.QueryRowContext(ctx, lockOwnWriter, id).Scan(&id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return errGone
-	}
+	_, err := tx.ExecContext(ctx, lockOwnWriter, id)
 	return err
 }
 

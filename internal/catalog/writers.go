@@ -135,12 +135,9 @@ func (w *writers) join(ctx context.Context, lost *string) error {
 	if w.id.Load() != lost {
 		return nil
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		return err
-	}
+	host, _ := os.Hostname() // for people who look at the table
 	id := newUUID()
-	err = w.locked(ctx, w.db, func(tx *sql.Tx) error {
+	err := w.locked(ctx, w.db, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, insertWriter, id, legible(host), os.Getpid(), time.Now().UnixMicro())
 		return err
 	})
@@ -151,7 +148,9 @@ func (w *writers) join(ctx context.Context, lost *string) error {
 		w.forget(ctx, id)
 		return err
 	}
-	w.id.Store(&id)
+	if w.id.Store(&id); lost != nil {
+		w.log.WarnContext(ctx, "joined those who write the catalogue again", "reason", errGone)
+	}
 	return nil
 }
 
@@ -215,7 +214,8 @@ func prove(ctx context.Context, tx *sql.Tx, id string) error {
 }
 
 // proven runs f, which writes something and proves in the same transaction that the row with the id is there. If it
-// is not, it is run once more when this process has joined again.
+// is not, it is run once more when this process has joined again. What is written without it, some single statements,
+// is nothing that anybody remembers.
 func (w *writers) proven(ctx context.Context, f func(id string) error) error {
 	if w == nil {
 		return f("")
@@ -237,6 +237,5 @@ func (w *writers) rejoin(ctx context.Context, lost *string) error {
 	if err := w.join(ctx, lost); err != nil {
 		return fmt.Errorf("%w, and joining again failed: %w", errGone, err)
 	}
-	w.log.WarnContext(ctx, "joined again", "reason", errGone)
 	return nil
 }
