@@ -153,7 +153,9 @@ func (b *bed) stranger() *sql.DB {
 
 func (b *bed) until(what string, is func() bool) {
 	b.Helper()
-	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); !is(); <-tick.C {
 		if time.Now().After(deadline) {
 			b.Fatalf("waited in vain until %s", what)
 		}

@@ -19,13 +19,13 @@ func later(n int) catalog.Nonce {
 func noteOne(t *testing.T, c *Control, from int) catalog.Nonce {
 	t.Helper()
 	for n := from; n < from+50_000; n += 2 {
+		awaitAlone(t, c)
 		if err := noted(c.NoteNonce(t.Context(), "a", later(n).Nonce, later(n).ExpiresAt)); err != nil {
 			t.Fatal(err)
 		}
 		if c.requests.noteNonce(later(n+1), now) {
 			return later(n + 1)
 		}
-		time.Sleep(2 * time.Millisecond)
 	}
 	t.Fatal("it asks the record for each nonce")
 	return catalog.Nonce{}
@@ -33,7 +33,9 @@ func noteOne(t *testing.T, c *Control, from int) catalog.Nonce {
 
 func awaitAlone(t *testing.T, c *Control) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
 		if _, alone := c.catalog.Alone(); alone {
 			return
 		}
