@@ -475,33 +475,58 @@ func closedOne(b *bed) {
 	}
 }
 
-// By themselves servers beat every second.
+// By themselves servers beat every second. Whoever asks one after a change of any has come to its end gets its
+// revision, while others come and go.
 func TestServersFindEachOtherByThemselves(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, 15)
+	b := &bed{T: t, server: server, url: server.DSN("postgres")}
 	open := func() *Catalog {
 		t.Helper()
-		c, err := Open(t.Context(), server.DSN("postgres"), slog.New(slog.DiscardHandler))
+		c, err := Open(t.Context(), b.url, slog.New(slog.DiscardHandler))
 		ok(t, err)
 		t.Cleanup(func() { c.Close() })
 		return c
 	}
-	b := &bed{T: t, server: server, url: server.DSN("postgres")}
-	alone := func(c *Catalog) func() bool {
-		return func() bool { _, alone := c.Alone(); return alone }
+	alone := func(c *Catalog) bool {
+		_, alone := c.Alone()
+		return alone
 	}
 	first := open()
 	b.addInstance(first)
-	b.until("the first one is alone", alone(first))
-	second := open()
-	if alone(first)() || alone(second)() {
-		t.Error("one of two is alone")
+	var last atomic.Int64
+	var done atomic.Bool
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer done.Store(true)
+	asking.Go(func() {
+		for !done.Load() {
+			atLeast := last.Load()
+			if got, err := first.Revision(t.Context(), "orders"); err != nil || got < atLeast {
+				t.Errorf("revision %d after %d (%v)", got, atLeast, err)
+				return
+			}
+		}
+	})
+	for range 2 {
+		b.until("the first one is alone", func() bool { return alone(first) })
+		second := open()
+		if alone(first) || alone(second) {
+			t.Error("one of two is alone")
+		}
+		for range 10 {
+			for _, c := range []*Catalog{second, first} {
+				b.change(c)
+				last.Store(b.see(first, second))
+			}
+		}
+		ok(t, second.Close())
+		b.until("the first one is alone again", func() bool { return alone(first) })
+		for range 10 {
+			b.change(first)
+			last.Store(b.see(first))
+		}
 	}
-	b.change(second)
-	b.see(first, second)
-	ok(t, second.Close())
-	b.until("the first one is alone again", alone(first))
-	b.see(first)
 }
 
 func TestLease(t *testing.T) {
