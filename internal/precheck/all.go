@@ -74,6 +74,7 @@ func All() []Check {
 		preloadedLibraries,
 		configurationInvalid,
 		configuration,
+		strandedFiles,
 		defaults,
 		roleSettings,
 		functionSettings,

@@ -27,6 +27,8 @@ type Configuration struct {
 	Access []pgconf.Change
 	// Withheld are settings that the target does not get as they were, whatever its version.
 	Withheld []pgconf.Change
+	// Stranded are lines that name places within the source's data directory, on the target too.
+	Stranded []pgconf.Change
 	// Complaints are what the target's programs had to say of the translated configuration.
 	Complaints []string
 }

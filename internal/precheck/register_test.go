@@ -55,6 +55,7 @@ func register() map[string]proof {
 		"configuration":         {test: "TestConfiguration"},
 		"configuration-invalid": {test: "TestConfiguration"},
 		"defaults":              {test: "TestConfiguration"},
+		"stranded-files":        {test: "work/onhost.TestStrandedFiles"},
 		"isn-passing":           {test: "TestIsnOnATargetOfAnotherWordSize", instead: "the target's server tells another size of words"},
 		"lock-table":            {test: ownServer},
 		"orphaned-temporary":    {test: ownServer},

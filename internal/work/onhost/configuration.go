@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -57,10 +57,14 @@ func (w *Worker) carryConfiguration(ctx context.Context, plan upgrade.Plan, user
 	if err != nil {
 		return nil, err
 	}
-	if err := carryCertificates(plan, conf, user); err != nil {
+	strandedAccess, err := accessNaming(plan.Source.Pgdata, plan.Source.HBAFile, plan.Source.IdentFile, user)
+	if err != nil {
 		return nil, err
 	}
-	events := w.tellChanges(ctx, append(changes, accessChanges...), said)
+	if err := carryFiles(plan, conf, user); err != nil {
+		return nil, err
+	}
+	events := w.tellChanges(ctx, slices.Concat(changes, accessChanges, strandedAccess), said)
 	if plan.Target.Manager == upgrade.ManagerSystemd {
 		events = append(events, w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("systemd starts the target by unit %s, which was made of %s", plan.Target.Unit, plan.Source.Unit)))
 	}
@@ -110,7 +114,12 @@ func (w *Worker) translateConf(ctx context.Context, plan upgrade.Plan, started m
 	if err != nil {
 		return nil, nil, err
 	}
-	return translateTree(plan, tree, known)
+	source := tree.Effective()
+	conf, changes, err := translateTree(plan, tree, known)
+	if err != nil {
+		return nil, nil, err
+	}
+	return conf, append(changes, stranded(plan, source, conf)...), nil
 }
 
 // translateTree does so with what was read, and changes it.
@@ -192,7 +201,7 @@ func settle(conf *pgconf.Conf, plan upgrade.Plan) error {
 			return fmt.Errorf("set %s: %w", name, err)
 		}
 	}
-	return nil
+	return settleFiles(conf, plan)
 }
 
 // forReplication are the settings that replication needs on the target, as far as it has less.
@@ -310,30 +319,4 @@ func carryAccess(plan upgrade.Plan, user run.User, hbaFile, identFile string, ou
 		return nil, err
 	}
 	return changes, writeOwned(identFile, ident, user, 0o600)
-}
-
-// carryCertificates copies the files that ssl settings name relative to the data directory.
-func carryCertificates(plan upgrade.Plan, conf *pgconf.Conf, user run.User) error {
-	for name, byDefault := range map[string]string{
-		"ssl_cert_file": "server.crt", "ssl_key_file": "server.key", "ssl_ca_file": "", "ssl_crl_file": "", "ssl_dh_params_file": "",
-	} {
-		file, ok := conf.Get(name)
-		if !ok {
-			file = byDefault
-		}
-		if file == "" || filepath.IsAbs(file) || filepath.Base(file) != file {
-			continue
-		}
-		content, err := user.ReadFile(filepath.Join(plan.Source.Pgdata, file))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("copy %s: %w", name, err)
-		}
-		if err := writeOwned(filepath.Join(plan.Target.Pgdata, file), content, user, 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -22,6 +22,7 @@ func TestCarryConfiguration(t *testing.T) {
 	user, err := owner(b.plan)
 	b.must(err)
 	b.configure(user)
+	b.withCertificate(user)
 	b.restartWith("maintenance_io_concurrency=3", "force_parallel_mode=on")
 	before := read(b.plan.Source.HBAFile)
 	b.do("PrepareSource", b.worker.PrepareSource)
@@ -39,12 +40,15 @@ func TestCarryConfiguration(t *testing.T) {
 		fmt.Fprintln(&told, event.Text)
 	}
 	t.Logf("told:\n%s", told.String())
-	for _, name := range []string{"old_snapshot_threshold", "archiving is off", "synchronous_standby_names"} {
+	for _, name := range []string{"old_snapshot_threshold", "archiving is off", "synchronous_standby_names", "log_directory kept"} {
 		if !strings.Contains(told.String(), name) {
 			t.Errorf("%s is not told", name)
 		}
 	}
+	certs := filepath.Join(b.plan.Source.Pgdata, "certs")
+	b.must(os.Rename(certs, certs+".removed"))
 	b.must(b.worker.host.Start(t.Context(), b.plan.Target, targetLog(b.plan), targetStart))
+	b.must(os.Rename(certs+".removed", certs))
 	b.targetHas(map[string]string{
 		"work_mem":                       "9MB", // ALTER SYSTEM over conf.d
 		"maintenance_work_mem":           "70MB",
@@ -58,6 +62,9 @@ func TestCarryConfiguration(t *testing.T) {
 		"port":                           fmt.Sprint(b.plan.Target.Port),
 		"data_directory":                 b.plan.Target.Pgdata,
 		"log_line_prefix":                "it's %m ",
+		"ssl":                            "on",
+		"ssl_cert_file":                  "certs/server.crt",
+		"log_directory":                  certs,
 		"max_replication_slots":          "20",
 		"max_active_replication_origins": "20",
 	})

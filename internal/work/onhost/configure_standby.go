@@ -34,7 +34,7 @@ func (w *Worker) configureStandby(ctx context.Context, plan, own upgrade.Plan, u
 	if _, err := carryAccess(own, user, own.Target.HBAFile, own.Target.IdentFile); err != nil {
 		return err
 	}
-	if err := carryCertificates(own, conf, user); err != nil {
+	if err := carryFiles(own, conf, user); err != nil {
 		return err
 	}
 	for _, name := range []string{"standby.signal", "postgresql.auto.conf"} { // the latter had the target's settings

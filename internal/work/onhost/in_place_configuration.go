@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/run"
@@ -49,13 +50,17 @@ func (w *Worker) stageConfiguration(ctx context.Context, plan upgrade.Plan, user
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := carryCertificates(plan, conf, user); err != nil {
+	strandedAccess, err := accessNaming(plan.Source.Pgdata, plan.Source.HBAFile, plan.Source.IdentFile, user)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := carryFiles(plan, conf, user); err != nil {
 		return nil, nil, err
 	}
 	if err := w.checkStaged(ctx, plan); err != nil {
 		return nil, nil, err
 	}
-	return targetServer(conf), w.tellChanges(ctx, append(changes, accessChanges...), said), nil
+	return targetServer(conf), w.tellChanges(ctx, slices.Concat(changes, accessChanges, strandedAccess), said), nil
 }
 
 // checkStaged has postgres read the configuration as it would at its start.

@@ -38,6 +38,14 @@ func (w *Worker) FinishInPlace(ctx context.Context, plan upgrade.Plan) (step.Fin
 	for _, text := range leftOfSource(plan, prepared.Chosen.Transfer) {
 		events = append(events, w.say(ctx, upgrade.LevelInfo, text))
 	}
+	user, err := owner(plan)
+	if err != nil {
+		return result, err
+	}
+	if names := w.namesOf(ctx, plan, user); names != "" {
+		events = append(events, w.say(ctx, upgrade.LevelWarning, fmt.Sprintf(
+			"before the source's data directory %s is removed, change what names places within it on the target: %s", plan.Source.Pgdata, names)))
+	}
 	if plan.Source.Manager == upgrade.ManagerSystemd {
 		said, err := w.settleUnits(ctx, plan)
 		if err != nil {
@@ -89,9 +97,9 @@ func leftOfSource(plan upgrade.Plan, transfer pgbin.Transfer) []string {
 	kept := fmt.Sprintf("the source's data directory %s is kept; its global/pg_control is called pg_control.old, so that nobody starts it by mistake", plan.Source.Pgdata)
 	switch transfer {
 	case pgbin.TransferLink:
-		return []string{kept, "its files are the target's: it must not be started any more. It can be removed at any time, which takes nothing from the target"}
+		return []string{kept, "its files are the target's: it must not be started any more. Removing it takes no data from the target"}
 	case pgbin.TransferSwap:
-		return []string{kept, "its files were moved to the target: what is left is of no use, and can be removed at any time"}
+		return []string{kept, "its files were moved to the target: what is left is of no use as data, and can be removed"}
 	case pgbin.TransferCopy, pgbin.TransferClone, pgbin.TransferCopyFileRange:
 	}
 	return []string{kept, "it holds all that was in it when it was stopped, and nothing that was written since. Remove it when you are sure that you do not need it"}

@@ -41,6 +41,10 @@ func (s *scratch) configuration(ctx context.Context) (precheck.Configuration, er
 	if err != nil {
 		return read, err
 	}
+	if read.Stranded, err = accessNaming(s.plan.Source.Pgdata, s.plan.Source.HBAFile, s.plan.Source.IdentFile, user); err != nil {
+		return read, err
+	}
+	read.Stranded = append(stranded(s.plan, read.Tree.Effective(), conf), read.Stranded...)
 	if read.Withheld, err = withhold(conf); err != nil {
 		return read, err
 	}
@@ -71,7 +75,7 @@ func (s *scratch) writeConfiguration(conf *pgconf.Conf, user run.User) (access [
 	}
 	plan := s.plan
 	plan.Target.Pgdata = s.pgdata()
-	return access, carryCertificates(plan, conf, user)
+	return access, carryFiles(plan, conf, user)
 }
 
 // tryConfiguration has postgres read the files, which tells all that is wrong in them at once, and then
