@@ -71,19 +71,26 @@ func below(path, pgdata string) (inside string, ok bool) {
 	return "", false
 }
 
+// carriedFrom lists the places within a data directory that settled settings name, by the settings.
+func carriedFrom(conf *pgconf.Conf) map[string]string {
+	inside := map[string]string{}
+	for name, byDefault := range carriedFiles() {
+		value, ok := conf.Get(name)
+		if !ok {
+			value = byDefault
+		}
+		if path := strings.TrimPrefix(value, keytabKind); path != "" && filepath.IsLocal(path) {
+			inside[name] = path
+		}
+	}
+	return inside
+}
+
 // carryFiles copies what the settings name within the source's data directory. It acts as the owner, who may have laid
 // links in both.
 func carryFiles(plan upgrade.Plan, conf *pgconf.Conf, user run.User) error {
 	return user.Do(func() error {
-		for name, byDefault := range carriedFiles() {
-			value, ok := conf.Get(name)
-			if !ok {
-				value = byDefault
-			}
-			path := strings.TrimPrefix(value, keytabKind)
-			if path == "" || !filepath.IsLocal(path) {
-				continue
-			}
+		for name, path := range carriedFrom(conf) {
 			if err := carryFile(filepath.Join(plan.Source.Pgdata, path), filepath.Join(plan.Target.Pgdata, path), plan, user); err != nil {
 				return fmt.Errorf("copy what %s names: %w", name, err)
 			}

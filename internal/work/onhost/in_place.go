@@ -53,6 +53,10 @@ type inPlacePrepared struct {
 	NewOptions string `json:"newOptions"`
 	// Spaces are the directories that pg_upgrade makes for the target within the tablespaces.
 	Spaces []string `json:"spaces,omitempty"`
+	// Sources are the hashes of what the target's configuration was made of, and Server is what of it pg_upgrade's server
+	// of the target is started with.
+	Sources map[string]string `json:"sources,omitempty"`
+	Server  []string          `json:"server,omitempty"`
 	// SyncAtOnce tells that the target is synced by file systems, and not by pg_upgrade.
 	SyncAtOnce bool `json:"syncAtOnce,omitempty"`
 }
@@ -121,11 +125,11 @@ func (w *Worker) prepareInPlace(ctx context.Context, plan upgrade.Plan, files fi
 		return err
 	}
 	progressOf(ctx).text("carrying the configuration over")
-	server, events, err := w.stageConfiguration(ctx, plan, user)
+	events, err := w.configureInPlace(ctx, plan, user, prepared)
 	if err != nil {
 		return err
 	}
-	if err := w.optionsInPlace(ctx, plan, user, server, prepared); err != nil {
+	if err := w.optionsInPlace(ctx, plan, user, prepared.Server, prepared); err != nil {
 		return err
 	}
 	if prepared.Spaces, err = w.targetSpaces(ctx, plan, at.spaces); err != nil {

@@ -24,6 +24,20 @@ func stagedFiles(plan upgrade.Plan) map[string]string {
 	}
 }
 
+// configureInPlace stages the target's configuration, and notes of what it was made. The hashes come first: what is
+// changed meanwhile is seen later.
+func (w *Worker) configureInPlace(ctx context.Context, plan upgrade.Plan, user run.User, prepared *inPlacePrepared) (events []upgrade.Event, err error) {
+	started, err := commandLine(ctx, w.host.Login(plan.Source, "postgres"))
+	if err != nil {
+		return nil, err
+	}
+	if prepared.Sources, err = sourceHashes(plan, user, started); err != nil {
+		return nil, err
+	}
+	prepared.Server, events, err = w.stageConfiguration(ctx, plan, user)
+	return events, err
+}
+
 // stageConfiguration writes the target's configuration from the source's beside the target, and has the
 // target's own program read it: a setting that it does not take shall not be found in the outage. It
 // returns what of it pg_upgrade's server needs.

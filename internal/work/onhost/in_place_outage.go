@@ -69,6 +69,7 @@ type outage struct {
 	told    step.Done
 	// pending are what still waits for servers that have stopped or started already, see ahead.
 	pending []chan error
+	started map[string]string // what the source's server was started with
 }
 
 func (o *outage) run(ctx context.Context) (upgrade.Switchover, error) {
@@ -117,6 +118,9 @@ func (o *outage) ready(ctx context.Context) (err error) {
 	}
 	if _, running := o.host.Running(plan.Source); !running {
 		return &upgrade.Refused{Reason: fmt.Sprintf("%s does not run", plan.Source), Remedy: "start it, and start the upgrade again", Cause: upgrade.CauseDown}
+	}
+	if err := o.renew(ctx); err != nil {
+		return err
 	}
 	if o.intent.Start, err = o.howStarted(ctx, plan, o.user); err != nil {
 		return err
@@ -210,6 +214,7 @@ func (o *outage) complete(ctx context.Context) error {
 		return err
 	}
 	o.dismissGuard(ctx)
+	o.tellLateChanges(ctx)
 	return o.bootTarget(ctx, o.plan, o.intent, o.user)
 }
 

@@ -78,6 +78,7 @@ func TestInPlace(t *testing.T) {
 			if pid := b.source.Pid(); pid == 0 {
 				t.Fatal("the source does not run any more")
 			}
+			b.changedSincePrepared()
 			result := b.upgradeInPlace()
 			if !result.Switchover.Switched {
 				t.Fatalf("not upgraded: %s", result.Switchover.Reason)
@@ -101,11 +102,33 @@ func TestInPlace(t *testing.T) {
 	}
 }
 
+// changedSincePrepared changes the source when its target was prepared. What pg_upgrade --check has not seen is refused
+// before the outage; settings, and who may log in, are taken up, see targetInPlace.
+func (b *upgradeBed) changedSincePrepared() {
+	b.Helper()
+	late := filepath.Join(filepath.Dir(b.source.Pgdata), "late")
+	user, err := owner(b.plan)
+	b.must(err)
+	b.must(makeDir(late, user))
+	for _, c := range []struct{ change, undo, want string }{
+		{`CREATE TABLESPACE late LOCATION '` + late + `'`, `DROP TABLESPACE late`, "a tablespace was made"},
+		{`ALTER SYSTEM SET shared_preload_libraries = 'auto_explain'`, `ALTER SYSTEM RESET shared_preload_libraries`, "what its server has to load"},
+	} {
+		b.source.Exec(b, "postgres", c.change)
+		if result := b.outage(); result.Switchover.Switched || !strings.Contains(result.Switchover.Reason, c.want) {
+			b.Fatalf("after %s: %+v", c.change, result.Switchover)
+		}
+		b.source.Exec(b, "postgres", c.undo)
+	}
+	b.source.Exec(b, "postgres", `ALTER SYSTEM SET work_mem = '8MB'`)
+	b.append(user, "pg_hba.conf", "local all intern reject\n")
+}
+
 // targetInPlace looks at what the target must have beside the rows.
 func (b *upgradeBed) targetInPlace() {
 	b.Helper()
 	for _, c := range []struct{ name, query, want string }{
-		{"a setting of the source's", `SHOW work_mem`, "7MB"},
+		{"a setting that was changed when the target was prepared", `SHOW work_mem`, "8MB"},
 		{"another one", `SHOW cluster_name`, "prod"},
 		{"the extension is updated", `SELECT (extversion <> '1.4')::text FROM pg_extension WHERE extname = 'hstore'`, "true"},
 		{"a partitioned table has statistics", `SELECT (count(*) > 0)::text FROM pg_stats WHERE tablename = 'measured'`, "true"},
