@@ -53,7 +53,7 @@ func TestInPlaceOnDebian(t *testing.T) {
 	host := postmaster.New("h1", runner, nil, log)
 	b := &upgradeBed{T: t, worker: New(host, runner, filepath.Join(t.TempDir(), "agent"), GuardCommand{}, log, time.Now)}
 	var err error
-	b.plan = upgrade.Plan{Number: 7, ID: "u", Instance: "shop", Mode: upgrade.InPlace, Options: upgrade.Options{Statistics: upgrade.StatisticsAfter}.WithDefaults()}
+	b.plan = upgrade.Plan{Number: 7, ID: "u", Instance: "shop", Mode: upgrade.InPlace, Options: upgrade.Options{Statistics: upgrade.StatisticsAfter, Transfer: upgrade.TransferCopy}.WithDefaults()}
 	b.plan.Source, err = host.Inspect(t.Context(), step.InspectArgs{Port: port})
 	b.must(err)
 	b.plan.Target, err = host.ChooseTarget(t.Context(), step.ChooseTargetArgs{Source: b.plan.Source, Major: upgrade.Major(to)})
@@ -110,6 +110,28 @@ func TestInPlaceOnDebian(t *testing.T) {
 	debian("pg_ctlcluster", strconv.Itoa(to), name, "start")
 	if got := b.ask(b.plan.Target, "postgres", `SELECT one::text FROM t`); len(got) != 1 {
 		t.Errorf("the target holds %v", got)
+	}
+	b.debianWayBackByHand(debian)
+}
+
+// debianWayBackByHand does what docs/in-place.md says of it. What postgresql-common would start with the system is
+// asked of pg_ctlcluster itself.
+func (b *upgradeBed) debianWayBackByHand(debian func(program string, args ...string)) {
+	b.Helper()
+	from, to := b.plan.Source, b.plan.Target
+	major := func(c upgrade.Cluster) string { return strconv.Itoa(int(c.Version.Major())) }
+	debian("pg_ctlcluster", major(to), to.Name, "stop")
+	b.must(os.Rename(controlFile(to.Pgdata), controlFile(to.Pgdata)+".old"))
+	b.must(os.WriteFile(startConf(to), []byte("manual\n"), 0o644))
+	b.must(os.Rename(controlFile(from.Pgdata)+".old", controlFile(from.Pgdata)))
+	b.must(os.WriteFile(startConf(from), []byte("auto\n"), 0o644))
+	again := run.Command{Path: "/usr/bin/pg_ctlcluster", Args: []string{major(to), to.Name, "start"}}
+	if _, err := b.worker.runner.Run(b.Context(), again); err == nil {
+		b.Error("the target could be started")
+	}
+	debian("pg_ctlcluster", major(from), from.Name, "start")
+	if got := b.ask(from, "postgres", `SELECT one::text FROM t`); len(got) != 1 {
+		b.Errorf("the source holds %v", got)
 	}
 }
 

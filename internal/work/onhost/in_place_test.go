@@ -98,6 +98,9 @@ func TestInPlace(t *testing.T) {
 				t.Errorf("discard an upgrade that has happened: %v", err)
 			}
 			b.sourceCannotStart()
+			if transfer == upgrade.TransferCopy {
+				b.wayBackByHand(before)
+			}
 		})
 	}
 }
@@ -152,6 +155,29 @@ func (b *upgradeBed) sourceCannotStart() {
 	b.Helper()
 	if _, err := os.Stat(controlFile(b.plan.Source.Pgdata)); !os.IsNotExist(err) {
 		b.Errorf("the source can be started: %v", err)
+	}
+}
+
+// wayBackByHand does what docs/in-place.md says of it. Neither cluster can be started where the other may be.
+func (b *upgradeBed) wayBackByHand(before map[string][]string) {
+	b.Helper()
+	as, err := b.worker.caller(b.plan, "pg_ctl")
+	b.must(err)
+	target := pgbin.PgCtl{Bindir: b.plan.Target.Bindir, Pgdata: b.plan.Target.Pgdata}
+	source := pgbin.PgCtl{Bindir: b.plan.Source.Bindir, Pgdata: b.plan.Source.Pgdata}
+	log := filepath.Join(b.source.SocketDir, "log")
+	b.must(target.Stop(b.Context(), as, pgbin.StopFast, time.Minute))
+	if err := source.Start(b.Context(), as, log, "", time.Minute); err == nil {
+		b.Fatal("the source could be started before its pg_control had its name")
+	}
+	b.must(os.Rename(controlFile(target.Pgdata), controlFile(target.Pgdata)+".old"))
+	b.must(os.Rename(controlFile(source.Pgdata)+".old", controlFile(source.Pgdata)))
+	if err := target.Start(b.Context(), as, log, "", time.Minute); err == nil {
+		b.Fatal("the target could be started beside the source")
+	}
+	b.must(source.Start(b.Context(), as, log, "", time.Minute))
+	if diff := cmp.Diff(before, b.content(b.plan.Source)); diff != "" {
+		b.Errorf("content of the source (-before +after):\n%s", diff)
 	}
 }
 
