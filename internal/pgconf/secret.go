@@ -9,14 +9,14 @@ const NotShown = "(not shown)"
 // neither server knows, of extensions, and of those that hold commands or
 // connection strings are not told: there are passwords in them.
 func Shown(name, value string, source, target Description) string {
-	if secretive(name) || !source.Knows(name) && !target.Knows(name) {
+	if IsSecretive(name) || !source.Knows(name) && !target.Knows(name) {
 		return NotShown
 	}
 	return value
 }
 
-// secretive tells whether values of a setting of the server may hold secrets.
-func secretive(name string) bool {
+// IsSecretive tells whether values of a setting of the server may hold secrets.
+func IsSecretive(name string) bool {
 	name = foldName(name)
 	return strings.HasSuffix(name, "_command") || strings.Contains(name, "conninfo") || strings.Contains(name, "passphrase")
 }

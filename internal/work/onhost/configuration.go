@@ -42,11 +42,15 @@ func (w *Worker) carryConfiguration(ctx context.Context, plan upgrade.Plan, user
 	if err != nil {
 		return nil, err
 	}
-	text, err := pgconf.AppendBlock(conf.Bytes(), confBlock, lines...)
+	text, err := pgconf.AppendBlock(textFor(plan, conf), confBlock, lines...)
 	if err != nil {
 		return nil, err
 	}
-	if err := writeOwned(plan.Target.ConfigFile, text, user, 0o600); err != nil {
+	mode, closedBy, err := confMode(plan, user)
+	if err != nil {
+		return nil, err
+	}
+	if err := writeWithMode(plan.Target.ConfigFile, text, user, mode); err != nil {
 		return nil, err
 	}
 	ours, err := ourHBALines()
@@ -64,7 +68,8 @@ func (w *Worker) carryConfiguration(ctx context.Context, plan upgrade.Plan, user
 	if err := carryFiles(plan, conf, user); err != nil {
 		return nil, err
 	}
-	events := w.tellChanges(ctx, slices.Concat(changes, accessChanges, strandedAccess), said)
+	events := w.tellChanges(ctx, slices.Concat(changes, accessChanges, strandedAccess, tellClosed(plan, closedBy)), said)
+	events = append(events, w.carryDebian(ctx, plan)...)
 	if plan.Target.Manager == upgrade.ManagerSystemd {
 		events = append(events, w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("systemd starts the target by unit %s, which was made of %s", plan.Target.Unit, plan.Source.Unit)))
 	}
@@ -125,6 +130,11 @@ func (w *Worker) translateConf(ctx context.Context, plan upgrade.Plan, started m
 // translateTree does so with what was read, and changes it.
 func translateTree(plan upgrade.Plan, tree *pgconf.Tree, known func(string) bool) (*pgconf.Conf, []pgconf.Change, error) {
 	changes := tree.Translate(majors(plan), known)
+	if tree.Auto != nil { // a comment of it would show a password to those who may read postgresql.conf
+		for _, name := range recoverySettings() {
+			tree.Auto.Conf.CommentOut(name, "it was for the source's recovery")
+		}
+	}
 	conf, err := tree.Flat()
 	if err != nil {
 		return nil, nil, err
@@ -175,17 +185,22 @@ func commandLine(ctx context.Context, at postgres.Login) (settings map[string]st
 	return settings, err
 }
 
+// recoverySettings were for the source's recovery.
+func recoverySettings() []string {
+	return []string{
+		"primary_conninfo", "primary_slot_name", "restore_command", "recovery_target", "recovery_target_lsn",
+		"recovery_target_name", "recovery_target_time", "recovery_target_xid", "recovery_target_action",
+		"recovery_target_inclusive", "recovery_target_timeline", "recovery_end_command", "archive_cleanup_command",
+	}
+}
+
 // settle sets what belongs to a place rather than to an instance.
 func settle(conf *pgconf.Conf, plan upgrade.Plan) error {
 	const reason = "it named a place of the source"
 	for _, name := range []string{"data_directory", "hba_file", "ident_file", "external_pid_file"} {
 		conf.CommentOut(name, reason)
 	}
-	for _, name := range []string{
-		"primary_conninfo", "primary_slot_name", "restore_command", "recovery_target", "recovery_target_lsn",
-		"recovery_target_name", "recovery_target_time", "recovery_target_xid", "recovery_target_action",
-		"recovery_target_inclusive", "recovery_target_timeline", "recovery_end_command", "archive_cleanup_command",
-	} {
+	for _, name := range recoverySettings() {
 		conf.CommentOut(name, "it was for the source's recovery")
 	}
 	settings := map[string]string{"port": strconv.Itoa(plan.Target.Port)}
@@ -315,8 +330,8 @@ func carryAccess(plan upgrade.Plan, user run.User, hbaFile, identFile string, ou
 			return nil, err
 		}
 	}
-	if err := writeOwned(hbaFile, hba, user, 0o600); err != nil {
+	if err := writeWithMode(hbaFile, hba, user, modeOf(plan.Source.HBAFile, user)); err != nil {
 		return nil, err
 	}
-	return changes, writeOwned(identFile, ident, user, 0o600)
+	return changes, writeWithMode(identFile, ident, user, modeOf(plan.Source.IdentFile, user))
 }

@@ -24,11 +24,19 @@ func (w *Worker) configureStandby(ctx context.Context, plan, own upgrade.Plan, u
 	if err := w.registerTarget(ctx, own); err != nil {
 		return err
 	}
+	w.carryDebian(ctx, own)
 	conf, err := w.standbyConf(ctx, plan, own, user, r)
 	if err != nil {
 		return err
 	}
-	if err := writeOwned(own.Target.ConfigFile, conf.Bytes(), user, 0o600); err != nil {
+	mode, _, err := confMode(own, user)
+	if err != nil {
+		return err
+	}
+	if conninfo, _ := conf.Get("primary_conninfo"); strings.Contains(conninfo, "password") {
+		mode &= 0o600
+	}
+	if err := writeWithMode(own.Target.ConfigFile, textFor(own, conf), user, mode); err != nil {
 		return err
 	}
 	if _, err := carryAccess(own, user, own.Target.HBAFile, own.Target.IdentFile); err != nil {

@@ -57,7 +57,14 @@ func (w *Worker) stageConfiguration(ctx context.Context, plan upgrade.Plan, user
 	if err := makeDir(stagedDir(plan), user); err != nil {
 		return nil, nil, err
 	}
-	if err := writeOwned(filepath.Join(stagedDir(plan), "postgresql.conf"), conf.Bytes(), user, 0o600); err != nil {
+	if err := makeDir(filepath.Join(stagedDir(plan), confD), user); err != nil {
+		return nil, nil, err
+	}
+	mode, closedBy, err := confMode(plan, user)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := writeWithMode(filepath.Join(stagedDir(plan), "postgresql.conf"), textFor(plan, conf), user, mode); err != nil {
 		return nil, nil, err
 	}
 	accessChanges, err := carryAccess(plan, user, filepath.Join(stagedDir(plan), "pg_hba.conf"), filepath.Join(stagedDir(plan), "pg_ident.conf"))
@@ -74,7 +81,15 @@ func (w *Worker) stageConfiguration(ctx context.Context, plan upgrade.Plan, user
 	if err := w.checkStaged(ctx, plan); err != nil {
 		return nil, nil, err
 	}
-	return targetServer(conf), w.tellChanges(ctx, slices.Concat(changes, accessChanges, strandedAccess), said), nil
+	events = w.tellChanges(ctx, slices.Concat(changes, accessChanges, strandedAccess, tellClosed(plan, closedBy)), said)
+	leftOut, err := w.host.LeftOutOnDebian(plan.Target, plan.Source)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, text := range leftOut {
+		events = append(events, w.say(ctx, upgrade.LevelWarning, text))
+	}
+	return targetServer(conf), events, nil
 }
 
 // checkStaged has postgres read the configuration as it would at its start.
@@ -99,13 +114,15 @@ func (w *Worker) installConfiguration(ctx context.Context, plan upgrade.Plan, us
 		if err := w.host.Register(ctx, plan.Target, plan.Source); err != nil {
 			return err
 		}
+		w.carryDebian(ctx, plan)
 	}
 	for name, path := range stagedFiles(plan) {
-		text, err := user.ReadFile(filepath.Join(stagedDir(plan), name))
+		staged := filepath.Join(stagedDir(plan), name)
+		text, err := user.ReadFile(staged)
 		if err != nil {
 			return fmt.Errorf("install %s: %w", path, err)
 		}
-		if err := writeOwned(path, text, user, 0o600); err != nil {
+		if err := writeWithMode(path, text, user, modeOf(staged, user)); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -90,11 +91,14 @@ func TestInPlaceOnDebian(t *testing.T) {
 	b.exec(b.session(b.plan.Source, "postgres"), `DROP VIEW health; CREATE TABLE t AS SELECT 1 AS one`)
 	standby := b.debianStandby(name+"s", debian)
 
+	environment := filepath.Join(filepath.Dir(b.plan.Source.ConfigFile), "environment")
+	b.must(os.WriteFile(environment, []byte("PGLEAP_TEST = 'carried'\n"), 0o644))
 	b.plan.Number++
 	b.do("PrepareInPlace", b.worker.PrepareInPlace)
 	if result := b.upgradeInPlace(); !result.Switchover.Switched {
 		t.Fatalf("not upgraded: %s", result.Switchover.Reason)
 	}
+	b.looksDebian(debian)
 	finished, err := b.worker.FinishInPlace(t.Context(), b.plan)
 	b.must(err)
 	if c := finished.Cluster; c.Manager != upgrade.ManagerPgCtlcluster || c.Name != name || c.Port != port || c.Version.Major() != upgrade.Major(to) {
@@ -133,6 +137,46 @@ func (b *upgradeBed) debianWayBackByHand(debian func(program string, args ...str
 	if got := b.ask(from, "postgres", `SELECT one::text FROM t`); len(got) != 1 {
 		b.Errorf("the source holds %v", got)
 	}
+}
+
+// looksDebian wants the target's files to be as pg_createcluster has made the source's: whoever may, finds its port
+// there, reads its log, and adds settings.
+func (b *upgradeBed) looksDebian(debian func(program string, args ...string)) {
+	b.Helper()
+	from, to := b.plan.Source, b.plan.Target
+	beside := func(c upgrade.Cluster, name string) string { return filepath.Join(filepath.Dir(c.ConfigFile), name) }
+	log := func(c upgrade.Cluster) string {
+		return fmt.Sprintf("/var/log/postgresql/postgresql-%d-%s.log", c.Version.Major(), c.Name)
+	}
+	for made, like := range map[string]string{
+		to.ConfigFile: from.ConfigFile, to.HBAFile: from.HBAFile, to.IdentFile: from.IdentFile, log(to): log(from),
+		beside(to, "environment"): beside(from, "environment"), beside(to, "pg_ctl.conf"): beside(from, "pg_ctl.conf"), beside(to, "conf.d"): beside(from, "conf.d"),
+	} {
+		got, err := os.Stat(made)
+		b.must(err)
+		want, err := os.Stat(like)
+		b.must(err)
+		gotStat, _ := got.Sys().(*syscall.Stat_t)
+		wantStat, _ := want.Sys().(*syscall.Stat_t)
+		if got.Mode() != want.Mode() || gotStat.Uid != wantStat.Uid || gotStat.Gid != wantStat.Gid {
+			b.Errorf("%s has mode %s, owner %d and group %d; %s has %s, %d and %d",
+				made, got.Mode(), gotStat.Uid, gotStat.Gid, like, want.Mode(), wantStat.Uid, wantStat.Gid)
+		}
+	}
+	if text := read(beside(to, "environment")); text != read(beside(from, "environment")) {
+		b.Errorf("environment of the target: %s", text)
+	}
+	nobody, err := run.LookupUser("nobody")
+	b.must(err)
+	listed, err := b.worker.runner.Run(b.Context(), run.Command{Path: "/usr/bin/pg_lsclusters", Args: []string{"--no-header"}, As: nobody})
+	b.must(err)
+	major := strconv.Itoa(int(to.Version.Major()))
+	if want := []string{major, to.Name, strconv.Itoa(to.Port), "online"}; !hasFields(listed.Stdout, want) {
+		b.Errorf("pg_lsclusters, run by anybody, does not list %v:\n%s", want, listed.Stdout)
+	}
+	b.must(os.WriteFile(filepath.Join(beside(to, "conf.d"), "10-memory.conf"), []byte("work_mem = '9MB'\n"), 0o644))
+	debian("pg_ctlcluster", major, to.Name, "reload")
+	b.until("what is in conf.d holds", func() bool { return b.ask(to, "postgres", `SHOW work_mem`)[0] == "9MB" })
 }
 
 // debianStandby makes a standby of the source that postgresql-common manages, as its user would.
