@@ -37,6 +37,7 @@ func All() []Check {
 		oldestTransactionIDs,
 		standbys,
 		cloneFrom,
+		dependentUnits,
 		logicalSlots,
 
 		// Its contents.

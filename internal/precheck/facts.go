@@ -48,6 +48,8 @@ type Host struct {
 	Standbys Measured[[]Standby]
 	// CloneFrom tells why the standby that the plan names cannot be copied, in a sentence.
 	CloneFrom string
+	// Dependents are the units that systemd stops with the source's.
+	Dependents Measured[[]Dependent]
 }
 
 // Standby is a standby of the source, and where its successor would be.
@@ -71,6 +73,7 @@ func UnseenHost(reason error) Host {
 		Speed:           Measured[upgrade.Speed]{Err: reason},
 		WAL:             Measured[WALPoint]{Err: reason},
 		Standbys:        Measured[[]Standby]{Err: reason},
+		Dependents:      Measured[[]Dependent]{Err: reason},
 	}
 }
 

@@ -128,6 +128,7 @@ func (w *Worker) hostFacts(ctx context.Context, plan upgrade.Plan) precheck.Host
 	facts.SameFileSystem = sameFileSystem(target, wal)
 	facts.Standbys = precheck.Known(w.standbyPlaces(ctx, plan))
 	facts.CloneFrom = w.copyProblem(ctx, plan)
+	facts.Dependents = precheck.Known(w.dependents(ctx, plan))
 	facts.MemoryAvailable = precheck.Known(memoryAvailable())
 	facts.HugePages = precheck.Known(freeHugePages("/sys/kernel/mm/hugepages", "/proc/meminfo"))
 	return facts
