@@ -82,7 +82,8 @@ func (h *Host) debianFiles(target, source upgrade.Cluster) (files []debianFile, 
 			continue
 		}
 		if err != nil {
-			return nil, nil, fmt.Errorf("read %s: %w", path, err)
+			leftOut = append(leftOut, fmt.Sprintf("%s: not carried over: %v", path, err))
+			continue
 		}
 		content, left := file.translate(string(text), source)
 		for i := range left {

@@ -175,7 +175,7 @@ func TestStrandedFiles(t *testing.T) {
 	w, source, args := precheckBed(t)
 	args.Plan.Options.SkipSchemaRehearsal = true // it has a test of its own
 	source.Exec(t, "postgres", `ALTER SYSTEM SET log_directory = '`+source.Pgdata+`/log'`)
-	source.Exec(t, "postgres", `ALTER SYSTEM SET ssl_crl_dir = '`+source.Pgdata+`/crl'`)
+	source.Exec(t, "postgres", `ALTER SYSTEM SET ssl_crl_file = '`+source.Pgdata+`/crl'`)
 	stranded := func() []string {
 		t.Helper()
 		report, err := w.Precheck(t.Context(), args)

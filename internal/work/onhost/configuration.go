@@ -46,34 +46,41 @@ func (w *Worker) carryConfiguration(ctx context.Context, plan upgrade.Plan, user
 	if err != nil {
 		return nil, err
 	}
-	mode, closedBy, err := confMode(plan, user)
-	if err != nil {
-		return nil, err
-	}
-	if err := writeWithMode(plan.Target.ConfigFile, text, user, mode); err != nil {
-		return nil, err
-	}
 	ours, err := ourHBALines()
 	if err != nil {
 		return nil, err
 	}
-	accessChanges, err := carryAccess(plan, user, plan.Target.HBAFile, plan.Target.IdentFile, ours...)
-	if err != nil {
-		return nil, err
-	}
-	strandedAccess, err := accessNaming(plan.Source.Pgdata, plan.Source.HBAFile, plan.Source.IdentFile, user)
+	written, err := writeCarried(plan, text, user, plan.Target.ConfigFile, plan.Target.HBAFile, plan.Target.IdentFile, ours...)
 	if err != nil {
 		return nil, err
 	}
 	if err := carryFiles(plan, conf, user); err != nil {
 		return nil, err
 	}
-	events := w.tellChanges(ctx, slices.Concat(changes, accessChanges, strandedAccess, tellClosed(plan, closedBy)), said)
+	events := w.tellChanges(ctx, append(changes, written...), said)
 	events = append(events, w.carryDebian(ctx, plan)...)
 	if plan.Target.Manager == upgrade.ManagerSystemd {
 		events = append(events, w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("systemd starts the target by unit %s, which was made of %s", plan.Target.Unit, plan.Source.Unit)))
 	}
 	return events, nil
+}
+
+// writeCarried writes the target's files, with lines of ours at the beginning of pg_hba.conf, and tells what there is to
+// say of them beside the translation of the settings.
+func writeCarried(plan upgrade.Plan, text []byte, user run.User, configFile, hbaFile, identFile string, ours ...string) ([]pgconf.Change, error) {
+	mode, closedBy, err := confMode(plan, user)
+	if err != nil {
+		return nil, err
+	}
+	if err := writeWithMode(configFile, text, user, mode); err != nil {
+		return nil, err
+	}
+	changes, err := carryAccess(plan, user, hbaFile, identFile, ours...)
+	if err != nil {
+		return nil, err
+	}
+	stranded, err := accessNaming(plan.Source.Pgdata, plan.Source.HBAFile, plan.Source.IdentFile, user)
+	return slices.Concat(changes, stranded, tellClosed(plan, closedBy)), err
 }
 
 // registerTarget makes a plan's target known to what manages it, to be started with the system if its source is.

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/run"
@@ -54,24 +53,13 @@ func (w *Worker) stageConfiguration(ctx context.Context, plan upgrade.Plan, user
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := makeDir(stagedDir(plan), user); err != nil {
-		return nil, nil, err
+	place := func(name string) string { return filepath.Join(stagedDir(plan), name) }
+	for _, dir := range []string{stagedDir(plan), place(confD)} {
+		if err := makeDir(dir, user); err != nil {
+			return nil, nil, err
+		}
 	}
-	if err := makeDir(filepath.Join(stagedDir(plan), confD), user); err != nil {
-		return nil, nil, err
-	}
-	mode, closedBy, err := confMode(plan, user)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := writeWithMode(filepath.Join(stagedDir(plan), "postgresql.conf"), textFor(plan, conf), user, mode); err != nil {
-		return nil, nil, err
-	}
-	accessChanges, err := carryAccess(plan, user, filepath.Join(stagedDir(plan), "pg_hba.conf"), filepath.Join(stagedDir(plan), "pg_ident.conf"))
-	if err != nil {
-		return nil, nil, err
-	}
-	strandedAccess, err := accessNaming(plan.Source.Pgdata, plan.Source.HBAFile, plan.Source.IdentFile, user)
+	written, err := writeCarried(plan, textFor(plan, conf), user, place("postgresql.conf"), place("pg_hba.conf"), place("pg_ident.conf"))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -81,11 +69,11 @@ func (w *Worker) stageConfiguration(ctx context.Context, plan upgrade.Plan, user
 	if err := w.checkStaged(ctx, plan); err != nil {
 		return nil, nil, err
 	}
-	events = w.tellChanges(ctx, slices.Concat(changes, accessChanges, strandedAccess, tellClosed(plan, closedBy)), said)
 	leftOut, err := w.host.LeftOutOnDebian(plan.Target, plan.Source)
 	if err != nil {
 		return nil, nil, err
 	}
+	events = w.tellChanges(ctx, append(changes, written...), said)
 	for _, text := range leftOut {
 		events = append(events, w.say(ctx, upgrade.LevelWarning, text))
 	}

@@ -136,16 +136,21 @@ func (o *outage) ready(ctx context.Context) (err error) {
 	if err := o.surveyStandbys(ctx, plan); err != nil {
 		return err
 	}
+	return o.shorten(ctx)
+}
+
+// shorten makes durable what need not become so in the outage then.
+func (o *outage) shorten(ctx context.Context) error {
 	progressOf(ctx).text("making a checkpoint on the source")
-	err = with(ctx, o.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) error { return postgres.Checkpoint(ctx, conn) })
+	err := with(ctx, o.host.Login(o.plan.Source, "postgres"), func(conn *pgx.Conn) error { return postgres.Checkpoint(ctx, conn) })
 	if err != nil || !o.intent.Prepared.SyncAtOnce {
 		return err
 	}
-	if o.disks, err = openFileSystems(targetDirs(plan, o.intent.Prepared.Spaces)...); err != nil {
+	if o.disks, err = openFileSystems(targetDirs(o.plan, o.intent.Prepared.Spaces)...); err != nil {
 		return err
 	}
 	progressOf(ctx).text("making the prepared target durable")
-	return o.disks.sync(ctx) // what is durable before need not become so in the outage
+	return o.disks.sync(ctx)
 }
 
 // watchOver starts the guard, which ends the outage if this process dies.
