@@ -109,12 +109,22 @@ func TestFlowOnTheEngine(t *testing.T) {
 				return upgrade.Switchover{Switched: true, Back: true}, nil
 			}
 		}, upgrade.StatusCancelled, "clients are back at the source; nothing had been written on the target since the switch", 0},
+		{"cleanup", nil, func(s *scene) { s.does[step.Discard] = switchedOver }, "", "", 0},
+		{"cleanup-in-place", nil, func(s *scene) {
+			s.does[step.Discard] = switchedOver
+			s.does[step.UpgradeInPlace] = func(context.Context, int) (any, error) {
+				return step.InPlaceResult{Switchover: upgrade.Switchover{Switched: true}}, nil
+			}
+		}, "", "", 0},
+		{"cleanup-blue-green", func(o *upgrade.Options) { o.Statistics = upgrade.StatisticsAfter }, func(s *scene) {
+			s.does[step.Discard] = switchedOver
+		}, "", "", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := stage.play(c.name)
 			c.does(s)
 			run, err := s.client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: s.id, TaskQueue: durable.ServerQueue},
-				workflowOf(c.name), argumentOf(c.name, historyPlan(c.options)))
+				workflowOf(c.name), argumentsOf(c.name, historyPlan(c.options))...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -142,15 +152,31 @@ func workflowOf(name string) string {
 		return step.WorkflowBlueGreen
 	case "return":
 		return step.WorkflowReturn
+	case "cleanup", "cleanup-in-place", "cleanup-blue-green":
+		return step.WorkflowCleanup
 	}
 	return step.WorkflowZeroDowntime
 }
 
-func argumentOf(name string, plan upgrade.Plan) any {
-	if name == "return" {
-		return step.ReturnArgs{Plan: plan, Attempt: 7, Switched: upgrade.Switchover{Switched: true}}
+func argumentsOf(name string, plan upgrade.Plan) []any {
+	switch name {
+	case "return":
+		return []any{step.ReturnArgs{Plan: plan, Attempt: 7, Switched: upgrade.Switchover{Switched: true}}}
+	case "cleanup":
+		return []any{plan, false}
+	case "cleanup-in-place":
+		plan.Mode = upgrade.InPlace
+		return []any{plan, false}
+	case "cleanup-blue-green":
+		plan.Mode = upgrade.BlueGreen
+		return []any{plan, false}
 	}
-	return plan
+	return []any{plan}
+}
+
+// switchedOver is why a lost upgrade is not undone.
+func switchedOver(context.Context, int) (any, error) {
+	return nil, newRefusal("upgrade 7 has switched over; nothing is removed")
 }
 
 func newRefusal(text string) error {
@@ -247,6 +273,7 @@ func openStage(t *testing.T) *stage {
 			worker.RegisterWorkflowWithOptions(flow.InPlace, workflow.RegisterOptions{Name: step.WorkflowInPlace})
 			worker.RegisterWorkflowWithOptions(flow.Return, workflow.RegisterOptions{Name: step.WorkflowReturn})
 			worker.RegisterWorkflowWithOptions(flow.BlueGreen, workflow.RegisterOptions{Name: step.WorkflowBlueGreen})
+			worker.RegisterWorkflowWithOptions(flow.Cleanup, workflow.RegisterOptions{Name: step.WorkflowCleanup})
 		}
 		for _, name := range activities {
 			worker.RegisterActivityWithOptions(func(ctx context.Context, args any) (any, error) { return s.scene().act(ctx, name, args) },

@@ -1,6 +1,9 @@
 package flow
 
 import (
+	"fmt"
+	"time"
+
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -24,7 +27,42 @@ func Cleanup(ctx workflow.Context, plan upgrade.Plan, goingBack bool) error {
 	}
 	t.tell(ctx, upgrade.LevelWarning, "nothing is undone: "+sentence(err))
 	t.current = upgrade.PhaseFinishing
-	t.orTell(ctx, t.do(ctx, step.FenceForGood, plan))
-	t.orTell(ctx, t.finishOnHost(ctx))
+	// One that was begun by an older program does no more than what the replication needs.
+	t.standbys = workflow.GetVersion(ctx, "finish what was lost", workflow.DefaultVersion, 1) >= 1
+	if t.standbys && plan.Mode == upgrade.InPlace {
+		t.finishLostInPlace(ctx)
+		return nil
+	}
+	t.finishLost(ctx)
 	return nil
+}
+
+// finishLost does what follows a switchover. Finish refuses if clients are not at the target: then the
+// instance stays where it is recorded.
+func (t *task) finishLost(ctx workflow.Context) {
+	t.orTell(ctx, t.do(ctx, step.FenceForGood, t.plan))
+	if t.standbys && t.plan.Mode == upgrade.BlueGreen {
+		t.orTell(ctx, t.do(ctx, step.UpdateExtensions, t.plan))
+	}
+	if t.standbys && t.plan.Options.Statistics == upgrade.StatisticsAfter {
+		t.orTell(ctx, t.do(ctx, step.CollectStatistics, t.plan))
+	}
+	if err := t.finishOnHost(ctx); err != nil {
+		t.orTell(ctx, err)
+		return
+	}
+	t.moved = true
+	t.recordFindings(ctx)
+	t.completeStandbys(ctx)
+}
+
+// finishLostInPlace does what follows an outage that ended with the target serving, if that is how it ended.
+func (t *task) finishLostInPlace(ctx workflow.Context) {
+	result, err := t.upgradeInPlace(ctx, step.InPlaceArgs{Plan: t.plan, SettleOnly: true})
+	if err != nil || !result.Switchover.Switched {
+		t.orTell(ctx, err)
+		return
+	}
+	t.tell(ctx, upgrade.LevelInfo, fmt.Sprintf("it was upgraded in place: nobody served for %s", result.Switchover.Pause.Round(time.Millisecond)))
+	t.finishInPlace(ctx)
 }

@@ -123,6 +123,11 @@ func (t *task) recordOutage(ctx workflow.Context, result upgrade.Switchover) {
 // cannot be done is told.
 func (t *task) completeInPlace(ctx workflow.Context, upgraded upgrade.Switchover) (upgrade.Outcome, error) {
 	t.enter(ctx, upgrade.PhaseFinishing)
+	t.finishInPlace(ctx)
+	return t.end(ctx, upgrade.Outcome{Status: upgrade.StatusSucceeded, Switchover: &upgraded})
+}
+
+func (t *task) finishInPlace(ctx workflow.Context) {
 	t.orTell(ctx, t.onServer(ctx, step.MoveInstance, step.MoveInstanceArgs{
 		Instance: t.plan.Instance, Cluster: t.plan.Target, Endpoint: t.plan.Endpoint,
 		Number: t.plan.Number, Former: &t.plan.Source,
@@ -141,7 +146,6 @@ func (t *task) completeInPlace(ctx workflow.Context, upgraded upgrade.Switchover
 		t.orTell(ctx, t.do(ctx, name, t.plan))
 	}
 	t.completeStandbys(ctx)
-	return t.end(ctx, upgrade.Outcome{Status: upgrade.StatusSucceeded, Switchover: &upgraded})
 }
 
 // giveUpInPlace removes the target. The source serves as it did before.

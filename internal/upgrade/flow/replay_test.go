@@ -25,6 +25,7 @@ func TestReplay(t *testing.T) {
 			replayer.RegisterWorkflowWithOptions(InPlace, workflow.RegisterOptions{Name: step.WorkflowInPlace})
 			replayer.RegisterWorkflowWithOptions(Return, workflow.RegisterOptions{Name: step.WorkflowReturn})
 			replayer.RegisterWorkflowWithOptions(BlueGreen, workflow.RegisterOptions{Name: step.WorkflowBlueGreen})
+			replayer.RegisterWorkflowWithOptions(Cleanup, workflow.RegisterOptions{Name: step.WorkflowCleanup})
 			if err := replayer.ReplayWorkflowHistoryFromJSONFile(discardLogger{}, path); err != nil {
 				t.Error(err)
 			}

@@ -127,34 +127,95 @@ func TestPrecheckWorkflow(t *testing.T) {
 
 // What it records must not pass for a batch that the lost workflow has written.
 func TestCleanup(t *testing.T) {
+	undone := func(int) (any, error) {
+		return step.Done{Events: []upgrade.Event{{Level: upgrade.LevelInfo, Phase: upgrade.PhaseCleanup, Text: "undone"}}}, nil
+	}
+	atTarget := refuse("clients write to the target")
+	const nothingUndone = "cleaning up: nothing is undone: clients write to the target"
+	finished := []string{step.Discard, step.FenceForGood, step.Finish, step.MoveInstance, step.BuildStandbys}
 	for _, c := range []struct {
 		name      string
-		does      func(int) (any, error)
+		mode      upgrade.Mode
+		options   func(*upgrade.Options)
+		does      func(*world)
 		level     upgrade.Level
-		text      string
+		told      []string
 		calls     []string
 		goingBack bool
 	}{
-		{"the host undoes it", func(int) (any, error) {
-			return step.Done{Events: []upgrade.Event{{Level: upgrade.LevelInfo, Phase: upgrade.PhaseCleanup, Text: "undone"}}}, nil
-		}, upgrade.LevelInfo, "cleaning up: undone", []string{step.Discard}, false},
-		{"the host undoes it, on the way back", func(int) (any, error) {
-			return step.Done{Events: []upgrade.Event{{Level: upgrade.LevelInfo, Phase: upgrade.PhaseCleanup, Text: "undone"}}}, nil
-		}, upgrade.LevelInfo, "cleaning up: undone", []string{step.Discard, step.MoveInstance}, true},
 		{
-			"clients are on the target: it is finished", refuse("clients write to the target"), upgrade.LevelWarning, "cleaning up: nothing is undone: clients write to the target",
-			[]string{step.Discard, step.FenceForGood, step.Finish, step.MoveInstance},
+			"the host undoes it", upgrade.ZeroDowntime, nil, func(w *world) { w.does[step.Discard] = undone },
+			upgrade.LevelInfo,
+			[]string{"cleaning up: undone"},
+			[]string{step.Discard},
+			false,
+		},
+		{
+			"the host undoes it, on the way back", upgrade.ZeroDowntime, nil, func(w *world) { w.does[step.Discard] = undone },
+			upgrade.LevelInfo,
+			[]string{"cleaning up: undone"},
+			[]string{step.Discard, step.MoveInstance},
 			true,
+		},
+		{
+			"clients are on the target: it is finished", upgrade.ZeroDowntime, nil, func(w *world) { w.does[step.Discard] = atTarget },
+			upgrade.LevelWarning,
+			[]string{nothingUndone},
+			finished, true,
+		},
+		{
+			"with statistics, if they were to come after the switchover", upgrade.ZeroDowntime,
+			func(o *upgrade.Options) { o.Statistics = upgrade.StatisticsAfter }, func(w *world) { w.does[step.Discard] = atTarget },
+			upgrade.LevelWarning,
+			[]string{nothingUndone},
+			slices.Insert(slices.Clone(finished), 2, step.CollectStatistics), false,
+		},
+		{
+			"a clone that clients were switched to has its extensions brought up too", upgrade.BlueGreen,
+			func(o *upgrade.Options) { o.Statistics = upgrade.StatisticsAfter }, func(w *world) { w.does[step.Discard] = atTarget },
+			upgrade.LevelWarning,
+			[]string{nothingUndone},
+			slices.Insert(slices.Clone(finished), 2, step.UpdateExtensions, step.CollectStatistics), false,
+		},
+		{
+			"what is refused for another reason leaves the instance where it is", upgrade.ZeroDowntime, nil, func(w *world) {
+				w.does[step.Discard], w.does[step.Finish] = refuse("there is no such user"), refuse("clients are at the source")
+			},
+			upgrade.LevelError,
+			[]string{"finishing: clients are at the source"},
+			finished[:3], false,
+		},
+		{
+			"an outage that is over is followed by all that follows one", upgrade.InPlace, nil, func(w *world) {
+				w.does[step.Discard], w.settled = atTarget, served
+			},
+			upgrade.LevelWarning,
+			[]string{nothingUndone},
+			append([]string{step.Discard, "settle"}, afterOutage[:len(afterOutage)-1]...), false,
+		},
+		{
+			"an outage that was not, and cannot be discarded now, is not", upgrade.InPlace, nil, func(w *world) {
+				w.does[step.Discard], w.settled = refuse("there is no such user"), upgrade.Switchover{Reason: "interrupted before it began"}
+			},
+			upgrade.LevelWarning,
+			[]string{"cleaning up: nothing is undone: there is no such user"},
+			[]string{step.Discard, "settle"},
+			false,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := newWorld(t)
-			w.does[step.Discard] = c.does
-			w.env.ExecuteWorkflow(Cleanup, testPlan, c.goingBack)
+			w := newInPlaceWorld(t)
+			c.does(w)
+			plan := testPlan
+			if c.options != nil {
+				plan = planWith(c.options)
+			}
+			plan.Mode = c.mode
+			w.env.ExecuteWorkflow(Cleanup, plan, c.goingBack)
 			if err := w.env.GetWorkflowError(); err != nil {
 				t.Fatal(err)
 			}
-			if told := w.told(c.level); len(told) != 1 || told[0] != c.text {
+			if told := w.told(c.level); !slices.Equal(told, c.told) {
 				t.Errorf("told: %v", told)
 			}
 			for _, key := range w.keys {
@@ -164,6 +225,9 @@ func TestCleanup(t *testing.T) {
 			}
 			if !slices.Equal(w.calls, c.calls) || len(w.ends) != 0 {
 				t.Errorf("calls: %v", w.calls)
+			}
+			if len(w.phases) != 0 {
+				t.Errorf("phases of a task that has ended: %v", w.phases)
 			}
 		})
 	}
