@@ -263,18 +263,30 @@ func (b *upgradeBed) withLibrary() (remove func()) {
 	return func() { b.must(os.Remove(library)) }
 }
 
-// An agent that dies while files are swapped leaves a pg_upgrade that goes on: its successor waits for it,
-// and lets the target serve.
+// An agent that dies before or while files are swapped leaves a pg_upgrade that goes on: its successor waits
+// for it, and lets the target serve. It knows of it even if the agent had no time to note its pid.
 func TestInPlaceSwapOutlivesTheAgent(t *testing.T) {
-	b := swapBed(t)
-	b.plan.Options.Accepted = []string{upgrade.AcceptSwap}
-	bouncer := b.adoptBouncer()
-	before := b.prepared()
-	b.dieInPlace(inPlaceDeath{At: "pg_upgrade: " + pgbin.PhaseTransfer, Agent: true})
-	b.must(b.worker.RecoverInPlace(t.Context()))
-	settled, err := b.worker.UpgradeInPlace(t.Context(), step.InPlaceArgs{Plan: b.plan, SettleOnly: true})
-	b.must(err)
-	b.servesInPlace(settled, before, bouncer)
+	for _, phase := range []string{pgbin.PhaseDumping, pgbin.PhaseTransfer} {
+		t.Run(phase, func(t *testing.T) {
+			b := swapBed(t)
+			b.plan.Options.Accepted = []string{upgrade.AcceptSwap}
+			bouncer := b.adoptBouncer()
+			before := b.prepared()
+			b.dieInPlace(inPlaceDeath{At: "pg_upgrade: " + phase, Agent: true})
+			if phase == pgbin.PhaseDumping {
+				files, err := b.worker.files(b.plan)
+				b.must(err)
+				b.must(os.Remove(files.pidfile("pg_upgrade")))
+				if _, err := os.Stat(controlFile(b.plan.Source.Pgdata) + ".old"); err == nil {
+					t.Log("it has begun to move files already")
+				}
+			}
+			b.must(b.worker.RecoverInPlace(t.Context()))
+			settled, err := b.worker.UpgradeInPlace(t.Context(), step.InPlaceArgs{Plan: b.plan, SettleOnly: true})
+			b.must(err)
+			b.servesInPlace(settled, before, bouncer)
+		})
+	}
 }
 
 // A pg_upgrade that is killed while it swaps leaves nothing that can be started. That is said, and nothing is

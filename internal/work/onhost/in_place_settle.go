@@ -70,7 +70,7 @@ func (s *settlement) end(ctx context.Context, reason string) (upgrade.Switchover
 // configuration that does not suit for example, has left the target's last checkpoint as it was.
 func (s *settlement) mustGoOn(ctx context.Context) (bool, error) {
 	switch stage := s.journal.state.Stage; {
-	case stage == outageUpgrading && s.hasSwapped():
+	case stage == outageUpgrading && s.intent.Prepared.Chosen.Transfer == pgbin.TransferSwap:
 		return s.awaitSwap(ctx)
 	case stage != outageStarting:
 		return false, nil
@@ -113,13 +113,7 @@ func (s *settlement) targetRuns(ctx context.Context) bool {
 
 // isWorkedOn tells whether a postgres or a pg_ctl was started with a data directory.
 func isWorkedOn(pgdata string) bool {
-	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is valid
-	for _, line := range lines {
-		content, err := os.ReadFile(line)
-		if err != nil {
-			continue
-		}
-		args := strings.Split(strings.TrimRight(string(content), "\x00"), "\x00")
+	for _, args := range commandLines() {
 		switch filepath.Base(args[0]) {
 		case "postgres", "pg_ctl":
 		default:
@@ -132,6 +126,18 @@ func isWorkedOn(pgdata string) bool {
 		}
 	}
 	return false
+}
+
+// commandLines are those of all processes, word by word. One has one word at least, which may be empty.
+func commandLines() [][]string {
+	paths, _ := filepath.Glob("/proc/[0-9]*/cmdline") // the pattern is valid
+	var lines [][]string
+	for _, path := range paths {
+		if content, err := os.ReadFile(path); err == nil {
+			lines = append(lines, strings.Split(strings.TrimRight(string(content), "\x00"), "\x00"))
+		}
+	}
+	return lines
 }
 
 // goOn lets the target serve. If it cannot be started, clients are let go nevertheless: they see an

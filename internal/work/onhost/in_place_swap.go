@@ -4,8 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
@@ -19,12 +18,14 @@ func (s *settlement) hasSwapped() bool {
 	return s.intent.Prepared.Chosen.Transfer == pgbin.TransferSwap && err == nil
 }
 
-// awaitSwap lets a pg_upgrade that has begun to swap come to its end, since that is the only way there is.
-// It tells whether the target is complete.
+// awaitSwap lets a pg_upgrade that was to swap come to its end, however far it is: it may begin to move the
+// files between any look at them and a signal, and from then on its end is the only way there is. It tells
+// whether the target is complete.
 func (s *settlement) awaitSwap(ctx context.Context) (bool, error) {
-	for isRunning(s.files.pidfile("pg_upgrade")) {
+	for isUpgraded(s.plan.Target.Pgdata) {
+		progressOf(ctx).text("waiting for pg_upgrade, which may be moving the source's files (transfer swap)")
 		if err := sleep(ctx, 200*time.Millisecond); err != nil {
-			return false, fmt.Errorf("wait for pg_upgrade, which moves the source's files: %w", err)
+			return false, fmt.Errorf("wait for pg_upgrade, which may be moving the source's files: %w", err)
 		}
 	}
 	if !(pgbin.PgUpgrade{NewPgdata: s.plan.Target.Pgdata}).Completed() {
@@ -41,21 +42,15 @@ func (s *settlement) awaitSwap(ctx context.Context) (bool, error) {
 	return true, s.journal.write(outageRecord{Stage: outageStarting, Checkpoint: control.CheckpointLSN})
 }
 
-// isRunning tells whether the process of a pidfile, which has its start time too, still runs.
-func isRunning(pidfile string) bool {
-	content, err := os.ReadFile(pidfile)
-	if err != nil {
-		return false
+// isUpgraded tells whether some pg_upgrade, or one of its children, works on a data directory as its new one.
+// It goes by the command lines: an agent that died as soon as it had started one has left no pidfile.
+func isUpgraded(pgdata string) bool {
+	for _, args := range commandLines() {
+		if slices.Contains(args, "--new-datadir="+pgdata) {
+			return true
+		}
 	}
-	pid, started, _ := strings.Cut(strings.TrimSpace(string(content)), " ")
-	stat, err := os.ReadFile(filepath.Join("/proc", filepath.Base(pid), "stat"))
-	if err != nil {
-		return false
-	}
-	// The second field is the program's name in parentheses and may hold anything; the third is the state,
-	// the 22nd the start time (proc(5)).
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	return len(fields) > 19 && fields[0] != "Z" && fields[19] == started
+	return false
 }
 
 // giveUp ends an outage in which swap was cut short. Nothing is removed of what may be all that there is.
