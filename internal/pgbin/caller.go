@@ -70,8 +70,8 @@ func quoteConnInfo(value string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value) + "'"
 }
 
-// quoteShell writes a word for the shell that pg_ctl and pg_upgrade hand -o options to.
-func quoteShell(word string) string {
+// QuoteWord writes a word for the shell that pg_ctl and pg_upgrade hand their options for servers to.
+func QuoteWord(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
@@ -79,7 +79,7 @@ func quoteShell(word string) string {
 func Options(settings ...string) string {
 	words := make([]string, 0, len(settings))
 	for _, setting := range settings {
-		words = append(words, "-c "+quoteShell(setting))
+		words = append(words, "-c "+QuoteWord(setting))
 	}
 	return strings.Join(words, " ")
 }

@@ -23,7 +23,7 @@ func PostmasterOpts(pgdata string) (string, error) {
 	args := parsePostmasterOpts(string(content))
 	words := make([]string, 0, len(args))
 	for _, arg := range args {
-		words = append(words, quoteShell(arg))
+		words = append(words, QuoteWord(arg))
 	}
 	return strings.Join(words, " "), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
@@ -31,7 +32,7 @@ func (h *Host) Start(ctx context.Context, c upgrade.Cluster, logfile string, tim
 		if logfile == "" {
 			logfile = filepath.Join(c.Pgdata, "pg_ctl.log")
 		}
-		err = pgbin.PgCtl{Bindir: c.Bindir, Pgdata: c.Pgdata}.Start(ctx, as, logfile, configOptions(c), timeout)
+		err = pgbin.PgCtl{Bindir: c.Bindir, Pgdata: c.Pgdata}.Start(ctx, as, logfile, WithConfiguration(c, ""), timeout)
 	}
 	if err != nil {
 		return fmt.Errorf("start %s: %w", c, err)
@@ -99,17 +100,22 @@ func (h *Host) awaitReady(ctx context.Context, c upgrade.Cluster, timeout time.D
 	}
 }
 
-// configOptions names the configuration files that are not where postgres looks by itself.
-func configOptions(c upgrade.Cluster) string {
+// WithConfiguration adds to the options of a server's start those that name the configuration files that are not
+// where postgres looks by itself. One that -D named, which led to the data directory from there, is in no
+// options.
+func WithConfiguration(c upgrade.Cluster, options string) string {
 	var settings []string
 	for _, file := range []struct{ setting, path string }{
 		{"config_file", c.ConfigFile}, {"hba_file", c.HBAFile}, {"ident_file", c.IdentFile},
 	} {
-		if file.path != "" && realPath(filepath.Dir(file.path)) != realPath(c.Pgdata) {
-			settings = append(settings, file.setting+"="+file.path)
+		if file.path == "" || realPath(filepath.Dir(file.path)) == realPath(c.Pgdata) {
+			continue
+		}
+		if setting := file.setting + "=" + file.path; !strings.Contains(options, pgbin.QuoteWord(setting)) {
+			settings = append(settings, setting)
 		}
 	}
-	return pgbin.Options(settings...)
+	return strings.TrimSpace(options + " " + pgbin.Options(settings...))
 }
 
 func (h *Host) pgCtlcluster(c upgrade.Cluster) pgbin.PgCtlcluster {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/pgtest"
+	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
 func TestStopAndStartDoNothingTwice(t *testing.T) {
@@ -126,5 +127,30 @@ func TestStartFailureTellsWhy(t *testing.T) {
 	err = h.Start(t.Context(), c, "", time.Minute)
 	if err == nil || !strings.Contains(err.Error(), `unrecognized configuration parameter "no_such_setting"`) {
 		t.Errorf("start: %v", err)
+	}
+}
+
+func TestWithConfiguration(t *testing.T) {
+	cluster := upgrade.Cluster{
+		Pgdata: "/data", ConfigFile: "/etc/pg/postgresql.conf", HBAFile: "/etc/it's/pg_hba.conf", IdentFile: "/data/pg_ident.conf",
+	}
+	named := `-c 'config_file=/etc/pg/postgresql.conf' -c 'hba_file=/etc/it'\''s/pg_hba.conf'`
+	for _, c := range []struct{ name, options, want string }{
+		{"no options", "", named},
+		{"others", `'-p' '5433'`, `'-p' '5433' ` + named},
+		{"one of the files", `'-c' 'config_file=/etc/pg/postgresql.conf'`, `'-c' 'config_file=/etc/pg/postgresql.conf' -c 'hba_file=/etc/it'\''s/pg_hba.conf'`},
+		{"both, from an earlier start", named, named},
+		{"a path that depends on where it was said", `'-c' 'config_file=etc/postgresql.conf'`, `'-c' 'config_file=etc/postgresql.conf' ` + named},
+		{"a file that only begins alike", `'-c' 'config_file=/etc/pg/postgresql.conf.old'`, `'-c' 'config_file=/etc/pg/postgresql.conf.old' ` + named},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := WithConfiguration(cluster, c.options); got != c.want {
+				t.Errorf("got %s\nwant %s", got, c.want)
+			}
+		})
+	}
+	cluster.ConfigFile, cluster.HBAFile = "/data/postgresql.conf", ""
+	if got := WithConfiguration(cluster, "'-p' '5433'"); got != "'-p' '5433'" {
+		t.Errorf("with all files in the data directory: %s", got)
 	}
 }

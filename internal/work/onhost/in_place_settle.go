@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/postmaster"
 	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
@@ -268,11 +269,11 @@ func (s *settlement) startSource(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	log := s.intent.Start.Log
+	log, options := s.intent.Start.Log, postmaster.WithConfiguration(source, s.intent.Start.Options)
 	if log == "" {
 		log = filepath.Join(source.Pgdata, "pg_ctl.log")
 	}
-	return pgbin.PgCtl{Bindir: source.Bindir, Pgdata: source.Pgdata}.Start(ctx, as, log, s.intent.Start.Options, sourceStartWait)
+	return pgbin.PgCtl{Bindir: source.Bindir, Pgdata: source.Pgdata}.Start(ctx, as, log, options, sourceStartWait)
 }
 
 // release lets the clients of the endpoint go, and puts back what was set for their waiting.

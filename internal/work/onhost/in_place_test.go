@@ -430,8 +430,8 @@ func TestInitdbLikeTheSource(t *testing.T) {
 	}
 }
 
-// A source that was started with options, and whose configuration is elsewhere, is put back with
-// both; the target has the options in its configuration.
+// A source that was started with options, by a directory that has its configuration and leads to its data, is
+// put back with both; the target has the options in its configuration.
 func TestInPlaceOfSourceWithOptions(t *testing.T) {
 	pgtest.Slow(t)
 	b := newInPlaceBed(t, upgrade.TransferLink)
@@ -440,17 +440,16 @@ func TestInPlaceOfSourceWithOptions(t *testing.T) {
 	elsewhere := filepath.Join(filepath.Dir(b.source.Pgdata), "etc")
 	b.must(makeDir(elsewhere, user))
 	b.source.Stop(t)
-	var options []string
-	for setting, file := range map[string]string{"config_file": "postgresql.conf", "hba_file": "pg_hba.conf", "ident_file": "pg_ident.conf"} {
+	for _, file := range []string{"postgresql.conf", "pg_hba.conf", "pg_ident.conf"} {
 		b.must(os.Rename(filepath.Join(b.source.Pgdata, file), filepath.Join(elsewhere, file)))
-		options = append(options, setting+"="+filepath.Join(elsewhere, file))
 	}
-	options = append(options, "cluster_name=it's prod", "work_mem=5MB")
+	conf := filepath.Join(elsewhere, "postgresql.conf")
+	b.must(writeOwned(conf, []byte(read(conf)+"data_directory = '"+b.source.Pgdata+"'\n"), user, 0o600))
 	as, err := b.worker.caller(b.plan, "pg_ctl")
 	b.must(err)
 	log := filepath.Join(elsewhere, "server.log")
-	server := pgbin.PgCtl{Bindir: b.source.Bindir, Pgdata: b.source.Pgdata}
-	b.must(server.Start(t.Context(), as, log, pgbin.Options(options...), time.Minute))
+	server := pgbin.PgCtl{Bindir: b.source.Bindir, Pgdata: elsewhere}
+	b.must(server.Start(t.Context(), as, log, pgbin.Options("cluster_name=it's prod", "work_mem=5MB"), time.Minute))
 	b.plan.Source, err = b.worker.host.Inspect(t.Context(), step.InspectArgs{Pgdata: b.source.Pgdata})
 	b.must(err)
 	start, err := b.worker.howStarted(t.Context(), b.plan, user)
@@ -466,7 +465,12 @@ func TestInPlaceOfSourceWithOptions(t *testing.T) {
 		t.Fatal("the target was started")
 	}
 	b.isAsBefore(before)
-	b.plan.Number++ // once more, without what failed
+	for query, want := range map[string]string{`SHOW cluster_name`: "it's prod", `SHOW config_file`: conf} {
+		if got := b.ask(b.plan.Source, "shop", query)[0]; got != want {
+			t.Errorf("the source was put back, and %s is %s, want %s", query, got, want)
+		}
+	}
+	b.plan.Number++ // once more, without what failed: its options name its configuration by now
 	b.do("PrepareInPlace", b.worker.PrepareInPlace)
 	if result := b.upgradeInPlace(); !result.Switchover.Switched {
 		t.Fatalf("not upgraded: %s", result.Switchover.Reason)
