@@ -213,6 +213,9 @@ func (w *Worker) throwAway(ctx context.Context, plan upgrade.Plan) (spent bool, 
 	if err := w.discardStandbys(ctx, plan, files); err != nil {
 		return true, err
 	}
+	if err := w.refuseStranger(plan, files); err != nil {
+		return true, err
+	}
 	if err := w.stopServers(ctx, plan, files); err != nil {
 		return true, err
 	}

@@ -43,21 +43,30 @@ func (w *Worker) Discard(ctx context.Context, plan upgrade.Plan) (step.Done, err
 	if err := w.discardStandbys(ctx, plan, files); err != nil {
 		return step.Done{}, err
 	}
+	stranger, err := w.stranger(plan, files)
+	if err != nil {
+		return step.Done{}, err
+	}
+	restore := func() error { return w.restoreSource(ctx, plan) }
 	// The servers first: their subscriptions would take up the slots again. Then the source, whose disk
 	// the slots fill. Files that cannot be removed only lie around.
-	if err := w.stopServers(ctx, plan, files); err != nil {
-		return step.Done{}, err
+	undo := []func() error{
+		func() error { return w.stopServers(ctx, plan, files) }, restore, func() error { return w.removeFiles(ctx, plan, files) },
 	}
-	if err := w.restoreSource(ctx, plan); err != nil {
-		return step.Done{}, err
+	done := w.info(ctx, "the target is removed and the source is as it was before the upgrade")
+	if stranger != "" {
+		undo = []func() error{restore}
+		done.Events = []upgrade.Event{w.say(ctx, upgrade.LevelWarning, "the source is as it was before the upgrade; "+leftAlone(plan, stranger))}
 	}
-	if err := w.removeFiles(ctx, plan, files); err != nil {
-		return step.Done{}, err
+	for _, do := range undo {
+		if err := do(); err != nil {
+			return step.Done{}, err
+		}
 	}
 	if err := files.remove(noteSourcePrepared); err != nil {
 		return step.Done{}, fmt.Errorf("remove note: %w", err)
 	}
-	return w.info(ctx, "the target is removed and the source is as it was before the upgrade"), nil
+	return done, nil
 }
 
 // endSwitchovers ends what an attempt to switch over may have left in the middle, and refuses to
@@ -98,6 +107,10 @@ func (w *Worker) removeFiles(ctx context.Context, plan upgrade.Plan, files files
 		}
 		if err := w.host.Unregister(ctx, plan.Target); err != nil {
 			return err
+		}
+		// What comes to be there from now on is none of it, however often the rest is tried.
+		if err := errors.Join(files.remove(noteTargetDir), files.remove(noteTargetBegun)); err != nil {
+			return fmt.Errorf("remove note: %w", err)
 		}
 	}
 	if err := removeTablespacesDir(plan, files); err != nil {

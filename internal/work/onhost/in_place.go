@@ -79,6 +79,9 @@ func (w *Worker) PrepareInPlace(ctx context.Context, plan upgrade.Plan) (step.Do
 	if err != nil {
 		return step.Done{}, err
 	}
+	if err := w.takePlace(plan, files); err != nil {
+		return step.Done{}, err
+	}
 	if err := files.write(noteInPlaceBegun, w.now()); err != nil {
 		return step.Done{}, err
 	}
@@ -193,7 +196,10 @@ func (w *Worker) initInPlace(ctx context.Context, plan upgrade.Plan, files files
 		return err
 	}
 	progressOf(ctx).text("making the target's data directory")
-	return initdb.Run(ctx, as)
+	if err := initdb.Run(ctx, as); err != nil {
+		return err
+	}
+	return w.noteIdentity(plan, files, user)
 }
 
 // initdbLike takes initdb's options from the running source: its pg_control, its template0, and the

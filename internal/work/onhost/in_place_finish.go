@@ -147,19 +147,34 @@ func (w *Worker) DiscardInPlace(ctx context.Context, plan upgrade.Plan) (step.Do
 	if err := run.EndLeftover(ctx, files.pidfile("pg_upgrade_check")); err != nil {
 		return step.Done{}, err
 	}
-	if err := w.stopLeftover(ctx, plan, plan.Target.Bindir, plan.Target.Pgdata, pgbin.StopImmediate); err != nil {
+	return w.discardPrepared(ctx, plan, files)
+}
+
+// discardPrepared removes the target of an upgrade in place, unless somebody else has taken its place.
+func (w *Worker) discardPrepared(ctx context.Context, plan upgrade.Plan, files files) (step.Done, error) {
+	done := w.info(ctx, "the target is removed; the source is as it was before the upgrade")
+	stranger, err := w.stranger(plan, files)
+	if err == nil && stranger != "" {
+		done = step.Done{Events: []upgrade.Event{w.say(ctx, upgrade.LevelWarning, leftAlone(plan, stranger))}}
+	}
+	if err == nil && stranger == "" {
+		err = w.stopLeftover(ctx, plan, plan.Target.Bindir, plan.Target.Pgdata, pgbin.StopImmediate)
+	}
+	if err != nil {
 		return step.Done{}, err
 	}
 	if err := files.remove(noteInPlacePrepared); err != nil { // first: it may be prepared again
 		return step.Done{}, fmt.Errorf("remove note: %w", err)
 	}
-	if err := w.removeFiles(ctx, plan, files); err != nil {
-		return step.Done{}, err
+	if stranger == "" {
+		if err := w.removeFiles(ctx, plan, files); err != nil {
+			return step.Done{}, err
+		}
 	}
 	if err := files.remove(noteInPlaceBegun); err != nil {
 		return step.Done{}, fmt.Errorf("remove note: %w", err)
 	}
-	return w.info(ctx, "the target is removed; the source is as it was before the upgrade"), nil
+	return done, nil
 }
 
 // endOutage ends the outage of a plan, if there was one, and tells how.

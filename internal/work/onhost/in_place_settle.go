@@ -214,7 +214,7 @@ func (s *settlement) goBack(ctx context.Context, reason string) (upgrade.Switcho
 	}
 	outcome := s.outcome()
 	outcome.Reason = reason
-	if err := s.removeTarget(); err != nil { // it may be what fills the disk
+	if err := s.removeTarget(ctx); err != nil { // it may be what fills the disk
 		return upgrade.Switchover{}, err
 	}
 	return outcome, s.journal.write(outageRecord{Stage: outageUndone, Outcome: &outcome})
@@ -300,7 +300,15 @@ func (s *settlement) release(ctx context.Context) error {
 }
 
 // removeTarget removes what pg_upgrade has made. With links that takes names away, and nothing else.
-func (s *settlement) removeTarget() error {
+func (s *settlement) removeTarget(ctx context.Context) error {
+	stranger, err := s.stranger(s.plan, s.files)
+	if err != nil {
+		return err
+	}
+	if stranger != "" {
+		s.log.WarnContext(ctx, "the target is not removed", "task", s.plan.Number, "reason", leftAlone(s.plan, stranger))
+		return nil
+	}
 	for _, dir := range s.intent.Prepared.Spaces {
 		if err := os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("remove the target's tablespaces: %w", err)

@@ -54,6 +54,9 @@ func (w *Worker) InitTarget(ctx context.Context, plan upgrade.Plan) (step.Done, 
 	if err := initdb.Run(ctx, as); err != nil {
 		return step.Done{}, err
 	}
+	if err := w.noteIdentity(plan, files, user); err != nil {
+		return step.Done{}, err
+	}
 	done := w.info(ctx, fmt.Sprintf("data directory of PostgreSQL %s made at %s", plan.Target.Version, plan.Target.Pgdata))
 	done.Events = append(done.Events, w.toldOfWAL(ctx, plan)...)
 	return done, nil
@@ -63,10 +66,13 @@ func (w *Worker) InitTarget(ctx context.Context, plan upgrade.Plan) (step.Done, 
 // upgrade is never removed: then the step is refused.
 func (w *Worker) clearTarget(ctx context.Context, plan upgrade.Plan, files files) error {
 	if files.has(noteTargetBegun) {
+		if err := w.refuseStranger(plan, files); err != nil {
+			return err
+		}
 		if err := w.stopLeftover(ctx, plan, plan.Target.Bindir, plan.Target.Pgdata, pgbin.StopImmediate); err != nil {
 			return err
 		}
-		return removeTarget(plan, files)
+		return errors.Join(removeTarget(plan, files), w.forgetIdentity(plan, files))
 	}
 	entries, err := os.ReadDir(plan.Target.Pgdata)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -77,6 +83,9 @@ func (w *Worker) clearTarget(ctx context.Context, plan upgrade.Plan, files files
 			Reason: fmt.Sprintf("the target's data directory %s is not empty", plan.Target.Pgdata),
 			Remedy: "empty it or choose another one (--target-pgdata)",
 		}
+	}
+	if err := w.forgetIdentity(plan, files); err != nil {
+		return err
 	}
 	return files.write(noteTargetBegun, w.now())
 }

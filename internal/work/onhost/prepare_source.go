@@ -54,7 +54,10 @@ func (w *Worker) prepareAccess(ctx context.Context, plan upgrade.Plan) error {
 	if err != nil {
 		return err
 	}
-	if err := files.write(noteSourcePrepared, w.now()); err != nil { // first: Discard goes by it
+	if err := w.takePlace(plan, files); err != nil {
+		return err
+	}
+	if err := files.write(noteSourcePrepared, w.now()); err != nil { // before anything is made: Discard goes by it
 		return err
 	}
 	if err := w.makeWorkdir(plan, user); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -26,6 +27,8 @@ type Worker struct {
 	dir string
 	// guard starts the process that ends a switchover if this one dies, see Guard.
 	guard GuardCommand
+	// places is held while one is taken, see takePlace.
+	places sync.Mutex
 	// snapshots wait for their verification.
 	snapshots snapshots
 }
