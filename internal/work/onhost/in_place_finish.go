@@ -111,10 +111,14 @@ func (w *Worker) UpdateInPlace(ctx context.Context, plan upgrade.Plan) (step.Don
 }
 
 // AnalyzeInPlace collects statistics: from 18 on what pg_upgrade has not carried over, before all of
-// them, in stages, since clients are at work or wait for it. Partitioned tables come last, since
-// vacuumdb leaves them out before 19.
+// them, in stages, since clients are at work. Partitioned tables come last, since vacuumdb leaves them out
+// before 19. What was collected within the outage is not thinned out again.
 func (w *Worker) AnalyzeInPlace(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
-	how := pgbin.AnalyzeInStages
+	return w.analyzeOnce(plan, func() (step.Done, error) { return w.analyzeInPlace(ctx, plan, pgbin.AnalyzeInStages) })
+}
+
+// analyzeInPlace does so, to 17 as it is told.
+func (w *Worker) analyzeInPlace(ctx context.Context, plan upgrade.Plan, how pgbin.Analyze) (step.Done, error) {
 	if plan.Target.Version.Major() >= 18 {
 		how = pgbin.AnalyzeMissing
 	}

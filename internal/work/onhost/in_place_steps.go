@@ -9,6 +9,7 @@ import (
 
 	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
 
 // pause lets the clients of the endpoint wait. Those who come round it are disconnected by the stop.
@@ -172,8 +173,9 @@ func (o *outage) caughtUp() error {
 	return errors.Join(errs...)
 }
 
+// statisticsBefore collects all statistics at once: clients wait for the last stage anyway.
 func (o *outage) statisticsBefore(ctx context.Context) error {
-	done, err := o.AnalyzeInPlace(ctx, o.plan)
+	done, err := o.analyzeOnce(o.plan, func() (step.Done, error) { return o.analyzeInPlace(ctx, o.plan, pgbin.AnalyzeOnly) })
 	o.told.Events = append(o.told.Events, done.Events...)
 	if err != nil {
 		o.told.Events = append(o.told.Events, o.say(ctx, upgrade.LevelWarning, "statistics could not be collected before clients went on: "+err.Error()))

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/pgtest"
@@ -280,6 +281,7 @@ func TestInPlaceWhenTheTargetDoesNotStart(t *testing.T) {
 func TestInPlaceClientsWait(t *testing.T) {
 	pgtest.Slow(t)
 	b := newInPlaceBed(t, upgrade.TransferAuto)
+	b.plan.Options.Statistics = upgrade.StatisticsBefore
 	bouncer := b.adoptBouncer()
 	b.prepared()
 	client := bouncer.Connect(t, "postgres", "shop")
@@ -312,6 +314,20 @@ func TestInPlaceClientsWait(t *testing.T) {
 	}
 	if version := b.through(bouncer, `SHOW server_version_num`); !strings.HasPrefix(version, strconv.Itoa(int(b.plan.Target.Version.Major()))) {
 		t.Errorf("clients are on %s", version)
+	}
+	analyzed := func() string {
+		return b.ask(b.plan.Target, "shop", `SELECT analyze_count::text FROM pg_stat_user_tables WHERE relname = 'account'`)[0]
+	}
+	b.must(with(t.Context(), b.worker.host.Login(b.plan.Target, "shop"), func(conn *pgx.Conn) error {
+		return noneMissing(t.Context(), conn, "shop", nil)
+	}))
+	before := analyzed()
+	if b.plan.Target.Version.Major() < 18 && before != "1" {
+		t.Errorf("a table was analyzed %s times while clients waited", before)
+	}
+	b.do("AnalyzeInPlace", b.worker.AnalyzeInPlace)
+	if after := analyzed(); after != before {
+		t.Errorf("a table was analyzed %s times before clients went on, and %s times in the end", before, after)
 	}
 }
 

@@ -57,9 +57,26 @@ func (w *Worker) updateExtensions(ctx context.Context, plan upgrade.Plan) (step.
 // them already, and then the partitioned tables, which vacuumdb leaves out before 19.
 func (w *Worker) CollectStatistics(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
 	if plan.Options.Statistics == upgrade.StatisticsAfter { // the source keeps no WAL for us any more
-		return w.collectStatistics(ctx, plan)
+		return w.analyzeOnce(plan, func() (step.Done, error) { return w.collectStatistics(ctx, plan) })
 	}
 	return whole(ctx, plan, func(ctx context.Context) (step.Done, error) { return w.collectStatistics(ctx, plan) })
+}
+
+// noteStatistics says that the target's statistics were collected as they are to be when clients are there.
+const noteStatistics note = "statistics.collected"
+
+// analyzeOnce collects statistics, unless that was done: the first stage of doing it again would leave clients with
+// the coarsest of them for a while.
+func (w *Worker) analyzeOnce(plan upgrade.Plan, analyze func() (step.Done, error)) (step.Done, error) {
+	files, err := w.files(plan)
+	if err != nil || files.has(noteStatistics) {
+		return step.Done{}, err
+	}
+	done, err := analyze()
+	if err != nil {
+		return done, err
+	}
+	return done, files.write(noteStatistics, w.now())
 }
 
 func (w *Worker) collectStatistics(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
