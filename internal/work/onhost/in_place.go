@@ -257,7 +257,6 @@ func (w *Worker) optionsInPlace(ctx context.Context, plan upgrade.Plan, user run
 	if err := accessForPgUpgrade(plan, user); err != nil {
 		return err
 	}
-	most := 0
 	var settings postgres.Settings
 	superuser := w.host.Login(plan.Source, "postgres")
 	err := with(ctx, superuser, func(conn *pgx.Conn) (err error) {
@@ -267,25 +266,19 @@ func (w *Worker) optionsInPlace(ctx context.Context, plan upgrade.Plan, user run
 	if err != nil {
 		return err
 	}
-	err = inEachDatabase(ctx, superuser, func(conn *pgx.Conn, _ postgres.ReplicatedDatabase) error {
-		relations, err := postgres.CountRelations(ctx, conn)
-		most = max(most, relations)
-		return err
-	})
+	locks, err := askLockNeeds(ctx, superuser, plan.Options.Jobs)
 	if err != nil {
 		return err
 	}
-	// pg_dump locks all tables of a database at once, see locksSetting.
-	locks := fmt.Sprintf("max_locks_per_transaction=%d", max(128, most/50))
 	old, err := sourceServer(plan, settings)
 	if err != nil {
 		return err
 	}
-	fresh := append([]string{locks, withoutJIT}, server...)
+	fresh := append([]string{locks.target(plan.Target.Version.Major()), withoutJIT}, server...)
 	for _, name := range []string{"wal_level", "max_replication_slots", "max_wal_senders"} { // for the slots that it takes over
 		fresh = append(fresh, name+"="+settings.Text(name))
 	}
-	prepared.OldOptions, prepared.NewOptions = pgbin.Options(append(old, locks)...), pgbin.Options(fresh...)
+	prepared.OldOptions, prepared.NewOptions = pgbin.Options(append(old, locks.source())...), pgbin.Options(fresh...)
 	return nil
 }
 

@@ -9,10 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/pgleap/pgleap/internal/pgbin"
-	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
@@ -104,7 +101,7 @@ func (w *Worker) pgUpgrade(ctx context.Context, plan upgrade.Plan, as pgbin.Call
 	if err != nil {
 		return pgbin.UpgradeResult{}, err
 	}
-	locks, err := w.locksSetting(ctx, plan)
+	locks, err := askLockNeeds(ctx, login(plan, plan.Source), plan.Options.Jobs)
 	if err != nil {
 		return pgbin.UpgradeResult{}, err
 	}
@@ -116,7 +113,8 @@ func (w *Worker) pgUpgrade(ctx context.Context, plan upgrade.Plan, as pgbin.Call
 		OldMajor: plan.Source.Version.Major(), OldBindir: plan.Source.Bindir, NewBindir: plan.Target.Bindir,
 		OldPgdata: plan.ClonePgdata(), NewPgdata: plan.Target.Pgdata, OldPort: oldPort, NewPort: newPort,
 		SocketDir: sockets, Superuser: plan.Source.Superuser, Transfer: pgbin.TransferLink, Jobs: plan.Options.Jobs,
-		OldOptions: pgbin.Options(locks, "max_worker_processes=0"), NewOptions: pgbin.Options(append(server, locks)...), Dir: dir,
+		OldOptions: pgbin.Options(locks.source(), "max_worker_processes=0"),
+		NewOptions: pgbin.Options(append(server, locks.target(plan.Target.Version.Major()))...), Dir: dir,
 	}
 	var result pgbin.UpgradeResult
 	err = withinCap(ctx, plan, func(ctx context.Context) (err error) {
@@ -126,16 +124,4 @@ func (w *Worker) pgUpgrade(ctx context.Context, plan upgrade.Plan, as pgbin.Call
 		return err
 	})
 	return result, err
-}
-
-// locksSetting makes room for pg_dump, which locks all tables of a database in one transaction.
-func (w *Worker) locksSetting(ctx context.Context, plan upgrade.Plan) (string, error) {
-	most := 0
-	err := inEachDatabase(ctx, login(plan, plan.Source), func(conn *pgx.Conn, _ postgres.ReplicatedDatabase) error {
-		relations, err := postgres.CountRelations(ctx, conn)
-		most = max(most, relations)
-		return err
-	})
-	// The table holds this many for each of max_connections, 100 or more of them.
-	return fmt.Sprintf("max_locks_per_transaction=%d", max(128, most/50)), err
 }

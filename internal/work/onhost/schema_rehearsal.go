@@ -174,7 +174,7 @@ func (r *schemaRehearsal) serverOptions(version upgrade.VersionNum, preload stri
 		"listen_addresses=", "fsync=off", "full_page_writes=off", "synchronous_commit=off", "wal_level=minimal", "max_wal_senders=0",
 		"archive_mode=off", "autovacuum=off", "max_connections=20", "max_worker_processes=0", "max_parallel_workers=0",
 		"shared_buffers=64MB", "max_wal_size=256MB", "logging_collector=off", "log_min_error_statement=panic",
-		// pg_dump locks all tables of a database at once, see locksSetting.
+		// pg_dump locks all tables of a database at once, see lockNeeds.
 		fmt.Sprintf("max_locks_per_transaction=%d", max(256, most/8)),
 	}
 	if version.Major() >= 17 { // what fires at a login may reach beyond the scratch cluster
