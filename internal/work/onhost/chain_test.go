@@ -38,6 +38,9 @@ func TestChain(t *testing.T) {
 	b.must(spanning.commitLong())
 	b.step("InitTarget", b.worker.InitTarget)
 	b.step("PgUpgrade", b.worker.PgUpgrade)
+	if _, err := os.Stat(outputDir(b.plan)); !os.IsNotExist(err) {
+		t.Errorf("pg_upgrade's output is left in the target: %v", err)
+	}
 	b.must(spanning.commitPrepared())
 	b.step("StartTarget", b.worker.StartTarget)
 	twice(b, "Subscribe", func(ctx context.Context) (step.Done, error) {

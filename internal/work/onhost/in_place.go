@@ -369,11 +369,7 @@ func (w *Worker) checkInPlace(ctx context.Context, plan upgrade.Plan, prepared i
 	if err != nil {
 		return nil, explainPgUpgrade(err)
 	}
-	var events []upgrade.Event
-	for _, complaint := range result.Warnings {
-		events = append(events, w.say(ctx, upgrade.LevelWarning, fmt.Sprintf("pg_upgrade --check warned: %s; see %s", complaint, result.Outdir)))
-	}
-	return events, nil
+	return w.warnedBy(ctx, "pg_upgrade --check", files, as.As, result), nil
 }
 
 // pgUpgradeInPlace is the pg_upgrade of a plan.

@@ -31,6 +31,9 @@ func (w *Worker) FinishInPlace(ctx context.Context, plan upgrade.Plan) (step.Fin
 	if err := w.rememberEndpoint(result.Cluster, result.Endpoint); err != nil {
 		return result, err
 	}
+	if err := removeOutput(plan); err != nil {
+		return result, err
+	}
 	if err := os.RemoveAll(plan.Workdir()); err != nil {
 		return result, fmt.Errorf("remove the upgrade's directory: %w", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
@@ -60,10 +59,7 @@ func (o *outage) pgUpgrade(ctx context.Context) error {
 	if err != nil {
 		return explainPgUpgrade(err)
 	}
-	if len(result.Warnings) > 0 {
-		o.told.Events = append(o.told.Events, o.say(ctx, upgrade.LevelWarning,
-			fmt.Sprintf("pg_upgrade warned: %s; see %s", strings.Join(result.Warnings, "; "), result.Outdir)))
-	}
+	o.told.Events = append(o.told.Events, o.warnedBy(ctx, "pg_upgrade", o.files, as.As, result)...)
 	return nil
 }
 
@@ -186,6 +182,9 @@ func (o *outage) statisticsBefore(ctx context.Context) error {
 // standbysBefore makes the target's standbys while clients still wait. The target serves: those that
 // cannot be made are told, and tried once more when clients go on.
 func (o *outage) standbysBefore(ctx context.Context) error {
+	if err := removeOutput(o.plan); err != nil { // FinishInPlace tries it again
+		o.log.WarnContext(ctx, "the standbys get pg_upgrade's output too", "error", err)
+	}
 	done, err := o.buildStandbys(ctx, o.plan, 1, false)
 	o.told.Events = append(o.told.Events, done.Events...)
 	if err != nil {

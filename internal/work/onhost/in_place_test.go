@@ -149,6 +149,9 @@ func (b *upgradeBed) targetInPlace() {
 	if left := list(b.T, filepath.Dir(b.plan.Target.Pgdata)); slices.Contains(left, filepath.Base(b.plan.Workdir())) {
 		b.Errorf("the upgrade's directory is left: %v", left)
 	}
+	if _, err := os.Stat(outputDir(b.plan)); !os.IsNotExist(err) {
+		b.Errorf("pg_upgrade's output is left in the target: %v", err)
+	}
 }
 
 // sourceCannotStart: nobody starts it by mistake, at boot for example.

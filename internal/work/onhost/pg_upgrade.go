@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/run"
@@ -39,9 +38,9 @@ func (w *Worker) PgUpgrade(ctx context.Context, plan upgrade.Plan) (step.Done, e
 		return step.Done{}, err
 	}
 	done := w.info(ctx, fmt.Sprintf("pg_upgrade made PostgreSQL %s of the clone", plan.Target.Version))
-	if len(result.Warnings) > 0 {
-		done.Events = append(done.Events, w.say(ctx, upgrade.LevelWarning,
-			fmt.Sprintf("pg_upgrade warned: %s; see %s", strings.Join(result.Warnings, "; "), result.Outdir)))
+	done.Events = append(done.Events, w.warnedBy(ctx, "pg_upgrade", files, as.As, result)...)
+	if err := removeOutput(plan); err != nil {
+		return step.Done{}, err
 	}
 	return done, files.write(noteUpgraded, w.now())
 }
