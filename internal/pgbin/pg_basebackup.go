@@ -32,6 +32,8 @@ type PgBasebackup struct {
 	// From, User and Passfile: what is in it shows on no command line.
 	ServiceFile string
 	Pgdata      string // must be empty or not exist
+	// WALDir is a directory for the copy's WAL, which must be empty or not exist; without one it is in Pgdata.
+	WALDir string
 	// Slot is the physical slot to stream from; CreateSlot makes it first.
 	Slot       string
 	CreateSlot bool
@@ -90,6 +92,9 @@ func (b PgBasebackup) args() []string {
 	args := []string{
 		from, "--pgdata=" + b.Pgdata, "--progress", "--no-password",
 		"--checkpoint=" + checkpoint, "--wal-method=" + string(method),
+	}
+	if b.WALDir != "" {
+		args = append(args, "--waldir="+b.WALDir)
 	}
 	if b.Slot != "" {
 		args = append(args, "--slot="+b.Slot)

@@ -42,13 +42,13 @@ func FuzzParseBackupProgress(f *testing.F) {
 
 func TestBasebackupArgs(t *testing.T) {
 	b := PgBasebackup{
-		From: upgrade.Address{Host: "/it's here", Port: 5432}, User: "pg leap", Pgdata: "/d",
+		From: upgrade.Address{Host: "/it's here", Port: 5432}, User: "pg leap", Pgdata: "/d", WALDir: "/wal/a b",
 		TablespaceMapping: map[string]string{"/b=c": "/x", "/a": "/y"}, FastCheckpoint: true, WALMethod: WALNone,
 	}
 	args := b.args()
 	for _, want := range []string{
 		`--dbname=host='/it\'s here' port=5432 user='pg leap' sslmode=disable application_name=pgleap`,
-		"--checkpoint=fast", "--wal-method=none", `--tablespace-mapping=/b\=c=/x`, "--tablespace-mapping=/a=/y", "--no-password",
+		"--checkpoint=fast", "--wal-method=none", `--tablespace-mapping=/b\=c=/x`, "--tablespace-mapping=/a=/y", "--no-password", "--waldir=/wal/a b",
 	} {
 		if !slices.Contains(args, want) {
 			t.Errorf("%q is not in %q", want, args)

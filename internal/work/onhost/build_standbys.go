@@ -118,6 +118,9 @@ func describeMade(r *standbyRecord) string {
 	if r.Cluster.Manager == upgrade.ManagerSystemd && r.Successor.Manager != upgrade.ManagerSystemd {
 		text += "; nothing starts the new one with the system yet: make a unit for it, as " + r.Cluster.Unit
 	}
+	if walOfOld, err := elsewhere(r.Cluster.Pgdata); err == nil && walOfOld != "" && r.WAL == "" {
+		text += fmt.Sprintf("; its WAL is in its data directory, since beside that of the old one, in %s, there was no room or no free name", walOfOld)
+	}
 	return text
 }
 
@@ -245,12 +248,32 @@ func (w *Worker) copyStandby(ctx context.Context, plan upgrade.Plan, files files
 	if err != nil {
 		return err
 	}
+	if err := w.placeStandbyWAL(ctx, plan, files, records, r, as.As); err != nil {
+		return err
+	}
 	return pgbin.PgBasebackup{
-		Bindir: own.Target.Bindir, ServiceFile: service, Pgdata: own.Target.Pgdata, Slot: slotOf(r),
+		Bindir: own.Target.Bindir, ServiceFile: service, Pgdata: own.Target.Pgdata, WALDir: r.WAL, Slot: slotOf(r),
 		TablespaceMapping: mapping, FastCheckpoint: true, Label: fmt.Sprintf("pgleap upgrade %d, standby %s", plan.Number, r.Name),
 	}.Run(ctx, as, func(done, total int64) {
 		progressOf(ctx).count("copying the target to standby "+r.Name, done, max(done, total), "bytes")
 	})
+}
+
+// placeStandbyWAL makes a directory for the successor's WAL beside that of the old standby, as placeTargetWAL does
+// for the target's. Without a free name there it goes into the data directory: a standby is worth more than that.
+func (w *Worker) placeStandbyWAL(ctx context.Context, plan upgrade.Plan, files files, records *standbyRecords, r *standbyRecord, user run.User) error {
+	fits, err := w.hasRoomForWAL(ctx, *r.Cluster, plan.Target)
+	if err != nil || !fits {
+		return err
+	}
+	_, err = makeTargetWAL(successorPlan(plan, r), user, func(dir string) error {
+		r.WAL = dir
+		return files.write(noteStandbys, records)
+	})
+	if _, taken := errors.AsType[*upgrade.Refused](err); taken {
+		return nil
+	}
+	return err
 }
 
 // makeStandbySlot makes the slot that keeps WAL from now on. One that somebody else has made is not taken:

@@ -81,8 +81,12 @@ func (w *Worker) clearStandby(ctx context.Context, files files, own upgrade.Plan
 	if r.MadeSpaces {
 		err = errors.Join(err, os.RemoveAll(tablespacesDir(own)))
 	}
+	if r.WAL != "" {
+		err = errors.Join(err, os.RemoveAll(r.WAL))
+	}
 	if err != nil {
 		return fmt.Errorf("remove standby %s: %w", r.Name, err)
 	}
+	r.WAL = ""
 	return nil
 }

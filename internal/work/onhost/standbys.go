@@ -39,6 +39,8 @@ type standbyRecord struct {
 	MadeSlot  bool            `json:"madeSlot,omitempty"` // or about to be, on the target
 	// MadeSpaces says that the directory of its tablespaces is this upgrade's, or is about to be.
 	MadeSpaces bool `json:"madeSpaces,omitempty"`
+	// WAL is the directory that was made for its WAL, or is about to be; empty: it is in the data directory.
+	WAL string `json:"wal,omitempty"`
 	// GivenUp tells why a successor that was there is made again.
 	GivenUp string `json:"givenUp,omitempty"`
 }

@@ -39,8 +39,13 @@ func (b *upgradeBed) startStandbyOf(name, slot string, settings ...string) upgra
 	b.must(makeDir(dir, user))
 	pgdata := filepath.Join(dir, "data")
 	aside := filepath.Join(filepath.Dir(b.source.Pgdata), "aside")
+	wal := ""
+	if slot == "" { // the other one has its WAL elsewhere
+		b.must(makeDir(filepath.Join(dir, "wal"), user))
+		wal = filepath.Join(dir, "wal", "data")
+	}
 	b.must(pgbin.PgBasebackup{
-		Bindir: b.source.Bindir, From: upgrade.Address{Host: "127.0.0.1", Port: b.source.Port}, User: "postgres", Pgdata: pgdata,
+		Bindir: b.source.Bindir, From: upgrade.Address{Host: "127.0.0.1", Port: b.source.Port}, User: "postgres", Pgdata: pgdata, WALDir: wal,
 		Slot: slot, CreateSlot: slot != "", TablespaceMapping: map[string]string{aside: filepath.Join(dir, "aside")}, FastCheckpoint: true,
 	}.Run(b.Context(), as, nil))
 	port := pgtest.FreePort(b)
@@ -139,6 +144,15 @@ func (b *upgradeBed) haveSuccessors() {
 			SELECT unnest(ARRAY[pg_is_in_recovery()::text, (current_setting('server_version_num')::int / 10000)::text, current_setting('work_mem'), current_setting('cluster_name')])`)
 		if diff := cmp.Diff(want, got); diff != "" {
 			b.Errorf("standby %s (-want +got):\n%s", r.Name, diff)
+		}
+		old, err := elsewhere(r.Cluster.Pgdata)
+		b.must(err)
+		made, err := elsewhere(r.Successor.Pgdata)
+		b.must(err)
+		fits, err := b.worker.hasRoomForWAL(b.Context(), *r.Cluster, b.plan.Target)
+		b.must(err)
+		if made != r.WAL || (made != "") != fits || made != "" && filepath.Dir(made) != filepath.Dir(old) {
+			b.Errorf("the WAL of standby %s is in %q, noted as %q; that of the old one is in %q", r.Name, made, r.WAL, old)
 		}
 		if _, err := os.Stat(r.Successor.Pgdata + ".pgleap"); err == nil {
 			b.Errorf("the directory of its making is left beside %s", r.Successor.Pgdata)

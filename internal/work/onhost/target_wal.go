@@ -21,12 +21,22 @@ const noteTargetWAL note = "target-wal.json"
 // placeTargetWAL makes a directory for the target's WAL where the source's is, if that is not the data directory
 // and there is room for both: nobody has measured the target's there.
 func (w *Worker) placeTargetWAL(ctx context.Context, plan upgrade.Plan, files files, user run.User) (string, error) {
-	sources, err := elsewhere(plan.Source.Pgdata)
-	if err != nil || sources == "" {
+	fits, err := w.hasRoomForWAL(ctx, plan.Source, plan.Source)
+	if err != nil || !fits {
 		return "", err
 	}
+	return makeTargetWAL(plan, user, noteOfTargetWAL(files))
+}
+
+// hasRoomForWAL tells whether a cluster's WAL is not in its data directory, and there is room beside it for that of
+// another one that grows as it does on a primary.
+func (w *Worker) hasRoomForWAL(ctx context.Context, cluster, primary upgrade.Cluster) (bool, error) {
+	sources, err := elsewhere(cluster.Pgdata)
+	if err != nil || sources == "" {
+		return false, err
+	}
 	var size int64
-	err = with(ctx, w.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) error {
+	err = with(ctx, w.host.Login(primary, "postgres"), func(conn *pgx.Conn) error {
 		settings, err := postgres.ReadSettings(ctx, conn)
 		if err == nil {
 			size, err = settings.Bytes("max_wal_size")
@@ -34,19 +44,26 @@ func (w *Worker) placeTargetWAL(ctx context.Context, plan upgrade.Plan, files fi
 		return err
 	})
 	if err != nil {
-		return "", err
+		return false, err
 	}
-	free, total, err := walDisk(plan.Source)
-	if err != nil || free-size < leastFree(total) {
-		return "", err
+	free, total, err := walDisk(cluster)
+	return err == nil && free-size >= leastFree(total), err
+}
+
+// noteOfTargetWAL notes which directory was made, or forgets it if that is none.
+func noteOfTargetWAL(files files) func(dir string) error {
+	return func(dir string) error {
+		if dir == "" {
+			return files.remove(noteTargetWAL)
+		}
+		return files.write(noteTargetWAL, dir)
 	}
-	return makeTargetWAL(plan, files, user)
 }
 
 // makeTargetWAL makes a directory for the target's WAL beside the source's, if that lies elsewhere: pg_wal is
 // a link then, as initdb --waldir makes it. It returns no directory if the WAL belongs in the data
 // directory, or cannot be elsewhere.
-func makeTargetWAL(plan upgrade.Plan, files files, user run.User) (string, error) {
+func makeTargetWAL(plan upgrade.Plan, user run.User, note func(dir string) error) (string, error) {
 	sources, err := elsewhere(plan.Source.Pgdata)
 	if err != nil || sources == "" {
 		return "", err
@@ -60,12 +77,12 @@ func makeTargetWAL(plan upgrade.Plan, files files, user run.User) (string, error
 		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err := files.write(noteTargetWAL, dir); err != nil {
+		if err := note(dir); err != nil {
 			return "", err
 		}
 		err := os.Mkdir(dir, 0o700)
 		if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrExist) { // somebody was faster: it is not ours
-			if err := files.remove(noteTargetWAL); err != nil {
+			if err := note(""); err != nil {
 				return "", err
 			}
 			if errors.Is(err, fs.ErrPermission) {

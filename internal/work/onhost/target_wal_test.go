@@ -58,7 +58,7 @@ func TestMakeTargetWAL(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := list(t, wal)
-			got, err := makeTargetWAL(plan, files, run.User{UID: os.Geteuid(), GID: os.Getegid()})
+			got, err := makeTargetWAL(plan, run.User{UID: os.Geteuid(), GID: os.Getegid()}, noteOfTargetWAL(files))
 			if _, refused := errors.AsType[*upgrade.Refused](err); refused != test.refuse || err != nil && !refused {
 				t.Fatalf("got %q, %v", got, err)
 			}
