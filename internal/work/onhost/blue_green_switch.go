@@ -67,6 +67,9 @@ func (w *Worker) switchToClone(ctx context.Context, plan upgrade.Plan, config sw
 		_, err = w.InitTarget(ctx, plan)
 	}
 	if err == nil {
+		err = w.syncTarget(ctx, plan)
+	}
+	if err == nil {
 		err = w.surveyStandbys(ctx, plan)
 	}
 	if ctx.Err() != nil {
@@ -81,6 +84,21 @@ func (w *Worker) switchToClone(ctx context.Context, plan upgrade.Plan, config sw
 		Steps:       w.cloneSteps(plan, func(done step.Done) { events = append(events, done.Events...) }),
 	})
 	return step.CloneSwitch{Done: step.Done{Events: events}, Switchover: outcome}, err
+}
+
+// syncTarget makes durable what is on the target's disks before clients wait: what somebody else has written there,
+// the source for example, need not become so when pg_upgrade is done.
+func (w *Worker) syncTarget(ctx context.Context, plan upgrade.Plan) error {
+	files, err := w.files(plan)
+	if err != nil {
+		return err
+	}
+	disks, err := openTargets(plan, files)
+	if err != nil {
+		return err
+	}
+	defer disks.close()
+	return disks.sync(ctx)
 }
 
 // cloneSteps make the target of the clone while clients wait.

@@ -41,6 +41,7 @@ func TestChain(t *testing.T) {
 	if _, err := os.Stat(outputDir(b.plan)); !os.IsNotExist(err) {
 		t.Errorf("pg_upgrade's output is left in the target: %v", err)
 	}
+	b.syncedOnce()
 	b.must(spanning.commitPrepared())
 	b.step("StartTarget", b.worker.StartTarget)
 	twice(b, "Subscribe", func(ctx context.Context) (step.Done, error) {

@@ -62,6 +62,19 @@ func targetDirs(plan upgrade.Plan, spaces []string) []string {
 	return dirs
 }
 
+// openTargets opens the file systems of a target that is made of a clone; none if pg_upgrade is to sync it.
+func openTargets(plan upgrade.Plan, files files) (fileSystems, error) {
+	dirs := targetDirs(plan, nil)
+	if files.has(noteTablespacesDir) {
+		dirs = append(dirs, tablespacesDir(plan))
+	}
+	kinds, err := fileSystemKinds(dirs...)
+	if err != nil || !syncsAtOnce(plan.Target.Version.Major(), pgbin.TransferLink, kernelRelease(), kinds) {
+		return nil, err
+	}
+	return openFileSystems(dirs...)
+}
+
 // openFileSystems opens those of some directories, each once.
 func openFileSystems(dirs ...string) (fileSystems, error) {
 	var opened fileSystems

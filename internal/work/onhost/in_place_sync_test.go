@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
@@ -80,5 +81,22 @@ func TestFileSystems(t *testing.T) {
 	cancel()
 	if err := opened.sync(cancelled); !errors.Is(err, context.Canceled) {
 		t.Errorf("a sync that nobody wants any more: %v", err)
+	}
+}
+
+// syncedOnce wants a target not to have been synced by pg_upgrade too, if its file systems were.
+func (b *upgradeBed) syncedOnce() {
+	b.Helper()
+	files, err := b.worker.files(b.plan)
+	b.must(err)
+	disks, err := openTargets(b.plan, files)
+	b.must(err)
+	defer disks.close()
+	said := read(files.transcript("pg_upgrade"))
+	if !strings.Contains(said, "Upgrade Complete") {
+		b.Errorf("the transcript of pg_upgrade does not tell that it is done: %s", said)
+	}
+	if strings.Contains(said, "Sync data directory to disk") == (len(disks) > 0) {
+		b.Errorf("with %d file systems that are synced pg_upgrade said %s", len(disks), said)
 	}
 }

@@ -33,7 +33,7 @@ func (w *Worker) PgUpgrade(ctx context.Context, plan upgrade.Plan) (step.Done, e
 	if err := files.write(noteUpgradeBegun, w.now()); err != nil {
 		return step.Done{}, err
 	}
-	result, err := w.pgUpgrade(ctx, plan, as)
+	result, err := w.pgUpgrade(ctx, plan, files, as)
 	if err != nil {
 		return step.Done{}, err
 	}
@@ -82,45 +82,64 @@ func (w *Worker) shutDownCleanly(ctx context.Context, plan upgrade.Plan, as pgbi
 	return w.stopClone(ctx, plan)
 }
 
-func (w *Worker) pgUpgrade(ctx context.Context, plan upgrade.Plan, as pgbin.Caller) (pgbin.UpgradeResult, error) {
-	dir := filepath.Join(plan.Workdir(), "pg_upgrade")
-	if err := makeDir(dir, as.As); err != nil {
-		return pgbin.UpgradeResult{}, err
-	}
-	sockets, err := privateSocketDir(as.As)
+// pgUpgrade runs it, and makes the target durable.
+func (w *Worker) pgUpgrade(ctx context.Context, plan upgrade.Plan, files files, as pgbin.Caller) (pgbin.UpgradeResult, error) {
+	disks, err := openTargets(plan, files)
 	if err != nil {
 		return pgbin.UpgradeResult{}, err
 	}
-	defer os.RemoveAll(sockets) //nolint:errcheck // an empty directory is no harm
-	oldPort, err := freePort(sockets)
+	defer disks.close()
+	program, err := w.pgUpgradeOfClone(ctx, plan, as.As)
 	if err != nil {
 		return pgbin.UpgradeResult{}, err
 	}
-	newPort, err := freePort(sockets)
-	if err != nil {
-		return pgbin.UpgradeResult{}, err
-	}
-	locks, err := askLockNeeds(ctx, login(plan, plan.Source), plan.Options.Jobs)
-	if err != nil {
-		return pgbin.UpgradeResult{}, err
-	}
-	server, err := w.targetServerOf(ctx, plan, login(plan, plan.Source))
-	if err != nil {
-		return pgbin.UpgradeResult{}, err
-	}
-	upgradeRun := pgbin.PgUpgrade{
-		OldMajor: plan.Source.Version.Major(), OldBindir: plan.Source.Bindir, NewBindir: plan.Target.Bindir,
-		OldPgdata: plan.ClonePgdata(), NewPgdata: plan.Target.Pgdata, OldPort: oldPort, NewPort: newPort,
-		SocketDir: sockets, Superuser: plan.Source.Superuser, Transfer: pgbin.TransferLink, Jobs: plan.Options.Jobs,
-		OldOptions: pgbin.Options(locks.source(), "max_worker_processes=0"),
-		NewOptions: pgbin.Options(append(server, locks.target(plan.Target.Version.Major()))...), Dir: dir,
-	}
+	defer os.RemoveAll(program.SocketDir) //nolint:errcheck // an empty directory is no harm
+	program.NoSync = len(disks) > 0
+	pace := newPace(w.now)
 	var result pgbin.UpgradeResult
 	err = withinCap(ctx, plan, func(ctx context.Context) (err error) {
-		result, err = upgradeRun.Run(ctx, as, func(phase string, done, total int64) {
-			progressOf(ctx).count("pg_upgrade: "+phase, done, total, "objects")
+		result, err = program.Run(ctx, as, func(phase string, done, total int64) {
+			progressOf(ctx).count("pg_upgrade: "+phase+pace.remaining(phase, done, total), done, total, unitOf(phase))
 		})
+		if err == nil {
+			err = disks.sync(ctx)
+		}
 		return err
 	})
 	return result, err
+}
+
+// pgUpgradeOfClone is the pg_upgrade of a plan with a clone. Its sockets' directory is to be removed.
+func (w *Worker) pgUpgradeOfClone(ctx context.Context, plan upgrade.Plan, user run.User) (pgbin.PgUpgrade, error) {
+	locks, err := askLockNeeds(ctx, login(plan, plan.Source), plan.Options.Jobs)
+	if err != nil {
+		return pgbin.PgUpgrade{}, err
+	}
+	server, err := w.targetServerOf(ctx, plan, login(plan, plan.Source))
+	if err != nil {
+		return pgbin.PgUpgrade{}, err
+	}
+	dir := filepath.Join(plan.Workdir(), "pg_upgrade")
+	if err := makeDir(dir, user); err != nil {
+		return pgbin.PgUpgrade{}, err
+	}
+	sockets, err := privateSocketDir(user)
+	if err != nil {
+		return pgbin.PgUpgrade{}, err
+	}
+	oldPort, err := freePort(sockets)
+	if err != nil {
+		return pgbin.PgUpgrade{}, err
+	}
+	newPort, err := freePort(sockets)
+	if err != nil {
+		return pgbin.PgUpgrade{}, err
+	}
+	return pgbin.PgUpgrade{
+		OldMajor: plan.Source.Version.Major(), OldBindir: plan.Source.Bindir, NewBindir: plan.Target.Bindir,
+		OldPgdata: plan.ClonePgdata(), NewPgdata: plan.Target.Pgdata, OldPort: oldPort, NewPort: newPort,
+		SocketDir: sockets, Superuser: plan.Source.Superuser, Transfer: pgbin.TransferLink, Jobs: plan.Options.Jobs,
+		OldOptions: pgbin.Options(locks.source(), withoutJIT, withoutMergeJoin, "max_worker_processes=0"),
+		NewOptions: pgbin.Options(append(server, locks.target(plan.Target.Version.Major()), withoutJIT)...), Dir: dir,
+	}, nil
 }

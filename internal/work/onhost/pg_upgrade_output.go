@@ -15,7 +15,9 @@ import (
 )
 
 // outputDir is where pg_upgrade puts its logs, dumps and reports since 15: in the target's data directory.
-func outputDir(plan upgrade.Plan) string { return filepath.Join(plan.Target.Pgdata, "pg_upgrade_output.d") }
+func outputDir(plan upgrade.Plan) string {
+	return filepath.Join(plan.Target.Pgdata, "pg_upgrade_output.d")
+}
 
 // removeOutput removes it from a target that is complete: else it is in every base backup. It holds the whole
 // definition of the cluster, passwords included. What it says is in the task's transcripts.
