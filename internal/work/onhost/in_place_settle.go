@@ -190,16 +190,22 @@ func (s *settlement) goBack(ctx context.Context, reason string) (upgrade.Switcho
 			s.log.WarnContext(ctx, "journal does not say that the upgrade is undone", "error", err)
 		}
 	}
-	if err := s.endPgUpgrade(ctx); err != nil {
+	stranger, err := s.stranger(s.plan, s.files)
+	if err != nil { // nobody serves: that comes first
+		s.log.WarnContext(ctx, "it is not known whose the target's data directory is", "task", s.plan.Number, "error", err)
+	}
+	if err := s.endPgUpgrade(ctx, stranger == ""); err != nil {
 		return upgrade.Switchover{}, err
 	}
 	if s.hasSwapped() {
 		return s.giveUp(ctx, reason)
 	}
-	if err := removeControl(s.plan.Target.Pgdata); err != nil {
-		return upgrade.Switchover{}, err
+	if stranger == "" {
+		if err := removeControl(s.plan.Target.Pgdata); err != nil {
+			return upgrade.Switchover{}, err
+		}
 	}
-	err := s.host.Withdraw(ctx, s.plan.Target, s.plan.Source, time.Minute)
+	err = s.host.Withdraw(ctx, s.plan.Target, s.plan.Source, time.Minute)
 	if err == nil {
 		err = enableControl(s.plan.Source.Pgdata)
 	}
@@ -226,8 +232,10 @@ func (s *settlement) outcome() upgrade.Switchover {
 	return upgrade.Switchover{Steps: s.steps, StartedAt: begun, EndedAt: now, Pause: now.Sub(begun)}
 }
 
-// endPgUpgrade ends what pg_upgrade has left running: itself, and the servers that it started.
-func (s *settlement) endPgUpgrade(ctx context.Context) error {
+// endPgUpgrade ends what pg_upgrade has left running: itself, and the servers that it started. One in the target's
+// place is stopped if that is ours: somebody may have restored the instance there, when the source could not be put
+// back for long.
+func (s *settlement) endPgUpgrade(ctx context.Context, ours bool) error {
 	if err := run.EndLeftover(ctx, s.files.pidfile("pg_upgrade")); err != nil {
 		return err
 	}
@@ -236,8 +244,10 @@ func (s *settlement) endPgUpgrade(ctx context.Context) error {
 		return err
 	}
 	// The target is thrown away: nobody waits for its shutdown, which a full disk may keep from ending.
-	if err := s.stopLeftover(ctx, s.plan, s.plan.Target.Bindir, s.plan.Target.Pgdata, pgbin.StopImmediate); err != nil {
-		return err
+	if ours {
+		if err := s.stopLeftover(ctx, s.plan, s.plan.Target.Bindir, s.plan.Target.Pgdata, pgbin.StopImmediate); err != nil {
+			return err
+		}
 	}
 	source := pgbin.PgCtl{Bindir: s.plan.Source.Bindir, Pgdata: s.plan.Source.Pgdata}
 	lock, running := pgbin.RunningPostmaster(source.Pgdata)

@@ -219,8 +219,8 @@ func systemIdentifier(pgdata string, user run.User) (identifier []byte, err erro
 			return errors.Join(err, fs.ErrInvalid)
 		}
 		content, err := os.ReadFile(path)
-		if err == nil && len(content) < size {
-			err = fmt.Errorf("%s has %d bytes", path, len(content))
+		if err == nil && len(content) < size { // pg_resetwal was cut short
+			err = fs.ErrNotExist
 		}
 		if err == nil {
 			identifier = content[:size]

@@ -160,6 +160,11 @@ func TestStranger(t *testing.T) {
 			b.must(b.worker.noteIdentity(b.first, files, b.owner()))
 			b.makeCluster("12345678xx")
 		}, false},
+		{"the same, whose pg_control was being written", func(b *placeBed, files files) {
+			b.makeCluster("1234567890")
+			b.must(b.worker.noteIdentity(b.first, files, b.owner()))
+			b.makeCluster("12")
+		}, false},
 		{"another cluster", func(b *placeBed, files files) {
 			b.makeCluster("1234567890")
 			b.must(b.worker.noteIdentity(b.first, files, b.owner()))
