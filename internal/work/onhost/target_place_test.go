@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -189,6 +190,36 @@ func TestStranger(t *testing.T) {
 	}
 }
 
+// endsOutageBeside ends an outage whose source could not be put back before, while a server runs that somebody has
+// made in the target's place.
+func (b *upgradeBed) endsOutageBeside(as pgbin.Caller) {
+	b.Helper()
+	server := pgbin.PgCtl{Bindir: b.plan.Target.Bindir, Pgdata: b.plan.Target.Pgdata}
+	options := pgbin.Options("port="+strconv.Itoa(pgtest.FreePort(b)), "listen_addresses=", "unix_socket_directories="+b.plan.Target.Pgdata)
+	b.must(server.Start(b.Context(), as, filepath.Join(b.plan.Target.Pgdata, "log"), options, time.Minute))
+	user, err := owner(b.plan)
+	b.must(err)
+	intent := outageIntent{Plan: b.plan}
+	intent.Start, err = b.worker.howStarted(b.Context(), b.plan, user)
+	b.must(err)
+	path, err := b.worker.outagePath(b.plan)
+	b.must(err)
+	journal, err := openOutage(b.Context(), path, b.worker.now)
+	b.must(err)
+	b.must(journal.write(outageRecord{Stage: outagePausing, Intent: &intent}))
+	b.must(journal.write(outageRecord{Stage: outageUndoing, Reason: "the source did not start"}))
+	journal.close()
+	before, _ := pgbin.RunningPostmaster(server.Pgdata)
+	b.must(b.worker.RecoverInPlace(b.Context()))
+	if after, running := pgbin.RunningPostmaster(server.Pgdata); !running || after.Pid != before.Pid {
+		b.Errorf("the other cluster's server was %+v, and is %+v", before, after)
+	}
+	if stage := b.stage(); stage != outageUndone {
+		b.Errorf("the journal says %q", stage)
+	}
+	b.must(server.Stop(b.Context(), as, pgbin.StopFast, time.Minute))
+}
+
 // A cluster that somebody has made where the target was, while that could not be discarded, is neither stopped nor
 // removed, and the upgrade ends nevertheless.
 func TestDiscardLeavesStrangersAlone(t *testing.T) {
@@ -205,6 +236,7 @@ func TestDiscardLeavesStrangersAlone(t *testing.T) {
 	as, err := b.worker.caller(b.plan, "initdb")
 	b.must(err)
 	b.must(pgbin.Initdb{Bindir: b.plan.Target.Bindir, Version: b.plan.Target.Version, Pgdata: pgdata, Superuser: "postgres", NoSync: true}.Run(t.Context(), as))
+	b.endsOutageBeside(as)
 	var told []upgrade.Event
 	for range 2 {
 		done, err := b.worker.DiscardInPlace(t.Context(), b.plan)
