@@ -1,6 +1,7 @@
 package postmaster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -23,7 +24,7 @@ func (h *Host) Start(ctx context.Context, c upgrade.Cluster, logfile string, tim
 	case upgrade.ManagerPgCtlcluster:
 		err = h.withTimeout(ctx, timeout, func(ctx context.Context) error { return h.pgCtlcluster(c).Start(ctx, h.self()) })
 	case upgrade.ManagerSystemd:
-		_, err = h.call(ctx, timeout, "start", c.Unit)
+		err = h.startUnit(ctx, c.Unit, timeout)
 	default:
 		var as pgbin.Caller
 		if as, err = h.caller(c); err != nil {
@@ -42,11 +43,16 @@ func (h *Host) Start(ctx context.Context, c upgrade.Cluster, logfile string, tim
 
 // Stop stops a cluster through what manages it, and waits until it is down. One that is down is fine.
 func (h *Host) Stop(ctx context.Context, c upgrade.Cluster, mode pgbin.StopMode, timeout time.Duration) error {
-	if _, running := h.Running(c); !running {
+	pid, running := h.Running(c)
+	if !running {
 		return nil
 	}
+	manager := c.Manager
+	if manager == upgrade.ManagerSystemd && !isIn(pid, c.Unit) {
+		manager = upgrade.ManagerPgCtl // somebody has started it himself, and the unit may run another one by now
+	}
 	var err error
-	switch c.Manager {
+	switch manager {
 	case upgrade.ManagerPgCtlcluster:
 		err = h.withTimeout(ctx, timeout, func(ctx context.Context) error { return h.pgCtlcluster(c).Stop(ctx, h.self(), mode) })
 	case upgrade.ManagerSystemd:
@@ -62,7 +68,7 @@ func (h *Host) Stop(ctx context.Context, c upgrade.Cluster, mode pgbin.StopMode,
 		return fmt.Errorf("stop %s: %w", c, err)
 	}
 	if pid, running := h.Running(c); running {
-		return fmt.Errorf("stop %s: its postmaster (pid %d) still runs, though %s says that it is stopped", c, pid, c.Manager)
+		return fmt.Errorf("stop %s: its postmaster (pid %d) still runs, though %s says that it is stopped", c, pid, manager)
 	}
 	return nil
 }
@@ -86,15 +92,15 @@ func (h *Host) awaitReady(ctx context.Context, c upgrade.Cluster, timeout time.D
 	defer tick.Stop()
 	for {
 		p, running := postmasterOf(c.Pgdata)
-		if !running {
+		if !running && !h.isStarting(ctx, c) {
 			return fmt.Errorf("start %s: it has ended: %s", c, pgbin.ServerLog(c.Pgdata, filepath.Join(c.Pgdata, "pg_ctl.log"), 0))
 		}
-		if p.lock.Status == "ready" || p.lock.Status == "standby" {
+		if running && (p.lock.Status == "ready" || p.lock.Status == "standby") {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("start %s: it is still %s after %s; wait for its recovery to end", c, p.lock.Status, timeout)
+			return fmt.Errorf("start %s: it is still %s after %s; wait for its recovery to end", c, cmp.Or(p.lock.Status, "starting"), timeout)
 		case <-tick.C:
 		}
 	}

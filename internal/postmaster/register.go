@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -18,7 +19,7 @@ import (
 func (h *Host) Register(ctx context.Context, target, source upgrade.Cluster) error {
 	switch target.Manager {
 	case upgrade.ManagerPgCtlcluster:
-		return h.RegisterDebian(target)
+		return h.RegisterDebian(target) // HeedStartConf may wait until clients do not
 	case upgrade.ManagerSystemd:
 		return h.registerUnit(ctx, target, source)
 	case upgrade.ManagerPgCtl:
@@ -40,7 +41,11 @@ func (h *Host) CheckRegister(ctx context.Context, target, source upgrade.Cluster
 func (h *Host) Unregister(ctx context.Context, c upgrade.Cluster) error {
 	switch c.Manager {
 	case upgrade.ManagerPgCtlcluster:
-		return h.UnregisterDebian(c)
+		if err := h.UnregisterDebian(c); err != nil || !h.systemd.runs() {
+			return err
+		}
+		h.forgetFailure(ctx, fmt.Sprintf("postgresql@%d-%s.service", c.Version.Major(), c.Name))
+		h.HeedStartConf(ctx, c)
 	case upgrade.ManagerSystemd:
 		if pid, running := h.Running(c); running {
 			return fmt.Errorf("unregister %s: it still runs (pid %d)", c, pid)
@@ -64,6 +69,7 @@ func (h *Host) Withdraw(ctx context.Context, target, source upgrade.Cluster, tim
 	if _, err := h.call(ctx, timeout, "stop", target.Unit); err != nil {
 		return fmt.Errorf("keep systemd from starting %s: %w", target, err)
 	}
+	h.forgetFailure(ctx, target.Unit)
 	if !same {
 		return nil
 	}
@@ -96,11 +102,27 @@ func (h *Host) Boots(ctx context.Context, c upgrade.Cluster) (bool, error) {
 	if c.Manager != upgrade.ManagerSystemd {
 		return false, nil
 	}
-	out, err := h.call(ctx, systemctlWait, "show", "--property=UnitFileState", "--value", c.Unit)
+	// "show" would tell what systemd has in mind, which may be older than what was enabled or disabled since.
+	out, err := h.call(ctx, systemctlWait, "is-enabled", c.Unit)
+	if failed, ok := errors.AsType[*run.Error](err); ok && (strings.TrimSpace(out) != "" || strings.Contains(failed.Tail, "No such file")) {
+		err = nil // it exits so unless it is enabled, or if there is no such unit
+	}
 	if err != nil {
 		return false, fmt.Errorf("look at unit %s: %w", c.Unit, err)
 	}
 	return strings.TrimSpace(out) == "enabled", nil
+}
+
+// HeedStartConf has systemd heed what the start.conf of postgresql-common's clusters say by now, when postgresql.service
+// is started for example: its generator is asked only when all units are read (systemd.generator(7)). An agent that may
+// not have them read leaves that to the next boot.
+func (h *Host) HeedStartConf(ctx context.Context, c upgrade.Cluster) {
+	if c.Manager != upgrade.ManagerPgCtlcluster || h.debian.confRoot() != "" || !h.systemd.runs() {
+		return
+	}
+	if err := h.reloadUnits(ctx); err != nil {
+		h.log.WarnContext(ctx, "systemd heeds start.conf from the next boot on", "cluster", c.Name, "error", err)
+	}
 }
 
 // SetBoot has a cluster's own unit start it with the system, or not. A unit whose file is elsewhere stays as it
@@ -122,7 +144,7 @@ func (h *Host) SetBoot(ctx context.Context, c upgrade.Cluster, boots bool) error
 	if boots {
 		action = "enable"
 	}
-	if _, err := h.call(ctx, systemctlWait, "--no-reload", action, c.Unit); err != nil {
+	if _, err := h.call(ctx, systemctlWait, action, c.Unit); err != nil {
 		return fmt.Errorf("%s unit %s: %w", action, c.Unit, err)
 	}
 	return nil

@@ -32,6 +32,9 @@ func (s systemd) canRegister() bool {
 	return exists(s.systemctl) && syscall.Access(s.units, writeAndSearch) == nil
 }
 
+// runs tells whether systemd is this machine's first process (sd_booted(3)).
+func (s systemd) runs() bool { return exists(s.systemctl) && exists(s.runtime) }
+
 // unitPath is where a unit of our making is.
 func (s systemd) unitPath(unit string) string { return filepath.Join(s.units, unit) }
 
@@ -74,6 +77,38 @@ func (h *Host) systemdUnit(ctx context.Context, pid int) string {
 		return ""
 	}
 	return unit
+}
+
+// isIn tells whether a process is one of a unit's.
+func isIn(pid int, unit string) bool {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	return err == nil && serviceOf(string(content)) == unit
+}
+
+// startUnit starts a unit, however often it may have failed a moment ago.
+func (h *Host) startUnit(ctx context.Context, unit string, timeout time.Duration) error {
+	h.forgetFailure(ctx, unit)
+	_, err := h.call(ctx, timeout, "start", unit)
+	return err
+}
+
+// forgetFailure has systemd forget that a unit has failed, and how often: it would refuse to start it again, and
+// keep one in mind that is gone. One that has not failed, or that systemd does not know, stays as it is.
+func (h *Host) forgetFailure(ctx context.Context, unit string) {
+	if _, err := h.call(ctx, systemctlWait, "reset-failed", unit); err != nil {
+		h.log.DebugContext(ctx, "have systemd forget a failure", "unit", unit, "error", err)
+	}
+}
+
+// isStarting tells whether systemd is about to start a cluster's unit, or has started its first process: one of another
+// type than "notify" has started before its server has a lock file.
+func (h *Host) isStarting(ctx context.Context, c upgrade.Cluster) bool {
+	if c.Manager != upgrade.ManagerSystemd {
+		return false
+	}
+	out, err := h.call(ctx, systemctlWait, "show", "--property=ActiveState,MainPID", c.Unit)
+	return err == nil && (strings.Contains(out, "ActiveState=activating\n") ||
+		strings.Contains(out, "ActiveState=active\n") && !strings.Contains(out, "MainPID=0\n"))
 }
 
 // serviceOf finds a system service in /proc/PID/cgroup, such as in "0::/system.slice/postgresql-15.service"
@@ -159,7 +194,27 @@ func (h *Host) registerUnit(ctx context.Context, target, source upgrade.Cluster)
 			return fmt.Errorf("register %s: %w", target.Unit, err)
 		}
 	}
-	return h.reloadUnits(ctx)
+	if err := h.reloadUnits(ctx); err != nil || target.Unit == source.Unit {
+		return err // what is said last in a unit of both is said for the target
+	}
+	return h.checkUnit(ctx, target)
+}
+
+// checkUnit refuses a unit that starts something else after all: what is said for all units of a template, or of a
+// prefix, comes after what the unit itself says (systemd.unit(5)).
+func (h *Host) checkUnit(ctx context.Context, target upgrade.Cluster) error {
+	out, err := h.call(ctx, systemctlWait, "show", "--property=LoadState,ExecStart", target.Unit)
+	if err != nil {
+		return fmt.Errorf("look at unit %s: %w", target.Unit, err)
+	}
+	if !strings.Contains(out, "LoadState=loaded\n") || !strings.Contains(out, "path="+target.Bindir+"/") {
+		return &upgrade.Refused{
+			Reason: fmt.Sprintf("unit %s, made of the source's, does not start PostgreSQL %d from %s", target.Unit, target.Version.Major(), target.Bindir),
+			Remedy: fmt.Sprintf("see with systemctl cat %s which file says otherwise, and say that for the source's unit alone", target.Unit),
+			Cause:  upgrade.CausePlace,
+		}
+	}
+	return nil
 }
 
 // unitFile is a file for systemd.
@@ -237,6 +292,7 @@ func (h *Host) unregisterUnit(ctx context.Context, c upgrade.Cluster) error {
 	removed, err := h.removeUnit(ctx, c)
 	if removed {
 		err = errors.Join(err, h.reloadUnits(ctx))
+		h.forgetFailure(ctx, c.Unit)
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/pgtest"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
@@ -21,15 +22,24 @@ dir=$(dirname "$0")
 for unit; do :; done
 case "$*" in
 *" cat "*) cat "$dir/units/$unit"; cat "$dir/units/$unit.d/"* 2>/dev/null; exit 0 ;;
-*UnitFileState*--value*) cat "$dir/$unit.state" 2>/dev/null; exit 0 ;;
+*" is-enabled "*)
+	[ -e "$dir/$unit.state" ] || { echo "Failed to get unit file state for $unit: No such file or directory" >&2; exit 1; }
+	cat "$dir/$unit.state"
+	[ "$(cat "$dir/$unit.state")" = enabled ]
+	exit ;;
+*=ActiveState,MainPID*) cat "$dir/$unit.active"; exit ;;
+*=LoadState,ExecStart*)
+	echo "LoadState=loaded"
+	cat "$dir/units/$unit" "$dir/units/$unit.d/"* 2>/dev/null | sed -n 's/^ExecStart=\(.[^ ]*\).*/ExecStart={ path=\1 ; }/p' | tail -n 1
+	exit ;;
 *=RuntimeDirectory*) sed -n 's/^RuntimeDirectory=//p' "$dir/units/$unit"; exit ;;
 *" show "*) echo "ActiveState=inactive"; echo "UnitFileState=$(cat "$dir/$unit.state" 2>/dev/null)"; exit ;;
 esac
 shift # --no-ask-password
 echo "$*" >> "$dir/asked"
 case "$*" in
-*" enable "*) echo enabled > "$dir/$unit.state" ;;
-*" disable "*) echo disabled > "$dir/$unit.state" ;;
+*"enable "*) echo enabled > "$dir/$unit.state" ;;
+*"disable "*) echo disabled > "$dir/$unit.state" ;;
 esac
 `
 
@@ -91,13 +101,13 @@ func TestOwnUnit(t *testing.T) {
 		h.must(h.SetBoot(t.Context(), source, false))
 		h.must(h.SetBoot(t.Context(), target, true))
 	}
-	h.wasAsked("--no-reload disable postgresql-15.service", "--no-reload enable postgresql-17.service")
+	h.wasAsked("disable postgresql-15.service", "enable postgresql-17.service")
 	h.must(h.Withdraw(t.Context(), target, source, time.Minute))
-	h.wasAsked("stop postgresql-17.service")
+	h.wasAsked("stop postgresql-17.service", "reset-failed postgresql-17.service")
 	for range 2 {
 		h.must(h.Unregister(t.Context(), target))
 	}
-	h.wasAsked("--no-reload disable postgresql-17.service", "daemon-reload")
+	h.wasAsked("--no-reload disable postgresql-17.service", "daemon-reload", "reset-failed postgresql-17.service")
 	h.must(h.Withdraw(t.Context(), target, source, time.Minute))
 	h.wasAsked()
 	if left, _ := filepath.Glob(filepath.Join(h.systemd.units, "*")); len(left) != 1 {
@@ -131,10 +141,10 @@ func TestSharedUnit(t *testing.T) {
 	h.must(h.SetBoot(t.Context(), source, false)) // the unit is the target's
 	h.wasAsked()
 	h.must(h.SetBoot(t.Context(), target, false))
-	h.wasAsked("--no-reload disable orders.service")
+	h.wasAsked("disable orders.service")
 	for range 2 { // as often as it is settled: systemd may have the file in mind that is gone
 		h.must(h.Withdraw(t.Context(), target, source, time.Minute))
-		h.wasAsked("stop orders.service", "daemon-reload")
+		h.wasAsked("stop orders.service", "reset-failed orders.service", "daemon-reload")
 	}
 	if exists(filepath.Dir(added)) || !exists(h.systemd.unitPath(source.Unit)) {
 		t.Error("the unit is not as it was")
@@ -156,6 +166,83 @@ func TestKeepRuntime(t *testing.T) {
 	h.must(os.WriteFile(h.systemd.unitPath(source.Unit), []byte("[Service]\n"), 0o644))
 	h.must(h.KeepRuntime(t.Context(), source))
 	h.wasAsked()
+}
+
+// A unit that something else is said for, by files for a whole family of units, is refused before it is relied on.
+func TestUnitIsOverruled(t *testing.T) {
+	target, source := unitsUnderTest()
+	target.Bindir = pgtest.Bindir(t, 17)
+	h := onSystemd(t, source)
+	family := filepath.Join(h.systemd.unitPath(target.Unit)+".d", "family.conf")
+	h.must(os.MkdirAll(filepath.Dir(family), 0o755))                                                             //nolint:gosec // as systemd has it
+	h.must(os.WriteFile(family, []byte("[Service]\nExecStart=\nExecStart=/usr/pgsql-15/bin/postgres\n"), 0o644)) //nolint:gosec // as systemd has it
+	wantRefusal(t, h.Register(t.Context(), target, source), "does not start PostgreSQL 17", "systemctl cat postgresql-17.service")
+}
+
+// A cluster whose unit is gone is not started with the system.
+func TestBootsWithoutUnit(t *testing.T) {
+	_, source := unitsUnderTest()
+	h := onSystemd(t, source)
+	if boots, err := h.Boots(t.Context(), source); err != nil || !boots {
+		t.Errorf("it is %t, %v", boots, err)
+	}
+	h.must(os.Remove(filepath.Join(h.dir, source.Unit+".state")))
+	if boots, err := h.Boots(t.Context(), source); err != nil || boots {
+		t.Errorf("without a unit it is %t, %v", boots, err)
+	}
+	h.must(os.WriteFile(h.systemd.systemctl, []byte("#!/bin/sh\necho Failed to connect to bus >&2; exit 1\n"), 0o755)) //nolint:gosec // a program
+	if _, err := h.Boots(t.Context(), source); err == nil {
+		t.Error("a systemctl that fails is taken for an answer")
+	}
+}
+
+// A server may have no lock file yet when systemd says that its unit is started.
+func TestIsStarting(t *testing.T) {
+	_, source := unitsUnderTest()
+	h := onSystemd(t, source)
+	for said, want := range map[string]bool{
+		"MainPID=4711\nActiveState=active\n":  true,
+		"MainPID=0\nActiveState=activating\n": true, // or about to be tried again
+		"MainPID=0\nActiveState=active\n":     false,
+		"MainPID=0\nActiveState=failed\n":     false,
+		"MainPID=0\nActiveState=inactive\n":   false,
+	} {
+		h.must(os.WriteFile(filepath.Join(h.dir, source.Unit+".active"), []byte(said), 0o600))
+		if got := h.isStarting(t.Context(), source); got != want {
+			t.Errorf("%q: %t", said, got)
+		}
+	}
+	source.Manager = upgrade.ManagerPgCtl
+	if h.isStarting(t.Context(), source) {
+		t.Error("pg_ctl has waited for it")
+	}
+}
+
+// Where systemd runs, it is told of what start.conf says.
+func TestHeedStartConf(t *testing.T) {
+	_, source := unitsUnderTest()
+	h := onSystemd(t, source)
+	c := upgrade.Cluster{Manager: upgrade.ManagerPgCtlcluster, Version: 170006, Name: "main"}
+	h.HeedStartConf(t.Context(), c)
+	h.wasAsked()
+	h.must(os.Mkdir(h.systemd.runtime, 0o755)) //nolint:gosec // as systemd has it
+	h.HeedStartConf(t.Context(), source)
+	h.wasAsked()
+	h.HeedStartConf(t.Context(), c)
+	h.wasAsked("daemon-reload")
+}
+
+// A cluster that somebody has started with pg_ctl is stopped by it: the unit runs another one by now.
+func TestStopOutsideOfUnit(t *testing.T) {
+	cluster := pgtest.Start(t, 17)
+	source := inspect(t, newHost(t), cluster)
+	source.Manager, source.Unit = upgrade.ManagerSystemd, "orders.service"
+	h := onSystemd(t, source)
+	h.must(h.Stop(t.Context(), source, pgbin.StopFast, time.Minute))
+	h.wasAsked()
+	if pid, running := h.Running(source); running {
+		t.Errorf("it runs as %d", pid)
+	}
 }
 
 // What keeps a target from taking over its source's unit is found before anything is changed.

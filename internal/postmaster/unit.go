@@ -3,7 +3,9 @@ package postmaster
 import (
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -50,6 +52,49 @@ func parseUnit(text string) []unitLine {
 	return lines
 }
 
+// unitLines are the lines of a unit, with what its specifiers stand for (systemd.unit(5)): those for its name would
+// stand for another one in a unit that is made of it, and paths are looked for in the others.
+func unitLines(text, unit string) []unitLine {
+	specifiers := specifiersOf(unit)
+	lines := parseUnit(text)
+	for i := range lines {
+		if lines[i].key != "" {
+			lines[i].raw, lines[i].value = specifiers.Replace(lines[i].raw), specifiers.Replace(lines[i].value)
+		}
+	}
+	return lines
+}
+
+// specifiersOf replaces the specifiers that stand for a unit's name and for the directories of the system's services.
+// "%%" stays, and so do all others.
+func specifiersOf(unit string) *strings.Replacer {
+	name := strings.TrimSuffix(unit, ".service")
+	prefix, instance, _ := strings.Cut(name, "@")
+	last := prefix[strings.LastIndex(prefix, "-")+1:]
+	file := instance
+	if file == "" {
+		file = prefix
+	}
+	return strings.NewReplacer("%%", "%%", "%n", unit, "%N", name,
+		"%p", prefix, "%P", unescapeName(prefix), "%i", instance, "%I", unescapeName(instance),
+		"%j", last, "%J", unescapeName(last), "%f", "/"+strings.TrimPrefix(unescapeName(file), "/"),
+		"%t", "/run", "%S", "/var/lib", "%C", "/var/cache", "%L", "/var/log", "%E", "/etc")
+}
+
+// escapedByte is a byte that a unit's name cannot have as it is.
+var escapedByte = regexp.MustCompile(`\\x[0-9a-fA-F]{2}`)
+
+// unescapeName takes a part of a unit's name for a path, as systemd-escape(1) has it.
+func unescapeName(text string) string {
+	return escapedByte.ReplaceAllStringFunc(strings.ReplaceAll(text, "-", "/"), func(escaped string) string {
+		code, err := strconv.ParseUint(escaped[2:], 16, 8)
+		if err != nil {
+			return escaped
+		}
+		return string([]byte{byte(code)})
+	})
+}
+
 // madeFor is how a file of our making begins. Only one that begins so is ever changed or removed for a cluster.
 func madeFor(target upgrade.Cluster) string {
 	return registeredByUs + "# Data directory: " + target.Pgdata + "\n"
@@ -64,7 +109,8 @@ const keepsRuntime = "RuntimeDirectoryPreserve=yes\n"
 func unitFor(text string, target, source upgrade.Cluster, notifies bool) string {
 	var unit strings.Builder
 	fmt.Fprintf(&unit, "%s# It is %s, as that was, with what is said for the upgraded cluster at its end.\n", madeFor(target), source.Unit)
-	for _, line := range parseUnit(text) {
+	lines := unitLines(text, source.Unit)
+	for _, line := range lines {
 		if line.section == "Install" && (line.key == "Alias" || line.key == "Also") {
 			continue
 		}
@@ -78,7 +124,7 @@ func unitFor(text string, target, source upgrade.Cluster, notifies bool) string 
 		unit.WriteString("\n")
 	}
 	fmt.Fprintf(&unit, "\n# For the upgraded cluster.\n[Unit]\nDescription=PostgreSQL %d in %s\n", target.Version.Major(), escapeUnit(target.Pgdata))
-	unit.WriteString(serviceFor(text, target, source, notifies))
+	unit.WriteString(serviceFor(lines, target, source, notifies))
 	if strings.Contains(text, "RuntimeDirectory=") {
 		unit.WriteString(keepsRuntime)
 	}
@@ -89,11 +135,11 @@ func unitFor(text string, target, source upgrade.Cluster, notifies bool) string 
 func dropInFor(text string, target, source upgrade.Cluster, notifies bool) string {
 	var dropIn strings.Builder
 	fmt.Fprintf(&dropIn, "%s# The instance was upgraded to PostgreSQL %d, which this unit starts since.\n", madeFor(target), target.Version.Major())
-	lines := parseUnit(text)
+	lines := unitLines(text, source.Unit)
 	if carried := carriedFor(lines, "Unit", target, source); carried != "" {
 		dropIn.WriteString("[Unit]\n" + carried)
 	}
-	dropIn.WriteString(serviceFor(text, target, source, notifies) + carriedFor(lines, "Service", target, source))
+	dropIn.WriteString(serviceFor(lines, target, source, notifies) + carriedFor(lines, "Service", target, source))
 	return dropIn.String()
 }
 
@@ -151,14 +197,13 @@ func saidAnew(list string) bool {
 // serviceFor says how the target is started, stopped and reloaded, as PostgreSQL's manual has it (Starting the
 // Database Server): the signal is that of a fast shutdown, and goes to the postmaster alone. A server that does not
 // tell systemd when it is ready is started by pg_ctl, which waits for it.
-func serviceFor(text string, target, source upgrade.Cluster, notifies bool) string {
+func serviceFor(lines []unitLine, target, source upgrade.Cluster, notifies bool) string {
 	kind, pidFile := "notify", ""
 	start := execLine(filepath.Join(target.Bindir, "postgres"), "-D", target.Pgdata)
 	if !notifies {
 		kind, pidFile = "forking", escapeUnit(filepath.Join(target.Pgdata, "postmaster.pid"))
 		start = execLine(filepath.Join(target.Bindir, "pg_ctl"), "start", "-D", target.Pgdata, "-s", "-w", "-t", "600")
 	}
-	lines := parseUnit(text)
 	var service strings.Builder
 	service.WriteString("[Service]\n")
 	say := func(key string, values ...string) {

@@ -81,11 +81,32 @@ func TestCarriedFor(t *testing.T) {
 		},
 		"taken back":                  {"Unit", "ConditionPathExists=/data/15/main\nConditionHost=\nConditionUser=postgres\n", ""},
 		"commands and their settings": {"Service", "ExecStart=/x /data/15/main\nEnvironment=PGDATA=/data/15/main\nPIDFile=/data/15/main/postmaster.pid\n", ""},
+		"by the unit's name":          {"Service", "ReadWritePaths=/data/%j/main %t/app\n", "ReadWritePaths=\nReadWritePaths=/data/17/main /run/app\n"},
 		"of another section":          {"Unit", "[Service]\nReadWritePaths=/data/15/main\n", ""},
 	} {
-		if diff := cmp.Diff(c.want, carriedFor(parseUnit("["+c.section+"]\n"+c.text), c.section, target, source)); diff != "" {
+		if diff := cmp.Diff(c.want, carriedFor(unitLines("["+c.section+"]\n"+c.text, source.Unit), c.section, target, source)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
+	}
+}
+
+// What stands for a unit's name, and for the directories of services, means the same in a unit made of it.
+func TestUnitLines(t *testing.T) {
+	const unit = "pg-eu@15-main\\x2da.service"
+	for text, want := range map[string]string{
+		"%n %N":             unit + ` pg-eu@15-main\x2da`,
+		"%p %P %j %J":       "pg-eu pg/eu eu eu",
+		"%i %I %f":          `15-main\x2da 15/main-a /15/main-a`,
+		"%S/a %E/b %t":      "/var/lib/a /etc/b /run",
+		"100%% %%i %u %m %": "100%% %%i %u %m %",
+	} {
+		lines := unitLines("[Service]\n# %i\nEnvironment=X="+text+"\n", unit)
+		if got := lines[2].value; got != "X="+want || lines[2].raw != "Environment=X="+want+"\n" || lines[1].raw != "# %i\n" {
+			t.Errorf("%s: %s (%q), want %s", text, got, lines[2].raw, want)
+		}
+	}
+	if got := unitLines("WorkingDirectory=%f", "pg-eu.service")[0].value; got != "/pg/eu" {
+		t.Errorf("without an instance %%f is %s", got)
 	}
 }
 

@@ -88,6 +88,7 @@ func (w *Worker) registerTarget(ctx context.Context, plan upgrade.Plan) error {
 	if err := w.host.Register(ctx, plan.Target, plan.Source); err != nil {
 		return err
 	}
+	w.host.HeedStartConf(ctx, plan.Target)
 	boots, err := w.host.Boots(ctx, plan.Source)
 	if err != nil || !boots {
 		return err

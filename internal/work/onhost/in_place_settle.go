@@ -335,7 +335,9 @@ func (w *Worker) bootTarget(ctx context.Context, plan upgrade.Plan, intent outag
 		}
 		return w.host.SetBoot(ctx, plan.Target, true)
 	}
-	return setBoot(plan.Target, intent.Start.Boot, user)
+	err := setBoot(plan.Target, intent.Start.Boot, user)
+	w.host.HeedStartConf(ctx, plan.Target)
+	return err
 }
 
 // targetLogInPlace is the file that the source wrote to, unless it goes with the source.

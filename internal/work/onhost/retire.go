@@ -189,7 +189,9 @@ func (w *Worker) keepDown(ctx context.Context, c upgrade.Cluster) error {
 	if err != nil {
 		return &upgrade.Refused{Reason: err.Error()}
 	}
-	if err := errors.Join(setBoot(c, "manual\n", user), w.host.SetBoot(ctx, c, false)); err != nil {
+	err = errors.Join(setBoot(c, "manual\n", user), w.host.SetBoot(ctx, c, false))
+	w.host.HeedStartConf(ctx, c)
+	if err != nil {
 		return fmt.Errorf("retire %s: %w", c, err)
 	}
 	return nil
