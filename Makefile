@@ -71,6 +71,14 @@ test-matrix: setup ## upgrade something of everything between nine pairs of vers
 test-e2e: setup build ## run the end-to-end tests against the built binary
 	PGLEAP_SLOW_TESTS=1 PGLEAP_BINARY=$(CURDIR)/bin/pgleap go test -count=1 -vet=off -timeout 35m ./test/...
 
+.PHONY: test-systemd
+test-systemd: PGLEAP_TEST_VERSIONS := 17
+test-systemd: setup build ## upgrade what a real systemd runs, in a container (as root on Debian; takes some 10 minutes)
+	@if scripts/systemd-container make build/systemd bin/pgleap; then \
+		PGLEAP_SLOW_TESTS=1 PGLEAP_BINARY=$(CURDIR)/bin/pgleap PGLEAP_SYSTEMD_ROOT=$(CURDIR)/build/systemd \
+			go test -count=1 -timeout 30m -v ./test -run TestUnderSystemd; \
+	else [ $$? -eq 3 ] && echo "skipped"; fi # 3: this machine cannot do it, as was said
+
 .PHONY: lint
 lint: ## check formatting, golangci-lint with go vet's analyzers, and that workflows are deterministic
 	@files=$$($(tool) gofumpt -l $(code)); \
