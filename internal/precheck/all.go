@@ -38,6 +38,7 @@ func All() []Check {
 		standbys,
 		cloneFrom,
 		dependentUnits,
+		lastBackup,
 		logicalSlots,
 
 		// Its contents.
@@ -46,6 +47,8 @@ func All() []Check {
 		fullIdentitySize,
 		unloggedTables(64 << 20),
 		largeObjects(256 << 20),
+		largeValues(maxAlloc),
+		foreignPartitions,
 		triggers,
 		eventTriggers,
 		systemCatalogObjects,
@@ -69,6 +72,10 @@ func All() []Check {
 		diskSpace,
 		memory,
 		hugePages,
+		openFiles,
+		accessControl,
+		clock,
+		timeZones,
 		build,
 		dataChecksums,
 		extensions,

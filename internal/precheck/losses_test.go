@@ -3,7 +3,10 @@ package precheck
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -334,6 +337,57 @@ func TestServerOfSettingsOfItsOwn(t *testing.T) {
 	until(t, s.source, `SELECT last_archived_time > last_failed_time FROM pg_stat_archiver`)
 	if found := look(upgrade.InPlace); len(found) > 0 {
 		t.Errorf("after the remedies: still found %+v", found)
+	}
+	t.Run("backups", s.testBackups)
+}
+
+// testBackups: a base backup that somebody took is known as long as it is young. The clone of an earlier upgrade is none.
+func (s stage) testBackups(t *testing.T) {
+	look := func(mode upgrade.Mode) string {
+		t.Helper()
+		subject := s.subject(t, upgrade.Options{})
+		subject.Plan.Mode = mode
+		report, err := run(t.Context(), []Check{lastBackup}, subject, time.Now())
+		if err != nil || len(report.NotChecked) > 0 {
+			t.Fatal(err, report.NotChecked)
+		}
+		if len(report.Findings) == 0 {
+			return ""
+		}
+		f := report.Findings[0]
+		return string(f.Severity) + f.Why[strings.Index(f.Why, " Found: "):]
+	}
+	const none = "warning Found: base backup: none is known."
+	if got := look(upgrade.InPlace); got != none {
+		t.Errorf("without a backup: got %q, want %q", got, none)
+	}
+	backUp := func(label string) {
+		t.Helper()
+		dir := filepath.Join(s.source.SocketDir, "backup")
+		s.asOwner(t, "pg_basebackup", "-h", "127.0.0.1", "-p", strconv.Itoa(s.source.Port), "-U", s.source.Superuser, "-D", dir, "-c", "fast", "-X", "none", "-l", label)
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	backUp("pgleap upgrade 7")
+	if got := look(upgrade.InPlace); got != none {
+		t.Errorf("with a clone of ours: got %q, want %q", got, none)
+	}
+	backUp("nightly")
+	if got := look(upgrade.InPlace); got != "" {
+		t.Errorf("with a backup: got %q", got)
+	}
+	histories, err := filepath.Glob(filepath.Join(s.source.Pgdata, "pg_wal", "*.backup"))
+	if err != nil || len(histories) != 1 {
+		t.Fatal(err, histories)
+	}
+	ended := time.Now().Add(-72 * time.Hour).UTC()
+	if err := os.Chtimes(histories[0], ended, ended); err != nil {
+		t.Fatal(err)
+	}
+	want := "info Found: base backup: the last one that is known ended at " + ended.Format("2006-01-02 15:04 UTC") + "."
+	if got := look(upgrade.BlueGreen); got != want {
+		t.Errorf("with an old one: got %q, want %q", got, want)
 	}
 }
 
