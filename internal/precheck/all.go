@@ -115,7 +115,7 @@ func All() []Check {
 		installRoleSettings,
 		lockTable,
 		python2,
-		archiver,
+		archiver(64),
 		extensionScripts,
 		extensionRules,
 		removedInBodies,

@@ -22,6 +22,9 @@ var openFiles = Check{
 		"and what an extension opens beside them fails.",
 	Remedy: "Raise the limit of the agent to the source's, as with LimitNOFILE in a drop-in of its unit (systemctl edit pgleap) or ulimit -n where it is started by hand, and start the agent anew.",
 	Find: func(_ context.Context, f *Facts, _ Session) ([]Found, error) {
+		if f.Plan.Target.Manager == upgrade.ManagerSystemd {
+			return nil, nil // its unit starts it, and has limits of its own
+		}
 		limit, err := f.Host.OpenFiles.Get()
 		if err != nil {
 			return nil, fmt.Errorf("look at the limits of open files: %w", err)
