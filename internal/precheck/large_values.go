@@ -11,13 +11,14 @@ import (
 // maxAlloc is the most that a server puts into one message, or one line of COPY (memutils.h, MaxAllocSize).
 const maxAlloc = 1<<30 - 1
 
-// The tables that are looked into are those of a database with the most out of line, and of each so many blocks of its rows
-// proper at most, spread over the table: a table of large values has few.
+// The tables that are looked into are those of a database with the most out of line, and of each so many blocks of its
+// rows proper at most, spread over the table: a table of large values has few.
 const (
-	sampledTables = 20
-	sampledBlocks = 1000
-	// compressed is how much smaller than itself a value can be: pglz makes three bytes of 273 at best.
-	compressed = 100
+	sampledTables = 10
+	sampledBlocks = 300
+	// compressed is how much smaller than its text a value can be: lz4 makes one byte of 255 at best, pglz three of 273,
+	// and a byte of a bytea is two digits.
+	compressed = 2 * 255
 )
 
 // largeValues: what is sent of a row is one message, in which each column stands as text (proto.c, logicalrep_write_tuple),

@@ -397,13 +397,31 @@ func TestForeignKeyThatAnOldMinorReleaseBreaks(t *testing.T) {
 		t.Skip("this minor release has the fix")
 	}
 	s.mendsAsPrinted(t, partitionForeignKeys, upgrade.InPlace, `shop.public."R 1"."a ""key"`)
-	if err := tryInsert(t, s, `INSERT INTO "R 1" VALUES (5)`); err == nil {
+	if err := tryStatement(t, s, `INSERT INTO "R 1" VALUES (5)`); err == nil {
 		t.Error("the foreign key is not enforced")
 	}
 }
 
-func tryInsert(t *testing.T, s stage, sql string) error {
+func tryStatement(t *testing.T, s stage, sql string) error {
 	t.Helper()
 	_, err := s.source.Connect(t, "shop").Exec(t.Context(), sql)
 	return err
+}
+
+// The limit is the server's: a row that is found cannot be decoded.
+func TestRowsThatAreTooLongAreNotSent(t *testing.T) {
+	pgtest.Exhaustive(t)
+	s := pair(t)
+	s.source.CreateDatabase(t, "shop")
+	s.source.Exec(t, "shop", `CREATE TABLE photo (id int PRIMARY KEY, p bytea)`,
+		`CREATE PUBLICATION photos FOR TABLE photo`, `SELECT pg_create_logical_replication_slot('photos', 'pgoutput')`,
+		`INSERT INTO photo SELECT 1, convert_to(repeat('x', 540000000), 'UTF8')`, `VACUUM photo`)
+	const decode = `SELECT sum(length(data)) FROM pg_logical_slot_get_binary_changes('photos', NULL, NULL, 'proto_version', '1', 'publication_names', 'photos')`
+	subject := s.subject(t, upgrade.Options{})
+	expectObjects(t, "found", map[string][]string{"large-values": {"shop.public.photo"}}, objectsBy(t, subject, largeValues(maxAlloc)))
+	if err := tryStatement(t, s, decode); err == nil || !strings.Contains(err.Error(), "invalid memory alloc request size") {
+		t.Errorf("it is decoded, with error %v", err)
+	}
+	s.source.Exec(t, "shop", `DELETE FROM photo`)
+	expectObjects(t, "mended", map[string][]string{}, objectsBy(t, subject, largeValues(maxAlloc)))
 }
