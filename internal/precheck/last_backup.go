@@ -32,7 +32,8 @@ var lastBackup = Check{
 			WITH last AS (
 				SELECT max(modification) AS ended
 				FROM pg_ls_waldir()
-				WHERE name ~ '^[0-9A-F]{24}\.[0-9A-F]{8}\.backup$' AND pg_read_file('pg_wal/' || name) !~ '\nLABEL: pgleap upgrade '
+				WHERE CASE WHEN name ~ '^[0-9A-F]{24}\.[0-9A-F]{8}\.backup$' -- nothing else is to be read
+					THEN pg_read_file('pg_wal/' || name, 0, 10000, true) !~ '\nLABEL: pgleap upgrade ' END
 			)
 			SELECT $1::text, CASE
 				WHEN ended IS NULL THEN 'none is known'
