@@ -130,7 +130,8 @@ func addToGroups(ctx context.Context, conn *pgx.Conn, tables []groupedTable) err
 }
 
 // The unit is a table, or a partitioned table with its partitions, also those to come. Partitions of a table that
-// cannot be published itself are units of their own. Writes are what the source has counted: an insert costs the
+// cannot be published itself are units of their own, and so are those of one that has foreign partitions too: these
+// would be published with it, and no subscription takes them (subscriptioncmds.c, CheckSubscriptionRelkind). Writes are what the source has counted: an insert costs the
 // row and an entry in each index, an update has to find its row too, and spares the indexes when it is HOT.
 const readGrouped = `
 	SELECT
@@ -145,6 +146,7 @@ const readGrouped = `
 			WHERE r.prrelid = u.oid AND p.pubname ~ '` + groupPublications + `'), 0) AS assigned
 	FROM pg_class c
 	LEFT JOIN pg_class root ON root.oid = pg_partition_root(c.oid) AND root.relpersistence = 'p'
+		AND root.oid NOT IN (SELECT pg_partition_root(f.oid) FROM pg_class f WHERE f.relkind = 'f' AND f.relispartition)
 	JOIN pg_class u ON u.oid = coalesce(root.oid, c.oid)
 	JOIN pg_namespace n ON n.oid = u.relnamespace
 	LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid

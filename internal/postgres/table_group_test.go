@@ -25,6 +25,11 @@ const groupedSchema = `
 	CREATE TABLE nothing (day int PRIMARY KEY) PARTITION BY LIST (day);
 	CREATE TABLE parent (id int PRIMARY KEY);
 	CREATE TABLE child (PRIMARY KEY (id)) INHERITS (parent);
+	CREATE FOREIGN DATA WRAPPER nowhere;
+	CREATE SERVER elsewhere FOREIGN DATA WRAPPER nowhere;
+	CREATE TABLE parcel (id int NOT NULL) PARTITION BY RANGE (id);
+	CREATE TABLE parcel_here PARTITION OF parcel (PRIMARY KEY (id)) FOR VALUES FROM (0) TO (10);
+	CREATE FOREIGN TABLE parcel_there PARTITION OF parcel FOR VALUES FROM (10) TO (20) SERVER elsewhere;
 	CREATE UNLOGGED TABLE scratch (id int);
 	CREATE SCHEMA "Odd ""schema""";
 	CREATE TABLE "Odd ""schema"""."it's \ odd" (id int PRIMARY KEY);
@@ -83,15 +88,15 @@ func TestTableGroupsCoverAll(t *testing.T) {
 	p := newGroupPair(t)
 	groups, err := postgres.EnsureTableGroups(t.Context(), p.from, 3)
 	must(t, "share tables", err)
-	if groups.Count != 3 || groups.Tables != 7 {
-		t.Errorf("%+v, want 7 tables in 3 groups", groups)
+	if groups.Count != 3 || groups.Tables != 8 {
+		t.Errorf("%+v, want 8 tables in 3 groups", groups)
 	}
 	p.eachOnce(t)
 	// It goes on where it was: a table that was made since comes into a group.
 	p.source.Exec(t, "postgres", "CREATE TABLE late (id int PRIMARY KEY)")
 	again, err := postgres.EnsureTableGroups(t.Context(), p.from, 3)
-	if must(t, "share tables again", err); again.Count != 3 || again.Tables != 8 {
-		t.Errorf("%+v, want 8 tables in 3 groups", again)
+	if must(t, "share tables again", err); again.Count != 3 || again.Tables != 9 {
+		t.Errorf("%+v, want 9 tables in 3 groups", again)
 	}
 	p.eachOnce(t)
 	p.source.Exec(t, "postgres", "CREATE TABLE visit_two PARTITION OF visit FOR VALUES IN (2)")
@@ -128,6 +133,9 @@ func (p *groupPair) eachOnce(t *testing.T) {
 		if len(publications) != 2 || publications[0] != upgrade.Publication {
 			t.Errorf("%s is published by %v", table, publications)
 		}
+	}
+	if published["public.parcel_here"] == nil || published["public.parcel_there"] != nil {
+		t.Errorf("of a table with a foreign partition the local ones are to be published: %v", published)
 	}
 	if len(published) < 10 {
 		t.Errorf("only %d tables are published: %v", len(published), published)
@@ -253,16 +261,17 @@ func TestGroupsUnderLoad(t *testing.T) {
 		awaitMarker(t, p.to, number)
 	}
 	clients.Wait()
+	p.source.Exec(t, "postgres", "INSERT INTO parcel VALUES (1), (2)", "UPDATE parcel SET id = 3 WHERE id = 2")
 	number, err := postgres.AdvanceMarker(t.Context(), p.from)
 	must(t, "write marker", err)
 	awaitMarker(t, p.to, number)
 	const balanced = `
-		SELECT (SELECT count(*) FROM entry) || ' entries, ' || (SELECT count(*) FROM visit) || ' visits, ' || (
+		SELECT (SELECT count(*) FROM entry) || ' entries, ' || (SELECT count(*) FROM visit) || ' visits, ' || (SELECT sum(id) FROM ONLY parcel_here) || ' parcels, ' || (
 			SELECT count(*) FROM account a WHERE balance <> (SELECT coalesce(sum(delta), 0) FROM entry WHERE account = a.id)) || ' wrong'`
 	for _, c := range []*pgtest.Cluster{p.source, p.target} {
 		var got string
 		must(t, "ask", c.Connect(t, "postgres").QueryRow(t.Context(), balanced).Scan(&got))
-		if want := "600 entries, 600 visits, 0 wrong"; got != want {
+		if want := "600 entries, 600 visits, 4 parcels, 0 wrong"; got != want {
 			t.Errorf("PostgreSQL %d: got %s, want %s", c.Major, got, want)
 		}
 	}

@@ -36,9 +36,13 @@ type Host struct {
 	TargetSpace     Measured[Space] // of the file system that will hold clone and target
 	SourceSpace     Measured[Space] // of the file system that holds the source's WAL
 	SameFileSystem  bool            // whether the two are one
+	Apart           bool            // whether the target's place is on another file system than the source's data directory
 	MemoryAvailable Measured[int64] // bytes, without swapping
 	// HugePages are the bytes free in huge pages, by the size of a page; 0 is the kernel's default.
 	HugePages       Measured[map[int64]int64]
+	OpenFiles       Measured[OpenFiles]
+	AccessControl   Measured[AccessControl]
+	ClockAdrift     Measured[bool] // whether nothing keeps the host's clock in time
 	PgUpgrade       Measured[PgUpgrade]
 	Configuration   Measured[Configuration]
 	SchemaRehearsal Measured[SchemaRehearsal]
@@ -67,6 +71,9 @@ func UnseenHost(reason error) Host {
 		SourceSpace:     Measured[Space]{Err: reason},
 		MemoryAvailable: Measured[int64]{Err: reason},
 		HugePages:       Measured[map[int64]int64]{Err: reason},
+		OpenFiles:       Measured[OpenFiles]{Err: reason},
+		AccessControl:   Measured[AccessControl]{Err: reason},
+		ClockAdrift:     Measured[bool]{Err: reason},
 		PgUpgrade:       Measured[PgUpgrade]{Err: reason},
 		Configuration:   Measured[Configuration]{Err: reason},
 		SchemaRehearsal: Measured[SchemaRehearsal]{Err: reason},

@@ -30,7 +30,7 @@ func TestChecksOfFacts(t *testing.T) {
 		{"an old source", versions, Facts{Version: 120022, Plan: plan(170011)}, []Found{{Object: "12.22 to 17.11", Note: "a source of version 12 is not supported"}}},
 		{"a new target", versions, Facts{Version: 150018, Plan: plan(200000)}, []Found{{Object: "15.18 to 20.0", Note: "a target of version 20 is not supported"}}},
 
-		{"a good source minor", sourceMinor, Facts{Version: 150014}, nil},
+		{"a good source minor", sourceMinor, Facts{Version: 150016}, nil},
 		{"bullseye's 13", sourceMinor, Facts{Version: 130016}, []Found{{Object: "13.16", Note: "13.22 or later is advised"}}},
 		{"a first minor", sourceMinor, Facts{Version: 180000}, []Found{{Object: "18.0", Note: "18.2 or later is advised"}}},
 

@@ -3,7 +3,10 @@ package precheck
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -283,7 +286,7 @@ func TestServerOfSettingsOfItsOwn(t *testing.T) {
 	execute(t, live, `CREATE TEMP TABLE alive (id int)`)
 	until(t, s.source, `SELECT failed_count > 0 AND now() > pg_postmaster_start_time() + interval '3 seconds' FROM pg_stat_archiver`)
 
-	checks := []Check{lockTable, orphanedTemporary, archiver, lostCounters}
+	checks := []Check{lockTable, orphanedTemporary, archiver(0), lostCounters}
 	look := func(mode upgrade.Mode) map[string]upgrade.Finding {
 		t.Helper()
 		subject := s.subject(t, upgrade.Options{})
@@ -307,6 +310,7 @@ func TestServerOfSettingsOfItsOwn(t *testing.T) {
 		"lock-table warning":      {"shop (150 tables, room for 100 locks)"},
 		"orphaned-temporary info": objects["orphaned-temporary info"],
 		"archiver blocker":        {"archiver"},
+		"archiver warning":        {"files to be archived"},
 		"lost-counters warning":   {"track_commit_timestamp = on"},
 		"lost-counters info":      {"pg_stat_statements"},
 	}
@@ -317,7 +321,7 @@ func TestServerOfSettingsOfItsOwn(t *testing.T) {
 	if len(orphans) != 1 || !strings.HasPrefix(orphans[0], "shop.pg_temp_") || !strings.HasSuffix(orphans[0], "."+oddName) {
 		t.Errorf("got %v, want shop.pg_temp_N.%s", orphans, oddName)
 	}
-	if f := look(upgrade.BlueGreen)["archiver warning"]; f.Total != 1 {
+	if f := look(upgrade.BlueGreen)["archiver warning"]; f.Total != 2 {
 		t.Errorf("the archiver in mode blue-green: got %+v", f)
 	}
 
@@ -331,9 +335,60 @@ func TestServerOfSettingsOfItsOwn(t *testing.T) {
 	live.Close(t.Context())
 	s.source.Restart(t)
 	s.source.Exec(t, "shop", `CREATE TABLE more ()`, `SELECT pg_switch_wal()`)
-	until(t, s.source, `SELECT last_archived_time > last_failed_time FROM pg_stat_archiver`)
+	until(t, s.source, `SELECT last_archived_time > last_failed_time AND NOT EXISTS (SELECT FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready') FROM pg_stat_archiver`)
 	if found := look(upgrade.InPlace); len(found) > 0 {
 		t.Errorf("after the remedies: still found %+v", found)
+	}
+	t.Run("backups", s.testBackups)
+}
+
+// testBackups: a base backup that somebody took is known as long as it is young. The clone of an earlier upgrade is none.
+func (s stage) testBackups(t *testing.T) {
+	look := func(mode upgrade.Mode) string {
+		t.Helper()
+		subject := s.subject(t, upgrade.Options{})
+		subject.Plan.Mode = mode
+		report, err := run(t.Context(), []Check{lastBackup}, subject, time.Now())
+		if err != nil || len(report.NotChecked) > 0 {
+			t.Fatal(err, report.NotChecked)
+		}
+		if len(report.Findings) == 0 {
+			return ""
+		}
+		f := report.Findings[0]
+		return string(f.Severity) + f.Why[strings.Index(f.Why, " Found: "):]
+	}
+	const none = "warning Found: base backup: none is known."
+	if got := look(upgrade.InPlace); got != none {
+		t.Errorf("without a backup: got %q, want %q", got, none)
+	}
+	backUp := func(label string) {
+		t.Helper()
+		dir := filepath.Join(s.source.SocketDir, "backup")
+		s.asOwner(t, "pg_basebackup", "-h", "127.0.0.1", "-p", strconv.Itoa(s.source.Port), "-U", s.source.Superuser, "-D", dir, "-c", "fast", "-X", "none", "-l", label)
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	backUp("pgleap upgrade 7")
+	if got := look(upgrade.InPlace); got != none {
+		t.Errorf("with a clone of ours: got %q, want %q", got, none)
+	}
+	backUp("nightly")
+	if got := look(upgrade.InPlace); got != "" {
+		t.Errorf("with a backup: got %q", got)
+	}
+	histories, err := filepath.Glob(filepath.Join(s.source.Pgdata, "pg_wal", "*.backup"))
+	if err != nil || len(histories) != 1 {
+		t.Fatal(err, histories)
+	}
+	ended := time.Now().Add(-72 * time.Hour).UTC()
+	if err := os.Chtimes(histories[0], ended, ended); err != nil {
+		t.Fatal(err)
+	}
+	want := "info Found: base backup: the last one that is known ended at " + ended.Format("2006-01-02 15:04 UTC") + "."
+	if got := look(upgrade.BlueGreen); got != want {
+		t.Errorf("with an old one: got %q, want %q", got, want)
 	}
 }
 

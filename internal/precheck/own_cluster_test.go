@@ -41,9 +41,11 @@ func TestSourceWithOtherPlansAndTargets(t *testing.T) {
 	pgtest.Slow(t)
 	s := pair(t)
 	t.Run("what the plan and the host say", s.testPlanAndHost)
+	t.Run("what the kernel says", s.testHost)
 	t.Run("a target of another build", s.testBuild)
 	t.Run("extensions that cannot be made", s.testExtensionScripts)
 	t.Run("other rules of sorting", s.testSameRules)
+	t.Run("other time zones", s.testTimeZones)
 }
 
 // testPlanAndHost: what the plan says, or the host has, is judged with what a real server tells; the remedy is another
@@ -85,6 +87,96 @@ func (s stage) testPlanAndHost(t *testing.T) {
 		want["source-minor"] = []string{fmt.Sprintf("%s (%s or later is advised)", upgrade.VersionNum(source), first)}
 	}
 	expectObjects(t, "source", want, objectsBy(t, mended, sourceMinor))
+}
+
+// testHost: what the kernel says of the host, judged with the settings of a real server, and the host that is mended.
+func (s stage) testHost(t *testing.T) {
+	checks := []Check{openFiles, accessControl, clock, memory, diskSpace}
+	subject := s.subject(t, upgrade.Options{})
+	subject.Plan.Mode = upgrade.InPlace
+	expectObjects(t, "nothing is wrong", map[string][]string{}, objectsBy(t, subject, checks...))
+	expectObjects(t, "WAL is not archived", map[string][]string{"last-backup": {"base backup"}}, objectsBy(t, subject, lastBackup))
+	expectObjects(t, "the source stays", map[string][]string{}, objectsBy(t, s.subject(t, upgrade.Options{}), lastBackup))
+	subject.Host.OpenFiles = Known(OpenFiles{Source: 524288, Target: 512}, nil)
+	subject.Host.AccessControl = Known(AccessControl{
+		Module: "SELinux", Enforcing: true, Confines: "postgresql_t", SourceType: "postgresql_db_t", TargetType: "default_t", TargetDir: "/it's here",
+	}, nil)
+	subject.Host.ClockAdrift = Known(true, nil)
+	subject.Host.MemoryAvailable = Known(int64(100<<20), nil)
+	subject.Host.TargetSpace = Known(Space{Bytes: 1 << 20, Inodes: 10}, nil)
+	report, err := run(t.Context(), checks, subject, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, f := range report.Findings {
+		found[f.Check] = string(f.Severity) + ": " + strings.Join(f.Objects, ", ")
+		if f.Acceptable {
+			found[f.Check] += f.Why[strings.Index(f.Why, " Found: "):]
+		}
+	}
+	for check, begins := range map[string]string{
+		"open-files": "warning: limit of open files (512 for the target, 524288 for the source, whose max_files_per_process is 1000)",
+		"access-control": `warning: /it's here Found: /it's here: of type default_t, the source's data directory is of type postgresql_db_t: ` +
+			`semanage fcontext -a -t postgresql_db_t '/it'\''s here(/.*)?'; restorecon -Rv '/it'\''s here'`,
+		"clock":      "info: clock of the host",
+		"memory":     "warning: ",
+		"disk-space": "blocker: file system of the target's data directory (1.0 MB free, ",
+	} {
+		if !strings.HasPrefix(found[check], begins) {
+			t.Errorf("%s: got %s, want %s", check, found[check], begins)
+		}
+	}
+	for name, fine := range map[string]Host{
+		"a source that has no more":        {OpenFiles: Known(OpenFiles{Source: 512, Target: 512}, nil)},
+		"as many as the server opens":      {OpenFiles: Known(OpenFiles{Source: 524288, Target: 1000}, nil)},
+		"SELinux only notes":               {AccessControl: Known(AccessControl{Module: "SELinux", Confines: "postgresql_t", SourceType: "a", TargetType: "b"}, nil)},
+		"the source is not confined":       {AccessControl: Known(AccessControl{Module: "SELinux", Enforcing: true, Confines: "unconfined_service_t", SourceType: "a", TargetType: "b"}, nil)},
+		"the place has the right label":    {AccessControl: Known(AccessControl{Module: "SELinux", Enforcing: true, Confines: "postgresql_t", SourceType: "a", TargetType: "a"}, nil)},
+		"AppArmor leaves the source alone": {AccessControl: Known(AccessControl{Module: "AppArmor", Confines: "unconfined"}, nil)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			subject := s.subject(t, upgrade.Options{})
+			subject.Host.OpenFiles, subject.Host.AccessControl = fine.OpenFiles, fine.AccessControl
+			expectObjects(t, "found", map[string][]string{}, objectsBy(t, subject, openFiles, accessControl))
+		})
+	}
+}
+
+// testTimeZones: the target is made to have one time zone less, and one with other rules.
+func (s stage) testTimeZones(t *testing.T) {
+	conn := connect(t, s.target, "postgres")
+	defer conn.Close(t.Context())
+	look := func() (seen []string) {
+		t.Helper()
+		report, err := run(t.Context(), []Check{timeZones}, s.subject(t, upgrade.Options{}), time.Now())
+		if err != nil || len(report.NotChecked) > 0 {
+			t.Fatal(err, report.NotChecked)
+		}
+		for _, f := range report.Findings {
+			for _, object := range f.Objects {
+				if strings.HasPrefix(object, "Africa/") { // the servers' own files may differ
+					seen = append(seen, object)
+				}
+			}
+		}
+		return seen
+	}
+	own := look()
+	execute(t, conn, `ALTER VIEW pg_catalog.pg_timezone_names RENAME TO pg_timezone_names_real`)
+	execute(t, conn, `CREATE VIEW pg_catalog.pg_timezone_names AS
+		SELECT name, abbrev, CASE name WHEN 'Africa/Lagos' THEN interval '1 day' ELSE utc_offset END AS utc_offset, is_dst
+		FROM pg_catalog.pg_timezone_names_real WHERE name <> 'Africa/Abidjan'`)
+	want := append([]string{"Africa/Abidjan (missing)"}, own...)
+	want = append(want, "Africa/Lagos (now 01:00:00 on the source, 1 day on the target)")
+	if diff := cmp.Diff(want, look()); diff != "" {
+		t.Errorf("found (-want +got):\n%s", diff)
+	}
+	execute(t, conn, `DROP VIEW pg_catalog.pg_timezone_names`)
+	execute(t, conn, `ALTER VIEW pg_catalog.pg_timezone_names_real RENAME TO pg_timezone_names`)
+	if diff := cmp.Diff(own, look()); diff != "" {
+		t.Errorf("mended (-want +got):\n%s", diff)
+	}
 }
 
 // testBuild: a target that was built, or made, in another way, and the target that the remedy names.
@@ -305,13 +397,31 @@ func TestForeignKeyThatAnOldMinorReleaseBreaks(t *testing.T) {
 		t.Skip("this minor release has the fix")
 	}
 	s.mendsAsPrinted(t, partitionForeignKeys, upgrade.InPlace, `shop.public."R 1"."a ""key"`)
-	if err := tryInsert(t, s, `INSERT INTO "R 1" VALUES (5)`); err == nil {
+	if err := tryStatement(t, s, `INSERT INTO "R 1" VALUES (5)`); err == nil {
 		t.Error("the foreign key is not enforced")
 	}
 }
 
-func tryInsert(t *testing.T, s stage, sql string) error {
+func tryStatement(t *testing.T, s stage, sql string) error {
 	t.Helper()
 	_, err := s.source.Connect(t, "shop").Exec(t.Context(), sql)
 	return err
+}
+
+// The limit is the server's: a row that is found cannot be decoded.
+func TestRowsThatAreTooLongAreNotSent(t *testing.T) {
+	pgtest.Exhaustive(t)
+	s := pair(t)
+	s.source.CreateDatabase(t, "shop")
+	s.source.Exec(t, "shop", `CREATE TABLE photo (id int PRIMARY KEY, p bytea)`,
+		`CREATE PUBLICATION photos FOR TABLE photo`, `SELECT pg_create_logical_replication_slot('photos', 'pgoutput')`,
+		`INSERT INTO photo SELECT 1, convert_to(repeat('x', 540000000), 'UTF8')`, `VACUUM photo`)
+	const decode = `SELECT sum(length(data)) FROM pg_logical_slot_get_binary_changes('photos', NULL, NULL, 'proto_version', '1', 'publication_names', 'photos')`
+	subject := s.subject(t, upgrade.Options{})
+	expectObjects(t, "found", map[string][]string{"large-values": {"shop.public.photo"}}, objectsBy(t, subject, largeValues(maxAlloc)))
+	if err := tryStatement(t, s, decode); err == nil || !strings.Contains(err.Error(), "invalid memory alloc request size") {
+		t.Errorf("it is decoded, with error %v", err)
+	}
+	s.source.Exec(t, "shop", `DELETE FROM photo`)
+	expectObjects(t, "mended", map[string][]string{}, objectsBy(t, subject, largeValues(maxAlloc)))
 }

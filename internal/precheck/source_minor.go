@@ -10,9 +10,9 @@ import (
 // decodesWell is, by major version, the first minor release without the known faults of logical
 // decoding: catalog changes that are not seen by it (release notes 13.21, 14.18, 15.13, 16.9,
 // 17.5) and the memory blow-up that this repair brought (13.22, 14.19, 15.14, 16.10, 17.6); a slot
-// whose WAL a checkpoint removes (18.2).
+// that cannot be made, or that a checkpoint invalidates too early (15.16, 16.12, 17.8, 18.2).
 func decodesWell(major upgrade.Major) upgrade.VersionNum {
-	first := map[upgrade.Major]upgrade.VersionNum{13: 22, 14: 19, 15: 14, 16: 10, 17: 6, 18: 2}
+	first := map[upgrade.Major]upgrade.VersionNum{13: 22, 14: 19, 15: 16, 16: 12, 17: 8, 18: 2}
 	return upgrade.VersionNum(major)*10000 + first[major]
 }
 

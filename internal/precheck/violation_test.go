@@ -169,7 +169,45 @@ func activityViolations() []violation {
 }
 
 func identityViolations() []violation {
+	const digits = `(SELECT string_agg(md5(i::text), '') FROM generate_series(1, 22000) AS i)` // 704000 of them
 	return []violation{
+		{
+			name: "rows that are too long as text", check: largeValues(1 << 20),
+			violate: []string{
+				`CREATE SCHEMA ` + oddSchema,
+				`CREATE DOMAIN photo AS bytea`,
+				`CREATE TABLE ` + oddSchema + `.` + longName + ` (id int PRIMARY KEY, ` + oddName + ` bytea)`,
+				`CREATE TABLE "of a domain" (id int PRIMARY KEY, p photo)`,
+				`CREATE TABLE together (id int PRIMARY KEY, a text, b varchar, c jsonb)`,
+				`CREATE TABLE fine (id int PRIMARY KEY, a text, dropped bytea)`,
+				`INSERT INTO ` + oddSchema + `.` + longName + ` SELECT 1, convert_to(` + digits + `, 'UTF8')`,
+				`INSERT INTO "of a domain" SELECT 1, convert_to(` + digits + `, 'UTF8')`,
+				`INSERT INTO together SELECT 1, left(` + digits + `, 400000), left(` + digits + `, 400000), to_jsonb(` + digits + `)`,
+				`INSERT INTO fine SELECT 1, ` + digits + `, convert_to(` + digits + `, 'UTF8')`,
+				`ALTER TABLE fine DROP dropped`,
+				`VACUUM ` + oddSchema + `.` + longName, `VACUUM "of a domain"`, `VACUUM together`, `VACUUM fine`,
+			},
+			want: []string{`{db}.` + oddSchema + `.` + longName, `{db}.public."of a domain"`, `{db}.public.together`},
+			mend: []string{
+				`DELETE FROM ` + oddSchema + `.` + longName, `DELETE FROM "of a domain"`,
+				`UPDATE together SET c = NULL`,
+			},
+		},
+		{
+			name: "foreign partitions", check: foreignPartitions,
+			violate: []string{
+				`CREATE FOREIGN DATA WRAPPER nowhere`, `CREATE SERVER "else" FOREIGN DATA WRAPPER nowhere`,
+				`CREATE TABLE ` + oddName + ` (id int) PARTITION BY RANGE (id)`,
+				`CREATE TABLE middle PARTITION OF ` + oddName + ` FOR VALUES FROM (0) TO (9) PARTITION BY RANGE (id)`,
+				`CREATE FOREIGN TABLE ` + longName + ` PARTITION OF middle FOR VALUES FROM (0) TO (5) SERVER "else"`,
+				`CREATE FOREIGN TABLE fine (id int) SERVER "else"`,
+			},
+			want: []string{`{db}.public.` + longName + ` (of public.` + oddName + `, on server "else")`},
+			mend: []string{
+				`ALTER TABLE middle DETACH PARTITION ` + longName,
+				`CREATE TABLE here PARTITION OF middle FOR VALUES FROM (0) TO (5)`,
+			},
+		},
 		{
 			name: "no key at all", check: replicaIdentity,
 			violate: []string{`CREATE TABLE t (id int)`},

@@ -21,7 +21,8 @@ import (
 // client sees an error, and both sides were alike when they stood still.
 func TestSwitchUnderLoad(t *testing.T) {
 	t.Parallel()
-	b := lay(t)
+	b := lay(t, partlyForeign)
+	b.source.Exec(t, "app", "INSERT INTO parcel VALUES (1), (2)", "DELETE FROM parcel WHERE id = 2")
 	w := b.write(t)
 	w.awaitMore(t, 200)
 	var steps []string
@@ -50,6 +51,11 @@ func TestSwitchUnderLoad(t *testing.T) {
 	}
 	wantAlike(t, kept)
 	kept.Close()
+	var parcels int
+	must(t, "count parcels", b.ours(t, b.target, "app").QueryRow(t.Context(), "SELECT count(*) FROM public.parcel_here").Scan(&parcels))
+	if parcels != 1 {
+		t.Errorf("%d rows in the partition that is not foreign, want 1", parcels)
+	}
 	w.awaitMore(t, 200)
 	w.stop(t)
 	b.wantStage(t, config.Journal, StageDone)
@@ -58,6 +64,14 @@ func TestSwitchUnderLoad(t *testing.T) {
 		w.wantOnce(t, b.ours(t, b.target, database), database)
 	}
 }
+
+// partlyForeign is a table with a partition on a server that cannot be reached: nothing may look at its rows.
+const partlyForeign = `
+	CREATE FOREIGN DATA WRAPPER nowhere;
+	CREATE SERVER elsewhere FOREIGN DATA WRAPPER nowhere;
+	CREATE TABLE parcel (id int NOT NULL) PARTITION BY RANGE (id);
+	CREATE TABLE parcel_here PARTITION OF parcel (PRIMARY KEY (id)) FOR VALUES FROM (0) TO (10);
+	CREATE FOREIGN TABLE parcel_there PARTITION OF parcel FOR VALUES FROM (10) TO (20) SERVER elsewhere`
 
 // writers are clients that make entries through the endpoint.
 type writersOfEntries struct {

@@ -54,11 +54,11 @@ func NewEstimate(plan Plan, w Workload, s Speed) Estimate {
 	options := plan.Options.WithDefaults()
 	c := course{w: w, s: s, mode: plan.Mode, transfer: options.Transfer, options: options, target: plan.Target.Version.Major()}
 	e := Estimate{
-		Disk: w.DiskNeeded(c.mode, c.transfer), Memory: w.Memory(c.mode), LeastMemory: w.LeastMemory(c.mode),
+		Disk: w.DiskNeeded(c.mode, c.transfer), Memory: w.Memory(c.mode, c.target), LeastMemory: w.LeastMemory(c.mode, c.target),
 		Workload: w, Speed: s, Phases: c.phases(), Pause: c.pause(),
 	}
 	e.Total = total(e.Phases)
-	least, recommended := w.TotalMemory(c.mode)
+	least, recommended := w.TotalMemory(c.mode, c.target)
 	e.Recommended = Size{DiskGB: gigabytes(w.DataBytes + e.Disk), MemoryGB: gigabytes(recommended), LeastMemoryGB: gigabytes(least)}
 	for _, way := range []Way{
 		{Mode: InPlace, Transfer: TransferLink},
@@ -67,7 +67,7 @@ func NewEstimate(plan Plan, w Workload, s Speed) Estimate {
 		{Mode: ZeroDowntime},
 	} {
 		c.mode, c.transfer = way.Mode, way.Transfer
-		way.Disk, way.LeastMemory = w.DiskNeeded(way.Mode, way.Transfer), w.LeastMemory(way.Mode)
+		way.Disk, way.LeastMemory = w.DiskNeeded(way.Mode, way.Transfer), w.LeastMemory(way.Mode, c.target)
 		way.Total, way.Pause = total(c.phases()), c.pause()
 		e.Ways = append(e.Ways, way)
 	}

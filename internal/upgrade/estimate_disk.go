@@ -9,7 +9,6 @@ const (
 	inodesPerDatabase  = 1000
 	memoryPerServer    = 256 << 20 // what sessions and pg_upgrade's programs take beside the shared buffers
 	memoryPerRelation  = 8 << 10   // of pg_dump and pg_restore, which hold all definitions of a database
-	memoryPerLargeObj  = 256       // likewise
 	spareDataPerNeeded = 20        // data grows by a twentieth meanwhile
 )
 
@@ -45,14 +44,31 @@ func (w Workload) DiskNeeded(mode Mode, transfer Transfer) int64 {
 	return need
 }
 
-// InodesNeeded is the files that an upgrade adds to the target's file system: each transfer but a swap makes
-// one, or a name, for each.
-func (w Workload) InodesNeeded() int64 { return w.Files + w.Databases*inodesPerDatabase }
+// InodesNeeded is the files that an upgrade adds to the target's file system: one for each, unless the source's own are
+// linked or moved.
+func (w Workload) InodesNeeded(mode Mode, transfer Transfer) int64 {
+	if mode == InPlace && (transfer == TransferLink || transfer == TransferSwap) {
+		return w.Databases * inodesPerDatabase
+	}
+	return w.Files + w.Databases*inodesPerDatabase
+}
+
+// memoryPerLargeObject is what pg_dump takes for each, measured with 200000 of them: before 17 each is an entry of its
+// own in a dump's table of contents, then a thousand share one, and from 19 on they are copied as rows of their catalog.
+func memoryPerLargeObject(target Major) int64 {
+	switch {
+	case target < 17:
+		return 800
+	case target < 19:
+		return 256
+	}
+	return 0
+}
 
 // LeastMemory is what the host must have available: below it, it swaps or kills. Where source and target run
 // beside each other the target has the same shared_buffers, and a server takes a tenth more than these.
-func (w Workload) LeastMemory(mode Mode) int64 {
-	need := memoryPerServer + w.Relations*memoryPerRelation + w.LargeObjects*memoryPerLargeObj
+func (w Workload) LeastMemory(mode Mode, target Major) int64 {
+	need := memoryPerServer + w.Relations*memoryPerRelation + w.LargeObjects*memoryPerLargeObject(target)
 	if mode != InPlace {
 		need += w.SharedBuffers + w.SharedBuffers/10
 	}
@@ -61,13 +77,15 @@ func (w Workload) LeastMemory(mode Mode) int64 {
 
 // Memory is what the host should have available: as much again for what the target reads, which the page
 // cache then holds, as its shared buffers.
-func (w Workload) Memory(mode Mode) int64 { return w.LeastMemory(mode) + w.SharedBuffers }
+func (w Workload) Memory(mode Mode, target Major) int64 {
+	return w.LeastMemory(mode, target) + w.SharedBuffers
+}
 
 // TotalMemory is the memory that a host should have: that of the source that runs there, and what the
 // upgrade adds. least is what it must have.
-func (w Workload) TotalMemory(mode Mode) (least, recommended int64) {
+func (w Workload) TotalMemory(mode Mode, target Major) (least, recommended int64) {
 	source := w.SharedBuffers + w.SharedBuffers/10 + memoryPerServer
-	return source + w.LeastMemory(mode), source + w.SharedBuffers + w.Memory(mode)
+	return source + w.LeastMemory(mode, target), source + w.SharedBuffers + w.Memory(mode, target)
 }
 
 // gigabytes rounds up.

@@ -27,6 +27,7 @@ import (
 func TestChain(t *testing.T) {
 	pgtest.Slow(t)
 	b := newUpgradeBed(t)
+	b.source.Exec(b, "shop", partlyForeign)
 	clients := startLoad(b)
 	b.step("PrepareSource", b.worker.PrepareSource)
 	b.step("BaseBackup", b.worker.BaseBackup)
@@ -36,6 +37,7 @@ func TestChain(t *testing.T) {
 		return b.worker.PromoteClone(ctx, step.HandoverArgs{Plan: b.plan, Handover: handover})
 	})
 	b.must(spanning.commitLong())
+	b.source.Exec(b, "shop", "INSERT INTO archived VALUES (1, 'here')")
 	b.step("InitTarget", b.worker.InitTarget)
 	b.step("PgUpgrade", b.worker.PgUpgrade)
 	if _, err := os.Stat(outputDir(b.plan)); !os.IsNotExist(err) {
@@ -61,6 +63,15 @@ func TestChain(t *testing.T) {
 	b.finish()
 }
 
+// partlyForeign is a table of which one partition is a file, which source and target read.
+const partlyForeign = `
+	CREATE EXTENSION file_fdw;
+	CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
+	CREATE TABLE archived (id int NOT NULL, note text) PARTITION BY RANGE (id);
+	CREATE TABLE archived_here PARTITION OF archived (PRIMARY KEY (id)) FOR VALUES FROM (0) TO (10);
+	CREATE FOREIGN TABLE archived_there PARTITION OF archived FOR VALUES FROM (10) TO (20)
+		SERVER files OPTIONS (program 'echo 11,there', format 'csv')`
+
 // wayBack lets the source follow the target, as after a switchover.
 func (b *upgradeBed) wayBack() {
 	b.Helper()
@@ -84,7 +95,7 @@ func (b *upgradeBed) wayBack() {
 		return b.worker.OpenWayBack(ctx, step.OpenWayBackArgs{Plan: b.plan, Attempt: 1})
 	})
 	b.Logf("%s", done.Events[0].Text)
-	for _, table := range []string{"keyless VALUES (7, 'seven')", "measured (day, value) VALUES ('2026-01-01', 4)", "ledger (id, account, delta, tags) VALUES (-1, 51, 0, 'a=>1')"} {
+	for _, table := range []string{"keyless VALUES (7, 'seven')", "measured (day, value) VALUES ('2026-01-01', 4)", "archived VALUES (2, 'here')", "ledger (id, account, delta, tags) VALUES (-1, 51, 0, 'a=>1')"} {
 		b.exec(b.session(b.plan.Target, "shop"), "INSERT INTO "+table)
 	}
 	back := b.plan.Back()
@@ -213,6 +224,8 @@ func (b *upgradeBed) targetIsComplete() {
 		{"the extension is updated", `SELECT (extversion <> '1.4')::text FROM pg_extension WHERE extname = 'hstore'`, "true"},
 		{"the source's prepared transaction is not", `SELECT count(*)::text FROM pg_prepared_xacts`, "0"},
 		{"a partitioned table has statistics", `SELECT (count(*) > 0)::text FROM pg_stats WHERE tablename = 'measured'`, "true"},
+		{"a partition that is a file is one", `SELECT string_agg(note, ' ') FROM archived`, "here there"},
+		{"a table that is partly a file has statistics", `SELECT (count(*) > 0)::text FROM pg_stats WHERE tablename = 'archived'`, "true"},
 		{"tables lie in the tablespace", `SELECT count(*)::text FROM pg_class c JOIN pg_tablespace s ON s.oid = c.reltablespace WHERE spcname = 'aside' AND relkind = 'r'`, "2"},
 		{"the tablespace has its own place", `SELECT starts_with(pg_tablespace_location(oid), '` + tablespacesDir(b.plan) + `/')::text FROM pg_tablespace WHERE spcname = 'aside'`, "true"},
 	} {

@@ -53,6 +53,7 @@ func (w *Worker) Precheck(ctx context.Context, args step.PrecheckArgs) (upgrade.
 		subject.Host.Configuration = precheck.Known(scratch.configuration(ctx))
 		took("try the configuration")
 		subject.Target = precheck.Known(scratch.start(ctx))
+		subject.Host.OpenFiles = precheck.Known(openFiles("/proc", plan.Source.Pgdata, scratch.pgdata()))
 		subject.Host.Speed = precheck.Known(scratch.calibrate(ctx))
 		took("start the scratch cluster, and calibrate")
 		if subject.Host.SchemaRehearsal.Err == nil {
@@ -61,6 +62,7 @@ func (w *Worker) Precheck(ctx context.Context, args step.PrecheckArgs) (upgrade.
 		took(StageRehearse)
 	} else {
 		subject.Host.PgUpgrade.Err, subject.Target.Err, subject.Host.Configuration.Err, subject.Host.SchemaRehearsal.Err = err, err, err, err
+		subject.Host.OpenFiles.Err = err
 	}
 	progressOf(ctx).text("looking into the source's databases")
 	report, err := precheck.Run(ctx, subject, w.now().UTC())
@@ -126,11 +128,14 @@ func (w *Worker) hostFacts(ctx context.Context, plan upgrade.Plan) precheck.Host
 	facts.TargetSpace = precheck.Known(freeSpace(target))
 	facts.SourceSpace = precheck.Known(freeSpace(wal))
 	facts.SameFileSystem = sameFileSystem(target, wal)
+	facts.Apart = !sameFileSystem(target, plan.Source.Pgdata)
 	facts.Standbys = precheck.Known(w.standbyPlaces(ctx, plan))
 	facts.CloneFrom = w.copyProblem(ctx, plan)
 	facts.Dependents = precheck.Known(w.dependents(ctx, plan))
 	facts.MemoryAvailable = precheck.Known(memoryAvailable())
 	facts.HugePages = precheck.Known(freeHugePages("/sys/kernel/mm/hugepages", "/proc/meminfo"))
+	facts.AccessControl = precheck.Known(accessControl("/sys", "/proc", plan))
+	facts.ClockAdrift = precheck.Known(clockAdrift())
 	return facts
 }
 
