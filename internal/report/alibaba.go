@@ -40,8 +40,8 @@ func pgUpgradeChecks() []string {
 // use it and for no others.
 func replicationChecks() []string {
 	return []string{
-		"connections", "event-triggers", "full-identity-size", "full-identity-types",
-		"large-objects", "long-transactions", "replica-identity", "reserved-objects",
+		"connections", "event-triggers", "foreign-partitions", "full-identity-size", "full-identity-types",
+		"large-objects", "large-values", "long-transactions", "replica-identity", "reserved-objects",
 		"slot-retention", "source-minor", "switchback", "target-minor", "template-contents",
 		"triggers",
 	}
