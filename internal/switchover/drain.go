@@ -217,7 +217,8 @@ func nextXID(snapshot string) (uint64, bool) {
 }
 
 // shapeUnchanged compares the catalogs' mark, and the shapes themselves only if it moved. Then there
-// may also be sequences, alike on both sides, that nobody has read.
+// may also be sequences, alike on both sides, that nobody has read. Nothing is printed again on the source: that
+// would take an xid.
 func (s *section) shapeUnchanged(ctx context.Context, db *database) error {
 	if err := definitionsReplayed(ctx, db); err != nil {
 		return err
@@ -225,7 +226,7 @@ func (s *section) shapeUnchanged(ctx context.Context, db *database) error {
 	if db.shapeNow == db.shapeMark {
 		return nil
 	}
-	if err := s.shapesAlike(ctx, db); err != nil {
+	if err := s.shapesAlike(ctx, db, db.target); err != nil {
 		return err
 	}
 	names, err := postgres.Sequences(ctx, db.source)

@@ -29,6 +29,7 @@ type database struct {
 	largeObjects    largeObjects
 	shapeMark       string // of the source when both shapes were found alike
 	shapeNow        string // the same when it stood still
+	definitions     postgres.Reconciler
 }
 
 // The names of our sessions. Whoever undoes a switchover ends those of the one who began it first.

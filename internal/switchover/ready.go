@@ -178,10 +178,10 @@ func unlike(what string, source, target postgres.Shape) error {
 	slices.Sort(extra)
 	var said []string
 	if len(missing) > 0 {
-		said = append(said, "only on the source: "+strings.Join(missing[:min(5, len(missing))], "; "))
+		said = append(said, "only on the source: "+inOneLine(missing))
 	}
 	if len(extra) > 0 {
-		said = append(said, "only on the target: "+strings.Join(extra[:min(5, len(extra))], "; "))
+		said = append(said, "only on the target: "+inOneLine(extra))
 	}
 	return &upgrade.Refused{
 		Reason: fmt.Sprintf("%d definitions (%s) changed since the upgrade began and are not replicated; %s",
@@ -190,6 +190,21 @@ func unlike(what string, source, target postgres.Shape) error {
 			"or cancel the upgrade and start it again",
 	}
 }
+
+// inOneLine says the first of some lines.
+func inOneLine(lines []string) string {
+	said := make([]string, min(5, len(lines)))
+	for i := range said {
+		said[i] = strings.Join(strings.Fields(lines[i]), " ")
+		if short := []rune(said[i]); len(short) > maxSaid {
+			said[i] = string(short[:maxSaid]) + "..."
+		}
+	}
+	return strings.Join(said, "; ")
+}
+
+// maxSaid bounds what is said of one definition.
+const maxSaid = 500
 
 // passing looks at what may pass by itself. It returns a sentence as long as something is in the way.
 func (s *section) passing(ctx context.Context) (string, error) {
@@ -259,7 +274,7 @@ func probe(ctx context.Context, db *database, subscription string) error {
 // databaseReady compares the shapes of both sides, prepares the way back, and sets the sequences a
 // first time.
 func (s *section) databaseReady(ctx context.Context, db *database) error {
-	if err := s.shapesAlike(ctx, db); err != nil {
+	if err := s.shapesAlike(ctx, db, db.target, db.source); err != nil {
 		return err
 	}
 	if !s.Plan.Options.SkipSwitchback {
@@ -281,8 +296,9 @@ func (s *section) databaseReady(ctx context.Context, db *database) error {
 	return setSequences(ctx, db)
 }
 
-// shapesAlike compares what is not replicated, and notes the mark under which it was alike.
-func (s *section) shapesAlike(ctx context.Context, db *database) error {
+// shapesAlike compares what is not replicated, and notes the mark under which it was alike. The printers are for
+// definitions that are worded differently.
+func (s *section) shapesAlike(ctx context.Context, db *database, printers ...*pgx.Conn) error {
 	if err := definitionsReplayed(ctx, db); err != nil {
 		return err
 	}
@@ -296,6 +312,9 @@ func (s *section) shapesAlike(ctx context.Context, db *database) error {
 	}
 	target, err := postgres.ReadShape(ctx, db.target)
 	if err != nil {
+		return err
+	}
+	if err := db.definitions.Reconcile(ctx, source, target, printers...); err != nil {
 		return err
 	}
 	if err := unlike("schema", source, target); err != nil {
