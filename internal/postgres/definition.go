@@ -71,7 +71,8 @@ const definitions = `
 	FROM relations r JOIN pg_constraint k ON k.conrelid = r.oid
 	WHERE k.contype IN ('c', 'x') OR k.contype = 'f' AND k.conparentid = 0
 	UNION ALL
-	SELECT format('index %s', i.name), 'index', r.name, pg_get_indexdef(x.indexrelid)
+	SELECT format('index %s', i.name), 'index', r.name,
+		replace(pg_get_indexdef(x.indexrelid), concat(' ', x.indrelid::regclass, ' USING '), concat(' ', r.name, ' USING '))
 	FROM pg_index x JOIN relations i ON i.oid = x.indexrelid JOIN relations r ON r.oid = x.indrelid
 	UNION ALL
 	SELECT format('trigger %I on %s', t.tgname, r.name), 'trigger', r.name, pg_get_triggerdef(t.oid)
@@ -154,7 +155,7 @@ func parsedBody(conn *pgx.Conn, query string) string {
 }
 
 func readDefinitions(ctx context.Context, conn *pgx.Conn) ([]Definition, error) {
-	read, err := collectDefinitions(conn.Query(ctx, definitions))
+	read, err := collectDefinitions(conn.Query(ctx, thatAreLeft(definitions)))
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +169,7 @@ func readDefinitions(ctx context.Context, conn *pgx.Conn) ([]Definition, error) 
 	}
 	for some := range slices.Chunk(oids, queriesAtOnce) {
 		err := withoutLocks(ctx, conn, func() error {
-			part, err := collectDefinitions(conn.Query(ctx, parsedBody(conn, queryDefinitions), some))
+			part, err := collectDefinitions(conn.Query(ctx, thatAreLeft(parsedBody(conn, queryDefinitions)), some))
 			read = append(read, part...)
 			return err
 		})
@@ -177,6 +178,11 @@ func readDefinitions(ctx context.Context, conn *pgx.Conn) ([]Definition, error) 
 		}
 	}
 	return read, nil
+}
+
+// thatAreLeft has an empty text for what was dropped since the snapshot was taken: what prints does not go by it.
+func thatAreLeft(query string) string {
+	return "SELECT what, kind, of, coalesce(text, '') FROM (" + query + ") AS definition"
 }
 
 // withoutLocks keeps no locks of what it does, within a transaction or without one.

@@ -66,7 +66,9 @@ func sameShape(t *testing.T, source, target *pgx.Conn) {
 // restore brings all of a cluster to another, as pg_upgrade does.
 func restore(t *testing.T, from, to *pgtest.Cluster) {
 	t.Helper()
-	at := func(c *pgtest.Cluster) []string { return []string{"-h", "127.0.0.1", "-U", "postgres", "-p", strconv.Itoa(c.Port)} }
+	at := func(c *pgtest.Cluster) []string {
+		return []string{"-h", "127.0.0.1", "-U", "postgres", "-p", strconv.Itoa(c.Port)}
+	}
 	dump := exec.CommandContext(t.Context(), filepath.Join(to.Bindir, "pg_dumpall"), append(at(from), "-s", "--quote-all-identifiers")...)
 	script, err := dump.Output()
 	must(t, "dump", err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/pgleap/pgleap/internal/endpoint"
 	"github.com/pgleap/pgleap/internal/postgres"
@@ -306,11 +307,7 @@ func (s *section) shapesAlike(ctx context.Context, db *database, printers ...*pg
 	if err != nil {
 		return err
 	}
-	source, err := postgres.ReadShape(ctx, db.source)
-	if err != nil {
-		return err
-	}
-	target, err := postgres.ReadShape(ctx, db.target)
+	source, target, err := readShapes(ctx, db)
 	if err != nil {
 		return err
 	}
@@ -329,6 +326,20 @@ func (s *section) shapesAlike(ctx context.Context, db *database, printers ...*pg
 		Reason: fmt.Sprintf("%d tables of database %s are not replicated: %s", len(missing), db.name, strings.Join(missing[:min(5, len(missing))], ", ")),
 		Remedy: replicate(s.Plan),
 	}
+}
+
+// readShapes reads both shapes at a time: clients may wait.
+func readShapes(ctx context.Context, db *database) (source, target postgres.Shape, err error) {
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() (err error) {
+		source, err = postgres.ReadShape(ctx, db.source)
+		return err
+	})
+	both.Go(func() (err error) {
+		target, err = postgres.ReadShape(ctx, db.target)
+		return err
+	})
+	return source, target, both.Wait()
 }
 
 // replicate is how a user lets tables be replicated that were made since the upgrade began.

@@ -58,11 +58,11 @@ func (r *run) compareShapes(ctx context.Context, db *database) error {
 // reconcile has definitions that are worded differently printed by one server. Where that can be done, it is in sessions of
 // their own: a transaction that holds a snapshot for long is not to write.
 func (r *run) reconcile(ctx context.Context, db *database, shapes [2]postgres.Shape) error {
-	if len(shapes[Source].Without(shapes[Target])) == 0 {
-		return nil
-	}
 	var definitions postgres.Reconciler
 	for _, side := range []Side{Target, Source} {
+		if len(shapes[Source].Without(shapes[Target])) == 0 {
+			return nil
+		}
 		if r.Join == nil {
 			if err := definitions.Reconcile(ctx, shapes[Source], shapes[Target], db.conns()[side]); err != nil {
 				return err
