@@ -50,7 +50,7 @@ func TestCarryLargeObjects(t *testing.T) {
 			since, err := postgres.OldestRunning(t.Context(), from)
 			must(t, "look at the time", err)
 			source.Exec(t, "postgres", "BEGIN; "+change.sql+"; COMMIT")
-			look, err := postgres.ReadDatabaseState(t.Context(), from, nil, since)
+			look, err := postgres.ReadDatabaseState(t.Context(), from, nil, 1, since)
 			must(t, "look at what was changed", err)
 			state := look.LargeObjects
 			if !slices.Equal(state.Changed, change.changed) {

@@ -77,7 +77,7 @@ func (s *section) awaitArrivals(ctx context.Context) error {
 // lookAtDatabase reads where the source's sequences stand, which large objects were changed, and the mark
 // of its catalogs.
 func lookAtDatabase(ctx context.Context, db *database) error {
-	state, err := postgres.ReadDatabaseState(ctx, db.source, db.sequences, db.since())
+	state, err := postgres.ReadDatabaseState(ctx, db.source, db.sequences, db.sequencesAtOnce, db.since())
 	if err != nil {
 		return err
 	}
@@ -248,7 +248,7 @@ func setSequences(ctx context.Context, db *database) error {
 			changed = append(changed, sequence)
 		}
 	}
-	if err := postgres.SetSequences(ctx, db.target, changed); err != nil {
+	if err := postgres.SetSequences(ctx, db.target, changed, db.sequencesAtOnce); err != nil {
 		return err
 	}
 	for _, sequence := range changed {
@@ -290,7 +290,7 @@ func (s *section) sequences(ctx context.Context) error {
 // objects to be there.
 func (s *section) confirmApplied(ctx context.Context, db *database) error {
 	for {
-		state, err := postgres.ReadAppliedState(ctx, db.target, db.subscriptions, db.sequences, db.largeObjects.carried)
+		state, err := postgres.ReadAppliedState(ctx, db.target, db.subscriptions, db.sequences, db.sequencesAtOnce, db.largeObjects.carried)
 		if err != nil {
 			return err
 		}
@@ -301,7 +301,7 @@ func (s *section) confirmApplied(ctx context.Context, db *database) error {
 				db.targetSequences = state.Sequences
 				return sameLargeObjects(ctx, db, state.LargeObjectKeys)
 			}
-			if err := postgres.SetSequences(ctx, db.target, astray); err != nil {
+			if err := postgres.SetSequences(ctx, db.target, astray, db.sequencesAtOnce); err != nil {
 				return err
 			}
 		}

@@ -291,7 +291,7 @@ func (s *section) databaseReady(ctx context.Context, db *database) error {
 		return err
 	}
 	db.sequences, db.known = names, map[string]postgres.Sequence{}
-	if db.sourceSequences, err = postgres.ReadSequences(ctx, db.source, names); err != nil {
+	if db.sourceSequences, err = postgres.ReadSequences(ctx, db.source, names, db.sequencesAtOnce); err != nil {
 		return err
 	}
 	return setSequences(ctx, db)
