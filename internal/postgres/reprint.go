@@ -47,8 +47,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, source, target Shape, printe
 }
 
 func (r *Reconciler) knows(pair [2]Definition) bool {
-	_, known := r.same[pair]
-	return known
+	if _, known := r.same[pair]; known {
+		return true
+	}
+	if !sameWords(pair[0], pair[1]) {
+		return false
+	}
+	r.same[pair] = struct{}{}
+	return true
 }
 
 // unlikeDefinitions are those of the same thing whose text differs, source first.
@@ -95,11 +101,18 @@ func printAlike(ctx context.Context, conn *pgx.Conn, pairs [][2]Definition) (ali
 		if err != nil {
 			return nil, err
 		}
+		if source == "" {
+			continue
+		}
+		if source == pair[1].Text { // nothing in it names the temporary object
+			alike = append(alike, pair)
+			continue
+		}
 		target, err := reprint(ctx, conn, pair[1])
 		if err != nil {
 			return nil, err
 		}
-		if source != "" && source == target {
+		if source == target {
 			alike = append(alike, pair)
 		}
 	}
