@@ -22,17 +22,15 @@ import (
 // TestContentOfVersions: what a server of one version prints of everything that PostgreSQL knows means the same as what
 // another one prints that pg_dump has brought it to, and the other way round, whatever becomes of the words.
 func TestContentOfVersions(t *testing.T) {
+	pgtest.Slow(t)
 	t.Parallel()
 	versions := pgtest.Versions(t)
 	for i, from := range versions {
 		for _, to := range versions[i+1:] {
-			if !pgtest.IsSlow() && (i > 0 || to != versions[len(versions)-1]) {
-				continue
-			}
 			t.Run(strconv.Itoa(from)+" to "+strconv.Itoa(to), func(t *testing.T) {
 				settings := pgtest.Config(everything.Settings())
 				source, target := pgtest.Start(t, from, settings), pgtest.Start(t, to, settings)
-				everything.Load(t, source, everything.For{Target: to, Clone: true, Few: !pgtest.IsSlow()})
+				everything.Load(t, source, everything.For{Target: to, Clone: true})
 				restore(t, source, target)
 				for _, database := range databasesOf(t, source) {
 					sameShape(t, in(t, source, database), in(t, target, database))
