@@ -16,12 +16,9 @@ type CatalogFact struct {
 }
 
 // catalogFacts are what a Shape leaves out: owners, comments, the columns that own sequences,
-// materialized views, and the privileges of types, databases, languages, foreign servers and those
+// whether materialized views are populated, and the privileges of types, databases, languages, foreign servers and those
 // that are given by default. What belongs to extensions and to us is left out.
-//
 // Ownership by the bootstrap superuser is not in pg_shdepend (pinned objects, src/backend/catalog/pg_shdepend.c).
-// Since 16 the text of a view does not qualify its columns where it has one table only, so qualifiers
-// are taken from its text; what it depends on is compared as well.
 const catalogFacts = `
 	WITH members AS (
 		SELECT classid, objid
@@ -92,16 +89,6 @@ const catalogFacts = `
 		WHERE s.relkind = 'S' AND d.deptype IN ('a', 'i') AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0
 		UNION ALL
 		SELECT 'materialized view', name, 'is populated', relispopulated::text FROM named WHERE relkind = 'm'
-		UNION ALL
-		SELECT 'materialized view', name, 'definition',
-			regexp_replace(regexp_replace(pg_get_viewdef(oid), '("([^"]|"")+"\.)+', '', 'g'), '\s+', ' ', 'g')
-		FROM named WHERE relkind = 'm'
-		UNION ALL
-		SELECT DISTINCT 'materialized view', v.name, 'depends on ' || i.type || ' ' || i.identity, 'yes'
-		FROM named v JOIN pg_rewrite w ON w.ev_class = v.oid
-			JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
-			CROSS JOIN LATERAL pg_identify_object(d.refclassid, d.refobjid, d.refobjsubid) AS i
-		WHERE v.relkind = 'm' AND d.deptype = 'n' AND d.refobjid <> v.oid
 		UNION ALL
 		SELECT g.kind, g.object, format('privilege %s of %s by %I', x.privilege_type,
 			CASE x.grantee WHEN 0 THEN 'public' ELSE quote_ident(pg_get_userbyid(x.grantee)) END, pg_get_userbyid(x.grantor)),

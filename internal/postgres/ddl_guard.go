@@ -30,7 +30,7 @@ var (
 //
 // Not seen, since no event trigger fires: changes of roles, databases and tablespaces, REASSIGN OWNED, event
 // triggers themselves, EXPLAIN ANALYZE of CREATE TABLE AS, and superusers who switch triggers off. A comparison
-// of both sides finds them.
+// of both sides finds them, as far as they are in a Shape or among the CatalogFacts.
 type DDLGuard struct {
 	Task     int64
 	Instance string

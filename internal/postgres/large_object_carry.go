@@ -83,44 +83,106 @@ func UnlikeLargeObjectKeys(ctx context.Context, source, target *pgx.Conn) ([]uin
 	return unlikeOIDs(ctx, source, target, `SELECT oid, string_agg(kind, ' ' ORDER BY kind) FROM (`+largeObjectKeys+`) AS keys GROUP BY oid`)
 }
 
-// unlikeOIDs runs a query that returns oids, each with a text, on both sides, and compares.
+// summed is an oid with a text that sums up what it stands for.
+type summed struct {
+	oid uint32
+	sum string
+}
+
+// summedAtOnce is how many of them a side is ahead of the other, some four times at most: there may be millions.
+const summedAtOnce = 1000
+
+// unlikeOIDs runs a query that returns oids, each with a text, on both sides, and compares while it reads: both are
+// in the order of the oids.
 func unlikeOIDs(ctx context.Context, source, target *pgx.Conn, query string) ([]uint32, error) {
-	var sums [2]map[uint32]string
+	var read [2]chan []summed
 	both, ctx := errgroup.WithContext(ctx)
 	for side, conn := range []*pgx.Conn{source, target} {
+		read[side] = make(chan []summed, 2)
 		both.Go(func() error {
-			sums[side] = map[uint32]string{}
-			var oid uint32
-			var sum string
-			rows, err := conn.Query(ctx, query)
-			if err == nil {
-				_, err = pgx.ForEachRow(rows, []any{&oid, &sum}, func() error {
-					sums[side][oid] = sum
-					return nil
-				})
-			}
-			if err != nil {
+			defer close(read[side])
+			if err := readSummed(ctx, conn, query+" ORDER BY oid", read[side]); err != nil {
 				return fmt.Errorf("read the large objects of %s: %w", conn.Config().Database, err)
 			}
 			return nil
 		})
 	}
+	unlike := unlikeSummed(&sums{chunks: read[0]}, &sums{chunks: read[1]})
 	if err := both.Wait(); err != nil {
 		return nil, err
 	}
-	var unlike []uint32
-	for oid, sum := range sums[0] {
-		if sums[1][oid] != sum {
-			unlike = append(unlike, oid)
-		}
-	}
-	for oid := range sums[1] {
-		if _, found := sums[0][oid]; !found {
-			unlike = append(unlike, oid)
-		}
-	}
-	slices.Sort(unlike)
 	return unlike, nil
+}
+
+// readSummed hands on what a query returns.
+func readSummed(ctx context.Context, conn *pgx.Conn, query string, to chan<- []summed) error {
+	rows, err := conn.Query(ctx, query)
+	if err != nil {
+		return err
+	}
+	var chunk []summed
+	hand := func() error {
+		select {
+		case to <- chunk:
+			chunk = make([]summed, 0, summedAtOnce)
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	var next summed
+	_, err = pgx.ForEachRow(rows, []any{&next.oid, &next.sum}, func() error {
+		if chunk = append(chunk, next); len(chunk) < summedAtOnce {
+			return nil
+		}
+		return hand()
+	})
+	if err != nil {
+		return err
+	}
+	return hand()
+}
+
+// sums are those of one side that are still to be compared.
+type sums struct {
+	chunks <-chan []summed
+	chunk  []summed
+}
+
+// first is the first of them, unless there is none left.
+func (s *sums) first() (first summed, found bool) {
+	for len(s.chunk) == 0 {
+		if s.chunk, found = <-s.chunks; !found {
+			return first, false
+		}
+	}
+	return s.chunk[0], true
+}
+
+func (s *sums) drop() { s.chunk = s.chunk[1:] }
+
+// unlikeSummed returns the oids that are on one side only, or have another sum on the other.
+func unlikeSummed(source, target *sums) (unlike []uint32) {
+	for {
+		one, more := source.first()
+		other, moreThere := target.first()
+		switch {
+		case !more && !moreThere:
+			return unlike
+		case !moreThere || more && one.oid < other.oid:
+			unlike = append(unlike, one.oid)
+			source.drop()
+		case !more || other.oid < one.oid:
+			unlike = append(unlike, other.oid)
+			target.drop()
+		default:
+			if one.sum != other.sum {
+				unlike = append(unlike, one.oid)
+			}
+			source.drop()
+			target.drop()
+		}
+	}
 }
 
 // objectsAtOnce bounds the large objects of one transaction, each of which takes a lock, and pagesAtOnce, of

@@ -50,7 +50,7 @@ func TestCarryLargeObjects(t *testing.T) {
 			since, err := postgres.OldestRunning(t.Context(), from)
 			must(t, "look at the time", err)
 			source.Exec(t, "postgres", "BEGIN; "+change.sql+"; COMMIT")
-			look, err := postgres.ReadDatabaseState(t.Context(), from, nil, since)
+			look, err := postgres.ReadDatabaseState(t.Context(), from, nil, 1, since)
 			must(t, "look at what was changed", err)
 			state := look.LargeObjects
 			if !slices.Equal(state.Changed, change.changed) {
@@ -69,6 +69,43 @@ func TestCarryLargeObjects(t *testing.T) {
 				t.Errorf("source and target differ:\n%s\n%s", a, b)
 			}
 		})
+	}
+}
+
+// TestUnlikeLargeObjects: what differs is found among many that do not, by oids that no int4 can hold too, and on
+// either side's end.
+func TestUnlikeLargeObjects(t *testing.T) {
+	t.Parallel()
+	c := pgtest.Start(t, pgtest.Versions(t)[0])
+	c.CreateDatabase(t, "other")
+	for _, database := range []string{"postgres", "other"} {
+		c.Exec(t, database, `SELECT lo_from_bytea((1000000::bigint * g)::oid, convert_to(g::text, 'UTF8')) FROM generate_series(1, 4200) AS g`)
+	}
+	one, other := c.Connect(t, "postgres"), c.Connect(t, "other")
+	for _, change := range []struct {
+		database, sql string
+		unlike, keys  []uint32
+	}{
+		{"postgres", `SELECT 1`, nil, nil},
+		{"postgres", `SELECT lo_unlink(1000000)`, []uint32{1000000}, []uint32{1000000}},
+		{"other", `SELECT lo_put('3000000000', 0, 'x')`, []uint32{1000000, 3000000000}, []uint32{1000000}},
+		{"other", `SELECT lo_unlink('4200000000'), lo_create('1500000001')`, []uint32{1000000, 1500000001, 3000000000, 4200000000}, []uint32{1000000, 1500000001, 4200000000}},
+	} {
+		c.Exec(t, change.database, change.sql)
+		unlike, err := postgres.UnlikeLargeObjects(t.Context(), one, other)
+		must(t, "compare", err)
+		keys, err := postgres.UnlikeLargeObjectKeys(t.Context(), one, other)
+		must(t, "compare keys", err)
+		if !slices.Equal(unlike, change.unlike) || !slices.Equal(keys, change.keys) {
+			t.Errorf("%s: got %v and %v, want %v and %v", change.sql, unlike, keys, change.unlike, change.keys)
+		}
+	}
+	c.Exec(t, "other", `SELECT lo_unlink(oid) FROM pg_largeobject_metadata WHERE oid < 4000000000`)
+	unlike, err := postgres.UnlikeLargeObjects(t.Context(), one, other)
+	must(t, "compare", err)
+	const want = 3998 + 1 // the first is gone on both sides, the last was gone before
+	if len(unlike) != want || !slices.IsSorted(unlike) {
+		t.Errorf("%d differ, want all that one side has not", len(unlike))
 	}
 }
 

@@ -56,7 +56,7 @@ func TestReplication(t *testing.T) {
 	if must(t, "flush", err); position < lsn {
 		t.Errorf("applied up to %s, after a slot at %s", position, lsn)
 	}
-	applied, err := postgres.ReadAppliedState(t.Context(), to, state.OIDs, nil, false)
+	applied, err := postgres.ReadAppliedState(t.Context(), to, state.OIDs, nil, 1, false)
 	if must(t, "read what was applied", err); applied.Marker != number || !slices.Equal(applied.Applied, []postgres.LSN{position}) {
 		t.Errorf("applied: %+v, want marker %d and LSN %s", applied, number, position)
 	}

@@ -7,12 +7,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Shape is what must be alike on source and target: one line for each relation, column,
-// constraint, trigger, function, policy, enum, column default and privilege, with what tells it from
-// another. Large objects are content. Members of extensions are left out, since the target's
+// Shape is what must be alike on source and target: one line for each relation, column, constraint, index, view,
+// rule, trigger, function, policy, domain, enum, event trigger, column default and privilege, with what tells it
+// from another. Large objects are content. Members of extensions are left out, since the target's
 // extensions are updated; so are temporary objects and our own. Everything is said by name, never by
-// oid, and in words that all versions share: MAINTAIN, which 17 added, is left out.
-type Shape map[string]struct{}
+// oid, and in words that all versions share: MAINTAIN, which 17 added, is left out. Lines that end with
+// a definition may differ where nothing does: see Definition and Reconciler.
+type Shape map[string]Definition
 
 const readShape = `
 	WITH schemas AS (
@@ -22,13 +23,14 @@ const readShape = `
 	), members AS (
 		SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
 	), relations AS (
-		SELECT c.oid, format('%I.%I', s.nspname, c.relname) AS name, c.relkind, c.relpersistence, c.relreplident,
+		SELECT c.oid, format('%I.%I', s.nspname, c.relname) AS name, c.relkind, c.relpersistence, c.relreplident, c.relispartition,
 			c.relrowsecurity, c.relforcerowsecurity, c.relowner, c.relacl
 		FROM pg_class c JOIN schemas s ON s.oid = c.relnamespace
 		WHERE c.relpersistence <> 't'
 			AND NOT EXISTS (SELECT FROM members m WHERE m.classid = 'pg_class'::regclass AND m.objid = c.oid)
 	), functions AS (
-		SELECT p.oid, format('%I.%I(%s)', s.nspname, p.proname, oidvectortypes(p.proargtypes)) AS name, p.prosrc, p.proowner, p.proacl
+		SELECT p.oid, format('%I.%I(%s)', s.nspname, p.proname, oidvectortypes(p.proargtypes)) AS name, p.prosrc, p.proowner, p.proacl,
+			p.prokind, p.prolang, p.provolatile, p.proparallel, p.proisstrict, p.prosecdef, p.proleakproof, p.procost, p.prorows, p.proconfig
 		FROM pg_proc p JOIN schemas s ON s.oid = p.pronamespace
 		WHERE NOT EXISTS (SELECT FROM pg_depend i WHERE i.classid = 'pg_proc'::regclass AND i.objid = p.oid AND i.deptype = 'i')
 			AND NOT EXISTS (SELECT FROM members m WHERE m.classid = 'pg_proc'::regclass AND m.objid = p.oid)
@@ -49,8 +51,16 @@ const readShape = `
 	-- A sequence of an unlogged table is unlogged itself only since 15.
 	SELECT format('relation %s (%s%s%s)', name, relkind, CASE WHEN relkind <> 'S' THEN relpersistence END, relreplident) FROM relations
 	UNION ALL
-	SELECT format('column %s.%I %s%s%s%s', r.name, a.attname, format_type(a.atttypid, a.atttypmod),
-		CASE WHEN a.attnotnull THEN ' not null' END, a.attidentity, a.attgenerated)
+	SELECT format('column %s.%I %s%s%s%s%s', r.name, a.attname, format_type(a.atttypid, a.atttypmod),
+		-- 100 is the default of the database.
+		CASE WHEN a.attcollation NOT IN (0, 100) THEN (
+			SELECT format(' collate %I.%I', n.nspname, c.collname)
+			FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace
+			WHERE c.oid = a.attcollation
+		) END,
+		CASE WHEN a.attnotnull THEN ' not null' END,
+		-- Since 17 partitions have the identity columns of their parent, and pg_dump makes them so.
+		CASE WHEN NOT r.relispartition THEN a.attidentity END, a.attgenerated)
 	FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid
 	WHERE a.attnum > 0 AND NOT a.attisdropped AND r.relkind IN ('r', 'p', 'f', 'm', 'v', 'c')
 	UNION ALL
@@ -58,27 +68,63 @@ const readShape = `
 		q.seqstart, q.seqincrement, q.seqmin, q.seqmax, q.seqcache, CASE WHEN q.seqcycle THEN ' cycle' END)
 	FROM relations r JOIN pg_sequence q ON q.seqrelid = r.oid
 	UNION ALL
-	SELECT format('constraint %I on %s (%s)', k.conname, r.name, k.contype)
+	-- The definitions of others have lines of their own, and those of these are their indexes. Not null is said of the column.
+	SELECT format('constraint %I on %s (%s)%s%s', k.conname, r.name, k.contype,
+		CASE WHEN k.condeferrable THEN ' deferrable' END, CASE WHEN k.condeferred THEN ' deferred' END)
 	FROM relations r JOIN pg_constraint k ON k.conrelid = r.oid
-	WHERE k.contype <> 'n'
+	WHERE k.contype NOT IN ('c', 'f', 'x', 'n')
 	UNION ALL
-	SELECT format('trigger %I on %s', t.tgname, r.name)
+	SELECT format('index %s: it is not valid', r.name)
+	FROM relations r JOIN pg_index x ON x.indexrelid = r.oid
+	WHERE r.relkind = 'i' AND NOT x.indisvalid
+	UNION ALL
+	SELECT format('inheritance of %s from %s', r.name, p.name)
+	FROM pg_inherits i JOIN relations r ON r.oid = i.inhrelid JOIN relations p ON p.oid = i.inhparent
+	WHERE r.relkind IN ('r', 'p', 'f')
+	UNION ALL
+	SELECT format('%s of view %s', option, r.name)
+	FROM relations r JOIN pg_class c USING (oid) CROSS JOIN unnest(c.reloptions) AS option
+	WHERE r.relkind = 'v'
+	UNION ALL
+	SELECT format('rule %I on %s: enabled %s', w.rulename, r.name, w.ev_enabled)
+	FROM relations r JOIN pg_rewrite w ON w.ev_class = r.oid
+	WHERE w.rulename <> '_RETURN'
+	UNION ALL
+	-- Those of partitions come with the parent's; before 15 they were internal.
+	SELECT format('trigger %I on %s: enabled %s', t.tgname, r.name, t.tgenabled)
 	FROM relations r JOIN pg_trigger t ON t.tgrelid = r.oid
-	WHERE NOT t.tgisinternal
+	WHERE NOT t.tgisinternal AND t.tgparentid = 0
+	UNION ALL
+	SELECT format('event trigger %I on %s%s executes %s, enabled %s', e.evtname, e.evtevent, ' ' || e.evttags::text, e.evtfoid::regprocedure, e.evtenabled)
+	FROM pg_event_trigger e
+	WHERE e.evtname !~ '^pgleap_'
+		AND NOT EXISTS (SELECT FROM members m WHERE m.classid = 'pg_event_trigger'::regclass AND m.objid = e.oid)
 	UNION ALL
 	SELECT format('function %s %s', name, md5(prosrc)) FROM functions
 	UNION ALL
-	SELECT format('default of %s.%I: %s', r.name, a.attname, pg_get_expr(d.adbin, d.adrelid))
-	FROM relations r JOIN pg_attrdef d ON d.adrelid = r.oid JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+	SELECT format('function %s: returns %s language %s %s cost %s rows %s', f.name, pg_get_function_result(f.oid), l.lanname,
+		concat_ws(' ', f.prokind, f.provolatile, f.proparallel, CASE WHEN f.proisstrict THEN 'strict' END,
+			CASE WHEN f.prosecdef THEN 'security definer' END, CASE WHEN f.proleakproof THEN 'leakproof' END,
+			'set ' || f.proconfig::text),
+		f.procost, f.prorows)
+	FROM functions f JOIN pg_language l ON l.oid = f.prolang
+	UNION ALL
+	SELECT format('domain %I.%I: %s%s%s', s.nspname, t.typname, format_type(t.typbasetype, t.typtypmod),
+		(SELECT format(' collate %I.%I', n.nspname, c.collname)
+			FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace
+			WHERE c.oid = t.typcollation AND c.oid <> 100),
+		CASE WHEN t.typnotnull THEN ' not null' END)
+	FROM pg_type t JOIN schemas s ON s.oid = t.typnamespace
+	WHERE t.typtype = 'd'
+		AND NOT EXISTS (SELECT FROM members m WHERE m.classid = 'pg_type'::regclass AND m.objid = t.oid)
 	UNION ALL
 	SELECT format('row security of %s%s', name, CASE WHEN relforcerowsecurity THEN ', forced' END)
 	FROM relations WHERE relrowsecurity OR relforcerowsecurity
 	UNION ALL
-	SELECT format('policy %I on %s: %s %s to %s using (%s) check (%s)', p.polname, r.name,
+	SELECT format('policy %I on %s: %s %s to %s', p.polname, r.name,
 		CASE WHEN p.polpermissive THEN 'permissive' ELSE 'restrictive' END, p.polcmd,
 		(SELECT string_agg(CASE role WHEN 0 THEN 'public' ELSE pg_get_userbyid(role)::text END, ',' ORDER BY pg_get_userbyid(role))
-			FROM unnest(p.polroles) AS role),
-		pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
+			FROM unnest(p.polroles) AS role))
 	FROM relations r JOIN pg_policy p ON p.polrelid = r.oid
 	UNION ALL
 	SELECT format('enum %I.%I (%s)', s.nspname, t.typname, string_agg(quote_literal(e.enumlabel), ', ' ORDER BY e.enumsortorder))
@@ -101,9 +147,16 @@ func ReadShape(ctx context.Context, conn *pgx.Conn) (Shape, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the shape of %s: %w", conn.Config().Database, err)
 	}
-	shape := make(Shape, len(lines))
+	definitions, err := readDefinitions(ctx, conn)
+	if err != nil {
+		return nil, fmt.Errorf("read the definitions of %s: %w", conn.Config().Database, err)
+	}
+	shape := make(Shape, len(lines)+len(definitions))
 	for _, line := range lines {
-		shape[line] = struct{}{}
+		shape[plain(line)] = Definition{}
+	}
+	for _, definition := range definitions {
+		shape[definition.line()] = definition
 	}
 	return shape, nil
 }
@@ -119,22 +172,29 @@ func (s Shape) Without(other Shape) []string {
 	return missing
 }
 
-// readShapeMark sums up the row versions of the catalogs that a shape is read from. It is cheap,
-// and changes with every change of the shape (and with some that are none, such as TRUNCATE).
+// readShapeMark sums up the row versions of the catalogs that a shape is read from. It is cheap, for clients wait
+// for it, and changes with every change of the shape (and with some that are none, such as TRUNCATE). There are
+// few temporary tables to leave out, and many others: asking for those takes half the time of a join with these.
 const readShapeMark = `
-	WITH relations AS (
-		SELECT oid, xmin FROM pg_class WHERE oid >= 16384 AND relpersistence <> 't'
+	WITH temporary AS (
+		SELECT oid FROM pg_class WHERE oid >= 16384 AND relpersistence = 't'
 	)
 	SELECT concat_ws(' ',
-		(SELECT concat(count(*), '/', sum(r.xmin::text::bigint)) FROM relations r),
-		(SELECT concat(count(*), '/', sum(a.xmin::text::bigint)) FROM pg_attribute a JOIN relations r ON r.oid = a.attrelid),
-		(SELECT concat(count(*), '/', sum(q.xmin::text::bigint)) FROM pg_sequence q JOIN relations r ON r.oid = q.seqrelid),
-		(SELECT concat(count(*), '/', sum(k.xmin::text::bigint)) FROM pg_constraint k JOIN relations r ON r.oid = k.conrelid),
-		(SELECT concat(count(*), '/', sum(t.xmin::text::bigint)) FROM pg_trigger t JOIN relations r ON r.oid = t.tgrelid),
+		(SELECT concat(count(*), '/', sum(c.xmin::text::bigint)) FROM pg_class c WHERE c.oid >= 16384 AND c.oid NOT IN (SELECT oid FROM temporary)),
+		(SELECT concat(count(*), '/', sum(a.xmin::text::bigint)) FROM pg_attribute a WHERE a.attrelid >= 16384 AND a.attrelid NOT IN (SELECT oid FROM temporary)),
+		(SELECT concat(count(*), '/', sum(q.xmin::text::bigint)) FROM pg_sequence q WHERE q.seqrelid >= 16384 AND q.seqrelid NOT IN (SELECT oid FROM temporary)),
+		(SELECT concat(count(*), '/', sum(k.xmin::text::bigint)) FROM pg_constraint k WHERE k.conrelid >= 16384 AND k.conrelid NOT IN (SELECT oid FROM temporary)),
+		(SELECT concat(count(*), '/', sum(x.xmin::text::bigint)) FROM pg_index x WHERE x.indexrelid >= 16384 AND x.indexrelid NOT IN (SELECT oid FROM temporary)),
+		(SELECT concat(count(*), '/', sum(i.xmin::text::bigint)) FROM pg_inherits i WHERE i.inhrelid >= 16384 AND i.inhrelid NOT IN (SELECT oid FROM temporary)),
+		(SELECT concat(count(*), '/', sum(w.xmin::text::bigint)) FROM pg_rewrite w WHERE w.ev_class >= 16384 AND w.ev_class NOT IN (SELECT oid FROM temporary)),
+		(SELECT concat(count(*), '/', sum(t.xmin::text::bigint)) FROM pg_trigger t WHERE t.tgrelid >= 16384 AND t.tgrelid NOT IN (SELECT oid FROM temporary)),
+		(SELECT concat(count(*), '/', sum(d.xmin::text::bigint)) FROM pg_attrdef d WHERE d.adrelid >= 16384 AND d.adrelid NOT IN (SELECT oid FROM temporary)),
+		(SELECT concat(count(*), '/', sum(p.xmin::text::bigint)) FROM pg_policy p WHERE p.polrelid >= 16384 AND p.polrelid NOT IN (SELECT oid FROM temporary)),
+		(SELECT concat(count(*), '/', sum(k.xmin::text::bigint)) FROM pg_constraint k WHERE k.contypid >= 16384),
+		(SELECT concat(count(*), '/', sum(t.xmin::text::bigint)) FROM pg_type t WHERE t.typtype = 'd' AND t.oid >= 16384),
 		(SELECT concat(count(*), '/', sum(p.xmin::text::bigint)) FROM pg_proc p WHERE p.oid >= 16384),
-		(SELECT concat(count(*), '/', sum(d.xmin::text::bigint)) FROM pg_attrdef d JOIN relations r ON r.oid = d.adrelid),
-		(SELECT concat(count(*), '/', sum(p.xmin::text::bigint)) FROM pg_policy p JOIN relations r ON r.oid = p.polrelid),
 		(SELECT concat(count(*), '/', sum(e.xmin::text::bigint)) FROM pg_enum e),
+		(SELECT concat(count(*), '/', sum(e.xmin::text::bigint)) FROM pg_event_trigger e WHERE e.evtname !~ '^pgleap_'),
 		-- A schema for temporary objects comes with the first session that needs it.
 		(SELECT concat(count(*), '/', sum(n.xmin::text::bigint)) FROM pg_namespace n WHERE n.nspname !~ '^pg_(toast_)?temp_'))`
 
@@ -199,7 +259,7 @@ func ReadGlobals(ctx context.Context, conn *pgx.Conn, barred []string) (Shape, e
 	}
 	shape := make(Shape, len(lines))
 	for _, line := range lines {
-		shape[line] = struct{}{}
+		shape[line] = Definition{}
 	}
 	return shape, nil
 }

@@ -18,16 +18,16 @@ type DatabaseState struct {
 }
 
 // ReadDatabaseState reads where sequences stand, the mark of the shape, and what became of the large objects by
-// transactions that are not older than an xid, unless that is empty, in one round trip.
-func ReadDatabaseState(ctx context.Context, conn *pgx.Conn, sequences []string, since string) (DatabaseState, error) {
+// transactions that are not older than an xid, unless that is empty, in one round trip if the sequences are not more
+// than may be read at once.
+func ReadDatabaseState(ctx context.Context, conn *pgx.Conn, sequences []string, atOnce int, since string) (DatabaseState, error) {
 	var state DatabaseState
 	var batch pgx.Batch
-	queueSequences(&batch, sequences, &state.Sequences)
 	if since != "" {
 		queueLargeObjects(&batch, since, &state.LargeObjects)
 	}
 	batch.Queue(readShapeMark).QueryRow(func(row pgx.Row) error { return row.Scan(&state.ShapeMark) })
-	if err := conn.SendBatch(ctx, &batch).Close(); err != nil {
+	if err := sendWithSequences(ctx, conn, &batch, sequences, atOnce, &state.Sequences); err != nil {
 		return state, fmt.Errorf("look at database %s: %w", conn.Config().Database, err)
 	}
 	return state, nil
@@ -75,19 +75,19 @@ type AppliedState struct {
 	LargeObjectKeys string // empty if not asked for
 }
 
-// ReadAppliedState reads it in one round trip.
-func ReadAppliedState(ctx context.Context, conn *pgx.Conn, subscriptions []uint32, sequences []string, largeObjects bool) (AppliedState, error) {
+// ReadAppliedState reads it in one round trip, if the sequences are not more than may be read at once. They are read
+// after the marker.
+func ReadAppliedState(ctx context.Context, conn *pgx.Conn, subscriptions []uint32, sequences []string, atOnce int, largeObjects bool) (AppliedState, error) {
 	state := AppliedState{Applied: make([]LSN, len(subscriptions))}
 	var batch pgx.Batch
 	batch.Queue(readMarker).QueryRow(func(row pgx.Row) error { return row.Scan(&state.Marker, nil) })
 	for i, subscription := range subscriptions {
 		batch.Queue(flushOrigin, fmt.Sprint(subscription)).QueryRow(func(row pgx.Row) error { return row.Scan(scanLSN{&state.Applied[i]}) })
 	}
-	queueSequences(&batch, sequences, &state.Sequences)
 	if largeObjects {
 		batch.Queue(largeObjectKeySum).QueryRow(func(row pgx.Row) error { return row.Scan(&state.LargeObjectKeys) })
 	}
-	if err := conn.SendBatch(ctx, &batch).Close(); err != nil {
+	if err := sendWithSequences(ctx, conn, &batch, sequences, atOnce, &state.Sequences); err != nil {
 		return state, fmt.Errorf("look at what database %s has applied: %w", conn.Config().Database, err)
 	}
 	return state, nil
@@ -114,16 +114,6 @@ func AppliedPositions(ctx context.Context, conn *pgx.Conn) (map[uint32]LSN, erro
 		return nil, fmt.Errorf("ask how far subscriptions have come: %w", err)
 	}
 	return positions, nil
-}
-
-func queueSequences(batch *pgx.Batch, names []string, read *[]Sequence) {
-	for start := 0; start < len(names); start += sequencesPerQuery {
-		batch.Queue(sequenceQuery(names[start:min(start+sequencesPerQuery, len(names))])).Query(func(rows pgx.Rows) error {
-			part, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Sequence])
-			*read = append(*read, part...)
-			return err
-		})
-	}
 }
 
 func queueLargeObjects(batch *pgx.Batch, since string, state *LargeObjectsState) {

@@ -8,11 +8,11 @@ import (
 )
 
 // lockTable: pg_dump takes a lock on every table of a database in one transaction
-// (pg_dump.c, getTables), and the lock table has room for so many (lock.c, NLOCKENTS).
+// (pg_dump.c, getTables), and one on every sequence when it reads where it stands (dumpSequenceData); and the lock table has room for so many (lock.c, NLOCKENTS).
 var lockTable = Check{
-	ID: "lock-table", Title: "A database has more tables than the lock table is made for",
+	ID: "lock-table", Title: "A database has more tables and sequences than the lock table is made for",
 	Severity: upgrade.Warning, Modes: everyMode(), Scope: PerDatabase,
-	Why: "pg_dump, which pg_upgrade runs too, locks all tables of a database in one transaction. If the shared lock table is full, " +
+	Why: "pg_dump, which pg_upgrade runs too, locks all tables of a database in one transaction, and all sequences. If the shared lock table is full, " +
 		"it fails with \"out of shared memory\". There is some room beyond its size, but the applications' locks need it too.",
 	Remedy: "Raise max_locks_per_transaction on the source, and restart it. The target gets the same.",
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
@@ -28,20 +28,20 @@ var lockTable = Check{
 		if err != nil {
 			return nil, err
 		}
-		var tables int64
+		var relations int64
 		err = s.Tx.QueryRow(ctx, `
-			SELECT count(*) FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'p') AND relpersistence <> 't'`).Scan(&tables)
+			SELECT count(*) FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'p', 'S') AND relpersistence <> 't'`).Scan(&relations)
 		if err != nil {
 			return nil, err
 		}
 		transactions := connections + prepared
 		room := perTransaction * transactions
-		if tables <= room {
+		if relations <= room {
 			return nil, nil
 		}
 		return []Found{{
-			Note: fmt.Sprintf("%d tables, room for %d locks", tables, room),
-			SQL:  fmt.Sprintf("ALTER SYSTEM SET max_locks_per_transaction = %d", tables*5/4/transactions+1),
+			Note: fmt.Sprintf("%d tables and sequences, room for %d locks", relations, room),
+			SQL:  fmt.Sprintf("ALTER SYSTEM SET max_locks_per_transaction = %d", relations*5/4/transactions+1),
 		}}, nil
 	},
 }

@@ -307,7 +307,7 @@ func TestServerOfSettingsOfItsOwn(t *testing.T) {
 		objects[key] = f.Objects
 	}
 	want := map[string][]string{
-		"lock-table warning":      {"shop (150 tables, room for 100 locks)"},
+		"lock-table warning":      {"shop (150 tables and sequences, room for 100 locks)"},
 		"orphaned-temporary info": objects["orphaned-temporary info"],
 		"archiver blocker":        {"archiver"},
 		"archiver warning":        {"files to be archived"},

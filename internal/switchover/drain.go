@@ -77,7 +77,7 @@ func (s *section) awaitArrivals(ctx context.Context) error {
 // lookAtDatabase reads where the source's sequences stand, which large objects were changed, and the mark
 // of its catalogs.
 func lookAtDatabase(ctx context.Context, db *database) error {
-	state, err := postgres.ReadDatabaseState(ctx, db.source, db.sequences, db.since())
+	state, err := postgres.ReadDatabaseState(ctx, db.source, db.sequences, db.sequencesAtOnce, db.since())
 	if err != nil {
 		return err
 	}
@@ -217,7 +217,8 @@ func nextXID(snapshot string) (uint64, bool) {
 }
 
 // shapeUnchanged compares the catalogs' mark, and the shapes themselves only if it moved. Then there
-// may also be sequences, alike on both sides, that nobody has read.
+// may also be sequences, alike on both sides, that nobody has read. Nothing is printed again on the source: that
+// would take an xid.
 func (s *section) shapeUnchanged(ctx context.Context, db *database) error {
 	if err := definitionsReplayed(ctx, db); err != nil {
 		return err
@@ -225,7 +226,7 @@ func (s *section) shapeUnchanged(ctx context.Context, db *database) error {
 	if db.shapeNow == db.shapeMark {
 		return nil
 	}
-	if err := s.shapesAlike(ctx, db); err != nil {
+	if err := s.shapesAlike(ctx, db, db.target); err != nil {
 		return err
 	}
 	names, err := postgres.Sequences(ctx, db.source)
@@ -247,7 +248,7 @@ func setSequences(ctx context.Context, db *database) error {
 			changed = append(changed, sequence)
 		}
 	}
-	if err := postgres.SetSequences(ctx, db.target, changed); err != nil {
+	if err := postgres.SetSequences(ctx, db.target, changed, db.sequencesAtOnce); err != nil {
 		return err
 	}
 	for _, sequence := range changed {
@@ -289,7 +290,7 @@ func (s *section) sequences(ctx context.Context) error {
 // objects to be there.
 func (s *section) confirmApplied(ctx context.Context, db *database) error {
 	for {
-		state, err := postgres.ReadAppliedState(ctx, db.target, db.subscriptions, db.sequences, db.largeObjects.carried)
+		state, err := postgres.ReadAppliedState(ctx, db.target, db.subscriptions, db.sequences, db.sequencesAtOnce, db.largeObjects.carried)
 		if err != nil {
 			return err
 		}
@@ -300,7 +301,7 @@ func (s *section) confirmApplied(ctx context.Context, db *database) error {
 				db.targetSequences = state.Sequences
 				return sameLargeObjects(ctx, db, state.LargeObjectKeys)
 			}
-			if err := postgres.SetSequences(ctx, db.target, astray); err != nil {
+			if err := postgres.SetSequences(ctx, db.target, astray, db.sequencesAtOnce); err != nil {
 				return err
 			}
 		}

@@ -22,6 +22,8 @@ type database struct {
 	subscriptions []uint32     // oids on the target
 	sequences     []string     // names, quoted
 	known         map[string]postgres.Sequence
+	// sequencesAtOnce bounds the locks that reading and setting them takes.
+	sequencesAtOnce int
 	// sourceSequences is where the source's stand, read in the pause.
 	sourceSequences []postgres.Sequence
 	targetSequences []postgres.Sequence      // as they stood when all was applied
@@ -29,6 +31,7 @@ type database struct {
 	largeObjects    largeObjects
 	shapeMark       string // of the source when both shapes were found alike
 	shapeNow        string // the same when it stood still
+	definitions     postgres.Reconciler
 }
 
 // The names of our sessions. Whoever undoes a switchover ends those of the one who began it first.
@@ -67,7 +70,7 @@ func (s *section) open(ctx context.Context) error {
 		return err
 	}
 	for _, db := range found {
-		s.databases = append(s.databases, database{name: db.Name})
+		s.databases = append(s.databases, database{name: db.Name, sequencesAtOnce: postgres.SequencesAtOnce(len(found))})
 		s.intent.Databases = append(s.intent.Databases, db.Name)
 	}
 	if err := s.inEach(ctx, s.openDatabase); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/pgleap/pgleap/internal/endpoint"
 	"github.com/pgleap/pgleap/internal/postgres"
@@ -178,10 +179,10 @@ func unlike(what string, source, target postgres.Shape) error {
 	slices.Sort(extra)
 	var said []string
 	if len(missing) > 0 {
-		said = append(said, "only on the source: "+strings.Join(missing[:min(5, len(missing))], "; "))
+		said = append(said, "only on the source: "+inOneLine(missing))
 	}
 	if len(extra) > 0 {
-		said = append(said, "only on the target: "+strings.Join(extra[:min(5, len(extra))], "; "))
+		said = append(said, "only on the target: "+inOneLine(extra))
 	}
 	return &upgrade.Refused{
 		Reason: fmt.Sprintf("%d definitions (%s) changed since the upgrade began and are not replicated; %s",
@@ -190,6 +191,21 @@ func unlike(what string, source, target postgres.Shape) error {
 			"or cancel the upgrade and start it again",
 	}
 }
+
+// inOneLine says the first of some lines.
+func inOneLine(lines []string) string {
+	said := make([]string, min(5, len(lines)))
+	for i := range said {
+		said[i] = strings.Join(strings.Fields(lines[i]), " ")
+		if short := []rune(said[i]); len(short) > maxSaid {
+			said[i] = string(short[:maxSaid]) + "..."
+		}
+	}
+	return strings.Join(said, "; ")
+}
+
+// maxSaid bounds what is said of one definition.
+const maxSaid = 500
 
 // passing looks at what may pass by itself. It returns a sentence as long as something is in the way.
 func (s *section) passing(ctx context.Context) (string, error) {
@@ -259,7 +275,7 @@ func probe(ctx context.Context, db *database, subscription string) error {
 // databaseReady compares the shapes of both sides, prepares the way back, and sets the sequences a
 // first time.
 func (s *section) databaseReady(ctx context.Context, db *database) error {
-	if err := s.shapesAlike(ctx, db); err != nil {
+	if err := s.shapesAlike(ctx, db, db.target, db.source); err != nil {
 		return err
 	}
 	if !s.Plan.Options.SkipSwitchback {
@@ -275,14 +291,15 @@ func (s *section) databaseReady(ctx context.Context, db *database) error {
 		return err
 	}
 	db.sequences, db.known = names, map[string]postgres.Sequence{}
-	if db.sourceSequences, err = postgres.ReadSequences(ctx, db.source, names); err != nil {
+	if db.sourceSequences, err = postgres.ReadSequences(ctx, db.source, names, db.sequencesAtOnce); err != nil {
 		return err
 	}
 	return setSequences(ctx, db)
 }
 
-// shapesAlike compares what is not replicated, and notes the mark under which it was alike.
-func (s *section) shapesAlike(ctx context.Context, db *database) error {
+// shapesAlike compares what is not replicated, and notes the mark under which it was alike. The printers are for
+// definitions that are worded differently.
+func (s *section) shapesAlike(ctx context.Context, db *database, printers ...*pgx.Conn) error {
 	if err := definitionsReplayed(ctx, db); err != nil {
 		return err
 	}
@@ -290,12 +307,11 @@ func (s *section) shapesAlike(ctx context.Context, db *database) error {
 	if err != nil {
 		return err
 	}
-	source, err := postgres.ReadShape(ctx, db.source)
+	source, target, err := readShapes(ctx, db)
 	if err != nil {
 		return err
 	}
-	target, err := postgres.ReadShape(ctx, db.target)
-	if err != nil {
+	if err := db.definitions.Reconcile(ctx, source, target, printers...); err != nil {
 		return err
 	}
 	if err := unlike("schema", source, target); err != nil {
@@ -310,6 +326,20 @@ func (s *section) shapesAlike(ctx context.Context, db *database) error {
 		Reason: fmt.Sprintf("%d tables of database %s are not replicated: %s", len(missing), db.name, strings.Join(missing[:min(5, len(missing))], ", ")),
 		Remedy: replicate(s.Plan),
 	}
+}
+
+// readShapes reads both shapes at a time: clients may wait.
+func readShapes(ctx context.Context, db *database) (source, target postgres.Shape, err error) {
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() (err error) {
+		source, err = postgres.ReadShape(ctx, db.source)
+		return err
+	})
+	both.Go(func() (err error) {
+		target, err = postgres.ReadShape(ctx, db.target)
+		return err
+	})
+	return source, target, both.Wait()
 }
 
 // replicate is how a user lets tables be replicated that were made since the upgrade began.

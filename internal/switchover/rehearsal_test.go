@@ -1,7 +1,11 @@
 package switchover
 
 import (
+	"context"
+	"slices"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pgleap/pgleap/internal/verify"
 )
@@ -70,7 +74,11 @@ func TestRehearsalThatFails(t *testing.T) {
 // wantAlike compares both sides in snapshots of theirs.
 func wantAlike(t *testing.T, s Snapshots) {
 	t.Helper()
-	got, err := verify.Data(t.Context(), s.Pairs, verify.Options{Opened: s.TakenAt})
+	join := func(ctx context.Context, side verify.Side, database string) (*pgx.Conn, error) {
+		pair := s.Pairs[slices.IndexFunc(s.Pairs, func(p verify.Pair) bool { return p.Database == database })]
+		return pgx.ConnectConfig(ctx, []*pgx.Conn{pair.Source, pair.Target}[side].Config())
+	}
+	got, err := verify.Data(t.Context(), s.Pairs, verify.Options{Opened: s.TakenAt, Join: join})
 	must(t, "compare", err)
 	if !got.Identical() || got.Tables < len(databases) {
 		t.Errorf("in the snapshots: %+v", got)

@@ -233,9 +233,9 @@ func TestSequencesAreExact(t *testing.T) {
 	source, target := b.ours(t, b.source, "app"), b.ours(t, b.target, "app")
 	names, err := postgres.Sequences(t.Context(), source)
 	must(t, "list sequences", err)
-	want, err := postgres.ReadSequences(t.Context(), source, names)
+	want, err := postgres.ReadSequences(t.Context(), source, names, 2)
 	must(t, "read the source's", err)
-	got, err := postgres.ReadSequences(t.Context(), target, names)
+	got, err := postgres.ReadSequences(t.Context(), target, names, 2)
 	must(t, "read the target's", err)
 	if diff := cmp.Diff(want, got); diff != "" || len(got) != 9 {
 		t.Errorf("%d sequences (-source +target):\n%s", len(got), diff)

@@ -24,6 +24,7 @@ func TestNotSwitching(t *testing.T) {
 	t.Run("deadline", func(t *testing.T) { deadline(t, b) })
 	t.Run("somebody still writes", func(t *testing.T) { stillWriting(t, b) })
 	t.Run("sequences appear", func(t *testing.T) { sequencesAppear(t, b) })
+	t.Run("a view is replaced", func(t *testing.T) { viewReplaced(t, b) })
 	t.Run("interrupted", func(t *testing.T) { interrupts(t, b) })
 	t.Run("fence is still under way", func(t *testing.T) { fenceUnderWay(t, b) })
 	t.Run("journal is out of reach", func(t *testing.T) { noJournal(t, b) })
@@ -103,6 +104,14 @@ func refusals(t *testing.T, b *bed) {
 			[]string{"1 tables of database shop are not replicated: public.late", "REFRESH PUBLICATION"},
 		},
 		{
+			"a view of the target is another one",
+			func(t *testing.T) func() {
+				b.target.Exec(t, "shop", "CREATE OR REPLACE VIEW of_two AS SELECT id, ref FROM entry WHERE ref::varchar IN ('a', 'c')")
+				return func() { b.target.Exec(t, "shop", viewOfTwo) }
+			},
+			[]string{"2 definitions (schema) changed", "only on the target: view public.of_two: SELECT", "'c'"},
+		},
+		{
 			"a sequence has another step",
 			func(t *testing.T) func() {
 				b.source.Exec(t, "app", "ALTER SEQUENCE entry_id_seq INCREMENT 7")
@@ -177,6 +186,26 @@ func refusals(t *testing.T, b *bed) {
 			b.synchronize(t)
 		})
 	}
+}
+
+const viewOfTwo = "CREATE OR REPLACE VIEW of_two AS SELECT id, ref FROM entry WHERE ref::varchar IN ('a', 'b')"
+
+// viewReplaced: a definition changes after it was found alike. It was worded differently before, too.
+func viewReplaced(t *testing.T, b *bed) {
+	config := b.config(t)
+	config.OnStep = func(step string) {
+		if step == "pause" {
+			b.source.Exec(t, "app", "CREATE OR REPLACE VIEW of_two AS SELECT id, ref FROM entry WHERE ref::varchar IN ('a', 'c')")
+		}
+	}
+	outcome, err := Run(t.Context(), config)
+	must(t, "switch over", err)
+	b.source.Exec(t, "app", viewOfTwo)
+	if want := "view public.of_two: SELECT"; outcome.Switched || !strings.Contains(outcome.Reason, want) {
+		t.Errorf("switched: %v, reason is %q, want %q in it", outcome.Switched, outcome.Reason, want)
+	}
+	b.wantStage(t, config.Journal, StageUndone)
+	b.wantServing(t, b.source)
 }
 
 // deadline: a transaction that stays open keeps the pause from completing.

@@ -29,10 +29,10 @@ func (s *section) warm(ctx context.Context) error {
 }
 
 func (s *section) warmDatabase(ctx context.Context, db *database) error {
-	if _, err := postgres.ReadDatabaseState(ctx, db.source, db.sequences, db.since()); err != nil {
+	if _, err := postgres.ReadDatabaseState(ctx, db.source, db.sequences, db.sequencesAtOnce, db.since()); err != nil {
 		return err
 	}
-	_, err := postgres.ReadAppliedState(ctx, db.target, db.subscriptions, db.sequences, db.largeObjects.carried)
+	_, err := postgres.ReadAppliedState(ctx, db.target, db.subscriptions, db.sequences, db.sequencesAtOnce, db.largeObjects.carried)
 	if err != nil || s.Keep == nil {
 		return err
 	}

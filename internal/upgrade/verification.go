@@ -83,6 +83,17 @@ func (r Rehearsal) Passed() bool {
 	return r.Outcome.Rehearsed && r.Verification != nil && r.Verification.Identical
 }
 
+// Unproven says why a rehearsal has not passed, and what the user can do if another one may not pass either.
+func (r Rehearsal) Unproven() string {
+	const unproven = "the rehearsal did not prove that nothing is lost"
+	v := r.Verification
+	if v == nil || v.Identical || v.Total > 0 || v.Problem != "" || len(v.NotCompared) == 0 {
+		return unproven
+	}
+	return fmt.Sprintf("%s: nothing differed, but %d objects were not compared, and will not be by another rehearsal if an hour is too short for them; "+
+		"if this is proof enough, ask for the switchover, or upgrade with --skip-rehearsal", unproven, len(v.NotCompared))
+}
+
 // Difference returns the verification that found the target not to be the same as the source, this
 // rehearsal's or an earlier one's, unless this one has found both sides identical; nil: there is none.
 func (r Rehearsal) Difference() *Verification {

@@ -15,19 +15,25 @@ import (
 	"github.com/pgleap/pgleap/internal/postgres"
 )
 
-// compareShapes compares relations, columns, constraints, triggers, functions, policies and privileges.
+// compareShapes compares relations, columns, constraints, views, triggers, functions, policies and privileges.
 func (r *run) compareShapes(ctx context.Context, db *database) error {
 	var shapes [2]postgres.Shape
-	err := db.brieflyOnBoth(ctx, func(ctx context.Context, side Side, conn *pgx.Conn) error {
-		read, err := postgres.ReadShape(ctx, conn)
-		shapes[side] = postgres.Shape{}
-		for line := range read {
-			shapes[side][display(line)] = struct{}{}
-		}
+	err := db.brieflyOnBoth(ctx, func(ctx context.Context, side Side, conn *pgx.Conn) (err error) {
+		shapes[side], err = postgres.ReadShape(ctx, conn)
 		return err
 	})
+	if err == nil {
+		err = r.reconcile(ctx, db, shapes)
+	}
 	if err != nil {
 		return r.unlessRefused(db, "the catalogs", err)
+	}
+	for side := range shapes {
+		shown := postgres.Shape{}
+		for line := range shapes[side] {
+			shown[display(line)] = postgres.Definition{}
+		}
+		shapes[side] = shown
 	}
 	only := map[string]*[2][]string{}
 	for side := range shapes {
@@ -40,13 +46,55 @@ func (r *run) compareShapes(ctx context.Context, db *database) error {
 		}
 	}
 	for _, subject := range slices.Sorted(maps.Keys(only)) {
-		kind, object, _ := strings.Cut(subject, " ")
+		kind, object := kindOf(subject)
 		r.differs(Difference{
 			Kind: kind, Database: db.Database, Object: object,
 			Detail: contrast(linesOf(only[subject][Source]), linesOf(only[subject][Target])),
 		})
 	}
 	return nil
+}
+
+// reconcile has definitions that are worded differently printed by one server. Where that can be done, it is in sessions of
+// their own: a transaction that holds a snapshot for long is not to write.
+func (r *run) reconcile(ctx context.Context, db *database, shapes [2]postgres.Shape) error {
+	var definitions postgres.Reconciler
+	for _, side := range []Side{Target, Source} {
+		if len(shapes[Source].Without(shapes[Target])) == 0 {
+			return nil
+		}
+		if r.Join == nil {
+			if err := definitions.Reconcile(ctx, shapes[Source], shapes[Target], db.conns()[side]); err != nil {
+				return err
+			}
+			continue
+		}
+		printer, err := r.Join(ctx, side, db.Database)
+		if err != nil {
+			return err
+		}
+		err = pgx.BeginFunc(ctx, printer, func(tx pgx.Tx) error {
+			if err := postgres.FixOutput(ctx, tx.Conn()); err != nil {
+				return err
+			}
+			return definitions.Reconcile(ctx, shapes[Source], shapes[Target], tx.Conn())
+		})
+		_ = printer.Close(context.WithoutCancel(ctx))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kindOf takes the kind of an object from a line's subject.
+func kindOf(subject string) (kind, object string) {
+	const views = "materialized view "
+	if strings.HasPrefix(subject, views) {
+		return strings.TrimSpace(views), strings.TrimPrefix(subject, views)
+	}
+	kind, object, _ = strings.Cut(subject, " ")
+	return kind, object
 }
 
 // linesOf joins what is said of an object on one side only.

@@ -24,8 +24,9 @@ func (s Side) String() string { return [...]string{"source", "target"}[s] }
 // Options say how Data goes about it. The zero value compares everything at full speed over the
 // pairs' own connections.
 type Options struct {
-	// Join opens another connection, for more to be read at a time. Its transactions are Data's, which
-	// closes it. Without it there is one connection a side.
+	// Join opens another connection, for more to be read at a time, and for definitions to be printed again.
+	// Its transactions are Data's, which closes it. Without it there is one connection a side, whose
+	// transaction must then be one that may write.
 	Join func(ctx context.Context, side Side, database string) (*pgx.Conn, error)
 	// Connections is the number of connections a side, 1 if it is 0.
 	Connections int

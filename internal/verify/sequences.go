@@ -22,7 +22,7 @@ func (r *run) compareSequences(ctx context.Context, db *database) error {
 			if err != nil {
 				return err
 			}
-			if read, err = postgres.ReadSequences(ctx, conn, names); err != nil {
+			if read, err = postgres.ReadSequences(ctx, conn, names, postgres.SequencesAtOnce(1)); err != nil {
 				return err
 			}
 		}

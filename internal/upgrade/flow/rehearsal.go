@@ -102,7 +102,7 @@ func (t *task) compared(ctx workflow.Context, l *leg) {
 	t.takeIn(ctx, t.comparing.result(ctx))
 	if rehearsed && l.automatic && !t.rehearsal.Passed() {
 		l.automatic = false
-		t.waitForUser(ctx, "the rehearsal did not prove that nothing is lost")
+		t.waitForUser(ctx, t.rehearsal.Unproven())
 	}
 }
 

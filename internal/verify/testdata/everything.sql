@@ -112,3 +112,15 @@ REVOKE EXECUTE ON FUNCTION f(int) FROM PUBLIC;
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO bob;
 COMMENT ON TABLE types IS 'all types';
 COMMENT ON COLUMN large.v IS 'long';
+
+-- Definitions that a dump may word anew.
+CREATE VIEW seen AS SELECT id, v FROM large WHERE id < 3;
+CREATE RULE unseen AS ON DELETE TO seen DO INSTEAD NOTHING;
+CREATE DOMAIN short AS varchar(3) CONSTRAINT is_short CHECK (value IN ('a', 'b'));
+CREATE FUNCTION fires() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TABLE referenced (id int PRIMARY KEY);
+CREATE TABLE checked (
+	id int CONSTRAINT known REFERENCES referenced, state varchar(10) DEFAULT 'new' CONSTRAINT known_state CHECK (state IN ('new', 'old'))
+);
+CREATE INDEX listed ON checked (lower(state)) WHERE state IN ('new', 'old');
+CREATE TRIGGER fires AFTER UPDATE ON checked FOR EACH ROW WHEN (old.state IN ('new', 'old')) EXECUTE FUNCTION fires();

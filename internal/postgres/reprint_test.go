@@ -1,0 +1,103 @@
+package postgres_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/pgtest"
+	everything "github.com/pgleap/pgleap/internal/pgtest/content"
+	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
+
+// TestContentOfVersions: what a server of one version prints of everything that PostgreSQL knows means the same as what
+// another one prints that pg_dump has brought it to, and the other way round, whatever becomes of the words.
+func TestContentOfVersions(t *testing.T) {
+	pgtest.Slow(t)
+	t.Parallel()
+	versions := pgtest.Versions(t)
+	for i, from := range versions {
+		for _, to := range versions[i+1:] {
+			t.Run(strconv.Itoa(from)+" to "+strconv.Itoa(to), func(t *testing.T) {
+				settings := pgtest.Config(everything.Settings())
+				source, target := pgtest.Start(t, from, settings), pgtest.Start(t, to, settings)
+				everything.Load(t, source, everything.For{Target: to, Clone: true})
+				restore(t, source, target)
+				for _, database := range databasesOf(t, source) {
+					sameShape(t, in(t, source, database), in(t, target, database))
+				}
+			})
+		}
+	}
+}
+
+// sameShape wants both sides to have the same shape, and the same in the other direction.
+func sameShape(t *testing.T, source, target *pgx.Conn) {
+	t.Helper()
+	for _, side := range [][2]*pgx.Conn{{source, target}, {target, source}} {
+		var shapes [2]postgres.Shape
+		for i, conn := range side {
+			shapes[i], _ = shape(t, conn)
+		}
+		var reconciler postgres.Reconciler
+		before := len(shapes[0].Without(shapes[1]))
+		must(t, "reconcile", reconciler.Reconcile(t.Context(), shapes[0], shapes[1], side[1], side[0]))
+		t.Logf("%s: %d lines, of which %d were worded differently", side[0].Config().Database, len(shapes[0]), before)
+		only, missing := shapes[0].Without(shapes[1]), shapes[1].Without(shapes[0])
+		slices.Sort(only)
+		slices.Sort(missing)
+		if len(only)+len(missing) > 0 {
+			t.Errorf("%s, to port %d: only there:\n%s\nmissing there:\n%s", side[0].Config().Database, side[1].Config().Port,
+				strings.Join(only, "\n"), strings.Join(missing, "\n"))
+		}
+	}
+}
+
+// restore brings all of a cluster to another, as pg_upgrade does.
+func restore(t *testing.T, from, to *pgtest.Cluster) {
+	t.Helper()
+	at := func(c *pgtest.Cluster) []string {
+		return []string{"-h", "127.0.0.1", "-U", "postgres", "-p", strconv.Itoa(c.Port)}
+	}
+	dump := exec.CommandContext(t.Context(), filepath.Join(to.Bindir, "pg_dumpall"), append(at(from), "-s", "--quote-all-identifiers", "--encoding=UTF8")...)
+	script, err := dump.Output()
+	must(t, "dump", err)
+	load := exec.CommandContext(t.Context(), filepath.Join(to.Bindir, "psql"), append(at(to), "-Xqd", "postgres", "-o", "/dev/null")...)
+	load.Env = append(os.Environ(), "PGOPTIONS=-c default_transaction_read_only=off", "PGCLIENTENCODING=UTF8")
+	load.Stdin = bytes.NewReader(script)
+	said, err := load.CombinedOutput()
+	must(t, "load", err)
+	t.Logf("restored:\n%s", said)
+}
+
+func databasesOf(t *testing.T, c *pgtest.Cluster) []string {
+	t.Helper()
+	rows, err := c.Connect(t, "postgres").Query(t.Context(), `
+		-- Its public schema is gone, which pg_dump does not carry.
+		SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate AND datname <> 'cast_of_mold'`)
+	must(t, "list databases", err)
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	must(t, "list databases", err)
+	return names
+}
+
+// in opens a session like those of a switchover.
+func in(t *testing.T, c *pgtest.Cluster, database string) *pgx.Conn {
+	t.Helper()
+	conn, err := postgres.Connect(t.Context(), postgres.Login{
+		Address: upgrade.Address{Host: "127.0.0.1", Port: c.Port}, User: "postgres", Database: database,
+		Settings: map[string]string{"bytea_output": "hex"},
+	})
+	must(t, "connect", err)
+	t.Cleanup(func() { conn.Close(context.WithoutCancel(t.Context())) })
+	return conn
+}
