@@ -77,6 +77,14 @@ func TestFlowOnTheEngine(t *testing.T) {
 				return upgrade.Switchover{Switched: true}, nil
 			}
 		}, upgrade.StatusSucceeded, "", 2},
+		{"interrupted-in-refresh", nil, func(s *scene) {
+			s.does[step.RefreshMaterializedViews] = func(ctx context.Context, n int) (any, error) {
+				if n == 1 {
+					return s.untilCancelled(step.SignalInterrupt, nil)(ctx, n)
+				}
+				return nil, nil
+			}
+		}, upgrade.StatusSucceeded, "", 1},
 		{"cancelled-in-time", nil, func(s *scene) {
 			s.does[step.SwitchOver] = s.untilCancelled(step.SignalCancel, upgrade.Switchover{Reason: "cancelled"})
 		}, upgrade.StatusCancelled, "cancelled by the user", 1},

@@ -185,7 +185,7 @@ func TestNewestProgressAmongHeartbeats(t *testing.T) {
 		"the newest of three":                     {pending: []*workflowpb.PendingActivityInfo{payloads(older), payloads(newer), garbage}, want: newer},
 		"the lag is not hidden by a verification": {pending: []*workflowpb.PendingActivityInfo{payloads(following), payloads(comparing)}, want: both},
 	} {
-		got, ok := w.newest(test.pending)
+		got, ok := w.newest(upgrade.PhaseUpgrade, test.pending)
 		if diff := cmp.Diff(test.want, got); diff != "" || ok == test.want.At.IsZero() {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}

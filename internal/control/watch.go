@@ -125,7 +125,7 @@ func (w *watch) follow(ctx context.Context, task upgrade.Task, seen *watched) er
 		return w.lost(ctx, task, seen, last)
 	}
 	seen.goneSince = time.Time{}
-	progress, ok := w.newest(described.GetPendingActivities())
+	progress, ok := w.newest(task.Phase, described.GetPendingActivities())
 	if !ok || !progress.At.After(seen.progress) {
 		return nil
 	}
@@ -141,15 +141,13 @@ func (w *watch) follow(ctx context.Context, task upgrade.Task, seen *watched) er
 	return nil
 }
 
-// newest returns the newest progress among the heart-beats. Details of another kind are some
-// activity's own business. What runs beside following the lag, a verification, has its say in the
-// text.
-func (w *watch) newest(pending []*workflowpb.PendingActivityInfo) (upgrade.Progress, bool) {
+// newest returns the newest progress among the steps under way. What runs beside following the lag, a
+// verification, has its say in the text.
+func (w *watch) newest(phase upgrade.Phase, pending []*workflowpb.PendingActivityInfo) (upgrade.Progress, bool) {
 	var newest, following upgrade.Progress
 	for _, activity := range pending {
-		var p upgrade.Progress
-		details := activity.GetHeartbeatDetails()
-		if details == nil || w.converter.FromPayloads(details, &p) != nil {
+		p, ok := w.standing(phase, activity)
+		if !ok {
 			continue
 		}
 		if p.Lag != nil && p.At.After(following.At) {

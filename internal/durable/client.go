@@ -8,6 +8,7 @@ import (
 	"log/slog"
 
 	"go.temporal.io/sdk/client"
+	"google.golang.org/grpc"
 
 	"github.com/pgleap/pgleap/internal/secret"
 )
@@ -42,12 +43,15 @@ func Dial(ctx context.Context, o Options) (client.Client, error) {
 	}
 	converter := NewDataConverter(o.Key)
 	c, err := client.DialContext(ctx, client.Options{
-		HostPort:          o.Address,
-		Namespace:         o.Namespace,
-		Logger:            sdkLogger(o.Logger),
-		DataConverter:     converter,
-		FailureConverter:  NewFailureConverter(converter),
-		ConnectionOptions: client.ConnectionOptions{TLS: o.TLS, TLSDisabled: o.TLS == nil},
+		HostPort:         o.Address,
+		Namespace:        o.Namespace,
+		Logger:           sdkLogger(o.Logger),
+		DataConverter:    converter,
+		FailureConverter: NewFailureConverter(converter),
+		ConnectionOptions: client.ConnectionOptions{
+			TLS: o.TLS, TLSDisabled: o.TLS == nil,
+			DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(patientHeartbeats(heartbeatPatience))},
+		},
 		// These heart-beats of whole workers only feed Temporal's own pages, and would cost
 		// an idle embedded engine a write every minute and worker.
 		WorkerHeartbeatInterval: -1,

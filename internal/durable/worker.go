@@ -21,7 +21,8 @@ const HeartbeatTimeout = 10 * time.Second
 
 const (
 	// heartbeatInterval lets heart-beats through that carry progress once a second; the
-	// SDK's own default holds them back for 80 % of the heart-beat timeout.
+	// SDK's own default holds them back for 80 % of the heart-beat timeout. How long one may take
+	// is another matter, see patientHeartbeats.
 	heartbeatInterval = 500 * time.Millisecond
 
 	// stickyTimeout bounds how long a workflow waits for the worker that has it in memory and

@@ -189,6 +189,18 @@ func RetainedBySlot(ctx context.Context, conn *pgx.Conn, name string) (bytes int
 	return bytes, nil
 }
 
+// RetainedForUpgrade is how much WAL the neediest of our slots keeps, or of others of these names.
+func RetainedForUpgrade(ctx context.Context, conn *pgx.Conn, others ...string) (bytes int64, err error) {
+	err = conn.QueryRow(ctx, `
+		SELECT coalesce(max(pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn)), 0)::bigint
+		FROM pg_replication_slots
+		WHERE slot_name ~ '`+ourSlots+`' OR slot_name ~ '`+standbySlots+`' OR slot_name = ANY($1)`, others).Scan(&bytes)
+	if err != nil {
+		return 0, fmt.Errorf("read how much WAL the upgrade's slots keep: %w", err)
+	}
+	return bytes, nil
+}
+
 // SlotState is how far the consumers of our slots are, and what they cost.
 type SlotState struct {
 	InsertLSN   LSN

@@ -174,11 +174,35 @@ func (j *Journal) begin(intent Intent) error {
 	if err := j.append(record{Stage: StageIntent, Intent: &intent}, StageNone, StageGaveWay); err != nil {
 		return err
 	}
+	return j.keep()
+}
+
+// keep makes the journal's name durable.
+func (j *Journal) keep() error {
 	dir, err := os.Open(filepath.Dir(j.path))
 	if err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
 	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// Announce makes the journal without a line, while the attempt is prepared: whoever ends all attempts of an upgrade
+// finds it there.
+func (j *Journal) Announce() error {
+	f, err := os.OpenFile(j.path, os.O_CREATE|os.O_WRONLY|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return fmt.Errorf("make journal: %w", err)
+	}
+	return f.Close()
+}
+
+// Forbid says that an attempt which has not begun never will, however far its preparation has come. It fails with
+// *WrongStage if it has begun.
+func (j *Journal) Forbid(outcome upgrade.Switchover) error {
+	if err := j.append(record{Stage: StageUndone, Outcome: &outcome}, StageNone); err != nil {
+		return err
+	}
+	return j.keep()
 }
 
 // Commit is the commit point. It fails if somebody has decided to roll back.

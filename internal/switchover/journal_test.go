@@ -94,6 +94,37 @@ func TestJournalKeeps(t *testing.T) {
 	}
 }
 
+// TestForbid: an attempt that was forbidden never begins, and one that has begun cannot be forbidden. Of both at the
+// same moment one wins.
+func TestForbid(t *testing.T) {
+	for range 50 {
+		j := newJournal(t)
+		must(t, "announce", j.Announce())
+		must(t, "announce again", j.Announce())
+		var all sync.WaitGroup
+		var begun, forbidden error
+		all.Go(func() { begun = j.Begin(t.Context(), Intent{LoginRoles: []string{"app"}}) })
+		all.Go(func() { forbidden = j.Forbid(upgrade.Switchover{Reason: "interrupted"}) })
+		all.Wait()
+		lost, won, want := forbidden, begun, StageIntent
+		if begun != nil {
+			lost, won, want = begun, forbidden, StageUndone
+		}
+		if _, ok := errors.AsType[*WrongStage](lost); !ok || won != nil {
+			t.Fatalf("begun: %v, forbidden: %v", begun, forbidden)
+		}
+		state, err := j.Read()
+		must(t, "read", err)
+		if state.Stage != want || want == StageUndone && state.Outcome.Reason != "interrupted" {
+			t.Fatalf("the journal stands at %+v, want %q", state, want)
+		}
+		must(t, "announce late", j.Announce())
+		if again, err := j.Read(); err != nil || again.Stage != want {
+			t.Fatalf("announced late it stands at %+v, %v", again, err)
+		}
+	}
+}
+
 // TestJournalTornLine: a crash in the middle of a line leaves what was before, and the next line
 // takes its place.
 func TestJournalTornLine(t *testing.T) {

@@ -141,20 +141,44 @@ func (t *task) carryOut(ctx workflow.Context, l *leg, wanted wish, request step.
 	if wanted == wishRehearsal {
 		return t.rehearse(ctx, args)
 	}
-	t.refresh(ctx, l, wanted == wishSwitch)
+	if t.refresh(ctx, l, wanted == wishSwitch) {
+		result := upgrade.Switchover{Back: l.plan.Reversed, Reason: "interrupted while materialized views were refreshed"}
+		t.recordSwitchover(ctx, result)
+		return result, nil
+	}
 	return t.switchOver(ctx, l, args)
 }
 
 // refresh fills the materialized views of the side that clients go to, as far as the other side has filled
-// them: no replication does. On an automatic leg it is done once.
-func (t *task) refresh(ctx workflow.Context, l *leg, asked bool) {
+// them: no replication does. On an automatic leg it is done once. It may take hours, and belongs to the
+// switchover: the user may interrupt both. In upgrades that were started by an older program it comes before.
+func (t *task) refresh(ctx workflow.Context, l *leg, asked bool) (interrupted bool) {
 	if !t.refreshes || l.refreshed && l.automatic && !asked {
-		return
+		return false
 	}
-	l.refreshed = true
-	if err := t.do(ctx, step.RefreshMaterializedViews, l.plan); ctx.Err() == nil {
+	refreshing, interrupt := workflow.WithCancel(ctx)
+	defer interrupt()
+	selector := workflow.NewSelector(ctx)
+	if workflow.GetVersion(ctx, "interruptible refresh", workflow.DefaultVersion, 1) >= 1 {
+		t.begin(ctx, l.switching)
+		selector.AddReceive(t.interruptSignal, func(c workflow.ReceiveChannel, _ bool) {
+			c.Receive(ctx, nil)
+			interrupted = true
+			interrupt()
+		})
+	}
+	future := workflow.ExecuteActivity(t.hostOptions(refreshing, step.RefreshMaterializedViews), step.RefreshMaterializedViews, l.plan)
+	selector.AddFuture(future, func(workflow.Future) {})
+	selector.Select(ctx)
+	var done step.Done
+	err := future.Get(ctx, &done)
+	if err == nil {
+		t.tellOf(ctx, done)
+	} else if refreshing.Err() == nil {
 		t.orTell(ctx, err)
 	}
+	l.refreshed = !interrupted
+	return interrupted
 }
 
 // pauseAfter tells what follows when clients have not gone over: on an automatic leg another attempt,
@@ -237,7 +261,9 @@ func (t *task) synchronize(ctx workflow.Context, l *leg, untilReady bool) (wante
 // not the same as the source.
 func (t *task) switchOver(ctx workflow.Context, l *leg, args step.SwitchOverArgs) (upgrade.Switchover, error) {
 	if t.rehearsal != nil && t.rehearsal.Difference() != nil {
-		t.enter(ctx, l.switching) // whoever waits for an attempt to end sees one
+		if t.current != l.switching {
+			t.enter(ctx, l.switching) // whoever waits for an attempt to end sees one
+		}
 		result := upgrade.Switchover{
 			Back:   l.plan.Reversed,
 			Reason: "a rehearsal found that source and target differ, and none has found them identical since; rehearse again, or cancel the upgrade",
@@ -256,8 +282,9 @@ func (t *task) switchOver(ctx workflow.Context, l *leg, args step.SwitchOverArgs
 // attempt is one run of the critical section, real or rehearsed. Its activity is not given up on: it
 // must end in one of two ways.
 func (t *task) attempt(ctx workflow.Context, phase upgrade.Phase, args step.SwitchOverArgs) (upgrade.Switchover, error) {
-	forget(t.interruptSignal)
-	t.enter(ctx, phase)
+	if t.current != phase { // else it has begun with a refresh
+		t.begin(ctx, phase)
+	}
 	switching, interrupt := workflow.WithCancel(ctx)
 	defer interrupt()
 	done := false
@@ -277,6 +304,12 @@ func (t *task) attempt(ctx workflow.Context, phase upgrade.Phase, args step.Swit
 		return t.settle(ctx, args)
 	}
 	return result, nil
+}
+
+// begin enters the phase of an attempt. An interrupt that came before is not meant for it.
+func (t *task) begin(ctx workflow.Context, phase upgrade.Phase) {
+	forget(t.interruptSignal)
+	t.enter(ctx, phase)
 }
 
 // settle ends an attempt whose activity did not say how it ended: it was cancelled, or its agent

@@ -143,6 +143,66 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
+// The refresh of materialized views may take hours. It belongs to the switchover, which is interrupted with it; the
+// next one begins with it anew.
+func TestInterruptDuringRefresh(t *testing.T) {
+	for name, refresh := range map[string]func(w *world) (any, error){
+		"under way": func(w *world) (any, error) {
+			w.signal(step.SignalInterrupt)
+			return nil, activity.ErrResultPending
+		},
+		"as it ends": func(w *world) (any, error) {
+			w.env.RegisterDelayedCallback(func() { w.signal(step.SignalInterrupt) }, 0)
+			return nil, nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.ready = true
+			w.does[step.RefreshMaterializedViews] = func(n int) (any, error) {
+				if n == 1 {
+					return refresh(w)
+				}
+				return nil, nil
+			}
+			w.settled = upgrade.Switchover{Reason: "interrupted before it began"}
+			w.does[step.SwitchOver] = func(int) (any, error) {
+				if w.attempts[len(w.attempts)-1] == 1 {
+					return nil, activity.ErrResultPending // until it is interrupted
+				}
+				return upgrade.Switchover{Switched: true}, nil
+			}
+			outcome := w.run(t, planWith(func(o *upgrade.Options) { o.Switch, o.SkipRehearsal = upgrade.SwitchAuto, true }))
+			if outcome.Status != upgrade.StatusSucceeded || w.attempts[len(w.attempts)-1] != 2 {
+				t.Errorf("outcome %+v after attempts %v", outcome, w.attempts)
+			}
+			want := []upgrade.Phase{
+				upgrade.PhaseSynchronizing, upgrade.PhaseSwitchover, upgrade.PhaseSynchronizing, upgrade.PhaseSwitchover, upgrade.PhaseFinishing,
+			}
+			if diff := cmp.Diff(want, w.fromSynchronizing()); diff != "" {
+				t.Errorf("phases (-want +got):\n%s", diff)
+			}
+			if told := w.told(upgrade.LevelWarning); len(told) != 1 || !strings.Contains(told[0], "switchover: not switched, clients go on at the source: interrupted") {
+				t.Errorf("warnings: %v", told)
+			}
+			if name == "under way" && w.counts[step.RefreshMaterializedViews] != 2 {
+				t.Errorf("refreshed %d times", w.counts[step.RefreshMaterializedViews])
+			}
+		})
+	}
+}
+
+// A cancel during the refresh ends the upgrade.
+func TestCancelDuringRefresh(t *testing.T) {
+	w := newWorld(t)
+	w.switchWhenSynchronizing()
+	w.does[step.RefreshMaterializedViews] = w.signalAndStay(step.SignalCancel)
+	w.settled = upgrade.Switchover{Reason: "interrupted before it began"}
+	if outcome := w.run(t, testPlan); outcome.Status != upgrade.StatusCancelled || len(w.attempts) > 0 {
+		t.Errorf("outcome %+v after %d attempts", outcome, len(w.attempts))
+	}
+}
+
 // An interrupt that comes while nothing is being switched has no effect on the switchover to come.
 func TestInterruptBeforeSwitchover(t *testing.T) {
 	w := newWorld(t)

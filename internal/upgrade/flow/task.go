@@ -95,12 +95,17 @@ func (t *task) do(ctx workflow.Context, name string, args any) error {
 	if err := t.onHost(ctx, name, args, &done); err != nil {
 		return err
 	}
+	t.tellOf(ctx, done)
+	return nil
+}
+
+// tellOf records what a step had to tell.
+func (t *task) tellOf(ctx workflow.Context, done step.Done) {
 	t.record(ctx, done.Events...)
 	if done.Findings != nil {
 		t.findings = done.Findings
 		t.recordFindings(ctx)
 	}
-	return nil
 }
 
 // recordFindings records what is left to be mended of the instance that the upgrade has made, as soon as

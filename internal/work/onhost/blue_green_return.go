@@ -40,13 +40,15 @@ func (w *Worker) returnOnce(ctx context.Context, args step.SwitchOverArgs) (upgr
 	if err != nil {
 		return upgrade.Switchover{}, err
 	}
+	if args.SettleOnly && state.Stage == switchover.StageNone {
+		if state, err = forbid(journal, true); err != nil {
+			return upgrade.Switchover{}, err
+		}
+	}
 	config := w.switchoverConfig(args.Plan, journal)
 	config.OnStep = func(name string) { progressOf(ctx).text(name) }
 	if state.Stage != switchover.StageNone {
 		return w.recover(context.WithoutCancel(ctx), config)
-	}
-	if args.SettleOnly {
-		return upgrade.Switchover{Reason: "interrupted before it began", Back: true}, nil
 	}
 	last, err := w.settleAll(ctx, args.Plan)
 	if err != nil {

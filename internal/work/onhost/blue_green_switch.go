@@ -37,14 +37,16 @@ func (w *Worker) SwitchToClone(ctx context.Context, args step.SwitchOverArgs) (s
 	if err != nil {
 		return result, err
 	}
+	if args.SettleOnly && state.Stage == switchover.StageNone {
+		if state, err = forbid(journal, false); err != nil {
+			return result, err
+		}
+	}
 	config := w.switchoverConfig(args.Plan, journal)
 	config.OnStep = func(name string) { progressOf(ctx).text(name) }
-	switch {
-	case state.Stage != switchover.StageNone:
+	if state.Stage != switchover.StageNone {
 		result.Switchover, err = switchover.Recover(context.WithoutCancel(ctx), config)
-	case args.SettleOnly:
-		result.Switchover.Reason = "interrupted before it began"
-	default:
+	} else if err = journal.Announce(); err == nil {
 		config.StartGuard = func(ctx context.Context) (*endpoint.Guard, error) { return w.startGuard(ctx, args.Plan, path) }
 		result, err = w.switchToClone(ctx, args.Plan, config)
 	}

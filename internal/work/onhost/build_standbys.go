@@ -39,8 +39,11 @@ func (w *Worker) BuildStandbys(ctx context.Context, args step.StandbysArgs) (ste
 			return step.Done{}, err
 		}
 	}
+	if !args.Serving {
+		return w.buildWhileFollowing(ctx, args)
+	}
 	done, err := w.buildStandbys(ctx, plan, standbyAttempts, args.Required)
-	if err != nil || !args.Serving {
+	if err != nil {
 		return done, err
 	}
 	said, err := w.restoreSynchronous(ctx, plan)

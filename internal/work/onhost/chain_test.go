@@ -57,6 +57,7 @@ func TestChain(t *testing.T) {
 	b.caughtUp()
 	b.booksBalance(b.plan.Source, entries+spanningEntries, stock)
 	b.booksBalance(b.plan.Target, entries+spanningEntries, stock)
+	b.keepsLittle()
 	b.sameRows()
 	b.targetIsComplete()
 	b.wayBack()

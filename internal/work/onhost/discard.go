@@ -72,7 +72,7 @@ func (w *Worker) Discard(ctx context.Context, plan upgrade.Plan) (step.Done, err
 // endSwitchovers ends what an attempt to switch over may have left in the middle, and refuses to
 // discard a target that clients write to.
 func (w *Worker) endSwitchovers(ctx context.Context, plan upgrade.Plan) error {
-	last, err := w.settleAll(ctx, plan)
+	last, err := w.settleForGood(ctx, plan)
 	if err != nil || !last.OnTarget() {
 		return err
 	}

@@ -119,7 +119,12 @@ func (w *Worker) finishSource(ctx context.Context, plan upgrade.Plan) error {
 		return nil
 	}
 	source := quiet(login(plan, plan.Source))
-	return errors.Join(w.dropSlots(ctx, source), endVerification(ctx, source), inEachDatabase(ctx, source, dropOurs(ctx)), inEachDatabase(ctx, source, nothingLeft(ctx)))
+	err := errors.Join(w.dropSlots(ctx, source), endVerification(ctx, source), inEachDatabase(ctx, source, dropOurs(ctx)), inEachDatabase(ctx, source, nothingLeft(ctx)))
+	if err != nil {
+		return fmt.Errorf("remove what the replication needed from the former source, in %s: mend what follows, or stop that server, and this goes on by itself: %w",
+			plan.Source.Pgdata, err)
+	}
+	return nil
 }
 
 func (w *Worker) dropSlots(ctx context.Context, l postgres.Login) error {

@@ -24,22 +24,43 @@ type progressKey struct{}
 
 // withProgress lets the step in ctx show its progress, and beats until stop is called.
 func withProgress(ctx context.Context, first upgrade.Progress) (_ context.Context, stop func()) {
-	p := &progress{last: first, beat: func(now upgrade.Progress) { activity.RecordHeartbeat(ctx, now) }}
-	p.set(func(*upgrade.Progress) {})
-	done := make(chan struct{})
+	p, stop := newProgress(first, func(now upgrade.Progress) { activity.RecordHeartbeat(ctx, now) })
+	return context.WithValue(ctx, progressKey{}, p), stop
+}
+
+// newProgress tells the engine where a step stands: now, whenever that changes, and at least once in
+// beatInterval, until stop is called. The step itself never waits for the engine, which may be slow or away:
+// clients may be waiting for the step.
+func newProgress(first upgrade.Progress, tell func(upgrade.Progress)) (_ *progress, stop func()) {
+	news, done := make(chan struct{}, 1), make(chan struct{})
+	p := &progress{last: first, beat: func(upgrade.Progress) {
+		select {
+		case news <- struct{}{}:
+		default: // earlier news have not been told: these will be with them
+		}
+	}}
 	go func() {
 		tick := time.NewTicker(beatInterval)
 		defer tick.Stop()
 		for {
+			tell(p.now())
 			select {
 			case <-done:
 				return
 			case <-tick.C:
-				p.set(func(*upgrade.Progress) {})
+			case <-news:
 			}
 		}
 	}()
-	return context.WithValue(ctx, progressKey{}, p), func() { close(done) }
+	return p, func() { close(done) }
+}
+
+// now is where the step stands at this moment.
+func (p *progress) now() upgrade.Progress {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last.At = time.Now().UTC()
+	return p.last
 }
 
 // progressOf is the progress of the step that ctx belongs to. Outside of one it goes nowhere.

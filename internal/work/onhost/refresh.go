@@ -16,7 +16,13 @@ import (
 // the source cannot be read on the target either. A view that cannot be refreshed is told, and keeps
 // its rows; the others are refreshed.
 func (w *Worker) RefreshMaterializedViews(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
-	return whole(ctx, plan, func(ctx context.Context) (step.Done, error) { return w.refreshMaterializedViews(ctx, plan) })
+	return whole(ctx, plan, func(ctx context.Context) (done step.Done, err error) {
+		err = w.withinFollowersDisk(ctx, plan, func(ctx context.Context) (err error) {
+			done, err = w.refreshMaterializedViews(ctx, plan)
+			return err
+		})
+		return done, err
+	})
 }
 
 func (w *Worker) refreshMaterializedViews(ctx context.Context, plan upgrade.Plan) (step.Done, error) {

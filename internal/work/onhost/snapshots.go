@@ -80,7 +80,7 @@ func (w *Worker) keepSnapshots(ctx context.Context, plan upgrade.Plan, attempt i
 	defer cancel()
 	f, err := w.files(plan)
 	if err == nil {
-		err = export(ctx, f, attempt, s)
+		err = w.export(ctx, f, attempt, s)
 	}
 	if err != nil {
 		w.log.WarnContext(ctx, "the snapshots for the verification could not be kept", "task", plan.Number, "error", err)
@@ -94,7 +94,7 @@ func (w *Worker) keepSnapshots(ctx context.Context, plan upgrade.Plan, attempt i
 }
 
 // export writes down by which names the snapshots can be joined.
-func export(ctx context.Context, f files, attempt int, s switchover.Snapshots) error {
+func (w *Worker) export(ctx context.Context, f files, attempt int, s switchover.Snapshots) error {
 	kept := keptSnapshots{Attempt: attempt, TakenAt: s.TakenAt}
 	for _, pair := range s.Pairs {
 		p := keptPair{Database: pair.Database, Sequences: [2][]postgres.Sequence{pair.SourceSequences, pair.TargetSequences}}
@@ -106,6 +106,8 @@ func export(ctx context.Context, f files, attempt int, s switchover.Snapshots) e
 		}
 		kept.Pairs = append(kept.Pairs, p)
 	}
+	w.snapshots.mu.Lock()
+	defer w.snapshots.mu.Unlock()
 	return f.write(noteSnapshots, kept)
 }
 
@@ -234,23 +236,56 @@ func (w *Worker) letExpire(f files) {
 func (w *Worker) needed(f files) {
 	w.snapshots.mu.Lock()
 	defer w.snapshots.mu.Unlock()
+	w.stopExpiry(f)
+}
+
+func (w *Worker) stopExpiry(f files) {
 	if timer := w.snapshots.expiry[f.dir]; timer != nil {
 		timer.Stop()
 		delete(w.snapshots.expiry, f.dir)
 	}
 }
 
-// endSnapshots lets go of the snapshots of an upgrade, whoever holds them. The note goes first: a process
-// that cannot be ended by its pid ends without it.
+// endSnapshots lets go of the snapshots of an upgrade, whoever holds them.
 func (w *Worker) endSnapshots(ctx context.Context, f files) error {
-	w.needed(f)
 	w.snapshots.mu.Lock()
+	defer w.snapshots.mu.Unlock()
+	return w.endHeld(ctx, f)
+}
+
+// endVerificationOf lets go of the snapshots of an attempt, and forgets what was compared of them, unless a later
+// attempt has kept its own since: a verification may end that the engine has given up long ago.
+func (w *Worker) endVerificationOf(ctx context.Context, f files, attempt int) error {
+	w.snapshots.mu.Lock()
+	defer w.snapshots.mu.Unlock()
+	if keptByAnother(f, attempt) {
+		return nil
+	}
+	return errors.Join(w.endHeld(ctx, f), f.remove(noteCompared))
+}
+
+// endHeld does so while nobody else begins to keep any. The note goes first: a process that cannot be ended by its
+// pid ends without it.
+func (w *Worker) endHeld(ctx context.Context, f files) error {
+	w.stopExpiry(f)
 	here := w.snapshots.here[f.dir]
 	delete(w.snapshots.here, f.dir)
-	w.snapshots.mu.Unlock()
 	noted := f.remove(noteSnapshots)
 	here.Close()
 	return errors.Join(noted, run.EndLeftover(ctx, f.pidfile(snapshotHolder)))
+}
+
+// superseded tells whether another attempt than this one has kept snapshots.
+func (w *Worker) superseded(f files, attempt int) bool {
+	w.snapshots.mu.Lock()
+	defer w.snapshots.mu.Unlock()
+	return keptByAnother(f, attempt)
+}
+
+func keptByAnother(f files, attempt int) bool {
+	var kept keptSnapshots
+	found, err := f.read(noteSnapshots, &kept)
+	return err == nil && found && kept.Attempt != attempt
 }
 
 // dropVerification forgets what an upgrade's last attempt has kept for its verification, and what that

@@ -410,6 +410,7 @@ func TestStandbysBeforeSwitchover(t *testing.T) {
 	b.do("StartTarget", b.worker.StartTarget)
 	_, err = b.worker.Subscribe(t.Context(), step.HandoverArgs{Plan: b.plan, Handover: handover})
 	b.must(err)
+	b.givenUpHalfway(func() []string { return list(t, filepath.Dir(one.Pgdata)) })
 	b.buildStandbys(step.StandbysArgs{Required: true})
 	b.givesUpSlot()
 	b.switchesWithoutStatistics()

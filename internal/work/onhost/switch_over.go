@@ -32,12 +32,17 @@ func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgr
 		return upgrade.Switchover{}, err
 	}
 	if args.SettleOnly && state.Stage == switchover.StageNone {
-		return upgrade.Switchover{Reason: "interrupted before it began", Back: args.Plan.Reversed}, nil
+		if state, err = forbid(journal, args.Plan.Reversed); err != nil {
+			return upgrade.Switchover{}, err
+		}
 	}
 	config := w.switchoverConfig(args.Plan, journal)
 	config.OnStep = func(name string) { progressOf(ctx).text(name) }
 	if state.Stage != switchover.StageNone {
 		return w.recover(context.WithoutCancel(ctx), config)
+	}
+	if err := journal.Announce(); err != nil {
+		return upgrade.Switchover{}, err
 	}
 	// An earlier attempt that was not ended would be ended by somebody later: now is the time.
 	last, err := w.settleAll(ctx, args.Plan)
@@ -178,6 +183,30 @@ func (w *Worker) settleAll(ctx context.Context, plan upgrade.Plan) (last switcho
 		}
 	}
 	return w.lastSwitched(plan)
+}
+
+// forbid keeps an attempt that is to be ended, and has not begun, from beginning: its activity may be over for the
+// engine, and still be preparing it. It returns where the journal stands then.
+func forbid(journal *switchover.Journal, back bool) (switchover.State, error) {
+	err := journal.Forbid(upgrade.Switchover{Reason: "interrupted before it began", Back: back})
+	if _, began := errors.AsType[*switchover.WrongStage](err); err != nil && !began {
+		return switchover.State{}, err
+	}
+	return journal.Read()
+}
+
+// settleForGood is settleAll of an upgrade that is given up: no attempt begins any more that is being prepared.
+func (w *Worker) settleForGood(ctx context.Context, plan upgrade.Plan) (last switchover.State, err error) {
+	journals, err := w.journals(taskName(plan))
+	if err != nil {
+		return last, err
+	}
+	for _, journal := range journals {
+		if _, err := forbid(journal, false); err != nil {
+			return last, err
+		}
+	}
+	return w.settleAll(ctx, plan)
 }
 
 func (w *Worker) switchoverConfig(plan upgrade.Plan, journal *switchover.Journal) switchover.Config {

@@ -85,6 +85,7 @@ type follower struct {
 	trend     trend
 	idle      []string  // databases whose subscription has no apply worker
 	advanced  time.Time // when the slots of the other direction were advanced
+	measured  time.Time // when it was looked what they keep
 }
 
 // advanceInterval is the time between two advances of the slots of the other direction. Each reads the
@@ -183,10 +184,27 @@ func (f *follower) sample(ctx context.Context) (upgrade.Lag, error) {
 		}
 		lag.LagSeconds = max(lag.LagSeconds, age.Seconds())
 	}
+	if err := f.othersDisk(ctx); err != nil {
+		return upgrade.Lag{}, err
+	}
 	f.trend.add(trendSample{at: time.Now(), written: slots.InsertLSN, applied: slots.FlushedLSN})
 	lag.ETASeconds = f.trend.left()
 	lag.WALRate, lag.ApplyRate = f.trend.rates()
 	return lag, nil
+}
+
+// othersDisk refuses to go on when the slots of the other direction are about to fill the disk of the side that
+// follows, which may be that of the side that serves.
+func (f *follower) othersDisk(ctx context.Context) error {
+	if len(f.databases) == 0 || time.Since(f.measured) < capInterval {
+		return nil
+	}
+	f.measured = time.Now()
+	kept, err := postgres.RetainedForUpgrade(ctx, f.databases[0].target)
+	if err != nil {
+		return err
+	}
+	return overFollowersDisk(f.plan, kept)
 }
 
 // markerPatience is how long a marker may take to arrive before its predecessor tells the age.

@@ -41,13 +41,17 @@ func (w *Worker) Verify(ctx context.Context, args step.VerifyArgs) (upgrade.Veri
 	if err != nil {
 		return upgrade.Verification{}, err
 	}
-	w.needed(files)
+	if !w.superseded(files, args.Attempt) {
+		w.needed(files)
+	}
 	v, err := w.verification(ctx, args, files)
 	if err != nil && !temporal.IsCanceledError(context.Cause(ctx)) { // the agent ends, and another one goes on, if soon
-		w.letExpire(files)
+		if !w.superseded(files, args.Attempt) {
+			w.letExpire(files)
+		}
 		return v, err
 	}
-	if ended := errors.Join(w.endSnapshots(context.WithoutCancel(ctx), files), files.remove(noteCompared)); ended != nil {
+	if ended := w.endVerificationOf(context.WithoutCancel(ctx), files, args.Attempt); ended != nil {
 		w.log.WarnContext(ctx, "snapshots that were compared may still be held", "task", args.Plan.Number, "error", ended)
 	}
 	return v, err
@@ -60,7 +64,7 @@ func (w *Worker) verification(ctx context.Context, args step.VerifyArgs, files f
 		return known.Came, nil
 	}
 	v, err := w.compare(ctx, args, files)
-	if err != nil {
+	if err != nil || w.superseded(files, args.Attempt) {
 		return v, err
 	}
 	if err := files.write(noteVerified, verified{Attempt: args.Attempt, Came: v}); err != nil {

@@ -169,6 +169,7 @@ func TestVerifyGoesOnAfterRestart(t *testing.T) {
 	t.Run("sessions ended", func(t *testing.T) { b.on(t).sessionsEnded(12) })
 	t.Run("too old", func(t *testing.T) { b.on(t).tooOld(13) })
 	t.Run("without a note", func(t *testing.T) { b.on(t).withoutNote(14) })
+	t.Run("late", func(t *testing.T) { b.on(t).late(16) })
 	t.Run("dropped", func(t *testing.T) { b.on(t).dropped(15) })
 }
 
@@ -297,6 +298,34 @@ func (b *verifyBed) withoutNote(attempt int) {
 	b.die(w)
 	b.must(os.Remove(b.files.pidfile(snapshotHolder)))
 	b.agent(time.Now)
+	b.nothingHeld()
+}
+
+// A verification that comes late leaves what the next attempt has kept alone.
+func (b *verifyBed) late(attempt int) {
+	w := b.agent(time.Now)
+	b.keep(w, attempt+1)
+	v, err := b.verify(b.Context(), w, attempt, ignore)
+	b.must(err)
+	if !strings.HasPrefix(v.Problem, goneSnapshots) {
+		b.Errorf("late, it came to %+v", v)
+	}
+	cancelled, cancel := context.WithCancel(b.Context())
+	cancel()
+	if _, err := b.verify(cancelled, w, attempt, ignore); err != nil {
+		b.Logf("cut short: %v", err)
+	}
+	w.snapshots.mu.Lock()
+	_, expires := w.snapshots.expiry[b.files.dir]
+	w.snapshots.mu.Unlock()
+	if len(b.held()) != 2 || !w.held(b.files) || !expires {
+		b.Errorf("of the next attempt %v are held, and expire: %t", b.held(), expires)
+	}
+	v, err = b.verify(b.Context(), w, attempt+1, ignore)
+	b.must(err)
+	if v.Tables != verifyTables+1 || v.Problem != "" {
+		b.Errorf("the next attempt came to %+v", v)
+	}
 	b.nothingHeld()
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -21,22 +22,31 @@ const capInterval = 5 * time.Second
 // withinCap runs a long part of a step, and ends it when the source keeps more WAL for it than the
 // plan allows: the upgrade is given up before the source's disk suffers.
 func withinCap(ctx context.Context, plan upgrade.Plan, do func(context.Context) error) error {
+	return watched(ctx, do, func(ctx context.Context) error {
+		return with(ctx, login(plan, plan.Source), func(conn *pgx.Conn) error {
+			slots, err := postgres.ReadSlots(ctx, conn)
+			if err != nil {
+				return err
+			}
+			return overCap(plan, slots)
+		})
+	})
+}
+
+// watched runs a long part of a step, and ends it when a look, one every capInterval, comes to a refusal. No
+// look goes on when it returns.
+func watched(ctx context.Context, do, look func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
+	var looks sync.WaitGroup
+	defer looks.Wait()
 	defer cancel(nil)
-	go func() {
+	looks.Go(func() {
 		for sleep(ctx, capInterval) == nil {
-			err := with(ctx, login(plan, plan.Source), func(conn *pgx.Conn) error {
-				slots, err := postgres.ReadSlots(ctx, conn)
-				if err != nil {
-					return err
-				}
-				return overCap(plan, slots)
-			})
-			if refused, ok := errors.AsType[*upgrade.Refused](err); ok {
+			if refused, ok := errors.AsType[*upgrade.Refused](look(ctx)); ok {
 				cancel(refused)
 			}
 		}
-	}()
+	})
 	err := do(ctx)
 	if refused, ok := errors.AsType[*upgrade.Refused](context.Cause(ctx)); ok && err != nil {
 		return refused

@@ -87,7 +87,7 @@ func (w *Worker) Register(r Registry) {
 	w.registerInPlace(r)
 	register(r, step.FenceForGood, upgrade.PhaseFinishing, w.FenceForGood)
 	register(r, step.Finish, upgrade.PhaseFinishing, w.Finish)
-	register(r, step.Discard, upgrade.PhaseCleanup, w.Discard)
+	register(r, step.Discard, upgrade.PhaseCleanup, w.discardOrSay)
 }
 
 // register wraps a step: its progress beats for as long as it runs, and its errors cross the
