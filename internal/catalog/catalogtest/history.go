@@ -87,6 +87,7 @@ func historyPassed(t *testing.T, c *catalog.Catalog) {
 		task.Target = report.Target.Major()
 		report.Number, report.Instance, report.Mode = created(t, c, task).Number, "orders", upgrade.ZeroDowntime
 		must(t, c.SaveReport(t.Context(), report))
+		ended(t, c, report.Number, upgrade.StatusSucceeded)
 	}
 	created(t, c, aPrecheck("orders")) // 5: has no report yet
 
