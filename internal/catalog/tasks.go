@@ -20,8 +20,8 @@ const taskColumns = `number, id, kind, instance, mode, source, target, status, p
        rehearsal, verification`
 
 const insertTask = `
-INSERT INTO task (` + taskColumns + `, target_version, statistics, log)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', $10, 'null', $11, $12, $13, NULL, $14, 'null', 'null', $15, $16, $17)`
+INSERT INTO task (` + taskColumns + `, target_version, statistics, clone_only, log)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', $10, 'null', $11, $12, $13, NULL, $14, 'null', 'null', $15, $16, $17, $18)`
 
 // CreateTask records that a task of an instance has begun, and returns it with its number and its
 // id, which its plan gets too. An instance has one running upgrade at most, and one precheck: a second
@@ -46,7 +46,7 @@ func (c *Catalog) CreateTask(ctx context.Context, t upgrade.Task) (upgrade.Task,
 		t = begun(t)
 		_, err = tx.ExecContext(ctx, insertTask, t.Number, t.ID, t.Kind, t.Instance, t.Mode, t.Source, t.Target,
 			t.Status, t.Phase, document{t.Progress}, document{t.Plan}, document{t.Phases}, instant{&t.StartedAt},
-			legible(t.RequestedBy), targetVersionOf(t.Plan), statisticsOf(t.Plan), logLine(t.StartedAt, fmt.Sprintf("the %s begins", t.Kind)))
+			legible(t.RequestedBy), targetVersionOf(t.Plan), statisticsOf(t.Plan), flag(isCloneOnly(t.Plan)), logLine(t.StartedAt, fmt.Sprintf("the %s begins", t.Kind)))
 		if err != nil {
 			return err
 		}
