@@ -238,7 +238,7 @@ func (s *Server) serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s, choose another address with --listen: %w", s.config.Listen, err)
 	}
-	s.scheme = "http"
+	s.listen, s.scheme = limited(s.listen, maxConnections), "http"
 	if s.config.TLS.Certificate != "" {
 		cert, err := newCertificate(s.config.TLS, s.announceCertificate, s.log)
 		if err != nil {
@@ -247,7 +247,7 @@ func (s *Server) serve(ctx context.Context) error {
 		s.listen, s.scheme = tls.NewListener(s.listen, cert.config()), "https"
 	}
 	s.http = &http.Server{
-		Handler: s.doors(token), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: bounded(s.doors(token), bodyPatience), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	s.closers = append(s.closers, func() {

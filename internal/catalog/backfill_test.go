@@ -76,7 +76,12 @@ INSERT INTO task (number, id, kind, instance, mode, source, target, status, phas
         'null', '{"switched": false, "startedAt": "2026-03-01T12:01:00Z", "endedAt": "0001-01-01T00:00:00Z"}',
         'null', '[]', 1772366420000000, NULL, 'token cli'),
        (4, 'd', 'precheck', 'orders', 'zero-downtime', 150018, 17, 'succeeded', '', '',
-        'null', 'null', 'null', '[]', 1772366400000000, 1772366401000000, 'token cli');
+        'null', 'null', 'null', '[]', 1772366400000000, 1772366401000000, 'token cli'),
+       (5, 'e', 'upgrade', 'billing', 'blue-green', 150018, 17, 'failed', '', '',
+        'null', 'null', '{"number":5,"options":{"cloneOnly":true}}', '[]', 1772366400000000, 1772366401000000, 'token cli'),
+       (6, 'f', 'upgrade', 'billing', 'blue-green', 150018, 17, 'failed', '', '',
+        'null', '{"switched": false, "startedAt": "0001-01-01T00:00:00Z", "endedAt": "2026-03-01T12:00:05Z"}',
+        '{"number":6,"options":{}}', '[]', 1772366400000000, 1772366406000000, 'token cli');
 
 INSERT INTO event (task, seq, batch, at, level, phase, message) VALUES
        (2, 1, 'a', 1772366403000000, 'info', 'base backup', 'copied the data directory'),
@@ -117,6 +122,10 @@ func checkFilledIn(t *testing.T, c *catalog.Catalog) {
 		if len(passed) != want || want > 0 && passed[0].Number != 1 {
 			t.Errorf("passed after %s: %v", validAt, passed)
 		}
+	}
+	billing := historyOf(t, c, catalog.HistoryFilter{Instance: "billing", Kind: upgrade.TaskUpgrade, OldestFirst: true})
+	if len(billing) != 2 || !billing[0].CloneOnly || billing[1].CloneOnly || billing[1].SwitchEndedAt != nil {
+		t.Errorf("a clone, and a switchover that has no beginning: %+v", billing)
 	}
 	// What follows goes on where it stood.
 	ok(t, c.AppendEvents(t.Context(), 3, "b", []upgrade.Event{{At: noon, Text: "caught up"}}))

@@ -36,6 +36,8 @@ type Summary struct {
 	SwitchStartedAt *time.Time
 	SwitchEndedAt   *time.Time
 	Switched        bool
+	// CloneOnly tells whether the upgrade was to make a clone, and to move nobody.
+	CloneOnly bool
 	// Clone is the id of the instance that the upgrade made beside its own; empty: none.
 	Clone string
 	// Log has a line for each event: "2026-03-01 12:00:00 --- What happened.\n", in UTC.
@@ -58,7 +60,7 @@ type HistoryFilter struct {
 }
 
 const summaryColumns = `number, id, kind, instance, mode, source, target, target_version,
-       status, phase, reason, statistics, started_at, ended_at, switch_started_at, switch_ended_at, switched, clone, log`
+       status, phase, reason, statistics, started_at, ended_at, switch_started_at, switch_ended_at, switched, clone_only, clone, log`
 
 // Conditions are put together, and not switched off by a parameter: only so is an index found.
 const (
@@ -129,16 +131,17 @@ func (c *Catalog) History(ctx context.Context, f HistoryFilter) (page []Summary,
 
 func scanSummary(r row) (Summary, error) {
 	var s Summary
-	var started, switched int64
+	var started, switched, cloneOnly int64
 	var ended, switchStarted, switchEnded sql.Null[int64]
 	err := r.Scan(&s.Number, &s.ID, &s.Kind, &s.Instance, &s.Mode, &s.Source, &s.Target, &s.TargetVersion, &s.Status, &s.Phase, &s.Reason,
-		&s.Statistics, &started, &ended, &switchStarted, &switchEnded, &switched, &s.Clone, &s.Log)
-	s.StartedAt, s.Switched = time.UnixMicro(started).UTC(), switched != 0
+		&s.Statistics, &started, &ended, &switchStarted, &switchEnded, &switched, &cloneOnly, &s.Clone, &s.Log)
+	s.StartedAt, s.Switched, s.CloneOnly = time.UnixMicro(started).UTC(), switched != 0, cloneOnly != 0
 	s.SwitchStartedAt, s.SwitchEndedAt, s.EndedAt = inOrder(started, switchStarted, switchEnded, ended)
 	return s, err
 }
 
-// inOrder lets no time come before the one that it must follow.
+// inOrder lets no time come before the one that it must follow. The end of a switchover whose beginning is not
+// known is none.
 func inOrder(since int64, switchStarted, switchEnded, ended sql.Null[int64]) (_, _, _ *time.Time) {
 	follow := func(at sql.Null[int64]) *time.Time {
 		if !at.Valid {
@@ -149,6 +152,9 @@ func inOrder(since int64, switchStarted, switchEnded, ended sql.Null[int64]) (_,
 		return &t
 	}
 	a := follow(switchStarted)
+	if !switchStarted.Valid {
+		switchEnded.Valid = false
+	}
 	b := follow(switchEnded)
 	return a, b, follow(ended)
 }
@@ -164,9 +170,10 @@ func switchoverColumns(s *upgrade.Switchover) switchover {
 		return switchover{}
 	}
 	columns := switchover{switched: flag(s.OnTarget())}
-	if !s.StartedAt.IsZero() {
-		columns.startedAt = instant{&s.StartedAt}
+	if s.StartedAt.IsZero() {
+		return columns // it was undone after a crash: nobody knows since when clients had waited
 	}
+	columns.startedAt = instant{&s.StartedAt}
 	if !s.EndedAt.IsZero() {
 		columns.endedAt = instant{&s.EndedAt}
 	}
@@ -179,6 +186,8 @@ func statisticsOf(p *upgrade.Plan) upgrade.Statistics {
 	}
 	return p.Options.Statistics
 }
+
+func isCloneOnly(p *upgrade.Plan) bool { return p != nil && p.Options.CloneOnly }
 
 func targetVersionOf(p *upgrade.Plan) upgrade.VersionNum {
 	if p == nil {

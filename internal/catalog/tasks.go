@@ -20,11 +20,12 @@ const taskColumns = `number, id, kind, instance, mode, source, target, status, p
        rehearsal, verification`
 
 const insertTask = `
-INSERT INTO task (` + taskColumns + `, target_version, statistics, log)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', $10, 'null', $11, $12, $13, NULL, $14, 'null', 'null', $15, $16, $17)`
+INSERT INTO task (` + taskColumns + `, target_version, statistics, clone_only, log)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', $10, 'null', $11, $12, $13, NULL, $14, 'null', 'null', $15, $16, $17, $18)`
 
 // CreateTask records that a task of an instance has begun, and returns it with its number and its
-// id, which its plan gets too. An instance has one running upgrade at most: a second one is refused.
+// id, which its plan gets too. An instance has one running upgrade at most, and one precheck: a second
+// one is refused.
 func (c *Catalog) CreateTask(ctx context.Context, t upgrade.Task) (upgrade.Task, error) {
 	id, err := uuid.NewRandom()
 	if err != nil {
@@ -39,10 +40,13 @@ func (c *Catalog) CreateTask(ctx context.Context, t upgrade.Task) (upgrade.Task,
 		if t.Number, err = next(ctx, tx, taskCounter, maxNumber); err != nil {
 			return err
 		}
+		if err := withinPrechecks(ctx, tx, t); err != nil {
+			return err
+		}
 		t = begun(t)
 		_, err = tx.ExecContext(ctx, insertTask, t.Number, t.ID, t.Kind, t.Instance, t.Mode, t.Source, t.Target,
 			t.Status, t.Phase, document{t.Progress}, document{t.Plan}, document{t.Phases}, instant{&t.StartedAt},
-			legible(t.RequestedBy), targetVersionOf(t.Plan), statisticsOf(t.Plan), logLine(t.StartedAt, fmt.Sprintf("the %s begins", t.Kind)))
+			legible(t.RequestedBy), targetVersionOf(t.Plan), statisticsOf(t.Plan), flag(isCloneOnly(t.Plan)), logLine(t.StartedAt, fmt.Sprintf("the %s begins", t.Kind)))
 		if err != nil {
 			return err
 		}
@@ -59,10 +63,36 @@ func mayStart(ctx context.Context, tx *sql.Tx, t upgrade.Task) error {
 	if err := lockInstance(ctx, tx, t.Instance); err != nil {
 		return err
 	}
-	if t.Kind != upgrade.TaskUpgrade {
+	return refuseWhileRunning(ctx, tx, t.Instance, t.Kind)
+}
+
+// MaxPrechecks is how many prechecks run on a host at once: who may only look may start them, too, and each makes
+// a cluster of its own to try things in.
+const MaxPrechecks = 4
+
+// withinPrechecks refuses a precheck while as many run on its host as may. Tasks get their numbers one after the
+// other, so that tx knows of all that began before.
+func withinPrechecks(ctx context.Context, tx *sql.Tx, t upgrade.Task) error {
+	if t.Kind != upgrade.TaskPrecheck || t.Plan == nil {
 		return nil
 	}
-	return refuseWhileRunning(ctx, tx, t.Instance, upgrade.TaskUpgrade)
+	running, err := collect(ctx, tx, scanTask, selectRunningTasks, upgrade.TaskPrecheck)
+	if err != nil {
+		return fmt.Errorf("count running prechecks: %w", err)
+	}
+	host, there := t.Plan.Source.Host, 0
+	for _, other := range running {
+		if other.Plan != nil && other.Plan.Source.Host == host {
+			there++
+		}
+	}
+	if there < MaxPrechecks {
+		return nil
+	}
+	return &upgrade.Refused{
+		Reason: fmt.Sprintf("%d prechecks are running on host %s", there, host),
+		Remedy: "wait until one of them has ended", Cause: upgrade.CauseRunning,
+	}
 }
 
 // begun is the task as it is when nothing has been done yet.

@@ -63,11 +63,14 @@ func answered(host, activity string, err error) error {
 
 // refusal returns what an activity refused, or failed with after its retries. A question changes
 // nothing, so both mean the same to whoever asked: it cannot be done as things are. A refusal's
-// two parts travel as the error's details; other failures have only a message.
+// two parts travel as the error's details; other failures have only a message, and are nobody's fault who asked.
 func refusal(app *temporal.ApplicationError) *upgrade.Refused {
 	var r upgrade.Refused
 	if app.HasDetails() && app.Details(&r) == nil && r.Reason != "" {
 		return &r
 	}
-	return &upgrade.Refused{Reason: app.Message()}
+	if app.Type() == "Refused" { // by an older agent
+		return &upgrade.Refused{Reason: app.Message()}
+	}
+	return &upgrade.Refused{Reason: app.Message(), Cause: upgrade.CauseFailed}
 }

@@ -70,7 +70,7 @@ func (c *Control) Caller(ctx context.Context, id string) (Caller, error) {
 	}
 	recorded, err := c.catalog.AccessKey(ctx, id)
 	if err != nil {
-		return Caller{}, err
+		return Caller{}, ofRecord(err)
 	}
 	key, err := accessKey(recorded)
 	if err != nil {
@@ -100,7 +100,7 @@ func (c *Control) HasAccessKeys(ctx context.Context) (bool, error) {
 	}
 	keys, err := c.catalog.AccessKeys(ctx)
 	if err != nil {
-		return false, err
+		return false, ofRecord(err)
 	}
 	for _, k := range keys {
 		if !k.Disabled {

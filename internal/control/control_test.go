@@ -64,7 +64,9 @@ func TestWhatCannotBeIsRefusedBeforeAnythingIsAsked(t *testing.T) {
 	c := newControl(t)
 	addInstance(t, c, "orders")
 	addInstance(t, c, "busy")
+	addInstance(t, c, "checked")
 	addTask(t, c, "busy", upgrade.TaskUpgrade)
+	addTask(t, c, "checked", upgrade.TaskPrecheck)
 	ended := addTask(t, c, "orders", upgrade.TaskUpgrade)
 	if err := c.catalog.EndTask(t.Context(), ended.Number, upgrade.Outcome{Status: upgrade.StatusFailed}, now); err != nil {
 		t.Fatal(err)
@@ -72,6 +74,10 @@ func TestWhatCannotBeIsRefusedBeforeAnythingIsAsked(t *testing.T) {
 	who := Actor{Name: "dba", RequestID: "r1"}
 	start := func(instance string, target upgrade.Major) error {
 		_, err := c.Upgrade(t.Context(), who, UpgradeRequest{Instance: instance, Target: target})
+		return err
+	}
+	check := func(instance string) error {
+		_, err := c.Precheck(t.Context(), who, UpgradeRequest{Instance: instance, Target: 17})
 		return err
 	}
 	upgradeIn := func(mode upgrade.Mode) error {
@@ -95,10 +101,13 @@ func TestWhatCannotBeIsRefusedBeforeAnythingIsAsked(t *testing.T) {
 		{"upgrade to the same version", start("orders", 15), "refused"},
 		{"upgrade in a mode that is not built", upgradeIn(upgrade.Logical), "refused"},
 		{"upgrade beside another", start("busy", 17), "conflict"},
+		{"precheck beside an upgrade", check("busy"), "conflict"},
+		{"precheck beside another", check("checked"), "conflict"},
+		{"precheck of an unknown instance", check("nosuch"), "notfound"},
 		{"switch of an unknown instance", switchOver("nosuch", VerbSwitch), "notfound"},
 		{"switch without an upgrade", switchOver("orders", VerbSwitch), "conflict"},
 		{"switch too early", switchOver("busy", VerbSwitch), "conflict"},
-		{"switch of an ended upgrade by its number", switchOver("2", VerbSwitch), "conflict"},
+		{"switch of an ended upgrade by its number", switchOver("3", VerbSwitch), "conflict"},
 		{"switch of an unknown number", switchOver("99", VerbSwitch), "notfound"},
 		{"unknown verb", switchOver("busy", "jump"), "invalid"},
 		{"removal of an unknown instance", remove("nosuch"), "notfound"},

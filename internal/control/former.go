@@ -76,10 +76,16 @@ func (c *Control) Release(ctx context.Context, who Actor, id string) error {
 		return err
 	}
 	if task.AwaitsFinish() {
-		_, err := c.Finish(ctx, who, strconv.FormatInt(f.Number, 10), true)
-		return err
+		return c.finishFor(ctx, who, task)
 	}
 	return c.Retire(ctx, who, id)
+}
+
+// finishFor finishes an upgrade, and retires its source: that very one, whatever instance goes by its number.
+func (c *Control) finishFor(ctx context.Context, who Actor, task upgrade.Task) (err error) {
+	defer func() { c.audit(ctx, who, "finish", strconv.FormatInt(task.Number, 10), err) }()
+	_, err = c.sayTo(ctx, task, VerbFinish, step.FinishRequest{Retire: true})
+	return err
 }
 
 // Retire stops a former cluster for good. Its data stay where they are: removing them is left to

@@ -59,12 +59,20 @@ func (c *Control) History(ctx context.Context, f HistoryFilter) (tasks []Summary
 		if err != nil {
 			return nil, 0, err
 		}
-		tasks[i].Running = &task
-		if task.AwaitsFinish() {
-			tasks[i].Status, tasks[i].EndedAt = upgrade.StatusSucceeded, s.SwitchEndedAt
-		}
+		tasks[i] = whileRunning(s, task)
 	}
 	return tasks, total, nil
+}
+
+// whileRunning is the line of a task that has not ended. The task was read after its line: whether it has switched,
+// and when, is what the line says, for all of it must be of one moment.
+func whileRunning(s catalog.Summary, task upgrade.Task) Summary {
+	line := Summary{Summary: s, Running: &task}
+	asListed := upgrade.Task{Mode: s.Mode, Status: s.Status, Plan: task.Plan, Switchover: &upgrade.Switchover{Switched: s.Switched}}
+	if asListed.AwaitsFinish() {
+		line.Status, line.EndedAt = upgrade.StatusSucceeded, s.SwitchEndedAt
+	}
+	return line
 }
 
 // everWas returns *upgrade.NotFound for an instance that is unknown, and that no task remembers.
@@ -148,9 +156,9 @@ func (c *Control) InstanceState(ctx context.Context, instance string) (InstanceS
 	return state, nil
 }
 
-// with adds a task. An upgrade that only keeps its way back open keeps its instance from nothing.
+// with adds a task. An upgrade that only keeps its way back open, or rehearses it, keeps its instance from nothing.
 func (s InstanceState) with(task upgrade.Task) InstanceState {
-	if task.AwaitsFinish() && task.Phase == upgrade.PhaseFollowing {
+	if task.AwaitsFinish() && (task.Phase == upgrade.PhaseFollowing || task.Phase == upgrade.PhaseRehearsal) {
 		return s
 	}
 	if task.Kind == upgrade.TaskUpgrade {

@@ -27,6 +27,9 @@ func checkInstanceID(id string) error {
 			Remedy: "choose 1 to 63 lower-case letters, digits and hyphens, the first not a hyphen",
 		}
 	}
+	if isNumber(id) { // older instances may have such an id
+		return &Invalid{Reason: fmt.Sprintf("%q is a number: it cannot be told from a task's", id), Remedy: "choose an id with a letter in it"}
+	}
 	if slices.Contains(reservedIDs, id) {
 		return &Invalid{Reason: fmt.Sprintf("the id %q is reserved", id), Remedy: "choose another"}
 	}
@@ -42,8 +45,11 @@ func deriveInstanceID(cluster upgrade.Cluster, taken func(string) bool) string {
 			id = slug(base)
 		}
 	}
-	if id == "" {
+	switch {
+	case id == "":
 		id = "postgres"
+	case isNumber(id):
+		id = "postgres-" + id[:min(len(id), maxInstanceID-len("postgres-"))]
 	}
 	if taken(id) || slices.Contains(reservedIDs, id) {
 		suffix := "-" + strconv.Itoa(cluster.Port)
@@ -58,6 +64,9 @@ func telling(name string) bool {
 	_, err := strconv.ParseFloat(name, 64)
 	return err != nil && !slices.Contains([]string{"data", "pgdata"}, name)
 }
+
+// isNumber tells whether an id is made of digits only.
+func isNumber(id string) bool { return id != "" && strings.Trim(id, "0123456789") == "" }
 
 // slug makes a valid id of a name, or nothing.
 func slug(name string) string {

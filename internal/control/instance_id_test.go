@@ -21,6 +21,8 @@ func TestInstanceIDIsDerivedFromWhatTellsClustersApart(t *testing.T) {
 		{pgdata: "/srv/orders/15/data", want: "orders"},
 		{pgdata: "/srv/orders/9.6/pgdata/", want: "orders"},
 		{pgdata: "/data", want: "postgres"},
+		{name: "2024", want: "postgres-2024"},
+		{name: strings.Repeat("7", 80), want: "postgres-" + strings.Repeat("7", 54)},
 		{pgdata: "/srv/données", want: "donn-es"},
 		{name: "main", port: 5433, taken: []string{"main"}, want: "main-5433"},
 		{name: "discover", port: 5433, want: "discover-5433"},
@@ -51,8 +53,8 @@ func FuzzDerivedInstanceIDIsValid(f *testing.F) {
 
 func TestInstanceIDThatAUserChose(t *testing.T) {
 	for id, valid := range map[string]bool{
-		"orders": true, "0": true, "a-b-": true, strings.Repeat("a", 63): true,
-		"": false, "-a": false, "Orders": false, "a_b": false, "a/b": false, "discover": false, strings.Repeat("a", 64): false,
+		"orders": true, "0a": true, "1-2": true, "a-b-": true, strings.Repeat("a", 63): true,
+		"": false, "0": false, "2147483648": false, "-a": false, "Orders": false, "a_b": false, "a/b": false, "discover": false, strings.Repeat("a", 64): false,
 	} {
 		if err := checkInstanceID(id); (err == nil) != valid {
 			t.Errorf("%q: valid is %t, want %t (%v)", id, err == nil, valid, err)

@@ -44,7 +44,7 @@ func (c *Control) Once(ctx context.Context, o Once, do func(context.Context) ([]
 		at := c.now()
 		before, err := c.catalog.TakeClientToken(ctx, token, o.Digest, at)
 		if err != nil {
-			return nil, err
+			return nil, ofRecord(err)
 		}
 		if before == nil {
 			return c.answerOnce(ctx, token, at, do)
@@ -58,7 +58,7 @@ func (c *Control) Once(ctx context.Context, o Once, do func(context.Context) ([]
 			return nil, &TokenBusy{}
 		}
 		if err := c.catalog.ReturnClientToken(ctx, token, before.CreatedAt); err != nil {
-			return nil, err
+			return nil, ofRecord(err)
 		}
 	}
 }
@@ -74,7 +74,7 @@ func (c *Control) answerOnce(ctx context.Context, token catalog.ClientToken, at 
 		return nil, err
 	}
 	if err := c.catalog.AnswerClientToken(ctx, token, string(answer)); err != nil {
-		return nil, fmt.Errorf("keep the answer: %w", err)
+		return nil, ofRecord(fmt.Errorf("keep the answer: %w", err))
 	}
 	return answer, nil
 }

@@ -64,17 +64,22 @@ func (c *Control) Finish(ctx context.Context, who Actor, instanceOrNumber string
 	return c.say(ctx, instanceOrNumber, VerbFinish, step.FinishRequest{Retire: retire})
 }
 
-// say passes a verb on to an upgrade, if it fits.
+// say passes a verb on to the upgrade of an instance, or of a number, if it fits.
 func (c *Control) say(ctx context.Context, instanceOrNumber string, verb Verb, payload any) (upgrade.Task, error) {
 	task, err := c.upgradeOf(ctx, instanceOrNumber)
 	if err != nil {
 		return upgrade.Task{}, err
 	}
+	return c.sayTo(ctx, task, verb, payload)
+}
+
+// sayTo passes a verb on to an upgrade, if it fits.
+func (c *Control) sayTo(ctx context.Context, task upgrade.Task, verb Verb, payload any) (upgrade.Task, error) {
 	if err := verb.allowed(task); err != nil {
 		return upgrade.Task{}, err
 	}
 	signal := signals[verb]
-	err = c.temporal.SignalWorkflow(ctx, step.UpgradeWorkflowID(task.Number), "", signal, payload)
+	err := c.temporal.SignalWorkflow(ctx, step.UpgradeWorkflowID(task.Number), "", signal, payload)
 	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
 		return upgrade.Task{}, &Conflict{Reason: fmt.Sprintf("task %d has just ended", task.Number), Cause: upgrade.CausePhase}
 	}

@@ -25,6 +25,7 @@ const (
 	CauseServing         Cause = "serving"          // applications use it
 	CauseRetired         Cause = "retired"          // it was retired before
 	CauseAgent           Cause = "agent"            // the host's agent does not answer
+	CauseFailed          Cause = "failed"           // the host's agent could not do what was asked, and did not say why not
 	CauseEngine          Cause = "engine"           // the engine does not answer
 	CauseCatalogue       Cause = "catalogue"        // the record cannot be read or written
 )

@@ -76,6 +76,11 @@ func TestOrderOfRefusals(t *testing.T) {
 		d := newDoor(t)
 		test.with(d)
 		got := d.wantCode(t, test.name, test.c.request(), test.status, test.code)
+		// What one can cause who has seen one request, and has no key, is recorded within bounds.
+		byKey := test.code == "Forbidden.RAM" || test.code == "MissingDBInstanceId"
+		if recorded := len(d.calls) - d.strangers; (recorded == 1) != byKey {
+			t.Errorf("%s: %d of %d calls are recorded without bounds", test.name, recorded, len(d.calls))
+		}
 		if (got.header.Get("X-Acs-Retry-After") != "") != (test.code == "Throttling.User") {
 			t.Errorf("%s: x-acs-retry-after is %q", test.name, got.header.Get("X-Acs-Retry-After"))
 		}

@@ -49,3 +49,23 @@ func TestCloneIsAnInstance(t *testing.T) {
 		t.Errorf("a clone that nobody makes: %s", code)
 	}
 }
+
+// What an upgrade was to make stays what it was to make, also when it failed.
+func TestCloneThatFailed(t *testing.T) {
+	b := newBed(t, Options{})
+	b.addInstance("orders", 150018)
+	task, err := b.record.CreateTask(t.Context(), upgrade.Task{
+		Kind: upgrade.TaskUpgrade, Instance: "orders", Mode: upgrade.BlueGreen, Source: 150018, Target: 17, StartedAt: noon,
+		Plan: &upgrade.Plan{Instance: "orders", Mode: upgrade.BlueGreen, Options: upgrade.Options{CloneOnly: true}},
+	})
+	b.ok(err)
+	shown := func() string {
+		got := b.must("DescribeUpgradeMajorVersionTasks", params{instanceID: "orders"}).(upgradeTasks).items[0]
+		return got.mode + " to " + got.target
+	}
+	running := shown()
+	b.ok(b.record.EndTask(t.Context(), task.Number, upgrade.Outcome{Status: upgrade.StatusFailed}, noon))
+	if failed := shown(); failed != running || failed != "clone to orders-clone-1" {
+		t.Errorf("while it ran %s, then %s", running, failed)
+	}
+}

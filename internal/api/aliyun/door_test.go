@@ -43,6 +43,7 @@ type fakeGate struct {
 	busy      bool
 	revisions map[string]int64
 	calls     []control.Call
+	strangers int // of the calls
 }
 
 func (g *fakeGate) HasAccessKeys(context.Context) (bool, error) { return !g.closed, nil }
@@ -114,7 +115,10 @@ func (g *fakeGate) Revision(_ context.Context, instance string) (int64, error) {
 	return revision, nil
 }
 
-func (g *fakeGate) RecordStranger(c control.Call) { g.RecordCall(c) }
+func (g *fakeGate) RecordStranger(c control.Call) {
+	g.strangers++
+	g.RecordCall(c)
+}
 
 func (g *fakeGate) RecordCall(c control.Call) {
 	g.mu.Lock()

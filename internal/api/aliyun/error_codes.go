@@ -72,7 +72,7 @@ var errorCodes = map[string]errorCode{
 	"VpcNetworkTypeNotSupport":                 {status400, "InstanceNetworkType must be VPC.", ""},
 	"MirrorInsExists":                          {status400, "The instance is being upgraded already.", ""},
 	"ProductInstanceReleased":                  {status400, "The instance is released already.", ""},
-	"InvalidReduceDiskSize":                    {status403, "The target has less room than the source uses.", another + ": OperationDenied.ZoneResource"},
+	"InvalidReduceDiskSize":                    {status403, "The target has less room than the source uses.", ""},
 	"InvalidVswitchId":                         {status403, "VSwitchId is not valid.", ""},
 	"OperationDenied.ZoneResource":             {status403, "No host has room for the target.", ""},
 	"Request.NotFound":                         {status404, "The task does not exist.", ""},

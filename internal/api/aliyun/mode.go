@@ -50,24 +50,20 @@ func modeText(m upgrade.Mode) string {
 }
 
 // taskMode tells whether a switchover belongs to an upgrade. It always does, but to a blue-green
-// upgrade that was to make a copy only.
+// upgrade that was to make a copy only, whatever becomes of it.
 func taskMode(s control.Summary) string {
-	if cloneOf(s) != "" {
-		return upgradeModeClone
-	}
-	automatic := s.Running != nil && s.Running.Plan != nil && s.Running.Plan.Options.Switch == upgrade.SwitchAuto
-	if s.Mode == upgrade.BlueGreen && !s.Switched && !automatic {
+	if s.CloneOnly {
 		return upgradeModeClone
 	}
 	return upgradeModeSwitch
 }
 
-// cloneOf is the instance that an upgrade makes beside its own, if it does.
+// cloneOf is the instance that an upgrade makes beside its own, or was to make.
 func cloneOf(s control.Summary) string {
-	if s.Running != nil && s.Running.Plan != nil && s.Running.Plan.Options.CloneOnly {
+	if s.CloneOnly {
 		return upgrade.CloneID(s.Instance, s.Number)
 	}
-	return s.Clone
+	return ""
 }
 
 // statisticsText is the vendor's word for when statistics are collected.

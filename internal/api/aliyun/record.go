@@ -50,11 +50,17 @@ func (a *api) record(ctx context.Context, x *exchange, e *Error) {
 		At: x.at, Who: who, What: "aliyun " + x.action.name, Object: printable(x.objectID(), 128),
 		Result: result, RequestID: x.requestID,
 	}
-	if x.proven && (e == nil || e.Code != "Throttling.User") {
+	if x.proven && !unbounded(e) {
 		a.gate.RecordCall(call)
 	} else {
 		a.gate.RecordStranger(call)
 	}
+}
+
+// unbounded tells of a refusal that costs its sender nothing: whoever has seen one request of a key can send it again
+// and again without the key.
+func unbounded(e *Error) bool {
+	return e != nil && (e.Code == "Throttling.User" || e.Code == "SignatureNonceUsed")
 }
 
 // shortened cuts a text off where a character ends.

@@ -87,4 +87,11 @@ func TestDoorOfServer(t *testing.T) {
 			t.Errorf("the record tells a secret: %+v", call)
 		}
 	}
+	if err := record.Close(); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(time.Minute) // what is known of the key is too old
+	down := ask("8", "orders")
+	down.keyID, down.secret = other.ID, otherSecret
+	d.wantCode(t, "without the record", down.request(), 503, "ServiceUnavailable")
 }

@@ -2,6 +2,7 @@ package aliyun
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/control"
@@ -35,6 +36,37 @@ func switchOver(ctx context.Context, a *api, c *call) (any, error) {
 		return nil, fromRecord(err)
 	}
 	verb := control.Verb(c.params.text("Type"))
+	if err := a.permitted(ctx, instance.ID, verb); err != nil {
+		return nil, err
+	}
 	_, err = a.control.SwitchoverWithin(ctx, c.actor(), instance.ID, verb, time.Duration(timeout)*time.Second)
 	return empty{}, err
+}
+
+// permitted refuses what pgleap itself can do, and the vendor cannot: to cancel an upgrade that prepares or switches
+// over, and to interrupt the way back. What cannot be done at all the one door refuses.
+func (a *api) permitted(ctx context.Context, instance string, verb control.Verb) error {
+	line, err := a.control.LatestTask(ctx, instance, upgrade.TaskUpgrade)
+	if isNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fromRecord(err)
+	}
+	if line.Running == nil || fits(verb, *line.Running) {
+		return nil
+	}
+	return fail("InvalideStatus.Format", fmt.Sprintf("Task %d is in phase %q: %s is not possible now.", line.Number, line.Running.Phase, verb))
+}
+
+// fits tells whether the vendor takes a verb in the state that an upgrade is in.
+func fits(verb control.Verb, task upgrade.Task) bool {
+	switch verb {
+	case control.VerbCancel:
+		return task.OnTarget() || // the one door says more
+			task.Phase == upgrade.PhaseSynchronizing || task.Phase == upgrade.PhaseWaiting || task.Phase == upgrade.PhaseRehearsal
+	case control.VerbInterrupt:
+		return task.Phase != upgrade.PhaseSwitchback && !task.OnTarget()
+	}
+	return true
 }

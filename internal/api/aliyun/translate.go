@@ -115,6 +115,8 @@ func codeOfCause(cause upgrade.Cause) string {
 		return "SqlExecuteFailedOrTimeout"
 	case upgrade.CausePlace:
 		return "OperationDenied.ZoneResource"
+	case upgrade.CauseFailed:
+		return "ExternalFailure"
 	case upgrade.CauseAgent:
 		return "HostInfo.NotFound"
 	case upgrade.CauseEngine:

@@ -40,6 +40,7 @@ func TestTranslate(t *testing.T) {
 		{because(upgrade.CauseNotPostgres), "InvalidDBInstanceEngineType.Format", 400, "This is so; do that."},
 		{because(upgrade.CauseSQL), "SqlExecuteFailedOrTimeout", 400, "This is so; do that."},
 		{because(upgrade.CausePlace), "OperationDenied.ZoneResource", 403, "This is so; do that."},
+		{because(upgrade.CauseFailed), "ExternalFailure", 500, "This is so; do that."},
 		{because(upgrade.CauseAgent), "HostInfo.NotFound", 404, "This is so; do that."},
 		{because(upgrade.CauseEngine), "InvokeProxyFailure", 500, "This is so; do that."},
 		{because(upgrade.CauseCatalogue), "RequestMetaDataFailed", 500, "This is so; do that."},

@@ -29,6 +29,9 @@ func startUpgrade(ctx context.Context, a *api, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := a.checkReduced(ctx, c.params, request); err != nil {
+		return nil, err
+	}
 	task, err := a.control.Upgrade(ctx, c.actor(), request)
 	if upgrade.CauseOf(err) == upgrade.CauseRunning {
 		return nil, a.alreadyUpgrading(ctx, request.Instance, err)

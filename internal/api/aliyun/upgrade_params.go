@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pgleap/pgleap/internal/control"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -104,6 +105,41 @@ func checkStorage(p params) error {
 	}
 	return oneOf(p, "DBInstanceStorageType", "InvalidDBInstanceStorageType",
 		"cloud_ssd", "cloud_essd", "cloud_essd2", "cloud_essd3", "general_essd", localStorage)
+}
+
+// checkReduced refuses a target with less room than the source uses, as the last precheck that passed has seen it.
+// Without one the upgrade is refused anyway. In place there is no other disk.
+func (a *api) checkReduced(ctx context.Context, p params, request control.UpgradeRequest) error {
+	gigabytes, err := strconv.ParseInt(p.text("DBInstanceStorage"), 10, 64)
+	if err != nil || request.Mode == upgrade.InPlace { // checkStorage has looked at it
+		return nil //nolint:nilerr // it is not given
+	}
+	used, err := a.used(ctx, request)
+	if err != nil {
+		return fromRecord(err)
+	}
+	const gigabyte = 1 << 30
+	if gigabytes*gigabyte >= used {
+		return nil
+	}
+	return fail("InvalidReduceDiskSize", fmt.Sprintf("DBInstanceStorage is %d GB, and instance %s uses %d GB.",
+		gigabytes, request.Instance, (used+gigabyte-1)/gigabyte))
+}
+
+// used is how many bytes of data an instance has; 0: no precheck has told.
+func (a *api) used(ctx context.Context, request control.UpgradeRequest) (int64, error) {
+	passed, _, err := a.control.History(ctx, control.HistoryFilter{
+		Instance: request.Instance, Kind: upgrade.TaskPrecheck, Target: request.Target, Passed: true, Limit: 1,
+	})
+	if err != nil || len(passed) == 0 {
+		return 0, err
+	}
+	number := passed[0].Number
+	reports, err := a.control.Reports(ctx, []int64{number})
+	if err != nil || reports[number].Estimate == nil {
+		return 0, err
+	}
+	return reports[number].Estimate.Workload.DataBytes, nil
 }
 
 // checkNetwork checks what a cloud would need to connect the target.

@@ -85,9 +85,10 @@ func upgradeResult(s upgrade.Status) string {
 	return resultFailed
 }
 
-// follows tells where the target is and how far behind, as long as it follows the source.
+// follows tells where the target is and how far behind, as long as it follows the source: on the way back it is the
+// source that follows.
 func follows(s control.Summary) *following {
-	if s.Mode != upgrade.ZeroDowntime || s.Running == nil || s.Running.Plan == nil {
+	if s.Mode != upgrade.ZeroDowntime || s.Running == nil || s.Running.Plan == nil || s.Running.OnTarget() {
 		return nil
 	}
 	if phase := s.Running.Phase; phase != upgrade.PhaseSynchronizing && phase != upgrade.PhaseRehearsal && phase != upgrade.PhaseSwitchover {

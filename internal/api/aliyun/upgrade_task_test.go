@@ -189,6 +189,7 @@ func TestFollowing(t *testing.T) {
 		told     bool
 		lag      *lag
 	}{
+		{"rehearsing", upgrade.ZeroDowntime, upgrade.PhaseRehearsal, measured, true, &lag{3, 4}},
 		{"synchronizing", upgrade.ZeroDowntime, upgrade.PhaseSynchronizing, measured, true, &lag{3, 4}},
 		{"switching over", upgrade.ZeroDowntime, upgrade.PhaseSwitchover, measured, true, &lag{3, 4}},
 		{"not measured yet", upgrade.ZeroDowntime, upgrade.PhaseSynchronizing, &upgrade.Progress{}, true, nil},
@@ -217,6 +218,14 @@ func TestFollowing(t *testing.T) {
 			}
 		})
 	}
+	for name, s := range map[string]upgrade.Switchover{"switched": {Switched: true}, "did not get back": {Back: true}} {
+		var there control.Summary
+		there.Mode = upgrade.ZeroDowntime
+		there.Running = &upgrade.Task{Phase: upgrade.PhaseRehearsal, Progress: measured, Switchover: &s, Plan: &upgrade.Plan{}}
+		if got := follows(there); got != nil {
+			t.Errorf("a rehearsal of the way back, %s: got %+v", name, got)
+		}
+	}
 	if got := follows(control.Summary{}); got != nil {
 		t.Errorf("ended: got %+v", got)
 	}
@@ -224,20 +233,20 @@ func TestFollowing(t *testing.T) {
 
 func TestUpgradeMode(t *testing.T) {
 	for _, c := range []struct {
-		name     string
-		mode     upgrade.Mode
-		switched bool
-		running  *upgrade.Task
-		want     string
+		name      string
+		mode      upgrade.Mode
+		switched  bool
+		cloneOnly bool
+		want      string
 	}{
-		{"zero-downtime", upgrade.ZeroDowntime, false, nil, "switch"},
-		{"in-place", upgrade.InPlace, false, nil, "switch"},
-		{"blue-green, a copy only", upgrade.BlueGreen, false, nil, "clone"},
-		{"blue-green, switched", upgrade.BlueGreen, true, nil, "switch"},
-		{"blue-green, going to switch", upgrade.BlueGreen, false, &upgrade.Task{Plan: &upgrade.Plan{Options: upgrade.Options{Switch: upgrade.SwitchAuto}}}, "switch"},
+		{"zero-downtime", upgrade.ZeroDowntime, false, false, "switch"},
+		{"in-place", upgrade.InPlace, false, false, "switch"},
+		{"blue-green, a copy only", upgrade.BlueGreen, false, true, "clone"},
+		{"blue-green, switched", upgrade.BlueGreen, true, false, "switch"},
+		{"blue-green, going to switch, or failed before", upgrade.BlueGreen, false, false, "switch"},
 	} {
-		s := control.Summary{Running: c.running}
-		s.Mode, s.Switched = c.mode, c.switched
+		var s control.Summary
+		s.Mode, s.Switched, s.CloneOnly = c.mode, c.switched, c.cloneOnly
 		if got := taskMode(s); got != c.want {
 			t.Errorf("%s: got %s", c.name, got)
 		}

@@ -183,6 +183,82 @@ func TestSwitchOverIsRefused(t *testing.T) {
 	}
 }
 
+// What the vendor takes depends on the state; what pgleap itself would do beyond that is refused.
+func TestVerbsFitTheState(t *testing.T) {
+	there, notBack := &upgrade.Switchover{Switched: true}, &upgrade.Switchover{Back: true}
+	for _, c := range []struct {
+		phase             upgrade.Phase
+		switchover        *upgrade.Switchover
+		cancel, interrupt bool
+	}{
+		{upgrade.PhasePrecheck, nil, false, true}, // there is nothing to interrupt: the one door says so
+		{upgrade.PhaseBaseBackup, nil, false, true},
+		{upgrade.PhaseSubscribe, nil, false, true},
+		{upgrade.PhaseSynchronizing, nil, true, true},
+		{upgrade.PhaseWaiting, nil, true, true},
+		{upgrade.PhaseRehearsal, nil, true, true},
+		{upgrade.PhaseSwitchover, nil, false, true},
+		{upgrade.PhaseSwitchover, there, true, false}, // it cannot be cancelled: the one door says so
+		{upgrade.PhaseFollowing, there, true, false},
+		{upgrade.PhaseRehearsal, there, true, false},
+		{upgrade.PhaseSwitchback, there, true, false},
+		{upgrade.PhaseSwitchback, notBack, true, false},
+		{upgrade.PhaseCleanup, nil, false, true},
+	} {
+		task := upgrade.Task{Kind: upgrade.TaskUpgrade, Mode: upgrade.ZeroDowntime, Phase: c.phase, Switchover: c.switchover}
+		if !fits(control.VerbSwitch, task) || fits(control.VerbCancel, task) != c.cancel || fits(control.VerbInterrupt, task) != c.interrupt {
+			t.Errorf("%s, %v: switch %t, cancel %t, interrupt %t", c.phase, c.switchover,
+				fits(control.VerbSwitch, task), fits(control.VerbCancel, task), fits(control.VerbInterrupt, task))
+		}
+	}
+	b := newBed(t, Options{})
+	b.addInstance("orders", 150018)
+	task := b.begin("orders", upgrade.TaskUpgrade, 0, 150018, 17)
+	for _, phase := range []upgrade.Phase{upgrade.PhaseBaseBackup, upgrade.PhaseSwitchover} {
+		b.enter(task, phase, 1)
+		code, message := b.refused("SwitchOverMajorVersionUpgrade", params{instanceName: "orders", "Type": "cancel"})
+		if code != "InvalideStatus.Format" || !strings.Contains(message, string(phase)) {
+			t.Errorf("cancel in %s: %s: %s", phase, code, message)
+		}
+	}
+}
+
+// The target needs room for what the source uses, which a precheck has told.
+func TestDiskThatIsReduced(t *testing.T) {
+	b := newBed(t, Options{})
+	b.addInstance("orders", 150018)
+	check := b.begin("orders", upgrade.TaskPrecheck, 0, 150018, 17)
+	b.ok(b.record.SaveReport(t.Context(), upgrade.Report{
+		Number: check.Number, ID: check.ID, Instance: "orders", Mode: upgrade.BlueGreen, Source: 150018, Target: 170011,
+		CheckedAt: noon, ValidUntil: noon.Add(time.Hour), Estimate: &upgrade.Estimate{Workload: upgrade.Workload{DataBytes: 20<<30 + 1}},
+	}))
+	b.end(check, 1, upgrade.Outcome{Status: upgrade.StatusSucceeded})
+	for _, c := range []struct {
+		name, storage string
+		instance      string
+		mode          upgrade.Mode
+		target        upgrade.Major
+		refused       bool
+	}{
+		{"too small", "20", "orders", upgrade.BlueGreen, 17, true},
+		{"too small in another mode", "1", "orders", upgrade.ZeroDowntime, 17, true},
+		{"just large enough", "21", "orders", upgrade.BlueGreen, 17, false},
+		{"as large as can be", "2147483647", "orders", upgrade.BlueGreen, 17, false},
+		{"not given", "", "orders", upgrade.BlueGreen, 17, false},
+		{"in place", "1", "orders", upgrade.InPlace, 17, false},
+		{"without a report", "1", "orders", upgrade.BlueGreen, 18, false},
+	} {
+		err := b.checkReduced(t.Context(), params{"DBInstanceStorage": c.storage}, control.UpgradeRequest{Instance: c.instance, Target: c.target, Mode: c.mode})
+		if e, _ := errors.AsType[*Error](err); (e != nil) != c.refused || e != nil && (e.Code != "InvalidReduceDiskSize" || !strings.Contains(e.Message, "uses 21 GB")) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	code, _ := b.refused("UpgradeDBInstanceMajorVersion", with(params{"DBInstanceStorage": "20"}))
+	if code != "InvalidReduceDiskSize" {
+		t.Errorf("the operation: %s", code)
+	}
+}
+
 func TestModifyDBInstanceMaintainTime(t *testing.T) {
 	const action = "ModifyDBInstanceMaintainTime"
 	b := newBed(t, Options{})

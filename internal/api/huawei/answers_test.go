@@ -443,6 +443,23 @@ func TestStatesOfAnInstance(t *testing.T) {
 	check("ACTIVE")
 }
 
+// A switchback that was refused has no times; the job has ended when clients went over.
+func TestJobThatKeepsAWayBack(t *testing.T) {
+	b := newBed(t)
+	b.addInstance(t, "orders")
+	task := b.addTask(t, "orders", upgrade.TaskUpgrade, b.now)
+	went := upgrade.Switchover{Switched: true, StartedAt: b.now.Add(time.Minute), EndedAt: b.now.Add(time.Minute + 2*time.Second)}
+	for _, s := range []upgrade.Switchover{went, {Back: true, Reason: "source and target differ"}} {
+		if err := b.record.SetSwitchover(t.Context(), task.Number, s); err != nil {
+			t.Fatal(err)
+		}
+		text := b.call(t, "GET", "/jobs?id="+task.ID, "").Body.String()
+		if !strings.Contains(text, `"status":"Completed"`) || !strings.Contains(text, `"ended":"2026-03-01T12:01:02+0000"`) {
+			t.Errorf("after %+v: %s", s, text)
+		}
+	}
+}
+
 func TestPercent(t *testing.T) {
 	progress := func(phase upgrade.Phase, done, total int64) *upgrade.Progress {
 		return &upgrade.Progress{Phase: phase, Done: done, Total: total}

@@ -42,8 +42,14 @@ type engineless struct {
 	targets []upgrade.VersionNum
 	task    upgrade.Task
 	err     error
+	strange []control.Call // of strangers
 	asked   []control.UpgradeRequest
 	actors  []control.Actor
+}
+
+func (e *engineless) RecordStranger(call control.Call) {
+	e.strange = append(e.strange, call)
+	e.Control.RecordStranger(call)
 }
 
 func (e *engineless) Targets(context.Context, string) ([]upgrade.VersionNum, error) {

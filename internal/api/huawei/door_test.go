@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -106,6 +107,9 @@ func TestPostIsNotReplayed(t *testing.T) {
 	}
 	if len(b.control.asked) != 1 {
 		t.Errorf("%d inspections were started", len(b.control.asked))
+	}
+	if len(b.control.strange) != 3 {
+		t.Errorf("%d replays are recorded within bounds", len(b.control.strange))
 	}
 	get := b.signed(t, "GET", "/v3/p1"+versionPath("orders", "upgrade-histories"), "")
 	for range 2 {
@@ -310,6 +314,30 @@ func TestThrottling(t *testing.T) {
 	w := b.call(t, "GET", "/instances", "")
 	if got := codeOf(t, w); got != "429 APIGW.0308" || w.Header().Get("Retry-After") != "2" {
 		t.Errorf("got %q, Retry-After %q", got, w.Header().Get("Retry-After"))
+	}
+	if len(b.control.strange) != 1 {
+		t.Errorf("%d calls are recorded within bounds", len(b.control.strange))
+	}
+}
+
+// blind cannot look anything up.
+type blind struct{ *engineless }
+
+func (blind) Instance(context.Context, string) (upgrade.Instance, error) {
+	return upgrade.Instance{}, errors.New("the record burns")
+}
+
+// Who may not see an instance learns nothing of it, neither by the time nor by the failure of a look.
+func TestNothingIsLookedUpWithoutPermission(t *testing.T) {
+	b := newBed(t, `{"Version":"1","Statement":[{"Effect":"Allow","Action":"rds:*","Resource":"acs:rds:*:*:dbinstance/orders"}]}`)
+	b.addInstance(t, "secret")
+	b.Handler = New(blind{b.control}, Options{Region: "local", Now: b.clock}, nil)
+	for id, want := range map[string]string{
+		"secret": "403 APIGW.0302", "nosuch": "403 APIGW.0302", "orders-old-1": "403 APIGW.0302", "orders": "500 DBS.200005", "Not an id": "400 DBS.280404",
+	} {
+		if got := codeOf(t, b.call(t, "GET", versionPath(strings.ReplaceAll(id, " ", "%20"), "status?action=check"), "")); got != want {
+			t.Errorf("%s: got %q, want %q", id, got, want)
+		}
 	}
 }
 

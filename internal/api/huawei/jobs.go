@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/pgleap/pgleap/internal/control"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -64,7 +65,11 @@ func (a *api) jobOf(ctx context.Context, t upgrade.Task) (any, error) {
 	}
 	switch {
 	case t.AwaitsFinish(): // this API knows no way back
-		j.Status, j.Ended = "Completed", a.clock.format(t.Switchover.EndedAt)
+		ended, err := a.switchedAt(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		j.Status, j.Ended = "Completed", ended
 	case t.Status == upgrade.StatusRunning:
 		j.Status, j.Process = "Running", percent(t)
 	case t.Status == upgrade.StatusSucceeded:
@@ -79,6 +84,16 @@ func (a *api) jobOf(ctx context.Context, t upgrade.Task) (any, error) {
 		return nil, err
 	}
 	return jobAnswer{j}, nil
+}
+
+// switchedAt is when clients went over to the target. The task itself tells of its last switchover only, which may
+// be one back that was refused.
+func (a *api) switchedAt(ctx context.Context, t upgrade.Task) (string, error) {
+	lines, _, err := a.control.History(ctx, control.HistoryFilter{Instance: t.Instance, Kind: t.Kind, Number: t.Number, Limit: 1})
+	if err != nil || len(lines) == 0 {
+		return "", err
+	}
+	return a.clock.formatSome(lines[0].SwitchEndedAt), nil
 }
 
 // phasesOf lists the phases that a task goes through, but for the keeping of a way back, which this API

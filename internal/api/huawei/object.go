@@ -35,6 +35,9 @@ var (
 	ownID    = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}(-old-[0-9]{1,10})?$`)
 )
 
+// isOwnID tells whether an id can only be one of pgleap's.
+func isOwnID(given string) bool { return ownID.MatchString(given) && !vendorID.MatchString(given) }
+
 // instanceOperation is an operation on an instance.
 type instanceOperation func(ctx context.Context, c *call, instance upgrade.Instance) (any, error)
 
@@ -42,7 +45,14 @@ type instanceOperation func(ctx context.Context, c *call, instance upgrade.Insta
 // permission comes first: without it, what exists looks like what does not.
 func (a *api) onInstance(act action, do instanceOperation) operation {
 	return func(ctx context.Context, c *call) (any, error) {
-		o, err := a.find(ctx, c.request.PathValue("instance_id"))
+		given := c.request.PathValue("instance_id")
+		// One of pgleap's own ids is what the policy is about: without a permission nothing is looked up, so that
+		// neither time nor failure tells what exists.
+		if isOwnID(given) && !a.allows(c, act, given) {
+			c.object = given
+			return nil, forbidden(act, given)
+		}
+		o, err := a.find(ctx, given)
 		if err != nil {
 			return nil, err
 		}

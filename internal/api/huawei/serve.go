@@ -110,7 +110,8 @@ func (a *api) serve(name string, status int, do operation) http.Handler {
 			a.fail(w, c, f)
 		}
 		record := a.control.RecordCall
-		if c.caller.KeyID == "" {
+		// Whoever has seen one request of a key can send it again and again without the key.
+		if c.caller.KeyID == "" || is[*control.Replayed](err) || is[*control.Throttled](err) {
 			record = a.control.RecordStranger
 		}
 		record(control.Call{

@@ -34,6 +34,7 @@ var causes = map[upgrade.Cause]meaning{
 	upgrade.CauseServing:         {codeState, msgState},
 	upgrade.CauseRetired:         {codeState, msgState},
 	upgrade.CausePlace:           {codeState, msgState},
+	upgrade.CauseFailed:          {codeInternal, msgUnavailable},
 	upgrade.CauseAgent:           {codeInternal, msgUnavailable},
 	upgrade.CauseEngine:          {codeInternal, msgUnavailable},
 	upgrade.CauseCatalogue:       {codeInternal, msgUnavailable},

@@ -42,6 +42,16 @@ func TestEveryCauseHasACode(t *testing.T) {
 	}
 }
 
+// What an agent fails with is not the fault of who asked.
+func TestFailureOfAnAgent(t *testing.T) {
+	for cause, want := range map[upgrade.Cause]string{upgrade.CauseFailed: "500 DBS.200005", upgrade.CauseNone: "400 DBS.200086"} {
+		f := translate(&upgrade.Refused{Reason: "connection refused", Cause: cause})
+		if got := fmt.Sprintf("%d %s", f.code.status, f.code.name); got != want {
+			t.Errorf("%q: got %s, want %s", cause, got, want)
+		}
+	}
+}
+
 func TestTimeout(t *testing.T) {
 	f := translate(fmt.Errorf("read tasks: %w", context.DeadlineExceeded))
 	if f.code != codeTimeout || f.detail != "" {

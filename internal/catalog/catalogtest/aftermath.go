@@ -44,7 +44,9 @@ func aftermath(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 
 	t.Run("includes a clone, once", func(t *testing.T) {
 		c := withInstances(t, open(t), orders())
-		created(t, c, anUpgrade("orders"))
+		task := anUpgrade("orders")
+		task.Plan = &upgrade.Plan{Options: upgrade.Options{CloneOnly: true}}
+		created(t, c, task)
 		clone := another("orders-clone-1")
 		must(t, c.AddClone(t.Context(), 1, clone))
 		must(t, c.AddClone(t.Context(), 1, clone))
@@ -54,6 +56,7 @@ func aftermath(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 		page, _, err := c.History(t.Context(), catalog.HistoryFilter{Instance: "orders", Kind: upgrade.TaskUpgrade})
 		must(t, err)
 		same(t, "id in the history", page[0].Clone, clone.ID)
+		same(t, "whether it makes a clone", page[0].CloneOnly, true)
 		must(t, c.RemoveInstance(t.Context(), clone.ID))
 		must(t, c.AddClone(t.Context(), 1, clone)) // too late: it is gone
 		_, err = c.Instance(t.Context(), clone.ID)

@@ -87,6 +87,7 @@ func historyPassed(t *testing.T, c *catalog.Catalog) {
 		task.Target = report.Target.Major()
 		report.Number, report.Instance, report.Mode = created(t, c, task).Number, "orders", upgrade.ZeroDowntime
 		must(t, c.SaveReport(t.Context(), report))
+		ended(t, c, report.Number, upgrade.StatusSucceeded)
 	}
 	created(t, c, aPrecheck("orders")) // 5: has no report yet
 
@@ -215,6 +216,9 @@ func checkTimes(t *testing.T, c *catalog.Catalog) {
 	all, _ := historyPage(t, c, catalog.HistoryFilter{Instance: "orders", Kind: upgrade.TaskUpgrade})
 	for _, s := range all {
 		order := []*time.Time{&s.StartedAt, s.SwitchStartedAt, s.SwitchEndedAt, s.EndedAt}
+		if s.SwitchStartedAt == nil && s.SwitchEndedAt != nil {
+			t.Errorf("task %d: a switchover ended at %v that has not begun", s.Number, s.SwitchEndedAt)
+		}
 		order = slices.DeleteFunc(order, func(at *time.Time) bool { return at == nil })
 		if !slices.IsSortedFunc(order, func(a, b *time.Time) int { return a.Compare(*b) }) {
 			t.Errorf("task %d: times %v", s.Number, order)

@@ -23,6 +23,7 @@ func reports(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 		}
 		change(&report)
 		must(t, c.SaveReport(t.Context(), report))
+		ended(t, c, task.Number, upgrade.StatusSucceeded)
 		return report
 	}
 	asIs := func(*upgrade.Report) {}

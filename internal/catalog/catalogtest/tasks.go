@@ -1,6 +1,7 @@
 package catalogtest
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ func tasks(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 	t.Run("get a number and a UUID", func(t *testing.T) { numbers(t, open(t)) })
 	t.Run("are read as they were created", func(t *testing.T) { readBack(t, open(t)) })
 	t.Run("one upgrade of an instance runs at a time", func(t *testing.T) { oneUpgrade(t, open(t)) })
+	t.Run("some prechecks run at a time", func(t *testing.T) { somePrechecks(t, open(t)) })
 	t.Run("are chosen by a filter", func(t *testing.T) { filters(t, open(t)) })
 	t.Run("show where they stand", func(t *testing.T) { progress(t, open(t)) })
 	t.Run("end once", func(t *testing.T) { endOnce(t, open(t)) })
@@ -47,7 +49,7 @@ func numbers(t *testing.T, c *catalog.Catalog) {
 	if _, err := c.CreateTask(t.Context(), anUpgrade("orders")); err == nil {
 		t.Error("a second upgrade of orders was not refused")
 	}
-	same(t, "number after a refusal", created(t, c, aPrecheck("orders")).Number, 4)
+	same(t, "number after a refusal", created(t, c, aPrecheck("billing")).Number, 4)
 
 	id, err := uuid.Parse(second.ID)
 	must(t, err)
@@ -83,12 +85,39 @@ func readBack(t *testing.T, c *catalog.Catalog) {
 func oneUpgrade(t *testing.T, c *catalog.Catalog) {
 	withInstances(t, c, orders())
 	running := created(t, c, anUpgrade("orders"))
-	created(t, c, aPrecheck("orders"))
-	created(t, c, aPrecheck("orders"))
 	_, err := c.CreateTask(t.Context(), anUpgrade("orders"))
 	refused(t, err, `upgrade 1 of instance "orders" is running`, "pgleap switchover orders cancel")
 	ended(t, c, running.Number, upgrade.StatusCancelled)
 	created(t, c, anUpgrade("orders"))
+}
+
+// Who may only look may start prechecks: one of an instance, and a few on a host.
+func somePrechecks(t *testing.T, c *catalog.Catalog) {
+	on := func(host, instance string) upgrade.Task {
+		task := aPrecheck(instance)
+		task.Plan = &upgrade.Plan{Instance: instance, Source: upgrade.Cluster{Host: host}}
+		return task
+	}
+	withInstances(t, c, orders(), another("billing"), another("elsewhere"))
+	created(t, c, anUpgrade("orders"))
+	first := created(t, c, on("db1", "orders"))
+	_, err := c.CreateTask(t.Context(), on("db1", "orders"))
+	refused(t, err, `precheck 2 of instance "orders" is running`, "wait")
+	same(t, "its cause", upgrade.CauseOf(err), upgrade.CauseRunning)
+
+	for i := range catalog.MaxPrechecks - 1 {
+		id := fmt.Sprintf("shop%d", i)
+		withInstances(t, c, another(id))
+		created(t, c, on("db1", id))
+	}
+	_, err = c.CreateTask(t.Context(), on("db1", "billing"))
+	refused(t, err, "4 prechecks are running on host db1", "wait")
+	same(t, "its cause", upgrade.CauseOf(err), upgrade.CauseRunning)
+	created(t, c, on("db2", "elsewhere"))
+	created(t, c, anUpgrade("billing")) // has a precheck of its own
+
+	ended(t, c, first.Number, upgrade.StatusSucceeded)
+	created(t, c, on("db1", "billing"))
 }
 
 func filters(t *testing.T, c *catalog.Catalog) {

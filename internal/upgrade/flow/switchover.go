@@ -53,10 +53,10 @@ const (
 // warnAt is a part of the cap in bytes.
 func (t *task) warnAt(percent int64) int64 { return t.plan.Options.MaxRetainedWAL / 100 * percent }
 
-// takeWarning records that a leg, or slots of others on the side that follows, keep much WAL, if following
-// ended for that, and lets the next warning come later.
+// takeWarning records that a leg, or slots of others on the side that follows, keep much WAL, or that the lag
+// cannot be measured, or can again, if following ended for that, and lets the next warning come later.
 func (t *task) takeWarning(ctx workflow.Context, l *leg, done step.Synchronized) (warned bool) {
-	warned = slices.ContainsFunc(done.Events, func(e upgrade.Event) bool { return e.Level == upgrade.LevelWarning })
+	warned = done.Told != nil || slices.ContainsFunc(done.Events, func(e upgrade.Event) bool { return e.Level == upgrade.LevelWarning })
 	if !warned {
 		return false
 	}

@@ -213,6 +213,26 @@ func TestWarningsOfConsumers(t *testing.T) {
 	}
 }
 
+// What following tells of itself is recorded, good news too, and following goes on.
+func TestNewsOfTheLag(t *testing.T) {
+	w := newWorld(t)
+	event := upgrade.Event{Level: upgrade.LevelInfo, Text: "the lag can be measured again"}
+	told := 0
+	w.does[step.Synchronize] = func(int) (any, error) {
+		if told++; told == 1 {
+			return step.Synchronized{Done: step.Done{Events: []upgrade.Event{event}}, Told: map[string]int{"(lag)": 2}}, nil
+		}
+		w.signal(step.SignalCancel)
+		return nil, nil
+	}
+	if outcome := w.run(t, returningPlan); outcome.Status != upgrade.StatusCancelled {
+		t.Errorf("outcome: %+v", outcome)
+	}
+	if !slices.Contains(w.told(upgrade.LevelInfo), ": "+event.Text) || len(w.toldBefore) != 2 || w.toldBefore[1]["(lag)"] != 2 {
+		t.Errorf("told %q, followed with %v", w.told(upgrade.LevelInfo), w.toldBefore)
+	}
+}
+
 // roughly rounds to whole percents of the cap, as the bytes are.
 func roughly(bytes []int64) []int64 {
 	var rounded []int64

@@ -168,7 +168,8 @@ type SynchronizeArgs struct {
 type Synchronized struct {
 	Done
 	// Told is what the user has been told of the slots of others that keep WAL on the side that follows, with
-	// what the events tell: by slot, for Synchronize alone to read. nil: the events tell of something else.
+	// what the events tell: by slot, for Synchronize alone to read, and whether the lag could be measured. nil: the
+	// events tell of something else.
 	Told map[string]int `json:"told,omitempty"`
 }
 

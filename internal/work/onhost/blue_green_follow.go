@@ -34,7 +34,7 @@ func (w *Worker) FollowSource(ctx context.Context, args step.SynchronizeArgs) (s
 			return step.Done{}, refused
 		case err != nil:
 			small = 0
-			progressOf(ctx).text("the lag cannot be measured: " + err.Error())
+			progressOf(ctx).unmeasured(err)
 		default:
 			lag.ETASeconds = rate.eta(time.Now(), lag.Bytes)
 			progressOf(ctx).lag(lag, describeCloneLag(lag, streaming))

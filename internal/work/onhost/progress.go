@@ -94,6 +94,11 @@ func (p *progress) lag(lag upgrade.Lag, text string) {
 	p.set(func(last *upgrade.Progress) { last.Lag, last.Text = &lag, text })
 }
 
+// unmeasured shows why it is not known how far the target is behind. What was known before is not any more.
+func (p *progress) unmeasured(err error) {
+	p.set(func(last *upgrade.Progress) { last.Lag, last.Text = nil, "the lag cannot be measured: "+err.Error() })
+}
+
 func (p *progress) phase() upgrade.Phase {
 	p.mu.Lock()
 	defer p.mu.Unlock()

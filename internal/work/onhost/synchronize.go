@@ -23,13 +23,14 @@ const samplesUntilReady = 3
 
 // Synchronize measures how far the target is behind, every second, until it is cancelled or, if
 // asked to, until a switchover can be expected to succeed, or until the source, or a slot of somebody else
-// on the target, keeps as much WAL as the user is to be warned of. It is refused when the source keeps more
-// WAL than it may. A server that is away for a while is waited for.
+// on the target, keeps as much WAL as the user is to be warned of, or until the lag cannot be measured any
+// more, or can again. It is refused when the source keeps more WAL than it may. A server that is away for a
+// while is waited for.
 func (w *Worker) Synchronize(ctx context.Context, args step.SynchronizeArgs) (result step.Synchronized, err error) {
 	f := &follower{plan: args.Plan}
 	defer f.close()
 	var standbys standbyWatch
-	consumers := consumerWatch{told: args.Told}
+	consumers, interrupted := consumerWatch{told: args.Told}, interruptionOf(args.Told)
 	small := 0
 	tick := time.NewTicker(sampleInterval)
 	defer tick.Stop()
@@ -43,7 +44,7 @@ func (w *Worker) Synchronize(ctx context.Context, args step.SynchronizeArgs) (re
 		case err != nil:
 			small = 0
 			f.close() // the next sample connects again
-			progressOf(ctx).text("the lag cannot be measured: " + err.Error())
+			progressOf(ctx).unmeasured(err)
 		default:
 			progressOf(ctx).lag(lag, f.describe(lag)+standbys.look(ctx, w, args.Plan)+consumers.look(ctx, args.Plan))
 			small++
@@ -53,6 +54,11 @@ func (w *Worker) Synchronize(ctx context.Context, args step.SynchronizeArgs) (re
 		}
 		if args.UntilReady && small >= samplesUntilReady {
 			result.Done = w.info(ctx, "the target has caught up")
+			return result, nil
+		}
+		if interrupted.sampled(err) {
+			result.Events = append(result.Events, w.sayInterrupted(ctx, err))
+			result.Told = interrupted.with(consumers.told)
 			return result, nil
 		}
 		if err == nil && args.WarnAt > 0 && lag.RetainedWAL > args.WarnAt {
@@ -66,7 +72,7 @@ func (w *Worker) Synchronize(ctx context.Context, args step.SynchronizeArgs) (re
 			for _, text := range consumers.warnings {
 				result.Events = append(result.Events, w.say(ctx, upgrade.LevelWarning, text))
 			}
-			result.Told = consumers.told
+			result.Told = interrupted.with(consumers.told)
 			return result, nil
 		}
 		select {
@@ -75,6 +81,14 @@ func (w *Worker) Synchronize(ctx context.Context, args step.SynchronizeArgs) (re
 		case <-tick.C:
 		}
 	}
+}
+
+// sayInterrupted tells that the lag cannot be measured any more, or, without an error, that it can again.
+func (w *Worker) sayInterrupted(ctx context.Context, err error) upgrade.Event {
+	if err == nil {
+		return w.say(ctx, upgrade.LevelInfo, "the lag can be measured again: replication goes on")
+	}
+	return w.say(ctx, upgrade.LevelWarning, "the lag cannot be measured, replication may be interrupted: "+err.Error())
 }
 
 // follower measures the lag with sessions that it keeps.

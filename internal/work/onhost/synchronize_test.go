@@ -85,6 +85,7 @@ func TestWithinCap(t *testing.T) {
 	if err := withinCap(t.Context(), b.plan, func(context.Context) error { return nil }); err != nil {
 		t.Errorf("within the cap: %v", err)
 	}
+	b.tellsWhenTheLagCannotBeMeasured()
 	// A step that ends well as the cap is passed has ended well.
 	b.plan.Options.MaxRetainedWAL = 1
 	err = withinCap(t.Context(), b.plan, func(ctx context.Context) error {
@@ -93,6 +94,33 @@ func TestWithinCap(t *testing.T) {
 	})
 	if err != nil {
 		t.Errorf("a step that was done: %v", err)
+	}
+}
+
+// tellsWhenTheLagCannotBeMeasured follows a source whose target is not there. What was measured before is not shown
+// any more, and the user is told once.
+func (b *upgradeBed) tellsWhenTheLagCannotBeMeasured() {
+	b.Helper()
+	var shown []upgrade.Progress
+	p := &progress{last: upgrade.Progress{Lag: &upgrade.Lag{}}, beat: func(now upgrade.Progress) { shown = append(shown, now) }}
+	ctx, cancel := context.WithCancel(context.WithValue(b.Context(), progressKey{}, p))
+	defer cancel()
+	result, err := b.worker.Synchronize(ctx, step.SynchronizeArgs{Plan: b.plan, Told: map[string]int{"lake": 1}})
+	b.must(err)
+	if len(result.Events) != 1 || result.Events[0].Level != upgrade.LevelWarning || !strings.Contains(result.Events[0].Text, "the lag cannot be measured") {
+		b.Errorf("without a target: %+v", result.Events)
+	}
+	if len(shown) != samplesUntilTold || shown[0].Lag != nil || !strings.HasPrefix(shown[0].Text, "the lag cannot be measured") {
+		b.Errorf("without a target it shows %+v", shown)
+	}
+	p.beat = func(upgrade.Progress) { // told is told
+		if shown = append(shown, upgrade.Progress{}); len(shown) > 2*samplesUntilTold {
+			cancel()
+		}
+	}
+	again, err := b.worker.Synchronize(ctx, step.SynchronizeArgs{Plan: b.plan, Told: result.Told})
+	if !errors.Is(err, context.Canceled) || again.Told != nil || result.Told["lake"] != 1 {
+		b.Errorf("told %v, followed again: %+v, %v", result.Told, again, err)
 	}
 }
 
