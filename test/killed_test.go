@@ -76,8 +76,7 @@ func TestServerKilledInTheSwitchover(t *testing.T) {
 	s.within("while clients wait", func() {
 		s.synchronized(number)
 		release := s.hold("held-killed")
-		s.must(s.server.Say(s.ctx, id, "switch"))
-		s.pausing(number)
+		s.pausing(func() { s.must(s.server.Say(s.ctx, id, "switch")) })
 		s.server.Kill()
 		s.goesOn(10 * time.Second) // the guard has seen to it
 		release()
