@@ -215,8 +215,7 @@ func TestDDLGuardIsCarried(t *testing.T) {
 			must(t, "make role", postgres.EnsureRole(t.Context(), c.Connect(t, "postgres"), verifier(t, "secret")))
 			c.Exec(t, "postgres", roles)
 			carry(t, pgtest.Bindir(t, major), old, c)
-			want, _ := shape(t, session(t, old))
-			got, _ := shape(t, session(t, c))
+			want, got := shapesOf(t, old, c)
 			if only, missing := got.Without(want), want.Without(got); len(only)+len(missing) > 0 {
 				t.Errorf("only in %d: %q, only in 13: %q", major, only, missing)
 			}

@@ -71,8 +71,7 @@ func applied(t *testing.T, from, to *pgx.Conn) {
 // alike wants the definitions of both sides, and the rows of tables, to be the same.
 func (p *ddlPair) alike(t *testing.T, tables ...string) {
 	t.Helper()
-	want, _ := shape(t, session(t, p.source))
-	got, _ := shape(t, session(t, p.target))
+	want, got := shapesOf(t, p.source, p.target)
 	if only, missing := got.Without(want), want.Without(got); len(only)+len(missing) > 0 {
 		t.Errorf("only on the target: %q, only on the source: %q", only, missing)
 	}

@@ -223,6 +223,16 @@ func shape(t *testing.T, conn *pgx.Conn) (postgres.Shape, string) {
 	return s, mark
 }
 
+// shapesOf reads the shapes of two sides without the definitions that only their versions word differently.
+func shapesOf(t *testing.T, source, target *pgtest.Cluster) (want, got postgres.Shape) {
+	t.Helper()
+	from, to := session(t, source), session(t, target)
+	want, _ = shape(t, from)
+	got, _ = shape(t, to)
+	must(t, "reconcile", new(postgres.Reconciler).Reconcile(t.Context(), want, got, to, from))
+	return want, got
+}
+
 // TestGlobals: changes of roles, their settings and databases are seen by both; whether a role may log
 // in is left out of the mark.
 func TestGlobals(t *testing.T) {
