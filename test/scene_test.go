@@ -311,15 +311,9 @@ func (s *scene) pausing(do func()) {
 // pauses counts how often the instance's PgBouncer has been told to pause.
 func (s *scene) pauses() int {
 	s.t.Helper()
-	logs, err := filepath.Glob(filepath.Join(s.server.StateDir, "*", "*", "*", "pgbouncer.log"))
+	log, err := os.ReadFile(filepath.Join(s.server.StateDir, "pgbouncer", id, "pgbouncer.log"))
 	s.must(err)
-	count := 0
-	for _, log := range logs {
-		content, err := os.ReadFile(log)
-		s.must(err)
-		count += bytes.Count(content, []byte("PAUSE"))
-	}
-	return count
+	return bytes.Count(log, []byte("LOG PAUSE command issued"))
 }
 
 // refused is what a command says that is refused: exit code 2, and one sentence with what to do.

@@ -104,9 +104,11 @@ func (s *Server) Stop(ctx context.Context) error {
 	case <-s.exited:
 		return nil
 	case <-time.After(20 * time.Second):
+		_ = s.process.Signal(syscall.SIGQUIT) // its log tells what it was doing
+		<-s.exited
 	case <-ctx.Done():
+		s.Kill()
 	}
-	s.Kill()
 	return errors.New("pgleap server did not stop within 20 s of SIGTERM")
 }
 
