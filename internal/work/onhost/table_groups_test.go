@@ -21,6 +21,7 @@ import (
 func TestChainInGroups(t *testing.T) {
 	pgtest.Slow(t)
 	b := newUpgradeBed(t)
+	b.source.Exec(b, "shop", partlyForeign)
 	b.plan.Options.TableGroups = 2
 	clients := startLoad(b)
 	b.step("PrepareSource", b.worker.PrepareSource)
