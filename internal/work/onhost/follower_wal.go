@@ -107,12 +107,8 @@ func (w *Worker) advanceSlots(ctx context.Context, plan upgrade.Plan) {
 
 // overStandbysCap is a refusal when the target keeps more WAL than the plan allows, or than its disk bears.
 func (w *Worker) overStandbysCap(ctx context.Context, plan upgrade.Plan) error {
-	files, err := w.files(plan)
+	_, records, err := w.standbyRecords(plan)
 	if err != nil {
-		return err
-	}
-	var records standbyRecords
-	if _, err := files.read(noteStandbys, &records); err != nil {
 		return err
 	}
 	var names []string
@@ -137,12 +133,8 @@ func (w *Worker) overStandbysCap(ctx context.Context, plan upgrade.Plan) error {
 
 // giveUpStandbys removes the standbys that do not stream yet, and their slots.
 func (w *Worker) giveUpStandbys(ctx context.Context, plan upgrade.Plan) error {
-	files, err := w.files(plan)
+	files, records, err := w.standbyRecords(plan)
 	if err != nil {
-		return err
-	}
-	var records standbyRecords
-	if _, err := files.read(noteStandbys, &records); err != nil {
 		return err
 	}
 	var errs []error

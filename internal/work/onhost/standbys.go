@@ -63,15 +63,19 @@ func (r standbyRecords) begun() bool {
 	return false
 }
 
+// standbyRecords reads what is noted of the standbys of an upgrade; nothing, if nothing is.
+func (w *Worker) standbyRecords(plan upgrade.Plan) (files files, records standbyRecords, err error) {
+	if files, err = w.files(plan); err == nil {
+		_, err = files.read(noteStandbys, &records)
+	}
+	return files, records, err
+}
+
 // surveyStandbys notes which standbys the source has, while it serves. What was found before counts no
 // more, but for those whose successors have been begun.
 func (w *Worker) surveyStandbys(ctx context.Context, plan upgrade.Plan) error {
-	files, err := w.files(plan)
+	files, records, err := w.standbyRecords(plan)
 	if err != nil {
-		return err
-	}
-	var records standbyRecords
-	if _, err := files.read(noteStandbys, &records); err != nil {
 		return err
 	}
 	found, err := w.findStandbys(ctx, plan)

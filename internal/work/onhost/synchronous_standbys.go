@@ -22,12 +22,8 @@ const synchronousWait = 10 * time.Second
 // as every standby that was synchronous has a successor that streams now, and a commit has been seen to come
 // back. Otherwise it stays empty: clients' commits would wait for ever. What the user has set meanwhile stays.
 func (w *Worker) restoreSynchronous(ctx context.Context, plan upgrade.Plan) ([]upgrade.Event, error) {
-	files, err := w.files(plan)
-	if err != nil {
-		return nil, err
-	}
-	var records standbyRecords
-	if _, err := files.read(noteStandbys, &records); err != nil || records.SynchronousNames == "" {
+	files, records, err := w.standbyRecords(plan)
+	if err != nil || records.SynchronousNames == "" {
 		return nil, err
 	}
 	tell := func(level upgrade.Level, text string, args ...any) ([]upgrade.Event, error) {

@@ -42,12 +42,8 @@ func (s *standbyWatch) look(ctx context.Context, w *Worker, plan upgrade.Plan) s
 
 // capStandbySlots does so once.
 func (w *Worker) capStandbySlots(ctx context.Context, plan upgrade.Plan) (told string, err error) {
-	files, err := w.files(plan)
-	if err != nil {
-		return "", err
-	}
-	var records standbyRecords
-	if _, err := files.read(noteStandbys, &records); err != nil || !records.begun() {
+	files, records, err := w.standbyRecords(plan)
+	if err != nil || !records.begun() {
 		return "", err
 	}
 	err = w.onTarget(ctx, plan, func(conn *pgx.Conn) error {
