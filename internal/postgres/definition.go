@@ -45,14 +45,7 @@ func plain(text string) string {
 }
 
 // definitions are those whose printing takes no locks on other tables.
-const definitions = `
-	WITH schemas AS (
-		SELECT oid, nspname FROM pg_namespace
-		WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'pgleap')
-			AND nspname !~ '^pg_(toast_)?temp_'
-	), members AS (
-		SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
-	), relations AS (
+const definitions = ofUsers + `, relations AS (
 		SELECT c.oid, format('%I.%I', s.nspname, c.relname) AS name, c.relkind, c.relpartbound
 		FROM pg_class c JOIN schemas s ON s.oid = c.relnamespace
 		WHERE c.relpersistence <> 't'
@@ -90,14 +83,7 @@ const definitions = `
 	WHERE k.contype = 'c'`
 
 // queries lists what is made of queries. Who prints them locks each table of each (ruleutils.c, get_query_def).
-const queries = `
-	WITH schemas AS (
-		SELECT oid FROM pg_namespace
-		WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'pgleap')
-			AND nspname !~ '^pg_(toast_)?temp_'
-	), members AS (
-		SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
-	), relations AS (
+const queries = ofUsers + `, relations AS (
 		SELECT c.oid, c.relkind
 		FROM pg_class c JOIN schemas s ON s.oid = c.relnamespace
 		WHERE c.relpersistence <> 't'

@@ -15,14 +15,18 @@ import (
 // a definition may differ where nothing does: see Definition and Reconciler.
 type Shape map[string]Definition
 
-const readShape = `
+// ofUsers begins the queries of a shape: the schemas that count in it, and what does not because an extension has
+// made it. What is read by several queries must mean the same in each.
+const ofUsers = `
 	WITH schemas AS (
 		SELECT oid, nspname FROM pg_namespace
 		WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'pgleap')
 			AND nspname !~ '^pg_(toast_)?temp_'
 	), members AS (
 		SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
-	), relations AS (
+	)`
+
+const readShape = ofUsers + `, relations AS (
 		SELECT c.oid, format('%I.%I', s.nspname, c.relname) AS name, c.relkind, c.relpersistence, c.relreplident, c.relispartition,
 			c.relrowsecurity, c.relforcerowsecurity, c.relowner, c.relacl
 		FROM pg_class c JOIN schemas s ON s.oid = c.relnamespace
