@@ -57,7 +57,7 @@ func (r *Reconciler) knows(pair [2]Definition) bool {
 	return true
 }
 
-// unlikeDefinitions are those of the same thing whose text differs, source first.
+// unlikeDefinitions are those of the same thing whose text differs, source first, in the order of their names.
 func unlikeDefinitions(source, target Shape) [][2]Definition {
 	only := map[string]Definition{}
 	for line, definition := range target {
@@ -72,6 +72,7 @@ func unlikeDefinitions(source, target Shape) [][2]Definition {
 			pairs = append(pairs, [2]Definition{definition, other})
 		}
 	}
+	slices.SortFunc(pairs, func(a, b [2]Definition) int { return strings.Compare(a[0].What, b[0].What) })
 	return pairs
 }
 
@@ -81,6 +82,13 @@ const quietPrinting = `SET LOCAL session_replication_role = replica; SET LOCAL c
 	SET LOCAL client_min_messages = error; SET LOCAL lock_timeout = '3s'; SET LOCAL temp_tablespaces = '';
 	SET LOCAL standard_conforming_strings = on`
 
+// beforePrinting is set once and returned to, never released: a statement of another version's grammar is refused
+// before anything that is sent along with it is carried out.
+const (
+	beforePrinting = "SAVEPOINT pgleap_printed"
+	forgetPrinted  = "ROLLBACK TO SAVEPOINT pgleap_printed"
+)
+
 // printAlike returns the pairs that the server of conn prints alike. It has the server read what either side has
 // printed, as if it were restored, for a temporary object of the same columns, in a transaction that is rolled
 // back.
@@ -89,7 +97,7 @@ func printAlike(ctx context.Context, conn *pgx.Conn, pairs [][2]Definition) (ali
 	if conn.PgConn().TxStatus() != 'I' {
 		begin, end = beginBrief, endBrief
 	}
-	if _, err := conn.PgConn().Exec(ctx, begin+"; "+quietPrinting).ReadAll(); err != nil {
+	if _, err := conn.PgConn().Exec(ctx, begin+"; "+quietPrinting+"; "+beforePrinting).ReadAll(); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -127,10 +135,9 @@ const (
 
 // reprint has a definition read and printed by a server. It is empty if the server refuses it.
 func reprint(ctx context.Context, conn *pgx.Conn, d Definition) (string, error) {
-	steps := []string{"SAVEPOINT pgleap_printed", d.again(), "ROLLBACK TO SAVEPOINT pgleap_printed"}
-	results, err := conn.PgConn().Exec(ctx, strings.Join(steps, ";\n")).ReadAll()
+	results, err := conn.PgConn().Exec(ctx, d.again()+";\n"+forgetPrinted).ReadAll()
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && conn.PgConn().TxStatus() == 'E' && isRefusal(refused) {
-		_, err := conn.PgConn().Exec(ctx, "ROLLBACK TO SAVEPOINT pgleap_printed").ReadAll()
+		_, err := conn.PgConn().Exec(ctx, forgetPrinted).ReadAll()
 		return "", err
 	}
 	if err != nil {

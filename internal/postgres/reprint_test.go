@@ -40,6 +40,32 @@ func TestContentOfVersions(t *testing.T) {
 	}
 }
 
+// TestGrammarOfAnotherVersion: a definition that a printer cannot even parse differs, even if it is the first, and
+// keeps the others from nothing.
+func TestGrammarOfAnotherVersion(t *testing.T) {
+	t.Parallel()
+	c := pgtest.Start(t, pgtest.Versions(t)[0])
+	conn := session(t, c)
+	worded := func(what, text string) (string, postgres.Definition) {
+		return what + ": " + text, postgres.Definition{What: what, Kind: "query", Text: text}
+	}
+	source, target := postgres.Shape{}, postgres.Shape{}
+	unparsable, definition := worded("view first", "SELECT 1 OF A GRAMMAR TO COME")
+	source[unparsable] = definition
+	for _, other := range []string{"view second", "view third"} {
+		line, definition := worded(other, "SELECT  1  AS  one")
+		source[line] = definition
+		line, definition = worded(other, "SELECT (1) AS one")
+		target[line] = definition
+	}
+	line, definition := worded("view first", "SELECT 2 AS two")
+	target[line] = definition
+	must(t, "reconcile", new(postgres.Reconciler).Reconcile(t.Context(), source, target, conn))
+	if only := source.Without(target); !slices.Equal(only, []string{unparsable}) {
+		t.Errorf("only on the source: %q, want %q", only, unparsable)
+	}
+}
+
 // sameShape wants both sides to have the same shape, and the same in the other direction.
 func sameShape(t *testing.T, source, target *pgx.Conn) {
 	t.Helper()
