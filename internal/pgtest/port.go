@@ -1,27 +1,18 @@
 package pgtest
 
 import (
-	"fmt"
-	"math/rand/v2"
-	"net"
 	"testing"
+
+	"github.com/pgleap/pgleap/internal/pgtest/port"
 )
 
-// FreePort returns a TCP port of 127.0.0.1 that nobody listens on. It lies below the range from which
-// kernels take ports for outgoing connections (32768 and up), so no connection takes it meanwhile.
+// FreePort returns a TCP port of 127.0.0.1 that nobody listens on, and that no other test is given before this one ends.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	var last error
-	for range 100 {
-		port := 20000 + rand.IntN(12000)
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			last = err
-			continue
-		}
-		listener.Close()
-		return port
+	free, release, err := port.Reserve()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("find a free port on 127.0.0.1: %v", last)
-	return 0
+	t.Cleanup(release)
+	return free
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	mathrand "math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -16,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgleap/pgleap/internal/pgtest/port"
 )
 
 // Cluster is a PostgreSQL cluster as a careful DBA runs it: on loopback only, the superuser by peer
@@ -194,18 +195,11 @@ func prefixes() []string {
 	return prefixes
 }
 
-// FreePort returns a TCP port of 127.0.0.1 that nobody listens on, below the range from which kernels
-// take ports for outgoing connections (32768 and up).
+// FreePort returns a TCP port of 127.0.0.1 that nobody listens on, and that is given to nobody else as long as this
+// process runs.
 func FreePort() (int, error) {
-	var err error
-	for range 100 {
-		port := 20000 + mathrand.IntN(12000)
-		var listener net.Listener
-		if listener, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
-			return port, listener.Close()
-		}
-	}
-	return 0, fmt.Errorf("find a free port: %w", err)
+	free, _, err := port.Reserve()
+	return free, err
 }
 
 // QueryRow reads one row.
