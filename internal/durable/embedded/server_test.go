@@ -30,9 +30,6 @@ import (
 	"github.com/pgleap/pgleap/internal/secret"
 )
 
-// startLimit is the promise of the design; some 0.1 s is what it takes.
-const startLimit = 2 * time.Second
-
 // engine is a running engine for a test, and what a client of it needs.
 type engine struct {
 	*Server
@@ -65,11 +62,7 @@ func startEngine(t *testing.T, choose func() (ports, error)) engine {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Stop)
-	took := time.Since(begin)
-	t.Logf("namespace usable %v after start", took)
-	if took > startLimit {
-		t.Errorf("start took %v, more than %v", took, startLimit)
-	}
+	t.Logf("namespace usable %v after start", time.Since(begin)) // make bench-idle measures it
 	return engine{s, cfg, key}
 }
 
