@@ -168,7 +168,7 @@ func (w *Worker) endpointDir(instance string, user run.User) (string, error) {
 // listenPort is the wanted port, if it is free, or any free one.
 func listenPort(wanted int) (int, error) {
 	if wanted == 0 {
-		return freePort("")
+		return lastingPort()
 	}
 	if !portIsFree(wanted) {
 		return 0, &upgrade.Refused{
