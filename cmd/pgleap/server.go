@@ -19,15 +19,14 @@ func newServerCommand() *cobra.Command {
 		Short: "Run the server and this host's agent",
 		Long: `Run the server and this host's agent, until SIGTERM or an interrupt.
 
-It listens on loopback only and keeps everything in its state directory: the record
-of instances and tasks, the engine that carries upgrades across restarts, and the
-token that the command line uses. Killed and started again, it goes on with the
+It listens on loopback, or beyond if its configuration has a certificate, and keeps
+everything in its state directory: the record of instances and tasks, the engine that
+carries upgrades across restarts, and the token that the command line uses. Killed and started again, it goes on with the
 upgrades that were running.
 
 EXIT STATUS
   0  stopped as asked
   2  it could not start`,
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := config.Load(file, cli.StateDir(cmd))
 			if err != nil {
@@ -46,9 +45,9 @@ EXIT STATUS
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&file, "config", os.Getenv("PGLEAP_CONFIG"), "configuration file (YAML)")
-	flags.StringVar(&listen, "listen", config.DefaultListen, "loopback address of the API; port 0 means a free one")
-	flags.StringVar(&catalog, "catalog", "", "URL of the record: postgres://... (default: an SQLite file in the state directory)")
+	flags.StringVar(&file, "config", os.Getenv("PGLEAP_CONFIG"), "configuration `file` (YAML)")
+	flags.StringVar(&listen, "listen", config.DefaultListen, "`address` of the API; port 0 means a free one")
+	flags.StringVar(&catalog, "catalog", "", "`URL` of the record: postgres://... (default: an SQLite file in the state directory)")
 	flags.StringSliceVar(&prefixes, "postgres-prefix", nil, "directory with PostgreSQL installations, as PREFIX/VERSION/bin; may be repeated")
 	flags.StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&logFormat, "log-format", "text", "text or json")

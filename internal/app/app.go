@@ -136,7 +136,7 @@ func (s *Server) openCatalog(ctx context.Context) (*catalog.Catalog, error) {
 	}
 	record, err := catalog.Open(ctx, url, s.log)
 	if err != nil {
-		return nil, fmt.Errorf("open the catalogue: %w", err)
+		return nil, err
 	}
 	s.closers = append(s.closers, func() { _ = record.Close() })
 	return record, nil

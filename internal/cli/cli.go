@@ -21,6 +21,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer, extra ..
 	if err == nil {
 		return ExitOK
 	}
+	err = ofFlagGroup(cmd, err)
 	code := exitCode(ctx, err)
 	complain(cmd, err, code)
 	return code
@@ -36,18 +37,23 @@ func New(extra ...*cobra.Command) *cobra.Command {
 milliseconds. These commands talk to a running "pgleap server".` + exitStatus(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:          cobra.ArbitraryArgs, // or cobra complains by itself, and says less
+		RunE:          showCommands,
+
+		SuggestionsMinimumDistance: 2,
 	}
 	o.addFlags(root)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage(cmd, err)
-	})
+	root.SetFlagErrorFunc(badFlag)
 	root.AddCommand(
 		newInstanceCommand(o), newPrecheckCommand(o), newUpgradeCommand(o), newRehearseCommand(o), newSwitchoverCommand(o), newFinishCommand(o),
 		newTasksCommand(o), newTaskCommand(o), newAccessKeyCommand(o), newAuditCommand(o), newVersionCommand(o),
 	)
-	root.AddCommand(extra...)
+	for _, cmd := range extra {
+		if cmd.Args == nil {
+			cmd.Args = arguments()
+		}
+		root.AddCommand(cmd)
+	}
 	return root
 }
 
@@ -55,13 +61,22 @@ milliseconds. These commands talk to a running "pgleap server".` + exitStatus(),
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short, Long: short + "." + exitStatus(),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage(cmd, fmt.Errorf("%q is not a command of %q", args[0], cmd.CommandPath()))
-			}
-			return cmd.Help()
-		},
+		RunE: showCommands, SuggestionsMinimumDistance: 2,
 	}
 	cmd.AddCommand(commands...)
 	return cmd
+}
+
+// showCommands is what a command does that only has commands. One that it does not have was mistyped, most likely.
+func showCommands(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	unknown := &Error{
+		Code: ExitRefused, Reason: fmt.Sprintf("%q is not a command of %q", args[0], cmd.CommandPath()), Remedy: cmd.CommandPath() + " --help",
+	}
+	if alike := cmd.SuggestionsFor(args[0]); len(alike) == 1 {
+		unknown.Remedy = cmd.CommandPath() + " " + alike[0]
+	}
+	return unknown
 }

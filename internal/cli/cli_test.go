@@ -164,7 +164,10 @@ func TestExitCodes(t *testing.T) {
 		{"completion bash", ExitOK, ""},
 		{"task show 3 --follow", ExitRefused, "Error: upgrade 3 has ended (failed): a table has no key\nTry: pgleap task show 3\n"},
 		{"task show 2 --follow", ExitFailed, "Error: upgrade 2 has ended (failed): the disk is full\nTry: pgleap task show 2\n"},
-		{"nonsense", ExitRefused, "Error: unknown command \"nonsense\" for \"pgleap\"\n"},
+		{"nonsense", ExitRefused, "Error: \"nonsense\" is not a command of \"pgleap\"\nTry: pgleap --help\n"},
+		{"upgarde orders --detach", ExitRefused, "Error: unknown flag: --detach\nTry: pgleap --help\n"},
+		{"upgarde orders", ExitRefused, "Error: \"upgarde\" is not a command of \"pgleap\"\nTry: pgleap upgrade\n"},
+		{"instance shwo orders", ExitRefused, "Error: \"shwo\" is not a command of \"pgleap instance\"\nTry: pgleap instance show\n"},
 		{"instance nonsense", ExitRefused, "Error: \"nonsense\" is not a command of \"pgleap instance\"\nTry: pgleap instance --help\n"},
 		{"instance show", ExitRefused, "Error: ID is missing\nTry: pgleap instance show --help\n"},
 		{"instance show a b", ExitRefused, "Error: \"b\" is one argument too many\nTry: pgleap instance show --help\n"},
@@ -175,7 +178,10 @@ func TestExitCodes(t *testing.T) {
 		{"instance add --port 5432 --pgbouncer adopt --console x", ExitRefused, "Error: --console: \"x\" is not HOST:PORT or SOCKETDIR:PORT\nTry: pgleap instance add --help\n"},
 		{"instance remove orders", ExitRefused, "Error: upgrade 1 of instance orders is running\nTry: wait until it has ended, or abandon it: pgleap switchover orders cancel\n"},
 		{"precheck nosuch --to 17", ExitRefused, "Error: instance nosuch does not exist\nTry: list the instances with `pgleap instance list`\n"},
-		{"precheck orders", ExitRefused, "Error: required flag(s) \"to\" not set\nTry: pgleap precheck --help\n"},
+		{"precheck orders", ExitRefused, "Error: --to VERSION is missing\nTry: pgleap precheck --help\n"},
+		{"upgrade orders", ExitRefused, "Error: --to VERSION is missing\nTry: pgleap upgrade --help\n"},
+		{"upgrade orders --to seventeen", ExitRefused, "Error: invalid argument \"seventeen\" for \"--to\" flag: give a number\nTry: pgleap upgrade --help\n"},
+		{"rehearse orders --timeout 30", ExitRefused, "Error: invalid argument \"30\" for \"--timeout\" flag: give a time such as 30s or 10m\nTry: pgleap rehearse --help\n"},
 		{"upgrade billing --to 15", ExitRefused, "Error: instance billing runs PostgreSQL 15.12: it cannot be upgraded to 15\nTry: choose a major version above 15\n"},
 		{"upgrade billing --to 17 --mode logical", ExitRefused, "Error: mode \"logical\" is not available yet\nTry: choose \"zero-downtime\", \"blue-green\" or \"in-place\"\n"},
 		{"upgrade billing --to 18 --mode in-place --transfer swap", ExitRefused, "Error: with transfer swap the source's files become the target's: as soon as pg_upgrade has begun to move them, nothing but a backup brings the source back\nTry: choose link or clone, or accept that by --accept transfer:swap\n"},
@@ -213,7 +219,7 @@ func TestExitCodes(t *testing.T) {
 		{"audit --calls --limit 5", ExitOK, ""},
 		{"audit --limit 1001", ExitRefused, "Error: the limit is out of range\nTry: choose 1 to 1000\n"},
 		{"switchover orders switch", ExitRefused, "Error: task 1 is in phase \"precheck\"\nTry: wait until it is \"synchronizing\"\n"},
-		{"switchover billing cancel", ExitRefused, "Error: no upgrade of instance billing is running\nTry: start one with `pgleap upgrade billing`\n"},
+		{"switchover billing cancel", ExitRefused, "Error: no upgrade of instance billing is running\nTry: start one with `pgleap upgrade billing --to VERSION`\n"},
 		{"tasks nosuch", ExitRefused, "Error: instance nosuch does not exist\nTry: list the instances with `pgleap instance list`\n"},
 		{"task show x", ExitRefused, "Error: \"x\" is not the number of a task\nTry: pgleap task show --help\n"},
 		{"task show 9", ExitRefused, "Error: task 9 does not exist\nTry: list the tasks with `pgleap tasks`\n"},
@@ -233,12 +239,17 @@ func TestServerThatIsNotThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	unused.Close()
+	stopped := t.TempDir()
+	if err := os.WriteFile(filepath.Join(stopped, tokenFile), []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, test := range map[string]struct {
 		args   []string
 		code   int
 		reason string
 	}{
 		"never started":   {[]string{"--state-dir", t.TempDir(), "tasks"}, ExitUnreachable, "there is no sign of a server in"},
+		"not started":     {[]string{"--state-dir", stopped, "tasks"}, ExitUnreachable, "the server of " + stopped + " does not run"},
 		"stopped":         {[]string{"--server", unused.Addr().String(), "tasks"}, ExitUnreachable, "the server cannot be reached"},
 		"stopped, follow": {[]string{"--server", unused.Addr().String(), "task", "show", "1", "-f"}, ExitUnreachable, "the server cannot be reached"},
 		"wrong token":     {[]string{"--server", s.http.URL, "tasks"}, ExitRefused, "the request does not carry the server's token"},

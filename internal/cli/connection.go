@@ -32,14 +32,10 @@ func (o *options) connect(cmd *cobra.Command) (*client.Client, error) {
 	if server == "" {
 		server = os.Getenv("PGLEAP_SERVER")
 	}
-	if server == "" {
-		address, err := readState(dir, addressFile)
-		if err != nil {
-			return nil, err
-		}
-		server = address
-	}
 	token, err := readState(dir, tokenFile)
+	if err == nil && server == "" {
+		server, err = readState(dir, addressFile)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -68,9 +64,14 @@ func readState(dir, name string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(dir, name))
 	value := strings.TrimSpace(string(text))
 	switch {
+	case (errors.Is(err, fs.ErrNotExist) || err == nil && value == "") && name == addressFile: // there while it runs
+		return "", &Error{
+			Code: ExitUnreachable, Reason: fmt.Sprintf("the server of %s does not run", dir),
+			Remedy: "start it with `pgleap server`, or with systemd; its log says why it stopped",
+		}
 	case errors.Is(err, fs.ErrNotExist), err == nil && value == "":
 		return "", &Error{
-			Code: ExitUnreachable, Reason: fmt.Sprintf("there is no sign of a server in %s", dir),
+			Code: ExitUnreachable, Reason: fmt.Sprintf("there is no sign of a server in %s: no file %s", dir, name),
 			Remedy: "start one with `pgleap server`, or name its state directory with --state-dir",
 		}
 	case errors.Is(err, fs.ErrPermission):

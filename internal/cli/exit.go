@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -72,6 +73,31 @@ func usage(cmd *cobra.Command, err error) error {
 	return &Error{Code: ExitRefused, Reason: err.Error(), Remedy: cmd.CommandPath() + " --help"}
 }
 
+// badFlag is a flag that is unknown, or whose value is. What Go says of numbers and durations is for programmers.
+func badFlag(cmd *cobra.Command, err error) error {
+	cause := errors.Unwrap(err)
+	if cause == nil {
+		return usage(cmd, err)
+	}
+	what, why := strings.TrimSuffix(err.Error(), cause.Error()), cause.Error()
+	if _, ok := errors.AsType[*strconv.NumError](cause); ok {
+		why = "give a number"
+	} else if strings.HasPrefix(why, "time: ") {
+		why = "give a time such as 30s or 10m"
+	}
+	return usage(cmd, errors.New(what+why))
+}
+
+// ofFlagGroup says in other words than cobra's that flags exclude each other.
+func ofFlagGroup(cmd *cobra.Command, err error) error {
+	group, is := strings.CutPrefix(err.Error(), "if any flags in the group [")
+	if !is {
+		return err
+	}
+	names, _, _ := strings.Cut(group, "]")
+	return usage(cmd, fmt.Errorf("--%s exclude each other", strings.Join(strings.Fields(names), " and --")))
+}
+
 // arguments wraps cobra's checks of the arguments.
 func arguments(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
@@ -85,7 +111,7 @@ func arguments(names ...string) cobra.PositionalArgs {
 	}
 }
 
-// exitCode asks the error. Those of cobra itself, an unknown command for example, say nothing.
+// exitCode asks the error. Those of cobra itself say nothing.
 func exitCode(ctx context.Context, err error) int {
 	if e, ok := errors.AsType[interface {
 		error
@@ -104,8 +130,6 @@ func complain(cmd *cobra.Command, err error, code int) {
 	reason, remedy := err.Error(), ""
 	if e, ok := errors.AsType[*Error](err); ok {
 		remedy = e.Remedy
-	} else if strings.HasPrefix(reason, "required flag") { // cobra's own
-		remedy = cmd.CommandPath() + " --help"
 	}
 	out := cmd.ErrOrStderr()
 	if format := cmd.Flags().Lookup("output"); format != nil && format.Value.String() == formatJSON {

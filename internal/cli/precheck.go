@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -65,13 +66,13 @@ func (p *precheckOptions) arguments(cmd *cobra.Command, args []string) error {
 	if err := arguments(names...)(cmd, args); err != nil {
 		return err
 	}
-	if p.report == 0 && p.target.to == 0 {
-		return usage(cmd, errors.New("required flag(s) \"to\" not set"))
-	}
 	if p.bindir != "" && p.dsn == "" {
 		return usage(cmd, errors.New("--target-bindir goes with --dsn only"))
 	}
-	return nil
+	if p.report != 0 {
+		return nil
+	}
+	return p.target.wantVersion(cmd)
 }
 
 func runPrecheck(cmd *cobra.Command, o *options, p precheckOptions, args []string) error {
@@ -120,7 +121,7 @@ func precheckInstance(cmd *cobra.Command, o *options, p precheckOptions, args []
 // precheckServer checks a server by itself.
 func precheckServer(cmd *cobra.Command, p precheckOptions) (upgrade.Report, error) {
 	wanted := p.target.request()
-	modes := []upgrade.Mode{upgrade.InPlace, upgrade.BlueGreen, upgrade.ZeroDowntime, upgrade.Logical}
+	modes := []upgrade.Mode{upgrade.InPlace, upgrade.BlueGreen, upgrade.ZeroDowntime}
 	if !slices.Contains(modes, wanted.Mode) {
 		return upgrade.Report{}, usage(cmd, fmt.Errorf("mode %q is unknown: choose one of %q", wanted.Mode, modes))
 	}
@@ -138,9 +139,19 @@ func precheckServer(cmd *cobra.Command, p precheckOptions) (upgrade.Report, erro
 		return found, &Error{Code: ExitInterrupted, Reason: "interrupted"}
 	}
 	return found, &Error{
-		Code: ExitUnreachable, Reason: "the server cannot be checked", Cause: err,
+		Code: ExitUnreachable, Reason: "the server cannot be checked: " + inOneLine(err),
 		Remedy: "see whether it runs and lets you in; passwords come from PGPASSWORD or a password file",
 	}
+}
+
+// inOneLine is an error of pgx's, which tells of each attempt to connect in a line of its own: to each address, with TLS
+// and without.
+func inOneLine(err error) string {
+	lines := strings.Split(err.Error(), "\n\t")
+	if len(lines) == 1 {
+		return lines[0]
+	}
+	return lines[0] + " " + strings.Join(slices.Compact(lines[1:]), "; ")
 }
 
 // judged is the error that a report comes to; nil when an upgrade may begin.

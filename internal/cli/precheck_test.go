@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -28,7 +29,7 @@ func TestPrecheckOfAServer(t *testing.T) {
 		{"unreadable", []string{"--dsn", "postgres://u:hidden@127.0.0.1:x/postgres", "--to", "19"}, ExitRefused, "", "cannot be read"},
 		{"unknown mode", []string{"--dsn", source.DSN("postgres"), "--to", "19", "--mode", "fast"}, ExitRefused, "", `mode "fast" is unknown`},
 		{"an instance too", []string{"orders", "--dsn", source.DSN("postgres"), "--to", "19"}, ExitRefused, "", "one argument too many"},
-		{"a place for the target", []string{"--dsn", source.DSN("postgres"), "--to", "19", "--target-port", "1"}, ExitRefused, "", "none of the others can be"},
+		{"a place for the target", []string{"--dsn", source.DSN("postgres"), "--to", "19", "--target-port", "1"}, ExitRefused, "", "--dsn and --target-port exclude each other"},
 		{"programs, but no server", []string{"orders", "--target-bindir", "/x", "--to", "19"}, ExitRefused, "", "goes with --dsn only"},
 		{"no programs", []string{"--dsn", source.DSN("postgres"), "--target-bindir", "/nosuch", "--to", "19"}, ExitRefused, "", "/nosuch has no programs of PostgreSQL"},
 	} {
@@ -41,5 +42,18 @@ func TestPrecheckOfAServer(t *testing.T) {
 				t.Errorf("the password is told: %s%s", got.stdout, got.stderr)
 			}
 		})
+	}
+}
+
+// What pgx says in several lines is one sentence, and what it says of each attempt is told once.
+func TestErrorsInOneLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"connect to h: no":                     "connect to h: no",
+		"connect to h:\n\th: no\n\th: no":      "connect to h: h: no",
+		"connect to h, i:\n\th: no\n\ti: full": "connect to h, i: h: no; i: full",
+	} {
+		if got := inOneLine(errors.New(text)); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
 	}
 }

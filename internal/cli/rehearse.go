@@ -17,10 +17,10 @@ func newRehearseCommand(o *options) *cobra.Command {
 		Use:   "rehearse ID",
 		Short: "Rehearse the switchover: all of it but the move",
 		Long: `Rehearse the switchover of the running upgrade of an instance (ID may be the upgrade's number, too),
-any number of times, while it is synchronizing. Clients pause as they will in the switchover, both
-sides are brought to a standstill, and clients go on at the source. Then all data of both sides, as
-they stood still, are compared while everybody works on. What differs is told, and stops a
-switchover until a later rehearsal finds nothing.` + exitStatus(ExitFailed, ExitInterrupted),
+any number of times, while it is synchronizing, or following: then it is the way back that is
+rehearsed. Clients pause as they will in the switchover, both sides are brought to a standstill, and
+clients go on where they were. Then all data of both sides, as they stood still, are compared while
+everybody works on. What differs is told, and stops a switchover until a later rehearsal finds nothing.` + exitStatus(ExitFailed, ExitInterrupted),
 		Args:              arguments("ID"),
 		ValidArgsFunction: o.completeInstance,
 		RunE: func(cmd *cobra.Command, args []string) error {

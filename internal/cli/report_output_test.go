@@ -86,14 +86,14 @@ func TestReportsExitCode(t *testing.T) {
 func TestPrecheckIsRefused(t *testing.T) {
 	saved(t, func(*upgrade.Report) {})
 	for want, args := range map[string][]string{
-		"ID is missing":                             {"--to", "17"},
-		"one argument too many":                     {"orders", "--report", "1"},
-		"does not tell the format":                  {"--report", "1", "--file", "report"},
-		"choose table, json, markdown or html":      {"--report", "1", "--output", "pdf"},
-		"the report cannot be written":              {"--report", "1", "--file", "/nosuch/report.html"},
-		"report 9 does not exist":                   {"--report", "9"},
-		"required flag":                             {"orders"},
-		"if any flags in the group [to report] are": {"--report", "1", "--to", "17"},
+		"ID is missing":                        {"--to", "17"},
+		"one argument too many":                {"orders", "--report", "1"},
+		"does not tell the format":             {"--report", "1", "--file", "report"},
+		"choose table, json, markdown or html": {"--report", "1", "--output", "pdf"},
+		"the report cannot be written":         {"--report", "1", "--file", "/nosuch/report.html"},
+		"report 9 does not exist":              {"--report", "9"},
+		"--to VERSION is missing":              {"orders"},
+		"--to and --report exclude each other": {"--report", "1", "--to", "17"},
 	} {
 		if got := run(t, append([]string{"precheck"}, args...)...); got.code != ExitRefused || !strings.Contains(got.stderr, want) {
 			t.Errorf("%v: ended with %d: %s", args, got.code, got.stderr)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,12 +37,27 @@ func (t *targetOptions) addFlags(cmd *cobra.Command) {
 	flags.Var(&t.maxRetainedWAL, "max-retained-wal", "WAL that the source may keep for the upgrade, which is cancelled beyond (default 16GB)")
 	flags.IntVar(&t.jobs, "jobs", 0, "parallelism of pg_upgrade and of the statistics (default 2)")
 	flags.BoolVar(&t.noStandbys, "no-standbys", false, "make no standbys of the target, though the source has some on this host")
-	flags.StringVar(&t.cloneFrom, "clone-from", "", "copy the clone from a `standby` of the source, to spare this: its data directory, or HOST:PORT")
-	flags.BoolVar(&t.noRehearsal, "no-schema-rehearsal", false, "do not upgrade a copy without data in the precheck")
-	flags.DurationVar(&t.rehearsalTime, "schema-rehearsal-timeout", 0, "how long that may take (default 10m)")
-	flags.Var(&t.rehearsalDisk, "schema-rehearsal-disk", "disk that it may take (default 4GB)")
+	flags.StringVar(&t.cloneFrom, "clone-from", "", "copy the clone from this `standby`, to spare the source: its data directory, or HOST:PORT")
+	flags.BoolVar(&t.noRehearsal, "no-schema-rehearsal", false, "do not upgrade a copy of all definitions in the precheck")
+	flags.DurationVar(&t.rehearsalTime, "schema-rehearsal-timeout", 0, "how long the upgrade of that copy may take (default 10m)")
+	flags.Var(&t.rehearsalDisk, "schema-rehearsal-disk", "disk that the copy may take (default 4GB)")
 	cmd.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions( //nolint:errcheck // fails for an unknown flag only
 		[]string{string(upgrade.InPlace), string(upgrade.BlueGreen), string(upgrade.ZeroDowntime)}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// arguments wants an instance, and a version.
+func (t *targetOptions) arguments(cmd *cobra.Command, args []string) error {
+	if err := arguments("ID")(cmd, args); err != nil {
+		return err
+	}
+	return t.wantVersion(cmd)
+}
+
+func (t *targetOptions) wantVersion(cmd *cobra.Command) error {
+	if t.to == 0 {
+		return usage(cmd, errors.New("--to VERSION is missing"))
+	}
+	return nil
 }
 
 func (t *targetOptions) request() client.UpgradeRequest {

@@ -22,7 +22,7 @@ type upgradeOptions struct {
 	transfer               string
 	cloneOnly, inWindow    bool
 	waitForStandbys        bool
-	follow, detach         bool
+	detach                 bool
 }
 
 func newUpgradeCommand(o *options) *cobra.Command {
@@ -44,12 +44,11 @@ takes its place, in a switchover as above; with --clone-only it runs beside the 
   pgleap upgrade orders --to 17 --switch auto --statistics after --detach
   pgleap upgrade orders --to 18 --mode in-place
   pgleap upgrade orders --to 18 --mode blue-green --clone-only`,
-		Args:              arguments("ID"),
+		Args:              u.arguments,
 		ValidArgsFunction: o.completeInstance,
 		RunE:              func(cmd *cobra.Command, args []string) error { return runUpgrade(cmd, o, args[0], u) },
 	}
 	u.addFlags(cmd)
-	cmd.MarkFlagRequired("to") //nolint:errcheck // fails for an unknown flag only
 	flags := cmd.Flags()
 	flags.StringVar(&u.statistics, "statistics", "", "collect statistics before or after the switchover (default: before; after, where clients would wait for them)")
 	flags.StringVar(&u.switching, "switch", string(upgrade.SwitchManual), "who starts the switchover: auto or manual")
@@ -64,9 +63,7 @@ takes its place, in a switchover as above; with --clone-only it runs beside the 
 	flags.BoolVar(&u.cloneOnly, "clone-only", false, "with --mode blue-green: upgrade a clone, and leave clients where they are")
 	flags.BoolVar(&u.inWindow, "switch-in-window", false, "with --mode blue-green or in-place: switch over in the instance's\nmaintenance window")
 	flags.BoolVar(&u.waitForStandbys, "wait-for-standbys", false, "let the switchover wait until the target has standbys as the source has; in modes in-place and\nblue-green clients wait for them")
-	flags.BoolVar(&u.follow, "follow", true, "follow the upgrade until it ends")
 	flags.BoolVar(&u.detach, "detach", false, "only start the upgrade")
-	cmd.MarkFlagsMutuallyExclusive("follow", "detach")
 	cmd.MarkFlagsMutuallyExclusive("no-standbys", "wait-for-standbys")
 	var transfers []string
 	for _, transfer := range upgrade.Transfers() {
@@ -103,15 +100,13 @@ func runUpgrade(cmd *cobra.Command, o *options, id string, u upgradeOptions) err
 	if err != nil {
 		return err
 	}
-	detach := u.detach || !u.follow
-	switch {
-	case o.json() && detach:
+	if o.json() && u.detach {
 		return printJSON(cmd.OutOrStdout(), task)
-	case o.json():
-	default:
+	}
+	if !o.json() {
 		fmt.Fprintf(cmd.OutOrStdout(), "Upgrade %d of instance %s from %s to %d has started.\n", task.Number, id, task.Source, task.Target)
 	}
-	if detach {
+	if u.detach {
 		fmt.Fprintf(cmd.OutOrStdout(), "Follow it with: pgleap task show %d --follow\n", task.Number)
 		return nil
 	}

@@ -138,7 +138,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		{At: now, Who: "dba", What: "remove instance", Object: "orders", Result: "ok", RequestID: "r1"},
 		{
 			At: now, Who: "dba", What: "switchover switch", Object: "orders", RequestID: "r1",
-			Result: "no upgrade of instance orders is running; start one with `pgleap upgrade orders`",
+			Result: "no upgrade of instance orders is running; start one with `pgleap upgrade orders --to VERSION`",
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
