@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -12,19 +11,6 @@ import (
 
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
-)
-
-// Verb is what can be said of a switchover.
-type Verb string
-
-// The verbs.
-const (
-	VerbSwitch    Verb = "switch"    // start it
-	VerbRehearse  Verb = "rehearse"  // carry it out up to the move, and resume on the source
-	VerbInterrupt Verb = "interrupt" // abort this attempt, back to synchronizing
-	VerbCancel    Verb = "cancel"    // abandon the upgrade
-	VerbBack      Verb = "back"      // bring clients back to the source, after a switchover; without replication only while nothing was written
-	VerbFinish    Verb = "finish"    // give up the way back, and end the upgrade
 )
 
 // SwitchoverWithin passes a verb on to the running upgrade of an instance, or to the upgrade of that
@@ -89,12 +75,6 @@ func (c *Control) sayTo(ctx context.Context, task upgrade.Task, verb Verb, paylo
 	return task, nil
 }
 
-// signals are the workflow's words for the verbs.
-var signals = map[Verb]string{
-	VerbSwitch: step.SignalSwitch, VerbRehearse: step.SignalRehearse, VerbInterrupt: step.SignalInterrupt, VerbCancel: step.SignalCancel,
-	VerbBack: step.SignalBack, VerbFinish: step.SignalFinish,
-}
-
 // upgradeOf finds the running upgrade of an instance, or else the task of that number.
 func (c *Control) upgradeOf(ctx context.Context, instanceOrNumber string) (upgrade.Task, error) {
 	_, err := c.catalog.Instance(ctx, instanceOrNumber)
@@ -118,53 +98,6 @@ func (c *Control) upgradeOf(ctx context.Context, instanceOrNumber string) (upgra
 	return upgrade.Task{}, &Conflict{
 		Cause:  upgrade.CausePhase,
 		Reason: fmt.Sprintf("no upgrade of instance %s is running", instanceOrNumber),
-		Remedy: fmt.Sprintf("start one with `pgleap upgrade %s`", instanceOrNumber),
+		Remedy: fmt.Sprintf("start one with `pgleap upgrade %s --to VERSION`", instanceOrNumber),
 	}
-}
-
-// allowed tells whether the verb fits the phase that the upgrade is in. It spares the user a
-// verb without effect; the workflow decides itself, for the phase may change at any time.
-func (v Verb) allowed(task upgrade.Task) error {
-	refuse := func(why, remedy string) error {
-		return &Conflict{Reason: fmt.Sprintf("task %d %s", task.Number, why), Remedy: remedy, Cause: upgrade.CausePhase}
-	}
-	in := fmt.Sprintf("is in phase %q", task.Phase)
-	instance := task.Instance
-	wayBack := v == VerbBack || v == VerbFinish
-	switch {
-	case task.Kind != upgrade.TaskUpgrade:
-		return refuse("is a precheck: it has no switchover", "")
-	case task.Status.Ended():
-		return refuse(fmt.Sprintf("is not running: it has ended (%s)", task.Status), "")
-	case v == VerbBack && task.Mode == upgrade.BlueGreen && task.OnTarget():
-		return refuse(in, "say it again when the upgrade has ended; clients can go back until something is written on the target")
-	case v == VerbBack && task.Mode == upgrade.BlueGreen:
-		return refuse("has not switched over: applications are on the source", "")
-	case (wayBack || v == VerbRehearse) && task.Mode != upgrade.ZeroDowntime:
-		return refuse(fmt.Sprintf("is of mode %s, in which neither side follows the other: what clients wrote on the target would be lost with it", task.Mode),
-			"see the documentation of that mode for what can be undone")
-	case task.Phase == upgrade.PhaseFinishing:
-		return refuse("has switched, and is being finished: applications are on the target", "")
-	case wayBack && !task.OnTarget():
-		return refuse("has not switched over: applications are on the source", "")
-	case wayBack && task.Phase != upgrade.PhaseFollowing:
-		return refuse(in, fmt.Sprintf("wait until it is %q", upgrade.PhaseFollowing))
-	case (v == VerbSwitch || v == VerbCancel) && task.OnTarget():
-		return refuse("has switched already: applications are on the target",
-			fmt.Sprintf("go back with `pgleap switchover %s back`, or give the way back up with `pgleap finish %s`", instance, instance))
-	case v == VerbRehearse && task.Phase == upgrade.PhaseFollowing:
-		return nil
-	case v == VerbSwitch && task.Phase == upgrade.PhaseWaiting:
-		return nil
-	case (v == VerbSwitch || v == VerbRehearse) && task.Phase != upgrade.PhaseSynchronizing:
-		return refuse(in, fmt.Sprintf("wait until it is %q", upgrade.PhaseSynchronizing))
-	case v == VerbSwitch && task.Rehearsal != nil && task.Rehearsal.Difference() != nil:
-		return refuse("must not switch: a rehearsal found that source and target differ, and none has found them identical since: "+task.Rehearsal.Difference().String(),
-			"see `pgleap task show "+strconv.FormatInt(task.Number, 10)+"`, then rehearse again, or cancel the upgrade")
-	case v == VerbInterrupt && !slices.Contains([]upgrade.Phase{upgrade.PhaseSwitchover, upgrade.PhaseSwitchback, upgrade.PhaseRehearsal}, task.Phase):
-		return refuse(in+": there is no switchover to interrupt", "")
-	case v == VerbCancel && task.Phase == upgrade.PhaseCleanup:
-		return refuse("is being cleaned up already", "")
-	}
-	return nil
 }
