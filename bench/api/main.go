@@ -25,10 +25,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/pgleap/pgleap/test/harness"
 )
 
 type options struct {
@@ -48,19 +48,13 @@ type options struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	var err error
-	if len(os.Args) == 2 && isServer(os.Args[1]) {
-		// The parent ends its children, whatever the terminal says to all of them.
-		err = runServer(context.WithoutCancel(ctx), os.Args[1], os.Stdin, os.Stdout)
-	} else {
-		err = bench(ctx, parse(), os.Stdout)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench/api:", err)
-		os.Exit(1) //nolint:gocritic // stop has nothing left to do
-	}
+	harness.Main("bench/api", func(ctx context.Context) error {
+		if len(os.Args) == 2 && isServer(os.Args[1]) {
+			// The parent ends its children, whatever the terminal says to all of them.
+			return runServer(context.WithoutCancel(ctx), os.Args[1], os.Stdin, os.Stdout)
+		}
+		return bench(ctx, parse(), os.Stdout)
+	})
 }
 
 func parse() options {

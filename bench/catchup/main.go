@@ -22,15 +22,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/test/harness"
 )
 
 // bar is the least gain of table groups on two cores (issue 3).
@@ -61,12 +60,7 @@ func main() {
 	flag.IntVar(&o.span, "span", 2, "tables that each transaction changes, 4 rows in each")
 	flag.StringVar(&o.buffers, "buffers", "512MB", "shared_buffers of both; the data of the defaults take some 150 MB")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := bench(ctx, o, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "bench/catchup:", err)
-		os.Exit(1) //nolint:gocritic // stop has nothing left to do
-	}
+	harness.Main("bench/catchup", func(ctx context.Context) error { return bench(ctx, o, os.Stdout) })
 }
 
 func bench(ctx context.Context, o options, out io.Writer) (err error) {
@@ -144,7 +138,7 @@ func all(rounds []round, of func(round) time.Duration) (durations []time.Duratio
 }
 
 func median(rounds []round, of func(round) time.Duration) time.Duration {
-	return slices.Sorted(slices.Values(all(rounds, of)))[len(rounds)/2]
+	return harness.Median(all(rounds, of))
 }
 
 // load is the machine's load average of the last minute.

@@ -20,13 +20,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/test/harness"
 )
 
 // bar is how much longer than the bare script's our outage may be (issue 4).
@@ -47,20 +46,12 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each contestant")
 	flag.IntVar(&o.jobs, "jobs", 2, "parallelism of pg_upgrade")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if noDebian() == "" && os.Getenv(confined) == "" {
-		status, err := confine(ctx)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "bench/inplace:", err)
-			status = 1
+	harness.Main("bench/inplace", func(ctx context.Context) error {
+		if noDebian() == "" && os.Getenv(confined) == "" {
+			return confine(ctx)
 		}
-		os.Exit(status)
-	}
-	if err := bench(ctx, o, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "bench/inplace:", err)
-		os.Exit(1) //nolint:gocritic // stop has nothing left to do
-	}
+		return bench(ctx, o, os.Stdout)
+	})
 }
 
 func bench(ctx context.Context, o options, out io.Writer) (err error) {

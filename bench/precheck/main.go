@@ -17,11 +17,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"slices"
-	"syscall"
 	"text/tabwriter"
 	"time"
+
+	"github.com/pgleap/pgleap/test/harness"
 )
 
 // bar is what a precheck of 10,000 tables in 20 databases may take beyond pg_upgrade --check (issue 6).
@@ -46,12 +45,7 @@ func main() {
 	flag.BoolVar(&o.rehearsal, "rehearsal", false, "measure the schema rehearsal as well, apart")
 	flag.BoolVar(&o.verbose, "v", false, "tell how long each part of the precheck takes")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := bench(ctx, o, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "bench/precheck:", err)
-		os.Exit(1) //nolint:gocritic // stop has nothing left to do
-	}
+	harness.Main("bench/precheck", func(ctx context.Context) error { return bench(ctx, o, os.Stdout) })
 }
 
 func bench(ctx context.Context, o options, out io.Writer) (err error) {
@@ -81,11 +75,11 @@ func bench(ctx context.Context, o options, out io.Writer) (err error) {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	middle := median(beyond)
+	middle := harness.Median(beyond)
 	fmt.Fprintf(out, "\nbeyond pg_upgrade --check, median: %s; the bar is %s\n", shown(middle), shown(bar))
 	if o.rehearsal {
 		limit, _ := s.plan.Options.SchemaRehearsalBounds()
-		fmt.Fprintf(out, "the schema rehearsal, median: %s; it may take %s\n", shown(median(rehearsals)), shown(limit))
+		fmt.Fprintf(out, "the schema rehearsal, median: %s; it may take %s\n", shown(harness.Median(rehearsals)), shown(limit))
 	}
 	if middle > bar {
 		return fmt.Errorf("a precheck takes %s beyond pg_upgrade --check", shown(middle))
@@ -104,11 +98,6 @@ type round struct {
 }
 
 func (r round) beyond() time.Duration { return r.whole - r.within }
-
-func median(all []time.Duration) time.Duration {
-	sorted := slices.Sorted(slices.Values(all))
-	return sorted[len(sorted)/2]
-}
 
 func shown(d time.Duration) string {
 	if d == 0 {

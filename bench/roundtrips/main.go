@@ -19,11 +19,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -60,12 +58,7 @@ func main() {
 	flag.BoolVar(&o.strict, "strict", false, "exit 1 unless the median is below 50 ms and the longest below 250 ms")
 	flag.BoolVar(&o.verbose, "v", false, "tell every pause")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := bench(ctx, o, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "bench/roundtrips:", err)
-		os.Exit(1) //nolint:gocritic // stop has nothing left to do
-	}
+	harness.Main("bench/roundtrips", func(ctx context.Context) error { return bench(ctx, o, os.Stdout) })
 }
 
 // bench makes the trips on an instance of its own, and removes it.

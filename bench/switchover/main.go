@@ -28,11 +28,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/test/harness"
 )
 
 // limit bounds the whole benchmark.
@@ -61,12 +60,7 @@ func main() {
 	flag.BoolVar(&o.strict, "strict", false, "exit 1 unless ours is within 100 ms and the naive recipe 8 times slower")
 	flag.BoolVar(&o.verbose, "v", false, "tell every round")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := bench(ctx, o, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "bench/switchover:", err)
-		os.Exit(1) //nolint:gocritic // stop has nothing left to do
-	}
+	harness.Main("bench/switchover", func(ctx context.Context) error { return bench(ctx, o, os.Stdout) })
 }
 
 func bench(ctx context.Context, o options, out io.Writer) (err error) {

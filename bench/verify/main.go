@@ -17,9 +17,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -43,12 +41,7 @@ func main() {
 	flag.IntVar(&o.scale, "scale", 10, "amount of data, about 30 MB each")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each contestant")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := bench(ctx, o, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "bench/verify:", err)
-		os.Exit(1) //nolint:gocritic // stop has nothing left to do
-	}
+	harness.Main("bench/verify", func(ctx context.Context) error { return bench(ctx, o, os.Stdout) })
 }
 
 func bench(ctx context.Context, o options, out io.Writer) (err error) {
@@ -118,22 +111,18 @@ func compete(ctx context.Context, sides [2]*harness.Cluster, o options, out io.W
 		name  string
 		times []time.Duration
 	}{{"comparison", ours}, {"COPY of both sides", copies}} {
-		fmt.Fprintf(table, "%s\t%d ms\t%d ms\t%d ms\t%.0f\t\n", row.name, median(row.times).Milliseconds(),
-			slices.Min(row.times).Milliseconds(), slices.Max(row.times).Milliseconds(), float64(last.Bytes)/median(row.times).Seconds()/(1<<20))
+		fmt.Fprintf(table, "%s\t%d ms\t%d ms\t%d ms\t%.0f\t\n", row.name, harness.Median(row.times).Milliseconds(),
+			slices.Min(row.times).Milliseconds(), slices.Max(row.times).Milliseconds(), float64(last.Bytes)/harness.Median(row.times).Seconds()/(1<<20))
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	ratio := float64(median(copies)) / float64(median(ours))
+	ratio := float64(harness.Median(copies)) / float64(harness.Median(ours))
 	fmt.Fprintf(out, "\nspeed relative to COPY: %.2f (bar: %.1f)\n", ratio, bar)
 	if ratio < bar {
 		return fmt.Errorf("the comparison has %.2f of COPY's speed, less than %.1f", ratio, bar)
 	}
 	return nil
-}
-
-func median(durations []time.Duration) time.Duration {
-	return slices.Sorted(slices.Values(durations))[len(durations)/2]
 }
 
 // copyAll reads every table of both sides.
