@@ -96,17 +96,7 @@ func RunGuard(ctx context.Context, cfg GuardConfig) error {
 
 // watch returns why the guard has to act, or nothing if the parent is done.
 func watch(ctx context.Context, cfg GuardConfig) (string, error) {
-	lines := make(chan string)
-	go func() {
-		defer close(lines)
-		for in := bufio.NewScanner(cfg.Parent); in.Scan(); {
-			select {
-			case lines <- strings.TrimSpace(in.Text()):
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
+	lines := linesOf(ctx, cfg.Parent)
 	timer := time.NewTimer(time.Until(cfg.Deadline))
 	defer timer.Stop()
 	if cfg.Deadline.IsZero() {
@@ -119,20 +109,39 @@ func watch(ctx context.Context, cfg GuardConfig) (string, error) {
 		case <-timer.C:
 			return "the deadline passed", nil
 		case line, open := <-lines:
-			switch word, rest, _ := strings.Cut(line, " "); {
-			case !open:
+			if !open {
 				return "the process that was switching died", nil
-			case word == lineDone:
-				return "", nil
-			case word == lineDeadline:
-				at, err := time.Parse(time.RFC3339Nano, rest)
-				if err != nil {
-					return "", fmt.Errorf("guard endpoint: read deadline: %w", err)
-				}
-				timer.Reset(time.Until(at))
 			}
+			word, rest, _ := strings.Cut(line, " ")
+			if word == lineDone {
+				return "", nil
+			}
+			if word != lineDeadline {
+				continue
+			}
+			at, err := time.Parse(time.RFC3339Nano, rest)
+			if err != nil {
+				return "", fmt.Errorf("guard endpoint: read deadline: %w", err)
+			}
+			timer.Reset(time.Until(at))
 		}
 	}
+}
+
+// linesOf is what the parent says, line by line. It ends with the parent.
+func linesOf(ctx context.Context, parent io.Reader) <-chan string {
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		for in := bufio.NewScanner(parent); in.Scan(); {
+			select {
+			case lines <- strings.TrimSpace(in.Text()):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return lines
 }
 
 func settle(ctx context.Context, cfg GuardConfig, session Session) (Decision, error) {

@@ -43,24 +43,7 @@ func (d *Driver) checkFiles(v *view, add adder) {
 	if used := v.settings["conffile"]; filepath.IsAbs(used) && !sameFile(used, v.config.main) {
 		add("give pgleap the file that PgBouncer was started with", "PgBouncer uses %s, not %s", used, v.config.main)
 	}
-	for _, e := range v.config.effective() {
-		if e.item.name == wildcard {
-			continue
-		}
-		for _, l := range v.live {
-			if l.name == e.item.name && (l.host != e.route.host || l.port != e.route.port) {
-				add("RELOAD it on the console, or undo the change in the file",
-					"database %q goes to %s, but line %d of %s sends it to %s", l.name,
-					v.address(l.host, l.port), e.item.line, e.file.path, v.address(e.route.host, e.route.port))
-			}
-		}
-	}
-	if err := v.config.unusable(v.settings); err != nil {
-		add("correct the line", "%v", err)
-	} else if e, now, is := v.config.pending(v.settings); is {
-		add("RELOAD it on the console, or undo the change in the file", "%s is %s, but line %d of %s sets it to %s",
-			e.item.name, now, e.item.line, e.file.path, e.item.value)
-	}
+	v.checkLoaded(add)
 	probed := map[*file]bool{}
 	for _, e := range d.entries(v) {
 		if probed[e.file] {
@@ -70,6 +53,24 @@ func (d *Driver) checkFiles(v *view, add adder) {
 		if err := e.file.editable(); err != nil {
 			add("let the agent run as the owner of the file, with the right to write in its directory", "%s cannot be replaced (%v)", e.file.path, err)
 		}
+	}
+}
+
+// checkLoaded: no edit may wait for a RELOAD, which would bring it into effect in the middle of a switchover.
+func (v *view) checkLoaded(add adder) {
+	const reload = "RELOAD it on the console, or undo the change in the file"
+	for _, e := range v.config.effective() {
+		for _, l := range v.live {
+			if e.item.name != wildcard && l.name == e.item.name && (l.host != e.route.host || l.port != e.route.port) {
+				add(reload, "database %q goes to %s, but line %d of %s sends it to %s", l.name,
+					v.address(l.host, l.port), e.item.line, e.file.path, v.address(e.route.host, e.route.port))
+			}
+		}
+	}
+	if err := v.config.unusable(v.settings); err != nil {
+		add("correct the line", "%v", err)
+	} else if e, now, is := v.config.pending(v.settings); is {
+		add(reload, "%s is %s, but line %d of %s sets it to %s", e.item.name, now, e.item.line, e.file.path, e.item.value)
 	}
 }
 
