@@ -7,12 +7,10 @@ import (
 	"strings"
 )
 
-// The states of a cluster as pg_controldata prints them.
+// States of a cluster as pg_controldata prints them.
 const (
-	StateShutDown           = "shut down"
-	StateShutDownInRecovery = "shut down in recovery"
-	StateInProduction       = "in production"
-	StateInArchiveRecovery  = "in archive recovery"
+	StateShutDown     = "shut down"
+	StateInProduction = "in production"
 )
 
 // ControlData is what a cluster's pg_control says.

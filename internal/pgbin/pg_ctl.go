@@ -20,9 +20,8 @@ import (
 // StopMode is a way to stop a cluster.
 type StopMode string
 
-// Smart waits for clients to leave, fast disconnects them, immediate is a crash that recovers at the next start.
+// Fast disconnects clients, immediate is a crash that recovers at the next start. (Smart would wait for clients to leave.)
 const (
-	StopSmart     StopMode = "smart"
 	StopFast      StopMode = "fast"
 	StopImmediate StopMode = "immediate"
 )

@@ -59,11 +59,8 @@ func EnsureMarker(ctx context.Context, conn *pgx.Conn) error {
 
 // AdvanceMarker writes the next number on the source, durably, and returns it.
 func AdvanceMarker(ctx context.Context, conn *pgx.Conn) (int64, error) {
-	var number int64
-	if err := conn.QueryRow(ctx, advanceMarker).Scan(&number); err != nil {
-		return 0, fmt.Errorf("advance marker: %w", err)
-	}
-	return number, nil
+	_, number, err := AdvanceMarkerAfter(ctx, conn)
+	return number, err
 }
 
 // AdvanceMarkerAfter is AdvanceMarker, and tells where the WAL stood before, in the same round trip.

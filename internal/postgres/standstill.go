@@ -70,7 +70,7 @@ func WritingAndSnapshot(ctx context.Context, conn *pgx.Conn) (writing []Backend,
 // AppliedState is what a database of the target holds when everything was applied.
 type AppliedState struct {
 	Marker          int64 // see ReadMarker
-	Applied         []LSN // of each subscription, on the source, forced to the target's disk; see FlushOrigin
+	Applied         []LSN // of each subscription, on the source, forced to the target's disk
 	Sequences       []Sequence
 	LargeObjectKeys string // empty if not asked for
 }

@@ -264,15 +264,6 @@ func ReadSubscriptions(ctx context.Context, conn *pgx.Conn, name string) (Subscr
 	return s, nil
 }
 
+// flushOrigin forces to disk what a subscription has applied and returns its position on the source: what is visible is
+// not yet durable while synchronous_commit is off.
 const flushOrigin = `SELECT pg_replication_origin_progress('pg_' || $1::text, true)::text`
-
-// FlushOrigin forces to disk what the subscription has applied and returns its position on the
-// source: what is visible is not yet durable while synchronous_commit is off.
-func FlushOrigin(ctx context.Context, conn *pgx.Conn, subscription uint32) (LSN, error) {
-	var lsn LSN
-	err := conn.QueryRow(ctx, flushOrigin, fmt.Sprint(subscription)).Scan(scanLSN{&lsn})
-	if err != nil {
-		return 0, fmt.Errorf("flush the applied changes: %w", err)
-	}
-	return lsn, nil
-}

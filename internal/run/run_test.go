@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -242,12 +243,16 @@ func TestLookupUserRefusesWhomWeCannotBe(t *testing.T) {
 	if _, err := LookupUser("no-such-user"); err == nil {
 		t.Error("a user that does not exist is found")
 	}
-	self, err := LookupUID(os.Geteuid())
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := LookupUser(me.Username)
 	if err != nil || self.UID != os.Geteuid() || !self.Reachable() {
 		t.Errorf("ourselves: %+v, %v", self, err)
 	}
 	if os.Geteuid() != 0 {
-		if root, err := LookupUID(0); err == nil {
+		if root, err := LookupUser("root"); err == nil {
 			t.Errorf("root is reachable from uid %d: %+v", os.Geteuid(), root)
 		}
 	}

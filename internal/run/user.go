@@ -23,19 +23,6 @@ func LookupUser(name string) (User, error) {
 	if err != nil {
 		return User{}, fmt.Errorf("look up operating system user: %w", err)
 	}
-	return asUser(found)
-}
-
-// LookupUID finds a user by number, as the owner of a file is given.
-func LookupUID(uid int) (User, error) {
-	found, err := user.LookupId(strconv.Itoa(uid))
-	if err != nil {
-		return User{}, fmt.Errorf("look up operating system user: %w", err)
-	}
-	return asUser(found)
-}
-
-func asUser(found *user.User) (User, error) {
 	uid, err := strconv.Atoi(found.Uid)
 	if err != nil {
 		return User{}, fmt.Errorf("user %s has no numeric uid: %w", found.Username, err)

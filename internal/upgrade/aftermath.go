@@ -3,7 +3,6 @@ package upgrade
 import (
 	"fmt"
 	"path/filepath"
-	"slices"
 	"time"
 )
 
@@ -48,16 +47,4 @@ type OpenFinding struct {
 // String tells it in a sentence.
 func (f OpenFinding) String() string {
 	return fmt.Sprintf("extension %s in %s is still at %s, and not at %s: %s", f.Extension, f.Database, f.From, f.To, f.Reason)
-}
-
-// MergeFindings is what is open when something was found again: what is known already keeps its age.
-func MergeFindings(known, found []OpenFinding) []OpenFinding {
-	merged := slices.Clone(found)
-	for i, f := range merged {
-		same := func(k OpenFinding) bool { return k.Database == f.Database && k.Extension == f.Extension }
-		if at := slices.IndexFunc(known, same); at >= 0 {
-			merged[i].Since, merged[i].Number = known[at].Since, known[at].Number
-		}
-	}
-	return merged
 }

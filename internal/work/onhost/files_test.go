@@ -3,6 +3,7 @@ package onhost
 import (
 	"errors"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,11 +17,15 @@ import (
 
 func self(t *testing.T) run.User {
 	t.Helper()
-	user, err := run.LookupUID(os.Geteuid())
+	me, err := user.Current()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return user
+	found, err := run.LookupUser(me.Username)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }
 
 func TestNotes(t *testing.T) {
