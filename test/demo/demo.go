@@ -211,11 +211,12 @@ func (d *demo) switchOver(ctx context.Context, number int64) (upgrade.Task, erro
 // trip says a verb, and waits until the side that clients have left follows, and the data of both sides
 // were compared.
 func (d *demo) trip(ctx context.Context, number int64, verb string) error {
+	said := time.Now()
 	if err := d.pgleap(ctx, nil, "switchover", instance, verb); err != nil {
 		return err
 	}
-	task, err := d.server.AwaitTask(ctx, number, time.Minute, "the other side to follow", func(t upgrade.Task) bool {
-		return t.Phase == upgrade.PhaseSynchronizing || t.Phase == upgrade.PhaseFollowing && t.Verification != nil
+	task, err := d.server.AwaitTask(ctx, number, 2*time.Minute, "both sides to be compared", func(t upgrade.Task) bool {
+		return t.Verification != nil && t.Verification.StartedAt.After(said)
 	})
 	if err != nil {
 		return err

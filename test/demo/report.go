@@ -98,17 +98,16 @@ func (d *demo) summarize() {
 	d.title("PostgreSQL %s is now %s", r.Source, r.Target)
 	d.say("transactions   %d (%.0f/s), failed %d", r.Transactions, r.Rate, r.Failed)
 	d.say("acknowledged   %d: lost %d, duplicated %d, unexpected %d; other problems %d", r.Acknowledged, r.Lost, r.Duplicated, r.Unexpected, r.Problems)
-	d.say("pause          %.1f ms as the clients saw it (longest transaction %.1f ms, longest gap %.1f ms); %.1f ms from PAUSE to RESUME",
-		r.PauseMS, r.LongestLatencyMS, r.LongestGapMS, r.ServerPauseMS)
 	for _, t := range r.Trips {
 		way := "to the target"
 		if t.Back {
 			way = "back to the source"
 		}
-		d.say("   %-20s %8.1f ms as the clients saw it, %.1f ms from PAUSE to RESUME", way, t.PauseMS, t.ServerPauseMS)
+		d.say("pause          %-20s %6.1f ms as the clients saw it, %6.1f ms from PAUSE to RESUME", way, t.PauseMS, t.ServerPauseMS)
 	}
+	d.say("               in the last one the longest transaction took %.1f ms, and for %.1f ms none ended; step by step:", r.LongestLatencyMS, r.LongestGapMS)
 	for _, step := range r.steps {
-		d.say("   %-12s %8.1f ms", step.Step, millis(step.Duration))
+		d.say("   %-12s %8.1f ms%s", step.Step, millis(step.Duration), map[string]string{"turn": ", while clients work"}[step.Step])
 	}
 	d.say("latency        median %.1f ms, p99 %.1f ms over the whole time", r.LatencyMS["p50"], r.LatencyMS["p99"])
 	d.say("time           %.0f s in all: set-up %.0f s, upgrade %.0f s, proof %.0f s", r.TotalSeconds, r.SetUpSeconds, r.UpgradeTotal, r.VerifySeconds)

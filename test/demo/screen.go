@@ -45,27 +45,10 @@ func (s *screen) print(indent, format string, args ...any) {
 
 // follow prints a task's log as it grows, and now and then where the running step stands.
 func (s *screen) follow(ctx context.Context, server *harness.Server, number int64) {
+	f := follower{screen: s, server: server, number: number}
 	go func() {
 		defer close(s.done)
-		var seen int64
-		var phase upgrade.Phase
-		var told time.Time
-		for {
-			task, errTask := server.Task(ctx, number)
-			events, errEvents := server.Events(ctx, number, seen)
-			for _, e := range events {
-				seen = e.Seq
-				s.print("   ", "%-16s %s%s", e.Phase, mark(e.Level), e.Text)
-			}
-			if errTask == nil && (task.Phase != phase || time.Since(told) > 2*time.Second) {
-				if line := progressLine(task); line != "" || task.Phase != phase {
-					s.print("   ", "%-16s %s", task.Phase, line)
-				}
-				phase, told = task.Phase, time.Now()
-			}
-			if errTask == nil && errEvents == nil && task.Status.Ended() && len(events) == 0 {
-				return
-			}
+		for !f.look(ctx) {
 			select {
 			case <-ctx.Done():
 				return
@@ -73,6 +56,40 @@ func (s *screen) follow(ctx context.Context, server *harness.Server, number int6
 			}
 		}
 	}()
+}
+
+// follower knows what was printed of a task.
+type follower struct {
+	*screen
+
+	server *harness.Server
+	number int64
+	seen   int64         // the last line of its log
+	phase  upgrade.Phase // that was entered last
+	line   string        // where the step stood last
+	told   time.Time     // when that was
+}
+
+// look prints what is new, and tells whether the log has ended.
+func (f *follower) look(ctx context.Context) (ended bool) {
+	task, errTask := f.server.Task(ctx, f.number)
+	events, errEvents := f.server.Events(ctx, f.number, f.seen)
+	if errTask == nil && task.Phase != f.phase {
+		f.phase = task.Phase
+		f.print("   ", "%s", f.phase)
+	}
+	for _, e := range events {
+		f.seen = e.Seq
+		f.print("   ", "%-16s %s%s", e.Phase, mark(e.Level), e.Text)
+	}
+	if errTask != nil || errEvents != nil {
+		return false
+	}
+	if line := progressLine(task); line != "" && line != f.line && time.Since(f.told) > 2*time.Second {
+		f.line, f.told = line, time.Now()
+		f.print("   ", "%-16s %s", f.phase, line)
+	}
+	return task.Status.Ended() && len(events) == 0
 }
 
 // followed waits until the log has been printed to its end.
@@ -90,24 +107,23 @@ func mark(level upgrade.Level) string {
 	return strings.ToUpper(string(level)) + ": "
 }
 
-// progressLine is where the running step stands, in one line.
+// progressLine is where the running step stands, in one line; nothing if it does not tell.
 func progressLine(t upgrade.Task) string {
 	p := t.Progress
 	if p == nil || p.Phase != t.Phase || t.Status.Ended() {
 		return ""
 	}
-	line := p.Step
 	switch {
 	case p.Lag != nil:
-		line = fmt.Sprintf("lag %d kB, %.1f s", p.Lag.Bytes>>10, p.Lag.LagSeconds)
+		return fmt.Sprintf("lag %d kB, %.1f s", p.Lag.Bytes>>10, p.Lag.LagSeconds)
 	case p.Total > 0 && p.Unit == "bytes":
-		line += fmt.Sprintf(" %d of %d MB", p.Done>>20, p.Total>>20)
+		return fmt.Sprintf("%s: %d of %d MB", p.Step, p.Done>>20, p.Total>>20)
 	case p.Total > 0:
-		line += fmt.Sprintf(" %d of %d %s", p.Done, p.Total, p.Unit)
+		return fmt.Sprintf("%s: %d of %d %s", p.Step, p.Done, p.Total, p.Unit)
 	case p.Text != "":
-		line += ": " + p.Text
+		return p.Step + ": " + p.Text
 	}
-	return line
+	return ""
 }
 
 // showLogs prints the ends of the servers' logs: what failed is told there.
