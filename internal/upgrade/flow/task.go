@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -99,8 +100,12 @@ func (t *task) do(ctx workflow.Context, name string, args any) error {
 	return nil
 }
 
-// tellOf records what a step had to tell.
+// tellOf records what a step had to tell. An agent knows the phase that a step is usually of, and not that the upgrade is in
+// another one, as when statistics are collected after the switchover.
 func (t *task) tellOf(ctx workflow.Context, done step.Done) {
+	for i := range done.Events {
+		done.Events[i].Phase = cmp.Or(t.current, done.Events[i].Phase)
+	}
 	t.record(ctx, done.Events...)
 	if done.Findings != nil {
 		t.findings = done.Findings

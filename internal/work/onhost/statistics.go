@@ -114,7 +114,7 @@ func (w *Worker) analyzeTarget(ctx context.Context, plan upgrade.Plan, at postgr
 	}
 	parents, failed, err := w.analyzeEach(ctx, at, analysis{"partitioned tables", postgres.PartitionedParents, postgres.AnalyzeParent}, plan.Options.Jobs)
 	done.Events = append(done.Events, failed...)
-	done.Events = append(done.Events, w.info(ctx, fmt.Sprintf("statistics collected, those of %d partitioned tables included", parents)).Events...)
+	done.Events = append(done.Events, w.info(ctx, fmt.Sprintf("statistics collected, those of partitioned tables (%d) included", parents)).Events...)
 	return done, err
 }
 
