@@ -50,6 +50,9 @@ func Start(ctx context.Context, c config.Server, log *slog.Logger) (_ *Server, e
 	if err := s.lockState(); err != nil {
 		return nil, err
 	}
+	if err := s.takeAddress(ctx); err != nil {
+		return nil, err
+	}
 	record, err := s.openCatalog(ctx)
 	if err != nil {
 		return nil, err
@@ -74,7 +77,7 @@ func Start(ctx context.Context, c config.Server, log *slog.Logger) (_ *Server, e
 	if err := s.startWorkers(ctx, temporal, record, hostID); err != nil {
 		return nil, err
 	}
-	if err := s.serve(ctx); err != nil {
+	if err := s.serve(); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -123,7 +126,7 @@ func (s *Server) lockState() error {
 	}
 	unlock, err := durable.LockDir(s.config.StateDir)
 	if err != nil {
-		return fmt.Errorf("take the state directory: %w", err)
+		return err
 	}
 	s.closers = append(s.closers, unlock)
 	return nil
@@ -229,16 +232,23 @@ func (s *Server) startWorkers(ctx context.Context, temporal client.Client, recor
 // maxHeader is what the vendors' APIs allow for headers, and for the parameters in the first line.
 const maxHeader = 1<<20 + 64<<10
 
-func (s *Server) serve(ctx context.Context) error {
+// takeAddress listens before anything is started: who comes early waits, and an address that is taken is told of at once.
+func (s *Server) takeAddress(ctx context.Context) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.config.Listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s, choose another address with --listen: %w", s.config.Listen, err)
+	}
+	s.listen = limited(listener, maxConnections)
+	s.closers = append(s.closers, func() { _ = s.listen.Close() })
+	return nil
+}
+
+func (s *Server) serve() error {
 	token, err := loadOrCreateToken(filepath.Join(s.config.StateDir, "token"))
 	if err != nil {
 		return err
 	}
-	s.listen, err = (&net.ListenConfig{}).Listen(ctx, "tcp", s.config.Listen)
-	if err != nil {
-		return fmt.Errorf("listen on %s, choose another address with --listen: %w", s.config.Listen, err)
-	}
-	s.listen, s.scheme = limited(s.listen, maxConnections), "http"
+	s.scheme = "http"
 	if s.config.TLS.Certificate != "" {
 		cert, err := newCertificate(s.config.TLS, s.announceCertificate, s.log)
 		if err != nil {

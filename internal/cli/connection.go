@@ -33,6 +33,9 @@ func (o *options) connect(cmd *cobra.Command) (*client.Client, error) {
 		server = os.Getenv("PGLEAP_SERVER")
 	}
 	token, err := readState(dir, tokenFile)
+	if missing, ok := errors.AsType[*Error](err); ok && server != "" {
+		missing.Remedy = "name the state directory of " + server + " with --state-dir, or a directory with a copy of its file " + tokenFile
+	}
 	if err == nil && server == "" {
 		server, err = readState(dir, addressFile)
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -32,6 +33,10 @@ func runInstanceList(cmd *cobra.Command, o *options) error {
 	formers, err := listFormers(cmd.Context(), api)
 	if err != nil {
 		return err
+	}
+	if len(instances) == 0 && len(formers) == 0 {
+		fmt.Fprintln(cmd.OutOrStdout(), "There is no instance yet. `pgleap instance discover` looks for clusters, `pgleap instance add` takes one.")
+		return nil
 	}
 	rows := [][]string{{"ID", "VERSION", "PORT", "PGDATA", "ENDPOINT"}}
 	for _, i := range instances {
