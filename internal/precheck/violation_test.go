@@ -639,7 +639,7 @@ func (s stage) carryOut(t *testing.T, v violation, database string) {
 		subject.Plan.Mode = v.mode
 	}
 	v.want = s.words(t, v)
-	found := s.findings(t, v, subject, database)
+	found := s.findings(t, v, subject, database, len(v.want))
 	want := upgrade.Finding{
 		Check: v.check.ID, Title: v.check.Title, Severity: v.check.Severity, Total: len(v.want),
 		Remedy: v.check.Remedy, Acceptable: v.check.Acceptable,
@@ -659,7 +659,7 @@ func (s stage) carryOut(t *testing.T, v violation, database string) {
 		return
 	}
 	s.mend(t, v, found, conn, words)
-	if after := s.findings(t, v, subject, database); after.Total != 0 {
+	if after := s.findings(t, v, subject, database, 0); after.Total != 0 {
 		t.Errorf("after the remedy %v: still found %v", found.RemedySQL, after.Objects)
 	}
 }
@@ -734,12 +734,13 @@ func (s stage) apply(t *testing.T, found upgrade.Finding) {
 	}
 }
 
-// findings runs the one check and returns its finding, without what belongs to other databases.
-func (s stage) findings(t *testing.T, v violation, subject Subject, database string) upgrade.Finding {
+// findings runs the one check and returns its finding, without what belongs to other databases. A reload takes a moment
+// to reach new sessions, so what comes of one is waited for.
+func (s stage) findings(t *testing.T, v violation, subject Subject, database string, objects int) upgrade.Finding {
 	t.Helper()
+	reloads := slices.ContainsFunc(v.violate, func(sql string) bool { return strings.Contains(sql, "ALTER SYSTEM") })
 	var finding upgrade.Finding
-	// A reload takes a moment to reach new sessions.
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	for deadline := time.Now().Add(30 * time.Second); ; {
 		report, err := run(t.Context(), []Check{v.check}, subject, time.Now())
 		if err != nil {
 			t.Fatal(err)
@@ -751,9 +752,7 @@ func (s stage) findings(t *testing.T, v violation, subject Subject, database str
 		if len(report.Findings) > 0 {
 			finding = report.Findings[0]
 		}
-		settled := !slices.ContainsFunc(v.violate, func(sql string) bool { return strings.Contains(sql, "ALTER SYSTEM") }) ||
-			fmt.Sprint(finding.Objects) == fmt.Sprint(v.want) || finding.Total == 0 && time.Now().After(deadline.Add(-4*time.Second))
-		if settled || time.Now().After(deadline) {
+		if !reloads || finding.Total == objects || time.Now().After(deadline) {
 			break
 		}
 	}
