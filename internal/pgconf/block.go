@@ -64,11 +64,6 @@ func RemoveBlock(text []byte, name string) ([]byte, error) {
 	return text, nil
 }
 
-// HasBlock tells whether text holds the block, or the beginning of it.
-func HasBlock(text []byte, name string) bool {
-	return findLine(text, 0, beginLine(name)) >= 0
-}
-
 // prepareBlock returns text without the block, and the block.
 func prepareBlock(text []byte, name string, lines []string) (rest, block []byte, err error) {
 	if rest, err = RemoveBlock(text, name); err != nil {

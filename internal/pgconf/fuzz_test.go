@@ -70,7 +70,7 @@ func FuzzParseHBA(f *testing.F) {
 	addSeeds(f, "pg_hba*.conf", `local "all",@"x y" a"b" peer`, "host all \\\n all ::1 ffff:: md5 a=b,c=d", `local "" "" m"`)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		blocked, err := PrependBlock(text, "fuzz", "local all all reject")
-		if err == nil && !HasBlock(text, "fuzz") {
+		if err == nil && !hasBlock(text, "fuzz") {
 			if restored, err := RemoveBlock(blocked, "fuzz"); err != nil || string(restored) != string(text) {
 				t.Fatalf("the block left %q, %v", restored, err)
 			}
