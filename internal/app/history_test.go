@@ -297,7 +297,7 @@ func openStage(t *testing.T) *stage {
 
 // activities are those of an upgrade.
 var activities = []string{
-	step.Record, step.SaveReport, step.EndTask, step.MoveInstance,
+	step.Record, step.SaveReport, step.EndTask, step.AmendTask, step.MoveInstance,
 	step.Precheck, step.PrepareSource, step.BaseBackup, step.StreamClone, step.CreateSlots, step.PromoteClone,
 	step.InitTarget, step.PgUpgrade, step.StartTarget, step.Subscribe, step.UpdateExtensions, step.CollectStatistics,
 	step.Synchronize, step.SwitchOver, step.Verify, step.FenceForGood, step.Finish, step.Discard,

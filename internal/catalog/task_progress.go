@@ -103,12 +103,22 @@ UPDATE task
 
 // EndTask records how a task ended. The first end counts: a later one is ignored.
 func (c *Catalog) EndTask(ctx context.Context, number int64, outcome upgrade.Outcome, at time.Time) error {
+	return c.end(ctx, number, outcome, at, func(was upgrade.Status) bool { return !was.Ended() })
+}
+
+// AmendTask records how a task ended of which nothing was known but that it failed, or not even that yet.
+func (c *Catalog) AmendTask(ctx context.Context, number int64, outcome upgrade.Outcome, at time.Time) error {
+	return c.end(ctx, number, outcome, at, func(was upgrade.Status) bool { return !was.Ended() || was == upgrade.StatusFailed })
+}
+
+// end records how a task ended, if it may still end so.
+func (c *Catalog) end(ctx context.Context, number int64, outcome upgrade.Outcome, at time.Time, may func(was upgrade.Status) bool) error {
 	if outcome.Status == "" || !outcome.Status.Ended() {
 		return inTask(fmt.Errorf("%q is not the status of an ended task", outcome.Status), "end", number)
 	}
 	err := c.change(ctx, func(tx *sql.Tx) error {
 		t, err := lockTask(ctx, tx, number)
-		if err != nil || t.Status.Ended() {
+		if err != nil || !may(t.Status) {
 			return err
 		}
 		if outcome.Switchover == nil {

@@ -166,27 +166,9 @@ func TestServerReadsTheSameHBA(t *testing.T) {
 	if major(bindir) < 14 {
 		t.Skip("lines are continued since PostgreSQL 14")
 	}
-	dir := serverDir(t)
-	pgdata := filepath.Join(dir, "data")
-	if _, err := postgres(t, bindir, dir, "", "initdb", "-D", pgdata, "-N", "-A", "trust", "-E", "UTF8", "--locale=C", "-U", "postgres"); err != nil {
-		t.Fatal(err)
-	}
+	read := hbaServer(t, bindir)
 	text := strings.ReplaceAll(oddHBA, "@list", "list")
-	writeServerFile(t, filepath.Join(pgdata, "pg_hba.conf"), text)
-	out := filepath.Join(dir, "rules.json")
-	query := fmt.Sprintf("copy (select jsonb_agg(r)::text from pg_hba_file_rules r) to '%s'\n", out)
-	if _, err := postgres(t, bindir, dir, query, "postgres", "--single", "-D", pgdata, "postgres"); err != nil {
-		t.Fatal(err)
-	}
-	raw, err := os.ReadFile(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want []hbaRule
-	// COPY doubles the backslashes of JSON.
-	if err := json.Unmarshal([]byte(strings.ReplaceAll(string(raw), `\\`, `\`)), &want); err != nil {
-		t.Fatal(err)
-	}
+	want := read(text, nil)
 	hba, err := ParseHBA([]byte(text))
 	if err != nil {
 		t.Fatal(err)
@@ -204,6 +186,77 @@ func TestServerReadsTheSameHBA(t *testing.T) {
 	}
 	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("(-server +ours):\n%s", diff)
+	}
+}
+
+// TestServerReadsTheSameInlined: the server finds the same rules when what
+// pg_hba.conf includes stands in it.
+func TestServerReadsTheSameInlined(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it makes a cluster")
+	}
+	dirs := bindirs(t)
+	bindir := dirs[len(dirs)-1]
+	if major(bindir) < 16 {
+		t.Skip("pg_hba.conf includes files since PostgreSQL 16")
+	}
+	read := hbaServer(t, bindir)
+	rules := func(text string, files map[string]string) []hbaRule {
+		rules := read(text, files)
+		for i := range rules {
+			rules[i].Line = 0
+		}
+		return rules
+	}
+	want := rules(includingHBA, includedHBA())
+	for _, rule := range want {
+		if rule.Error != "" {
+			t.Fatalf("the server reads %+v", rule)
+		}
+	}
+	dir := t.TempDir()
+	writeAccess(t, dir, includedHBA())
+	inlined, err := InlineAccess(filepath.Join(dir, "pg_hba.conf"), []byte(includingHBA), func(string) bool { return false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := gocmp.Diff(want, rules(string(inlined.Text), nil)); diff != "" {
+		t.Errorf("(-with includes +inlined):\n%s\n%s", diff, inlined.Text)
+	}
+}
+
+// hbaServer makes a cluster, and returns what asks it for the rules that it
+// reads in a pg_hba.conf, with files beside that.
+func hbaServer(t *testing.T, bindir string) func(text string, files map[string]string) []hbaRule {
+	t.Helper()
+	dir := serverDir(t)
+	pgdata := filepath.Join(dir, "data")
+	if _, err := postgres(t, bindir, dir, "", "initdb", "-D", pgdata, "-N", "-A", "trust", "-E", "UTF8", "--locale=C", "-U", "postgres"); err != nil {
+		t.Fatal(err)
+	}
+	return func(text string, files map[string]string) (rules []hbaRule) {
+		t.Helper()
+		beside := filepath.Join(dir, "access")
+		if err := os.RemoveAll(beside); err != nil {
+			t.Fatal(err)
+		}
+		writeAccess(t, beside, files)
+		hba := filepath.Join(beside, "pg_hba.conf")
+		writeServerFile(t, hba, text)
+		out := filepath.Join(dir, "rules.json")
+		query := fmt.Sprintf("copy (select jsonb_agg(r)::text from pg_hba_file_rules r) to '%s'\n", out)
+		if _, err := postgres(t, bindir, dir, query, "postgres", "--single", "-D", pgdata, "-c", "hba_file="+hba, "postgres"); err != nil {
+			t.Fatal(err)
+		}
+		raw, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// COPY doubles the backslashes of JSON.
+		if err := json.Unmarshal([]byte(strings.ReplaceAll(string(raw), `\\`, `\`)), &rules); err != nil {
+			t.Fatal(err)
+		}
+		return rules
 	}
 }
 

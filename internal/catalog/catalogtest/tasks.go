@@ -213,4 +213,17 @@ func endOnce(t *testing.T, c *catalog.Catalog) {
 	must(t, c.SetSwitchover(t.Context(), 1, upgrade.Switchover{Reason: "late"}))
 	must(t, c.SetPlan(t.Context(), 1, upgrade.Plan{Instance: "late"}))
 	same(t, "task after its end", taskNow(t, c, 1), end)
+
+	// That it was finished nevertheless is.
+	must(t, c.AmendTask(t.Context(), 1, upgrade.Outcome{Status: upgrade.StatusSucceeded, Reason: "finished without its workflow"}, after(20)))
+	amended := taskNow(t, c, 1)
+	same(t, "amended status", amended.Status, upgrade.StatusSucceeded)
+	same(t, "amended reason", amended.Reason, "finished without its workflow")
+	same(t, "the switchover that was known", amended.Switchover, &switched)
+	must(t, c.AmendTask(t.Context(), 1, upgrade.Outcome{Status: upgrade.StatusCancelled}, after(30)))
+	same(t, "what has succeeded", taskNow(t, c, 1), amended)
+	created(t, c, anUpgrade("orders"))
+	must(t, c.AmendTask(t.Context(), 2, upgrade.Outcome{Status: upgrade.StatusSucceeded}, after(31)))
+	ended(t, c, 2, upgrade.StatusFailed) // the amendment has come first
+	same(t, "status of one that was amended first", taskNow(t, c, 2).Status, upgrade.StatusSucceeded)
 }

@@ -227,7 +227,8 @@ func (t *task) completeSwitch(ctx workflow.Context, switched upgrade.Switchover)
 	if t.plan.Options.Statistics == upgrade.StatisticsAfter {
 		t.orTell(ctx, t.do(ctx, step.CollectStatistics, t.plan))
 	}
-	t.orTell(ctx, t.finishOnHost(ctx))
+	_, err := t.finishOnHost(ctx)
+	t.orTell(ctx, err)
 	t.completeStandbys(ctx)
 	return t.end(ctx, upgrade.Outcome{Status: upgrade.StatusSucceeded, Switchover: &switched})
 }

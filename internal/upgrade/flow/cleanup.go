@@ -27,8 +27,9 @@ func Cleanup(ctx workflow.Context, plan upgrade.Plan, goingBack bool) error {
 	}
 	t.tell(ctx, upgrade.LevelWarning, "nothing is undone: "+sentence(err))
 	t.current = upgrade.PhaseFinishing
-	// One that was begun by an older program does no more than what the replication needs.
-	t.standbys = workflow.GetVersion(ctx, "finish what was lost", workflow.DefaultVersion, 1) >= 1
+	// One that was begun by an older program does no more than what the replication needs, or amends nothing.
+	version := workflow.GetVersion(ctx, "finish what was lost", workflow.DefaultVersion, 2)
+	t.standbys, t.amends = version >= 1, version >= 2
 	if t.standbys && plan.Mode == upgrade.InPlace {
 		t.finishLostInPlace(ctx)
 		return nil
@@ -47,13 +48,26 @@ func (t *task) finishLost(ctx workflow.Context) {
 	if t.standbys && t.plan.Options.Statistics == upgrade.StatisticsAfter {
 		t.orTell(ctx, t.do(ctx, step.CollectStatistics, t.plan))
 	}
-	if err := t.finishOnHost(ctx); err != nil {
+	finished, err := t.finishOnHost(ctx)
+	if err != nil {
 		t.orTell(ctx, err)
 		return
 	}
 	t.moved = true
 	t.recordFindings(ctx)
 	t.completeStandbys(ctx)
+	t.amend(ctx, finished.Switchover)
+}
+
+// amend records that the upgrade was finished: it was taken for failed when its workflow was lost.
+func (t *task) amend(ctx workflow.Context, switched *upgrade.Switchover) {
+	if !t.amends {
+		return
+	}
+	t.orTell(ctx, t.onServer(ctx, step.AmendTask, step.EndTaskArgs{Number: t.plan.Number, Outcome: upgrade.Outcome{
+		Status: upgrade.StatusSucceeded, Switchover: switched,
+		Reason: "The workflow of this upgrade was lost when clients were at the target already; it was finished without it.",
+	}}))
 }
 
 // finishLostInPlace does what follows an outage that ended with the target serving, if that is how it ended.
@@ -65,4 +79,5 @@ func (t *task) finishLostInPlace(ctx workflow.Context) {
 	}
 	t.tell(ctx, upgrade.LevelInfo, fmt.Sprintf("it was upgraded in place: nobody served for %s", result.Switchover.Pause.Round(time.Millisecond)))
 	t.finishInPlace(ctx)
+	t.amend(ctx, &result.Switchover)
 }

@@ -39,6 +39,7 @@ type task struct {
 	moved           bool                  // the instance is recorded where it is after the upgrade
 	findings        []upgrade.OpenFinding // that are to be recorded then; nil: unknown
 	standbys        bool                  // the target gets standbys as the source has
+	amends          bool                  // a lost upgrade that was finished is recorded as such
 	rehearsal       *upgrade.Rehearsal
 	comparing       *verification // of the rehearsal, while it goes on
 	switchSignal    workflow.ReceiveChannel

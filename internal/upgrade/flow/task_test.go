@@ -132,7 +132,8 @@ func TestCleanup(t *testing.T) {
 	}
 	atTarget := refuse("clients write to the target")
 	const nothingUndone = "cleaning up: nothing is undone: clients write to the target"
-	finished := []string{step.Discard, step.FenceForGood, step.Finish, step.MoveInstance, step.BuildStandbys}
+	finished := []string{step.Discard, step.FenceForGood, step.Finish, step.MoveInstance, step.BuildStandbys, step.AmendTask}
+	there := upgrade.Switchover{Switched: true, Pause: time.Second}
 	for _, c := range []struct {
 		name      string
 		mode      upgrade.Mode
@@ -191,7 +192,7 @@ func TestCleanup(t *testing.T) {
 			},
 			upgrade.LevelWarning,
 			[]string{nothingUndone},
-			append([]string{step.Discard, "settle"}, afterOutage[:len(afterOutage)-1]...), false,
+			slices.Concat([]string{step.Discard, "settle"}, afterOutage[:len(afterOutage)-1], []string{step.AmendTask}), false,
 		},
 		{
 			"an outage that was not, and cannot be discarded now, is not", upgrade.InPlace, nil, func(w *world) {
@@ -205,6 +206,7 @@ func TestCleanup(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newInPlaceWorld(t)
+			w.does[step.Finish] = func(int) (any, error) { return step.FinishResult{Switchover: &there}, nil }
 			c.does(w)
 			plan := testPlan
 			if c.options != nil {
@@ -228,6 +230,11 @@ func TestCleanup(t *testing.T) {
 			}
 			if len(w.phases) != 0 {
 				t.Errorf("phases of a task that has ended: %v", w.phases)
+			}
+			for _, outcome := range w.amended {
+				if outcome.Status != upgrade.StatusSucceeded || outcome.Reason == "" || outcome.Switchover == nil || !outcome.Switchover.Switched {
+					t.Errorf("it is said to have ended so: %+v", outcome)
+				}
 			}
 		})
 	}

@@ -27,6 +27,7 @@ type world struct {
 	events        []upgrade.Event
 	keys          []string
 	ends          []upgrade.Outcome
+	amended       []upgrade.Outcome
 	attempts      []int                  // of SwitchOver
 	timeouts      []time.Duration        // of SwitchOver
 	settled       upgrade.Switchover     // how an attempt ended that did not tell
@@ -167,6 +168,11 @@ func (w *world) registerServer(register func(string, any)) {
 	})
 	register(step.RetireFormer, func(context.Context, int64) error {
 		_, err := answer[step.Done](w, step.RetireFormer)
+		return err
+	})
+	register(step.AmendTask, func(_ context.Context, args step.EndTaskArgs) error {
+		w.note(func() { w.amended = append(w.amended, args.Outcome) })
+		_, err := answer[step.Done](w, step.AmendTask)
 		return err
 	})
 	register(step.EndTask, func(_ context.Context, args step.EndTaskArgs) error {

@@ -124,7 +124,8 @@ func (t *task) complete(ctx workflow.Context, switched upgrade.Switchover) (upgr
 	if comparing != nil {
 		t.recordVerification(ctx, comparing.result(ctx)) // it is done as the role that Finish removes
 	}
-	t.orTell(ctx, t.finishOnHost(ctx))
+	_, err := t.finishOnHost(ctx)
+	t.orTell(ctx, err)
 	t.completeStandbys(ctx)
 	return t.end(ctx, upgrade.Outcome{Status: upgrade.StatusSucceeded, Switchover: &switched})
 }
@@ -132,7 +133,7 @@ func (t *task) complete(ctx workflow.Context, switched upgrade.Switchover) (upgr
 // finish ends an upgrade whose way back is given up.
 func (t *task) finish(ctx workflow.Context, switched upgrade.Switchover) (upgrade.Outcome, error) {
 	t.enter(ctx, upgrade.PhaseFinishing)
-	err := t.finishOnHost(ctx)
+	_, err := t.finishOnHost(ctx)
 	t.completeStandbys(ctx)
 	if err == nil && t.finishing.Retire {
 		err = t.retireSource(ctx)
@@ -160,13 +161,12 @@ func (t *task) moveInstance(ctx workflow.Context) {
 }
 
 // finishOnHost removes what the replication needed, and records the target as it is then.
-func (t *task) finishOnHost(ctx workflow.Context) error {
-	var finished step.FinishResult
+func (t *task) finishOnHost(ctx workflow.Context) (finished step.FinishResult, err error) {
 	if err := t.onHost(ctx, step.Finish, t.plan, &finished); err != nil {
-		return err
+		return finished, err
 	}
 	t.record(ctx, finished.Events...)
-	return t.onServer(ctx, step.MoveInstance, step.MoveInstanceArgs{
+	return finished, t.onServer(ctx, step.MoveInstance, step.MoveInstanceArgs{
 		Instance: t.plan.Instance, Cluster: finished.Cluster, Endpoint: finished.Endpoint,
 		Number: t.plan.Number, Former: &t.plan.Source,
 	})

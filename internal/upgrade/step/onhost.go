@@ -221,4 +221,6 @@ type FinishResult struct {
 	Done
 	Cluster  upgrade.Cluster  `json:"cluster"`
 	Endpoint upgrade.Endpoint `json:"endpoint"`
+	// Switchover is the one that led clients to the target, from its journal; nil after an upgrade in place.
+	Switchover *upgrade.Switchover `json:"switchover,omitempty"`
 }

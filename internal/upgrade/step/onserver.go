@@ -11,6 +11,9 @@ const (
 	SaveReport = "SaveReport"
 	// EndTask writes how a task ended. Argument: EndTaskArgs.
 	EndTask = "EndTask"
+	// AmendTask writes that a task whose workflow was lost, and which has ended as failed for that, was
+	// finished nevertheless. Argument: EndTaskArgs.
+	AmendTask = "AmendTask"
 	// MoveInstance says which cluster an instance is made of now. Argument: MoveInstanceArgs.
 	MoveInstance = "MoveInstance"
 	// RegisterClone records a clone as an instance of its own. Argument: RegisterCloneArgs; result: Done.

@@ -25,11 +25,11 @@ func accessFiles(plan upgrade.Plan) map[string][2]string {
 func noteConfiguration(plan upgrade.Plan, user run.User, files files) error {
 	hashes := map[string]string{}
 	for name, paths := range accessFiles(plan) {
-		text, err := withoutOurs(paths[0], user)
+		text, err := accessOf(paths[0], plan.Source.Pgdata, user)
 		if err != nil {
 			return err
 		}
-		hashes[name] = hash(text)
+		hashes[name] = hash(text.text)
 	}
 	return files.write(noteAccessFiles, hashes)
 }
@@ -51,20 +51,20 @@ func (w *Worker) configurationUnchanged(plan upgrade.Plan) error {
 		return err
 	}
 	for name, paths := range accessFiles(plan) {
-		source, err := withoutOurs(paths[0], user)
+		source, err := accessOf(paths[0], plan.Source.Pgdata, user)
 		if err != nil {
 			return err
 		}
-		if hash(source) == hashes[name] {
+		if hash(source.text) == hashes[name] {
 			continue
 		}
-		target, err := withoutOurs(paths[1], user)
+		target, err := accessOf(paths[1], plan.Target.Pgdata, user)
 		if err != nil {
 			return err
 		}
-		if !bytes.Equal(source, target) && !bytes.Equal(translated(plan, name, source), target) {
+		if !bytes.Equal(source.text, target.text) && !bytes.Equal(translated(plan, name, source.text), target.text) {
 			return &upgrade.Refused{
-				Reason: fmt.Sprintf("%s was changed since it was carried over to the target", paths[0]),
+				Reason: fmt.Sprintf("%s, or what it includes, was changed since it was carried over to the target", paths[0]),
 				Remedy: fmt.Sprintf("make %s the same, but for the block of pgleap, and reload the target; or undo the change", paths[1]),
 			}
 		}
@@ -83,6 +83,40 @@ func translated(plan upgrade.Plan, name string, text []byte) []byte {
 		return text
 	}
 	return words
+}
+
+// access is what a cluster's pg_hba.conf or pg_ident.conf says, in one file.
+type access struct {
+	text    []byte
+	mode    fs.FileMode     // who may read all of it
+	changes []pgconf.Change // as InlineAccess tells them
+}
+
+// accessOf reads a cluster's file without our block, and with what it includes in its place.
+func accessOf(path, pgdata string, user run.User) (access, error) {
+	text, err := withoutOurs(path, user)
+	if err != nil {
+		return access{}, err
+	}
+	var inlined pgconf.Access
+	err = user.Do(func() (err error) { // as the owner, see sourceTree
+		inlined, err = pgconf.InlineAccess(path, text, func(path string) bool {
+			_, inside := below(path, pgdata)
+			return inside
+		})
+		return err
+	})
+	if err != nil {
+		return access{}, fmt.Errorf("read what %s includes: %w", path, err)
+	}
+	found := access{text: inlined.Text, mode: modeOf(path, user), changes: inlined.Changes}
+	for i := range found.changes {
+		found.changes[i].File = path
+	}
+	for _, file := range inlined.Files {
+		found.mode &= modeOf(file, user)
+	}
+	return found, nil
 }
 
 // withoutOurs reads a file without our block; one that is missing is empty.

@@ -221,7 +221,7 @@ func (w *Worker) placeStandby(ctx context.Context, plan upgrade.Plan, user run.U
 // which shows that the new one will get in.
 func (w *Worker) copyStandby(ctx context.Context, plan upgrade.Plan, files files, records *standbyRecords, r *standbyRecord) error {
 	own := successorPlan(plan, r)
-	if err := w.clearStandby(ctx, files, own, r); err != nil {
+	if err := w.clearStandby(ctx, plan, files, records, r); err != nil {
 		return err
 	}
 	as, err := w.caller(plan, "pg_basebackup_standby")
@@ -256,7 +256,7 @@ func (w *Worker) copyStandby(ctx context.Context, plan upgrade.Plan, files files
 	}
 	return pgbin.PgBasebackup{
 		Bindir: own.Target.Bindir, ServiceFile: service, Pgdata: own.Target.Pgdata, WALDir: r.WAL, Slot: slotOf(r),
-		TablespaceMapping: mapping, FastCheckpoint: true, Label: fmt.Sprintf("pgleap upgrade %d, standby %s", plan.Number, r.Name),
+		TablespaceMapping: mapping, FastCheckpoint: true, Label: backupLabel(plan, r),
 	}.Run(ctx, as, func(done, total int64) {
 		progressOf(ctx).count("copying the target to standby "+r.Name, done, max(done, total), "bytes")
 	})

@@ -145,17 +145,8 @@ func TestMentions(t *testing.T) {
 }
 
 func TestAccessNaming(t *testing.T) {
-	dir := t.TempDir()
-	hba, ident := filepath.Join(dir, "pg_hba.conf"), filepath.Join(dir, "pg_ident.conf")
-	for path, text := range map[string]string{
-		hba:   "local all all peer\nhost @/data/15/dbs all,@admins 10.0.0.0/8 md5\nhost \"@/data/15/a\" all ::1/128 md5\ninclude /data/15/more.conf\ninclude_dir more.d\n",
-		ident: "include_if_exists /data/15/maps\n",
-	} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	changes, err := accessNaming("/data/15", hba, ident, self(t))
+	hba := "local all all peer\nhost @/data/15/dbs all,@admins 10.0.0.0/8 md5\nhost \"@/data/15/a\" all ::1/128 md5\ninclude /data/15/more.conf\ninclude_dir more.d\n"
+	changes, err := accessNaming("/data/15", accessText{"pg_hba.conf", []byte(hba)}, accessText{"pg_ident.conf", []byte("include_if_exists /data/15/maps\n")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,9 +2,7 @@ package onhost
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,7 +77,7 @@ func writeCarried(plan upgrade.Plan, text []byte, user run.User, configFile, hba
 	if err != nil {
 		return nil, err
 	}
-	stranded, err := accessNaming(plan.Source.Pgdata, plan.Source.HBAFile, plan.Source.IdentFile, user)
+	stranded, err := strandedAccess(plan, user)
 	return slices.Concat(changes, stranded, tellClosed(plan, closedBy)), err
 }
 
@@ -308,38 +306,37 @@ func endReplicationSettings(plan upgrade.Plan, user run.User) error {
 	return writeOwned(plan.Target.ConfigFile, rest, user, 0o600)
 }
 
-// sourceAccess reads the source's pg_hba.conf and pg_ident.conf, in the words of the target and without
-// pgleap's own lines.
-func sourceAccess(plan upgrade.Plan, user run.User) (hba, ident []byte, changes []pgconf.Change, err error) {
-	if hba, err = withoutOurs(plan.Source.HBAFile, user); err != nil {
-		return nil, nil, nil, err
+// sourceAccess reads the source's pg_hba.conf and pg_ident.conf with what they include, the former in the words of the
+// target, and without pgleap's own lines.
+func sourceAccess(plan upgrade.Plan, user run.User) (hba, ident access, err error) {
+	if hba, err = accessOf(plan.Source.HBAFile, plan.Source.Pgdata, user); err != nil {
+		return hba, ident, err
 	}
-	if hba, changes, err = pgconf.TranslateHBA(hba, majors(plan)); err != nil {
-		return nil, nil, nil, fmt.Errorf("translate %s: %w", plan.Source.HBAFile, err)
+	text, changes, err := pgconf.TranslateHBA(hba.text, majors(plan))
+	if err != nil {
+		return hba, ident, fmt.Errorf("translate %s: %w", plan.Source.HBAFile, err)
 	}
 	for i := range changes {
 		changes[i].File = plan.Source.HBAFile
 	}
-	ident, err = user.ReadFile(plan.Source.IdentFile)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, nil, fmt.Errorf("read the source's pg_ident.conf: %w", err)
-	}
-	return hba, ident, changes, nil
+	hba.text, hba.changes = text, append(hba.changes, changes...)
+	ident, err = accessOf(plan.Source.IdentFile, plan.Source.Pgdata, user)
+	return hba, ident, err
 }
 
 // carryAccess writes a pg_hba.conf and a pg_ident.conf from the source's, with lines of ours at the beginning.
 func carryAccess(plan upgrade.Plan, user run.User, hbaFile, identFile string, ours ...string) ([]pgconf.Change, error) {
-	hba, ident, changes, err := sourceAccess(plan, user)
+	hba, ident, err := sourceAccess(plan, user)
 	if err != nil {
 		return nil, err
 	}
 	if len(ours) > 0 {
-		if hba, err = pgconf.PrependBlock(hba, hbaBlock, ours...); err != nil {
+		if hba.text, err = pgconf.PrependBlock(hba.text, hbaBlock, ours...); err != nil {
 			return nil, err
 		}
 	}
-	if err := writeWithMode(hbaFile, hba, user, modeOf(plan.Source.HBAFile, user)); err != nil {
+	if err := writeWithMode(hbaFile, hba.text, user, hba.mode); err != nil {
 		return nil, err
 	}
-	return changes, writeWithMode(identFile, ident, user, modeOf(plan.Source.IdentFile, user))
+	return append(hba.changes, ident.changes...), writeWithMode(identFile, ident.text, user, ident.mode)
 }

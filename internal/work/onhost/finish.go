@@ -68,7 +68,7 @@ func (w *Worker) Finish(ctx context.Context, plan upgrade.Plan) (step.FinishResu
 	if err != nil {
 		return result, err
 	}
-	result.Endpoint = plan.Endpoint
+	result.Endpoint, result.Switchover = plan.Endpoint, &last.Outcome
 	if err := w.rememberEndpoint(result.Cluster, result.Endpoint); err != nil {
 		return result, err
 	}

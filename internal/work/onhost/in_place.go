@@ -188,10 +188,11 @@ func (w *Worker) initInPlace(ctx context.Context, plan upgrade.Plan, files files
 	if err != nil {
 		return err
 	}
-	initdb, err := w.initdbLike(ctx, plan, as)
+	initdb, err := w.initdbLike(ctx, plan, as, plan.Source.Pgdata, w.host.Login(plan.Source, "postgres"))
 	if err != nil {
 		return err
 	}
+	initdb.NoSync = true // all of the target is synced when pg_upgrade is done
 	if initdb.WALDir, err = w.placeTargetWAL(ctx, plan, files, user); err != nil {
 		return err
 	}
@@ -200,53 +201,6 @@ func (w *Worker) initInPlace(ctx context.Context, plan upgrade.Plan, files files
 		return err
 	}
 	return w.noteIdentity(plan, files, user)
-}
-
-// initdbLike takes initdb's options from the running source: its pg_control, its template0, and the
-// permissions of its data directory.
-func (w *Worker) initdbLike(ctx context.Context, plan upgrade.Plan, as pgbin.Caller) (pgbin.Initdb, error) {
-	control, err := pgbin.PgControldata(ctx, as, plan.Source.Bindir, plan.Source.Pgdata)
-	if err != nil {
-		return pgbin.Initdb{}, err
-	}
-	info, err := os.Stat(plan.Source.Pgdata)
-	if err != nil {
-		return pgbin.Initdb{}, fmt.Errorf("look at the source: %w", err)
-	}
-	initdb := pgbin.Initdb{
-		Bindir: plan.Target.Bindir, Version: plan.Target.Version, Pgdata: plan.Target.Pgdata, Superuser: plan.Source.Superuser,
-		DataChecksums: control.DataChecksums, WALSegmentSizeMB: int(control.WALSegmentSize >> 20),
-		AllowGroupAccess: info.Mode().Perm()&0o050 == 0o050,
-		NoSync:           true, // all of the target is synced when pg_upgrade is done
-	}
-	var databases []postgres.Database
-	err = with(ctx, w.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) (err error) {
-		databases, err = postgres.Databases(ctx, conn)
-		return err
-	})
-	if err != nil {
-		return initdb, err
-	}
-	for _, database := range databases {
-		if database.Name == "template0" {
-			return localeOf(initdb, database), nil
-		}
-	}
-	return initdb, &upgrade.Refused{Reason: "the source has no template0", Remedy: "create it again, see the documentation of CREATE DATABASE"}
-}
-
-// localeOf gives initdb the encoding and the locale of a database.
-func localeOf(initdb pgbin.Initdb, database postgres.Database) pgbin.Initdb {
-	initdb.Encoding, initdb.LocaleProvider = database.Encoding, pgbin.LocaleProvider(database.Provider)
-	initdb.LcCollate, initdb.LcCtype = database.Collate, database.Ctype
-	switch initdb.LocaleProvider {
-	case pgbin.LocaleICU:
-		initdb.ICULocale, initdb.ICURules = database.Locale, database.Rules
-	case pgbin.LocaleBuiltin:
-		initdb.BuiltinLocale = database.Locale
-	case pgbin.LocaleLibc:
-	}
-	return initdb
 }
 
 // optionsInPlace decides what pg_upgrade's servers are started with. The source's runs nothing but what

@@ -36,7 +36,14 @@ func sourceHashes(plan upgrade.Plan, user run.User, started map[string]string) (
 	if err := settleFiles(conf, plan); err != nil {
 		return nil, err
 	}
-	paths := []string{plan.Source.HBAFile, plan.Source.IdentFile}
+	for _, path := range []string{plan.Source.HBAFile, plan.Source.IdentFile} {
+		access, err := accessOf(path, plan.Source.Pgdata, user)
+		if err != nil {
+			return nil, err
+		}
+		hashes[path] = hash(access.text)
+	}
+	var paths []string
 	for _, inside := range carriedFrom(conf) {
 		paths = append(paths, filepath.Join(plan.Source.Pgdata, inside))
 	}

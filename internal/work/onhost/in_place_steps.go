@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
@@ -100,6 +101,9 @@ func (p *pace) remaining(phase string, done, total int64) string {
 
 // targetIsComplete returns the target's checkpoint: as long as that is its last one, nobody has used it.
 func (o *outage) targetIsComplete(ctx context.Context) (string, error) {
+	if err := o.sourceStayedDown(); err != nil {
+		return "", err
+	}
 	as, err := o.caller(o.plan, "pg_controldata")
 	if err != nil {
 		return "", err
@@ -109,6 +113,22 @@ func (o *outage) targetIsComplete(ctx context.Context) (string, error) {
 		err = fmt.Errorf("the target was not shut down cleanly by pg_upgrade: its state is %q", control.State)
 	}
 	return control.CheckpointLSN, err
+}
+
+// sourceStayedDown tells whether nobody but pg_upgrade has started the source since that was stopped: what somebody wrote
+// to it while its files were copied would be in neither cluster as a whole. Each server writes how it was started before
+// it does anything else (postmaster.c, CreateOptsFile). With links and swap the source cannot be started by then.
+func (o *outage) sourceStayedDown() error {
+	switch o.intent.Prepared.Chosen.Transfer {
+	case pgbin.TransferLink, pgbin.TransferSwap:
+		return nil
+	case pgbin.TransferCopy, pgbin.TransferClone, pgbin.TransferCopyFileRange:
+	}
+	options, err := pgbin.PostmasterOpts(o.plan.Source.Pgdata)
+	if err == nil && !strings.Contains(options, o.intent.Sockets) {
+		err = fmt.Errorf("somebody has started %s while its files were copied: keep what restarts it by itself from doing so, and start the upgrade again", o.plan.Source)
+	}
+	return err
 }
 
 // configure makes the target what the instance's cluster is, and keeps anybody from starting the source,

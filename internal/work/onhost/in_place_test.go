@@ -99,6 +99,9 @@ func TestInPlace(t *testing.T) {
 				t.Errorf("discard an upgrade that has happened: %v", err)
 			}
 			b.sourceCannotStart()
+			if _, err := b.worker.RetireCluster(t.Context(), b.plan.Source); err != nil {
+				t.Errorf("retire the source: %v", err)
+			}
 			if transfer == upgrade.TransferCopy {
 				b.wayBackByHand(before)
 			}
@@ -125,7 +128,8 @@ func (b *upgradeBed) changedSincePrepared() {
 		b.source.Exec(b, "postgres", c.undo)
 	}
 	b.source.Exec(b, "postgres", `ALTER SYSTEM SET work_mem = '8MB'`)
-	b.append(user, "pg_hba.conf", "local all intern reject\n")
+	b.must(writeOwned(filepath.Join(b.source.Pgdata, "interns"), []byte("ann, bob\n"), user, 0o600))
+	b.append(user, "pg_hba.conf", "local all @interns reject\n")
 }
 
 // targetInPlace looks at what the target must have beside the rows.
@@ -143,8 +147,10 @@ func (b *upgradeBed) targetInPlace() {
 			b.Errorf("%s: got %s, want %s", c.name, got, c.want)
 		}
 	}
-	if hba := read(b.plan.Target.HBAFile); hba != read(b.plan.Source.HBAFile) {
-		b.Errorf("the target's pg_hba.conf is not the source's:\n%s", hba)
+	hba := strings.Replace(read(b.plan.Source.HBAFile), "local all @interns reject\n",
+		"# pgleap: the names of the lists stand in the place of @file\nlocal all ann,bob reject\n#local all @interns reject\n", 1)
+	if diff := cmp.Diff(hba, read(b.plan.Target.HBAFile)); diff != "" {
+		b.Errorf("the target's pg_hba.conf is not the source's (-want +got):\n%s", diff)
 	}
 	if left := list(b.T, filepath.Dir(b.plan.Target.Pgdata)); slices.Contains(left, filepath.Base(b.plan.Workdir())) {
 		b.Errorf("the upgrade's directory is left: %v", left)
@@ -182,6 +188,14 @@ func (b *upgradeBed) wayBackByHand(before map[string][]string) {
 	b.must(source.Start(b.Context(), as, log, "", time.Minute))
 	if diff := cmp.Diff(before, b.content(b.plan.Source)); diff != "" {
 		b.Errorf("content of the source (-before +after):\n%s", diff)
+	}
+	for _, what := range []string{"serves", "is down for a moment"} {
+		if _, err := b.worker.RetireCluster(b.Context(), b.plan.Source); upgrade.CauseOf(err) != upgrade.CauseServing {
+			b.Errorf("retire the source, which %s again: %v", what, err)
+		}
+		if what == "serves" {
+			b.must(source.Stop(b.Context(), as, pgbin.StopFast, time.Minute))
+		}
 	}
 }
 

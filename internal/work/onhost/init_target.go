@@ -43,7 +43,7 @@ func (w *Worker) InitTarget(ctx context.Context, plan upgrade.Plan) (step.Done, 
 	if err != nil {
 		return step.Done{}, err
 	}
-	initdb, err := w.initdb(ctx, plan, as)
+	initdb, err := w.initdbLike(ctx, plan, as, plan.ClonePgdata(), login(plan, plan.Source))
 	if err != nil {
 		return step.Done{}, err
 	}
@@ -133,53 +133,50 @@ func (w *Worker) stopLeftover(ctx context.Context, plan upgrade.Plan, bindir, pg
 	return pgbin.PgCtl{Bindir: bindir, Pgdata: pgdata}.Stop(context.WithoutCancel(ctx), as, mode, cloneStart)
 }
 
-// initdb takes its options from the clone's pg_control and the source's catalog, not from guesses.
-func (w *Worker) initdb(ctx context.Context, plan upgrade.Plan, as pgbin.Caller) (pgbin.Initdb, error) {
-	control, err := pgbin.PgControldata(ctx, as, plan.Source.Bindir, plan.ClonePgdata())
+// initdbLike takes initdb's options not from guesses but from the data directory that will be upgraded, its pg_control and
+// its permissions, and from the source's template0: initdb's own choices live on in it.
+func (w *Worker) initdbLike(ctx context.Context, plan upgrade.Plan, as pgbin.Caller, pgdata string, source postgres.Login) (pgbin.Initdb, error) {
+	control, err := pgbin.PgControldata(ctx, as, plan.Source.Bindir, pgdata)
 	if err != nil {
 		return pgbin.Initdb{}, err
 	}
-	template, err := templateDatabase(ctx, plan)
+	info, err := os.Stat(pgdata)
 	if err != nil {
-		return pgbin.Initdb{}, err
-	}
-	info, err := os.Stat(plan.ClonePgdata())
-	if err != nil {
-		return pgbin.Initdb{}, fmt.Errorf("look at the clone: %w", err)
+		return pgbin.Initdb{}, fmt.Errorf("look at what will be upgraded: %w", err)
 	}
 	initdb := pgbin.Initdb{
 		Bindir: plan.Target.Bindir, Version: plan.Target.Version, Pgdata: plan.Target.Pgdata, Superuser: plan.Source.Superuser,
-		Encoding: template.Encoding, LocaleProvider: pgbin.LocaleProvider(template.Provider),
-		LcCollate: template.Collate, LcCtype: template.Ctype,
 		DataChecksums: control.DataChecksums, WALSegmentSizeMB: int(control.WALSegmentSize >> 20),
 		AllowGroupAccess: info.Mode().Perm()&0o050 == 0o050,
 	}
-	switch initdb.LocaleProvider {
-	case pgbin.LocaleICU:
-		initdb.ICULocale, initdb.ICURules = template.Locale, template.Rules
-	case pgbin.LocaleBuiltin:
-		initdb.BuiltinLocale = template.Locale
-	case pgbin.LocaleLibc:
-	}
-	return initdb, nil
-}
-
-// templateDatabase is template0 of the source: initdb's own choices live on in it.
-func templateDatabase(ctx context.Context, plan upgrade.Plan) (postgres.Database, error) {
 	var databases []postgres.Database
-	err := with(ctx, login(plan, plan.Source), func(conn *pgx.Conn) (err error) {
+	err = with(ctx, source, func(conn *pgx.Conn) (err error) {
 		databases, err = postgres.Databases(ctx, conn)
 		return err
 	})
 	if err != nil {
-		return postgres.Database{}, err
+		return initdb, err
 	}
 	for _, database := range databases {
 		if database.Name == "template0" {
-			return database, nil
+			return localeOf(initdb, database), nil
 		}
 	}
-	return postgres.Database{}, &upgrade.Refused{Reason: "the source has no template0", Remedy: "create it again, see the documentation of CREATE DATABASE"}
+	return initdb, &upgrade.Refused{Reason: "the source has no template0", Remedy: "create it again, see the documentation of CREATE DATABASE"}
+}
+
+// localeOf gives initdb the encoding and the locale of a database.
+func localeOf(initdb pgbin.Initdb, database postgres.Database) pgbin.Initdb {
+	initdb.Encoding, initdb.LocaleProvider = database.Encoding, pgbin.LocaleProvider(database.Provider)
+	initdb.LcCollate, initdb.LcCtype = database.Collate, database.Ctype
+	switch initdb.LocaleProvider {
+	case pgbin.LocaleICU:
+		initdb.ICULocale, initdb.ICURules = database.Locale, database.Rules
+	case pgbin.LocaleBuiltin:
+		initdb.BuiltinLocale = database.Locale
+	case pgbin.LocaleLibc:
+	}
+	return initdb
 }
 
 // privateSocketDir makes a directory with a short path for the sockets of pg_upgrade's servers.

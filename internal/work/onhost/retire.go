@@ -154,6 +154,9 @@ func (w *Worker) stopFormer(ctx context.Context, c upgrade.Cluster) (step.Done, 
 	if err := w.isLeft(c); err != nil {
 		return step.Done{}, err
 	}
+	if err := w.staysDisabled(c); err != nil {
+		return step.Done{}, err
+	}
 	if err := w.keepDown(ctx, c); err != nil {
 		return step.Done{}, err
 	}
@@ -180,6 +183,9 @@ func (w *Worker) keepFormerDown(ctx context.Context, c upgrade.Cluster) error {
 	if upgrade.CauseOf(w.isStill(ctx, c)) == upgrade.CauseServing {
 		return nil
 	}
+	if err := w.staysDisabled(c); err != nil { // it may be down for a moment only
+		return err
+	}
 	return w.keepDown(ctx, c)
 }
 
@@ -200,35 +206,12 @@ func (w *Worker) keepDown(ctx context.Context, c upgrade.Cluster) error {
 // isLeft refuses a cluster that clients are on, or may be about to come to: a switchback may have begun
 // since whoever asks has looked. The journals know.
 func (w *Worker) isLeft(c upgrade.Cluster) error {
-	journals, err := w.journals("*")
-	if err != nil {
+	last, err := w.lastSwitchoverOf(c)
+	if err != nil || last.Stage != switchover.StageDone || last.Intent.Plan.Target.Pgdata != c.Pgdata {
 		return err
 	}
-	var last switchover.State // that led clients to it or away from it
-	for _, journal := range journals {
-		state, err := journal.Read()
-		if err != nil {
-			return err
-		}
-		plan := state.Intent.Plan
-		if plan.Source.Pgdata != c.Pgdata && plan.Target.Pgdata != c.Pgdata {
-			continue
-		}
-		if state.Stage != switchover.StageNone && !state.Stage.Ended() {
-			return &upgrade.Refused{
-				Reason: fmt.Sprintf("a switchover of upgrade %d is under way, from %s to %s", plan.Number, plan.Source, plan.Target),
-				Remedy: "wait until it has ended", Cause: upgrade.CauseServing,
-			}
-		}
-		if state.Stage == switchover.StageDone && !state.Outcome.EndedAt.Before(last.Outcome.EndedAt) {
-			last = state
-		}
-	}
-	if last.Stage != switchover.StageDone || last.Intent.Plan.Target.Pgdata != c.Pgdata {
-		return nil
-	}
 	left, err := w.leftInPlace(c)
-	if err == nil && !left {
+	if err == nil && left.Stage != outageDone {
 		return &upgrade.Refused{
 			Reason: fmt.Sprintf("upgrade %d has led clients to %s, and nothing has led them away since", last.Intent.Plan.Number, c),
 			Remedy: "retire the cluster that clients have left", Cause: upgrade.CauseServing,
@@ -237,22 +220,73 @@ func (w *Worker) isLeft(c upgrade.Cluster) error {
 	return err
 }
 
-// leftInPlace tells whether clients have left a cluster by an upgrade in place, too.
-func (w *Worker) leftInPlace(c upgrade.Cluster) (bool, error) {
+// lastSwitchoverOf is the last switchover that led clients to a cluster or away from it. It refuses while one is under
+// way.
+func (w *Worker) lastSwitchoverOf(c upgrade.Cluster) (last switchover.State, err error) {
+	journals, err := w.journals("*")
+	if err != nil {
+		return last, err
+	}
+	for _, journal := range journals {
+		state, err := journal.Read()
+		if err != nil {
+			return last, err
+		}
+		plan := state.Intent.Plan
+		if plan.Source.Pgdata != c.Pgdata && plan.Target.Pgdata != c.Pgdata {
+			continue
+		}
+		if state.Stage != switchover.StageNone && !state.Stage.Ended() {
+			return last, &upgrade.Refused{
+				Reason: fmt.Sprintf("a switchover of upgrade %d is under way, from %s to %s", plan.Number, plan.Source, plan.Target),
+				Remedy: "wait until it has ended", Cause: upgrade.CauseServing,
+			}
+		}
+		if state.Stage == switchover.StageDone && !state.Outcome.EndedAt.Before(last.Outcome.EndedAt) {
+			last = state
+		}
+	}
+	return last, nil
+}
+
+// leftInPlace is the last outage by which clients have left a cluster; one without a stage if there was none.
+func (w *Worker) leftInPlace(c upgrade.Cluster) (last outageState, err error) {
 	paths, err := w.outages()
 	if err != nil {
-		return false, err
+		return last, err
 	}
 	for _, path := range paths {
 		state, err := readOutage(path)
 		if err != nil {
-			return false, err
+			return last, err
 		}
-		if state.Stage == outageDone && state.Intent.Plan.Source.Pgdata == c.Pgdata {
-			return true, nil
+		if state.Stage == outageDone && state.Intent.Plan.Source.Pgdata == c.Pgdata && !state.Outcome.EndedAt.Before(last.Outcome.EndedAt) {
+			last = state
 		}
 	}
-	return false, nil
+	return last, nil
+}
+
+// staysDisabled refuses a cluster that was upgraded in place, and that somebody has put back by hand since: an upgrade in
+// place takes its pg_control's name away, and nothing of pgleap's gives it back afterwards. It may be what serves.
+func (w *Worker) staysDisabled(c upgrade.Cluster) error {
+	left, err := w.leftInPlace(c)
+	if err != nil || left.Stage != outageDone {
+		return err
+	}
+	if _, err := os.Stat(controlFile(c.Pgdata)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	last, err := w.lastSwitchoverOf(c)
+	if err != nil || last.Outcome.EndedAt.After(left.Outcome.EndedAt) { // it is known by that, see isLeft
+		return err
+	}
+	return &upgrade.Refused{
+		Reason: fmt.Sprintf("%s was put back by hand since upgrade %d: its global/pg_control has its name again", c, left.Intent.Plan.Number),
+		Remedy: fmt.Sprintf("if clients are on it, leave it, and have the instance recorded anew (pgleap instance remove, pgleap instance add); "+
+			"if nobody is, stop it and rename global/pg_control in %s to pg_control.old", c.Pgdata),
+		Cause: upgrade.CauseServing,
+	}
 }
 
 // isStill refuses a data directory that another cluster has moved into meanwhile.

@@ -148,11 +148,11 @@ func (r *schemaRehearsal) makeCopy(ctx context.Context) error {
 	if r.newPort, err = freePort(r.sockets); err != nil {
 		return err
 	}
-	initdb, err := r.w.initdbLike(ctx, r.plan, as)
+	initdb, err := r.w.initdbLike(ctx, r.plan, as, r.plan.Source.Pgdata, r.w.host.Login(r.plan.Source, "postgres"))
 	if err != nil {
 		return err
 	}
-	initdb.Bindir, initdb.Version, initdb.Pgdata = r.plan.Source.Bindir, r.plan.Source.Version, r.copyData()
+	initdb.Bindir, initdb.Version, initdb.Pgdata, initdb.NoSync = r.plan.Source.Bindir, r.plan.Source.Version, r.copyData(), true
 	if err := initdb.Run(ctx, as); err != nil {
 		return err
 	}

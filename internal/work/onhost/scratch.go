@@ -92,8 +92,7 @@ func (s *scratch) initdb(ctx context.Context) (pgbin.Initdb, error) {
 		databases, err := postgres.Databases(ctx, conn)
 		for _, database := range databases {
 			if database.Name == "template0" {
-				initdb.Encoding, initdb.LcCollate, initdb.LcCtype = database.Encoding, database.Collate, database.Ctype
-				initdb.LocaleProvider, initdb.ICULocale = pgbin.LocaleProvider(database.Provider), database.Locale
+				initdb = localeOf(initdb, database)
 			}
 		}
 		return err

@@ -41,7 +41,7 @@ func (s *scratch) configuration(ctx context.Context) (precheck.Configuration, er
 	if err != nil {
 		return read, err
 	}
-	if read.Stranded, err = accessNaming(s.plan.Source.Pgdata, s.plan.Source.HBAFile, s.plan.Source.IdentFile, user); err != nil {
+	if read.Stranded, err = strandedAccess(s.plan, user); err != nil {
 		return read, err
 	}
 	read.Stranded = append(stranded(s.plan, read.Tree.Effective(), conf), read.Stranded...)

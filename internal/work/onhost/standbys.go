@@ -41,6 +41,8 @@ type standbyRecord struct {
 	MadeSpaces bool `json:"madeSpaces,omitempty"`
 	// WAL is the directory that was made for its WAL, or is about to be; empty: it is in the data directory.
 	WAL string `json:"wal,omitempty"`
+	// Clearing says that what is in its place is being removed.
+	Clearing bool `json:"clearing,omitempty"`
 	// GivenUp tells why a successor that was there is made again.
 	GivenUp string `json:"givenUp,omitempty"`
 }

@@ -38,33 +38,51 @@ func settingsNaming(dir string, settings []pgconf.Setting) (changes []pgconf.Cha
 	return changes
 }
 
+// strandedAccess lists what of the source's pg_hba.conf and pg_ident.conf names files within its data directory still
+// when they have been carried over: those that are not there.
+func strandedAccess(plan upgrade.Plan, user run.User) ([]pgconf.Change, error) {
+	hba, ident, err := sourceAccess(plan, user)
+	if err != nil {
+		return nil, err
+	}
+	return accessNaming(plan.Source.Pgdata, accessText{plan.Source.HBAFile, hba.text}, accessText{plan.Source.IdentFile, ident.text})
+}
+
+// accessText is the text of a pg_hba.conf or a pg_ident.conf, and where it comes from.
+type accessText struct {
+	path string
+	text []byte
+}
+
+// readAccess reads one as it stands.
+func readAccess(path string, user run.User) (accessText, error) {
+	text, err := user.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return accessText{path, text}, err
+}
+
 // accessNaming lists the directives of a pg_hba.conf and a pg_ident.conf that name files within a directory. Without
 // its pg_ident.conf a server starts nevertheless, so one that cannot be read as such names nothing.
-func accessNaming(dir, hbaFile, identFile string, user run.User) (changes []pgconf.Change, err error) {
-	read := func(path string) []byte {
-		text, readErr := user.ReadFile(path)
-		if !errors.Is(readErr, fs.ErrNotExist) {
-			err = errors.Join(err, readErr)
-		}
-		return text
-	}
-	hba, hbaErr := pgconf.ParseHBA(read(hbaFile))
-	ident, identErr := pgconf.ParseIdent(read(identFile))
-	if err = errors.Join(err, hbaErr); err != nil {
+func accessNaming(dir string, hbaFile, identFile accessText) (changes []pgconf.Change, err error) {
+	hba, err := pgconf.ParseHBA(hbaFile.text)
+	if err != nil {
 		return nil, fmt.Errorf("read who may log in: %w", err)
 	}
+	ident, identErr := pgconf.ParseIdent(identFile.text)
 	note := func(file, name, path string, line int) {
 		if mentions(path, dir) {
 			changes = append(changes, naming(dir, name, file, line))
 		}
 	}
 	for _, include := range hba.Includes {
-		note(hbaFile, include.Directive, include.Path, include.Line)
+		note(hbaFile.path, include.Directive, include.Path, include.Line)
 	}
 	for _, line := range hba.Lines {
 		for _, token := range slices.Concat(line.Databases, line.Users) {
 			if path, ok := strings.CutPrefix(token.Text, "@"); ok && !token.Quoted {
-				note(hbaFile, token.Text, path, line.Line)
+				note(hbaFile.path, token.Text, path, line.Line)
 			}
 		}
 	}
@@ -72,7 +90,7 @@ func accessNaming(dir, hbaFile, identFile string, user run.User) (changes []pgco
 		return changes, nil
 	}
 	for _, include := range ident.Includes {
-		note(identFile, include.Directive, include.Path, include.Line)
+		note(identFile.path, include.Directive, include.Path, include.Line)
 	}
 	return changes, nil
 }
@@ -97,7 +115,12 @@ func stillNaming(plan upgrade.Plan, user run.User) (changes []pgconf.Change, err
 	if err != nil {
 		return nil, fmt.Errorf("read the target's configuration: %w", err)
 	}
-	access, err := accessNaming(plan.Source.Pgdata, plan.Target.HBAFile, plan.Target.IdentFile, user)
+	hba, errHBA := readAccess(plan.Target.HBAFile, user)
+	ident, errIdent := readAccess(plan.Target.IdentFile, user)
+	if err := errors.Join(errHBA, errIdent); err != nil {
+		return changes, fmt.Errorf("read who may log in: %w", err)
+	}
+	access, err := accessNaming(plan.Source.Pgdata, hba, ident)
 	return append(changes, access...), err
 }
 

@@ -48,7 +48,8 @@ func (w *Worker) takePlace(plan upgrade.Plan, files files) error {
 			return err
 		}
 		if undone {
-			return w.takenBy(other.Number, fmt.Sprintf("upgrade %d has made something in %s, or beside it, and it is not undone yet", other.Number, plan.Target.Pgdata), other.task())
+			return w.takenBy(other.Number, fmt.Sprintf("upgrade %d has made something in %s, or beside it, and it is not undone yet", other.Number, plan.Target.Pgdata),
+				filepath.Join(w.dir, "upgrades", taskName(other.task())))
 		}
 	}
 	var own targetPlace
@@ -58,12 +59,12 @@ func (w *Worker) takePlace(plan upgrade.Plan, files files) error {
 	return files.write(noteTargetPlace, targetPlace{Number: plan.Number, ID: plan.ID, Pgdata: plan.Target.Pgdata, Taken: w.now().UTC()})
 }
 
-// takenBy refuses, with what can be done about it.
-func (w *Worker) takenBy(number int64, reason string, task upgrade.Plan) error {
+// takenBy refuses, with what can be done about it. The note is what tells that the other upgrade has something to undo.
+func (w *Worker) takenBy(number int64, reason, note string) error {
 	return &upgrade.Refused{
 		Reason: reason,
 		Remedy: fmt.Sprintf("see `pgleap task show %d` for what keeps it from that, or choose another directory (--target-pgdata); if pgleap does not know that upgrade any more, "+
-			"remove what it left, and %s", number, filepath.Join(w.dir, "upgrades", taskName(task))),
+			"remove what it left, and %s", number, note),
 		Cause: upgrade.CausePlace,
 	}
 }
@@ -83,7 +84,7 @@ func (w *Worker) refuseUnendedOutage(plan upgrade.Plan) error {
 		if state.Stage == outageNone || state.Stage.ended() || taskName(other) == taskName(plan) || other.Source.Pgdata != plan.Source.Pgdata {
 			continue
 		}
-		return w.takenBy(other.Number, fmt.Sprintf("the outage of upgrade %d of the same source is not ended yet", other.Number), other)
+		return w.takenBy(other.Number, fmt.Sprintf("the outage of upgrade %d of the same source is not ended yet", other.Number), path)
 	}
 	return nil
 }

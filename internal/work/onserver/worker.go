@@ -33,7 +33,7 @@ type Registry interface {
 // Register registers every activity of the server.
 func (w *Worker) Register(r Registry) {
 	for name, do := range map[string]any{
-		step.Record: w.Record, step.SaveReport: w.SaveReport, step.EndTask: w.EndTask, step.MoveInstance: w.MoveInstance,
+		step.Record: w.Record, step.SaveReport: w.SaveReport, step.EndTask: w.EndTask, step.AmendTask: w.AmendTask, step.MoveInstance: w.MoveInstance,
 		step.RetireFormer: w.RetireFormer, step.RegisterClone: w.RegisterClone, step.RecordFindings: w.RecordFindings,
 	} {
 		r.RegisterActivityWithOptions(do, activity.RegisterOptions{Name: name})
@@ -99,6 +99,15 @@ func (w *Worker) EndTask(ctx context.Context, args step.EndTaskArgs) error {
 		return fmt.Errorf("end task %d: %w", args.Number, err)
 	}
 	w.log.InfoContext(ctx, "task ended", "task", args.Number, "status", string(args.Outcome.Status), "reason", args.Outcome.Reason)
+	return nil
+}
+
+// AmendTask writes how a task ended that was taken for failed.
+func (w *Worker) AmendTask(ctx context.Context, args step.EndTaskArgs) error {
+	if err := w.catalog.AmendTask(ctx, args.Number, args.Outcome, w.now()); err != nil {
+		return fmt.Errorf("amend the end of task %d: %w", args.Number, err)
+	}
+	w.log.InfoContext(ctx, "task ended otherwise than was recorded", "task", args.Number, "status", string(args.Outcome.Status), "reason", args.Outcome.Reason)
 	return nil
 }
 
