@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 )
 
@@ -15,9 +14,6 @@ const (
 	maxParameters      = 1 << 20 // bytes of query and body together
 	maxHeader          = 64 << 10
 	maxParametersCount = 1000
-
-	// bodyPatience is how long a client may take to send its body.
-	bodyPatience = 20 * time.Second
 )
 
 // parameter is one parameter as it arrived, decoded.
@@ -115,11 +111,6 @@ func readBody(w http.ResponseWriter, r *http.Request, most int) ([]byte, error) 
 	if r.ContentLength > int64(most) {
 		return nil, fail("RequestEntityTooLarge", "")
 	}
-	// A body that does not end would keep a request waiting until its nonce is forgotten. Not every
-	// writer has deadlines; the server's have.
-	deadlines := http.NewResponseController(w)
-	_ = deadlines.SetReadDeadline(time.Now().Add(bodyPatience))
-	defer func() { _ = deadlines.SetReadDeadline(time.Time{}) }()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(most)))
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		return nil, fail("RequestEntityTooLarge", "")
