@@ -21,6 +21,9 @@ type action struct {
 	do          func(ctx context.Context, a *api, c *call) (any, error)
 }
 
+// root is the element that an answer in XML is.
+func (a *action) root() string { return a.name + "Response" }
+
 // call is one request whose caller is known and may do what is asked.
 type call struct {
 	params    params

@@ -53,7 +53,7 @@ type api struct {
 	options Options
 	log     *slog.Logger
 	actions map[string]*action
-	memory  memory
+	memory  *memory
 }
 
 // New returns the handler of the vendor's API. It serves the root path, and what is below /aliyun for
@@ -127,10 +127,10 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		sendError(w, x, e)
 		return
 	}
-	sendDocument(w, http.StatusOK, x.format, x.action.name+"Response", x.requestID, body)
+	send(w, http.StatusOK, x.format, x.action.root(), x.requestID, body)
 }
 
-// serve lets the request in or refuses it, and runs its operation. It returns the answer's members.
+// serve lets the request in or refuses it, and runs its operation. It returns the answer's tail.
 func (a *api) serve(w http.ResponseWriter, x *exchange) (body []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -244,7 +244,7 @@ func (a *api) answer(ctx context.Context, x *exchange) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		return members(object, x.format)
+		return tail(object, x.format, x.action.root())
 	case x.action.cached:
 		return a.remembered(ctx, x)
 	}
@@ -276,7 +276,7 @@ func (a *api) rendered(ctx context.Context, x *exchange) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return members(object, x.format)
+	return tail(object, x.format, x.action.root())
 }
 
 // run runs the operation.
