@@ -33,7 +33,7 @@ func (f format) contentType() string {
 
 // formatOf returns the format that a request wants. What does not say so gets JSON with the
 // third signature and XML with the first one, as documented, unless Accept tells otherwise.
-func formatOf(r *http.Request, p params) (format, error) {
+func formatOf(r *http.Request, p lookup) (format, error) {
 	switch given := p.text("Format"); {
 	case strings.EqualFold(given, "JSON"):
 		return formatJSON, nil
