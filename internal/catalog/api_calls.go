@@ -45,14 +45,13 @@ func (c *Catalog) WriteAPIBatch(ctx context.Context, b APIBatch) (fresh []bool, 
 		return c.writeProvenBatch(ctx, b)
 	}
 	// Prepared before the transaction, which has the only connection.
-	nonce, errNonce := c.prepared(ctx, c.loose, insertNonce)
-	call, errCall := c.prepared(ctx, c.loose, insertCall)
-	if err := errors.Join(errNonce, errCall); err != nil {
+	insert, err := c.inserts(ctx)
+	if err != nil {
 		return nil, err
 	}
 	var inserted []Nonce
 	err = c.changeLoosely(ctx, func(tx *sql.Tx) error {
-		if inserted, err = writeRows(ctx, tx, nonce, call, b.Nonces, b.Calls); err != nil {
+		if inserted, err = insert.write(ctx, tx, b.Nonces, b.Calls); err != nil {
 			return err
 		}
 		return writeUsed(ctx, tx, b.Used)
@@ -63,9 +62,7 @@ func (c *Catalog) WriteAPIBatch(ctx context.Context, b APIBatch) (fresh []bool, 
 // writeProvenBatch is WriteAPIBatch of one among several processes.
 func (c *Catalog) writeProvenBatch(ctx context.Context, b APIBatch) (fresh []bool, err error) {
 	// In order: servers that write the same must wait for each other, not in a circle.
-	sorted := slices.SortedFunc(slices.Values(b.Nonces), func(a, b Nonce) int {
-		return cmp.Or(cmp.Compare(a.AccessKey, b.AccessKey), cmp.Compare(a.Nonce, b.Nonce))
-	})
+	sorted := inKeyOrder(b.Nonces)
 	var inserted []Nonce
 	err = c.writers.proven(ctx, func(id string) error {
 		if len(b.Used) == 0 { // one statement is a transaction
@@ -82,6 +79,13 @@ func (c *Catalog) writeProvenBatch(ctx context.Context, b APIBatch) (fresh []boo
 	return freshOf(b.Nonces, inserted), err
 }
 
+// inKeyOrder sorts nonces as the table's index does.
+func inKeyOrder(nonces []Nonce) []Nonce {
+	return slices.SortedFunc(slices.Values(nonces), func(a, b Nonce) int {
+		return cmp.Or(cmp.Compare(a.AccessKey, b.AccessKey), cmp.Compare(a.Nonce, b.Nonce))
+	})
+}
+
 // writeUsed writes down when access keys were used last.
 func writeUsed(ctx context.Context, tx *sql.Tx, used map[string]time.Time) error {
 	for _, key := range slices.Sorted(maps.Keys(used)) {
@@ -91,41 +95,6 @@ func writeUsed(ctx context.Context, tx *sql.Tx, used map[string]time.Time) error
 		}
 	}
 	return nil
-}
-
-const (
-	insertNonce = `
-INSERT INTO used_nonce (access_key, nonce, expires_at)
-VALUES ($1, $2, $3)
-ON CONFLICT DO NOTHING`
-
-	insertCall = `
-INSERT INTO api_call (at, request_id, who, what, object, result)
-VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT DO NOTHING`
-)
-
-// writeRows writes row by row, which is fastest where the database is in this process, and returns the
-// nonces that are new.
-func writeRows(ctx context.Context, tx *sql.Tx, nonce, call *sql.Stmt, nonces []Nonce, calls []AuditEntry) (inserted []Nonce, err error) {
-	nonce, call = tx.StmtContext(ctx, nonce), tx.StmtContext(ctx, call)
-	for _, n := range nonces {
-		key := Nonce{AccessKey: n.AccessKey, Nonce: legible(n.Nonce)}
-		rows, err := changed(nonce.ExecContext(ctx, key.AccessKey, key.Nonce, n.ExpiresAt.UnixMicro()))
-		if err != nil {
-			return nil, fmt.Errorf("remember nonces: %w", err)
-		}
-		if rows == 1 {
-			inserted = append(inserted, key)
-		}
-	}
-	for _, e := range calls {
-		_, err := call.ExecContext(ctx, e.At.UnixMicro(), legible(e.RequestID), legible(e.Who), legible(e.What), legible(e.Object), legible(e.Result))
-		if err != nil {
-			return nil, fmt.Errorf("record calls: %w", err)
-		}
-	}
-	return inserted, nil
 }
 
 const insertBatch = `
@@ -182,6 +151,9 @@ func writeAtOnce(ctx context.Context, db asker, id string, nonces []Nonce, calls
 
 func scanNonce(r row) (n Nonce, err error) { return n, r.Scan(&n.AccessKey, &n.Nonce) }
 
+// key is what must not be said twice, as it is stored.
+func (n Nonce) key() Nonce { return Nonce{AccessKey: n.AccessKey, Nonce: legible(n.Nonce)} }
+
 // freshOf tells which of the nonces were inserted. Of two that are alike, the first one was.
 func freshOf(nonces, inserted []Nonce) []bool {
 	left := make(map[Nonce]bool, len(inserted))
@@ -190,7 +162,7 @@ func freshOf(nonces, inserted []Nonce) []bool {
 	}
 	fresh := make([]bool, len(nonces))
 	for i, n := range nonces {
-		key := Nonce{AccessKey: n.AccessKey, Nonce: legible(n.Nonce)}
+		key := n.key()
 		fresh[i] = left[key]
 		delete(left, key)
 	}

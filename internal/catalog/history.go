@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -105,9 +106,22 @@ func (f HistoryFilter) order() string {
 	return " ORDER BY " + order
 }
 
-// History returns a page of the history of an instance, and how long the whole is.
+// History returns a page of the history of an instance, and how long the whole is. A page that is not full tells that;
+// a task that begins while the rest is counted makes neither of them wrong.
 func (c *Catalog) History(ctx context.Context, f HistoryFilter) (page []Summary, total int, err error) {
 	where, args := f.conditions()
+	query := "SELECT " + summaryColumns + where + f.order() + fmt.Sprintf(" LIMIT $%d OFFSET $%d", len(args)+1, len(args)+2)
+	statement, err := c.prepared(ctx, c.read, query)
+	if err == nil {
+		page, err = collectFrom(ctx, statement, scanSummary, append(slices.Clone(args), limit(f.Limit), f.Offset)...)
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("read history of instance %q: %w", f.Instance, err)
+	}
+	seen := f.Offset + len(page)
+	if int64(len(page)) < limit(f.Limit) && (len(page) > 0 || f.Offset == 0) {
+		return page, seen, nil
+	}
 	count, err := c.prepared(ctx, c.read, "SELECT count(*)"+where)
 	if err == nil {
 		err = count.QueryRowContext(ctx, args...).Scan(&total)
@@ -115,16 +129,8 @@ func (c *Catalog) History(ctx context.Context, f HistoryFilter) (page []Summary,
 	if err != nil {
 		return nil, 0, fmt.Errorf("count history of instance %q: %w", f.Instance, err)
 	}
-	if total <= f.Offset {
-		return []Summary{}, total, nil
-	}
-	query := "SELECT " + summaryColumns + where + f.order() + fmt.Sprintf(" LIMIT $%d OFFSET $%d", len(args)+1, len(args)+2)
-	statement, err := c.prepared(ctx, c.read, query)
-	if err == nil {
-		page, err = collectFrom(ctx, statement, scanSummary, append(args, limit(f.Limit), f.Offset)...)
-	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("read history of instance %q: %w", f.Instance, err)
+	if len(page) > 0 {
+		total = max(total, seen)
 	}
 	return page, total, nil
 }

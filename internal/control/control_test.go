@@ -14,6 +14,7 @@ import (
 	"github.com/pgleap/pgleap/internal/catalog"
 	"github.com/pgleap/pgleap/internal/secret"
 	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -178,10 +179,11 @@ func TestNewestProgressAmongHeartbeats(t *testing.T) {
 	}
 	older := upgrade.Progress{Step: "older", At: now}
 	newer := upgrade.Progress{Step: "newer", At: now.Add(time.Second)}
-	following := upgrade.Progress{Step: "following", At: now, Text: "5 bytes behind", Lag: &upgrade.Lag{Bytes: 5}}
+	following := upgrade.Progress{Step: step.Synchronize, At: now, Text: "5 bytes behind", Lag: &upgrade.Lag{Bytes: 5}}
+	unmeasured := upgrade.Progress{Step: step.Synchronize, At: now, Text: "the lag cannot be measured"}
 	comparing := upgrade.Progress{Step: "Verify", At: now.Add(time.Minute), Text: "1 of 2 tables"}
-	both := following
-	both.Text = "5 bytes behind; 1 of 2 tables"
+	both, neither := following, unmeasured
+	both.Text, neither.Text = "5 bytes behind; 1 of 2 tables", "the lag cannot be measured; 1 of 2 tables"
 	garbage := &workflowpb.PendingActivityInfo{HeartbeatDetails: &commonpb.Payloads{Payloads: []*commonpb.Payload{{Data: []byte("?")}}}}
 	w := &watch{Control: newControl(t)}
 	for name, test := range map[string]struct {
@@ -193,6 +195,7 @@ func TestNewestProgressAmongHeartbeats(t *testing.T) {
 		"details of a kind":                       {pending: []*workflowpb.PendingActivityInfo{payloads("text"), garbage}},
 		"the newest of three":                     {pending: []*workflowpb.PendingActivityInfo{payloads(older), payloads(newer), garbage}, want: newer},
 		"the lag is not hidden by a verification": {pending: []*workflowpb.PendingActivityInfo{payloads(following), payloads(comparing)}, want: both},
+		"nor is that it cannot be measured":       {pending: []*workflowpb.PendingActivityInfo{payloads(comparing), payloads(unmeasured)}, want: neither},
 	} {
 		got, ok := w.newest(upgrade.PhaseUpgrade, test.pending)
 		if diff := cmp.Diff(test.want, got); diff != "" || ok == test.want.At.IsZero() {
@@ -221,6 +224,26 @@ func TestLostWorkflowEndsItsTaskAfterAWhile(t *testing.T) {
 		got, err := c.Task(t.Context(), task.Number)
 		if err != nil || got.Status != test.want {
 			t.Errorf("after %s: got %q (%v), want %q", test.at, got.Status, err, test.want)
+		}
+	}
+}
+
+func TestReplicationMayBeInterrupted(t *testing.T) {
+	for name, test := range map[string]struct {
+		phase    upgrade.Phase
+		progress *upgrade.Progress
+		want     bool
+	}{
+		"measured":              {upgrade.PhaseSynchronizing, &upgrade.Progress{Step: step.Synchronize, Text: "5 bytes behind", Lag: &upgrade.Lag{}}, false},
+		"not measured":          {upgrade.PhaseSynchronizing, &upgrade.Progress{Step: step.Synchronize, Text: "the lag cannot be measured"}, true},
+		"not measured yet":      {upgrade.PhaseSynchronizing, &upgrade.Progress{Step: step.Synchronize}, false},
+		"nothing is known yet":  {upgrade.PhaseSynchronizing, nil, false},
+		"another step":          {upgrade.PhaseSynchronizing, &upgrade.Progress{Step: step.Verify, Text: "1 of 2 tables"}, false},
+		"not about to switch":   {upgrade.PhaseFollowing, &upgrade.Progress{Step: step.Synchronize, Text: "the lag cannot be measured"}, false},
+		"switching over by now": {upgrade.PhaseSwitchover, nil, false},
+	} {
+		if got := Interrupted(upgrade.Task{Phase: test.phase, Progress: test.progress}); got != test.want {
+			t.Errorf("%s: %t", name, got)
 		}
 	}
 }

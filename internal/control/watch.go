@@ -12,6 +12,7 @@ import (
 
 	"github.com/pgleap/pgleap/internal/catalog"
 	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
 
 const (
@@ -142,7 +143,7 @@ func (w *watch) follow(ctx context.Context, task upgrade.Task, seen *watched) er
 }
 
 // newest returns the newest progress among the steps under way. What runs beside following the lag, a
-// verification, has its say in the text.
+// verification, has its say in the text, whether the lag can be measured or not.
 func (w *watch) newest(phase upgrade.Phase, pending []*workflowpb.PendingActivityInfo) (upgrade.Progress, bool) {
 	var newest, following upgrade.Progress
 	for _, activity := range pending {
@@ -150,9 +151,9 @@ func (w *watch) newest(phase upgrade.Phase, pending []*workflowpb.PendingActivit
 		if !ok {
 			continue
 		}
-		if p.Lag != nil && p.At.After(following.At) {
+		if followsLag(p) && p.At.After(following.At) {
 			following = p
-		} else if p.Lag == nil && p.At.After(newest.At) {
+		} else if !followsLag(p) && p.At.After(newest.At) {
 			newest = p
 		}
 	}
@@ -163,6 +164,18 @@ func (w *watch) newest(phase upgrade.Phase, pending []*workflowpb.PendingActivit
 		following.Text += "; " + newest.Text
 	}
 	return following, true
+}
+
+// followsLag tells whether it is a step that measures how far the target is behind.
+func followsLag(p upgrade.Progress) bool {
+	return p.Step == step.Synchronize || p.Step == step.FollowSource
+}
+
+// Interrupted tells whether it is not known how far the target of a task is behind that synchronizes: replication may
+// be interrupted. What has not been measured yet is not.
+func Interrupted(task upgrade.Task) bool {
+	p := task.Progress
+	return task.Phase == upgrade.PhaseSynchronizing && p != nil && followsLag(*p) && p.Lag == nil && p.Text != ""
 }
 
 // lost ends a task whose workflow has been gone for a while without having ended its record: its

@@ -67,3 +67,17 @@ func (a Address) String() string {
 	}
 	return net.JoinHostPort(a.Host, strconv.Itoa(a.Port))
 }
+
+// Loopback is where clusters listen for those who do not come through a socket: all of them are on this host.
+const Loopback = "127.0.0.1"
+
+// Reachable is the address as one connects to it: not one that stands for all of a host's, and not a socket.
+func (a Address) Reachable() Address {
+	switch {
+	case a.Host == "", a.Host == "*", a.Host == "0.0.0.0", a.Host[0] == '/':
+		a.Host = Loopback
+	case a.Host == "::":
+		a.Host = "::1"
+	}
+	return a
+}

@@ -37,6 +37,17 @@ func TestAddress(t *testing.T) {
 	}
 }
 
+func TestAddressAsOneConnectsToIt(t *testing.T) {
+	for given, want := range map[string]string{
+		"127.0.0.1": "127.0.0.1", "db.example.com": "db.example.com", "": "127.0.0.1", "*": "127.0.0.1",
+		"0.0.0.0": "127.0.0.1", "::": "::1", "/var/run/postgresql": "127.0.0.1",
+	} {
+		if got := (Address{Host: given, Port: 6432}).Reachable(); got.Host != want || got.Port != 6432 {
+			t.Errorf("%q: got %s", given, got)
+		}
+	}
+}
+
 func TestOptions(t *testing.T) {
 	for _, c := range []struct {
 		name   string

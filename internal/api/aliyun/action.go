@@ -11,15 +11,18 @@ import (
 // action is one operation of the vendor's API: what the door must know of it before it may run, and how it runs.
 type action struct {
 	name        string
-	level       string                // "get", "list", "update" or "delete", as the vendor classifies it: documentation
-	object      func(p params) string // instance in acs:rds:{region}:{account}:dbinstance/{id}; "*" for all of them
-	unscoped    bool                  // granted on resource "*", or on the object if it has one
-	required    []string              // parameters that must be given
-	clientToken bool                  // honours ClientToken
-	reads       bool                  // changes nothing
-	cached      bool                  // the answer depends on the parameters and on the revision of the object alone
+	level       string               // "get", "list", "update" or "delete", as the vendor classifies it: documentation
+	object      func(p lookup) string // instance in acs:rds:{region}:{account}:dbinstance/{id}; "*" for all of them
+	unscoped    bool                 // granted on resource "*", or on the object if it has one
+	required    []string             // parameters that must be given
+	clientToken bool                 // honours ClientToken
+	reads       bool                 // changes nothing
+	cached      bool                 // the answer depends on the parameters and on the revision of the object alone
 	do          func(ctx context.Context, a *api, c *call) (any, error)
 }
+
+// root is the element that an answer in XML is.
+func (a *action) root() string { return a.name + "Response" }
 
 // call is one request whose caller is known and may do what is asked.
 type call struct {
@@ -36,6 +39,9 @@ func (c *call) actor() control.Actor { return c.caller.Actor(c.requestID) }
 // params are the decoded parameters of a request: those of the query and those of the form together,
 // which the vendor's clients use interchangeably. Names are case-sensitive.
 type params map[string]string
+
+// lookup is the parameters of a request, whether an operation will need them or not.
+type lookup interface{ text(name string) string }
 
 // text returns a parameter, or nothing if it is absent.
 func (p params) text(name string) string { return p[name] }

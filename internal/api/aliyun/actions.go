@@ -29,13 +29,13 @@ const (
 )
 
 // byID is the object of the calls that name an instance by DBInstanceId.
-func byID(p params) string { return p.text(instanceID) }
+func byID(p lookup) string { return p.text(instanceID) }
 
 // byName is the object of the one call that names it by DBInstanceName.
-func byName(p params) string { return p.text(instanceName) }
+func byName(p lookup) string { return p.text(instanceName) }
 
 // everyInstance is the object of a call about all instances.
-func everyInstance(params) string { return "*" }
+func everyInstance(lookup) string { return "*" }
 
 // empty is the answer of a call that returns nothing but the request's id.
 type empty struct{}

@@ -53,7 +53,7 @@ type api struct {
 	options Options
 	log     *slog.Logger
 	actions map[string]*action
-	memory  memory
+	memory  *memory
 }
 
 // New returns the handler of the vendor's API. It serves the root path, and what is below /aliyun for
@@ -106,14 +106,14 @@ func (x *exchange) objectID() string {
 	if x.action.object == nil {
 		return ""
 	}
-	return x.action.object(x.params)
+	return x.action.object(x)
 }
 
 // ServeHTTP answers one request. A server without keys does not say that it is one.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{request: request{http: r}, at: a.options.Now(), requestID: newRequestID(), scratch: documents.Get().(*[]byte)}
 	defer documents.Put(x.scratch)
-	x.format, _ = formatOf(r, nil)
+	x.format, _ = formatOf(r, x)
 	body, err := a.serve(w, x)
 	if err != nil && (!x.known() || x.caller.Disabled) {
 		if open, unknown := a.gate.HasAccessKeys(r.Context()); unknown == nil && !open {
@@ -127,10 +127,10 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		sendError(w, x, e)
 		return
 	}
-	sendDocument(w, http.StatusOK, x.format, x.action.name+"Response", x.requestID, body)
+	send(w, http.StatusOK, x.format, x.action.root(), x.requestID, body)
 }
 
-// serve lets the request in or refuses it, and runs its operation. It returns the answer's members.
+// serve lets the request in or refuses it, and runs its operation. It returns the answer's tail.
 func (a *api) serve(w http.ResponseWriter, x *exchange) (body []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -176,7 +176,7 @@ func (a *api) admitted(ctx context.Context, x *exchange) ([]byte, error) {
 		return nil, err
 	}
 	for _, name := range x.action.required {
-		if x.params[name] == "" {
+		if x.text(name) == "" {
 			return nil, fail("Missing"+name, "")
 		}
 	}
@@ -195,7 +195,7 @@ func (a *api) read(w http.ResponseWriter, x *exchange) (who credentials, err err
 	if x.request, err = decodeRequest(w, r); err != nil {
 		return who, err
 	}
-	if x.format, err = formatOf(r, x.params); err != nil {
+	if x.format, err = formatOf(r, x); err != nil {
 		return who, err
 	}
 	if who, err = a.credentialsOf(&x.request); err != nil {
@@ -239,12 +239,12 @@ func (a *api) authenticate(ctx context.Context, x *exchange, who credentials) (s
 // because nothing has changed since somebody asked the same.
 func (a *api) answer(ctx context.Context, x *exchange) ([]byte, error) {
 	switch {
-	case x.action.clientToken && x.params.text("ClientToken") != "":
+	case x.action.clientToken && x.text("ClientToken") != "":
 		object, err := a.once(ctx, x)
 		if err != nil {
 			return nil, err
 		}
-		return members(object, x.format)
+		return tail(object, x.format, x.action.root())
 	case x.action.cached:
 		return a.remembered(ctx, x)
 	}
@@ -276,13 +276,13 @@ func (a *api) rendered(ctx context.Context, x *exchange) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return members(object, x.format)
+	return tail(object, x.format, x.action.root())
 }
 
 // run runs the operation.
 func (a *api) run(ctx context.Context, x *exchange) ([]byte, error) {
 	result, err := x.action.do(ctx, a, &call{
-		params: x.params, caller: x.caller, requestID: x.requestID,
+		params: x.params(), caller: x.caller, requestID: x.requestID,
 		denied: func(id string) bool { return a.decide(x, a.arn(x, id)) == authz.ExplicitDeny },
 	})
 	if err != nil {

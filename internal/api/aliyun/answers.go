@@ -20,15 +20,17 @@ const (
 
 // memory remembers answers twice: those that are asked for all the time as they are, and many more of
 // them compressed. Lists consist of logs, which say the same again and again.
-type memory struct{ ready, packed *answers }
+type memory struct {
+	ready, packed *answers
+	unpacked      atomic.Int64 // how often answers have been
+}
 
-// promotion is how often an answer is unpacked before it is kept unpacked.
-const promotion = 4
-
-func newMemory() memory { return memory{newAnswers(maxAnswers), newAnswers(maxPacked)} }
+func newMemory() *memory {
+	return &memory{ready: newAnswers(maxAnswers), packed: newAnswers(maxPacked)}
+}
 
 // get returns what was answered at a revision. It may use scratch for it.
-func (m memory) get(key []byte, revision int64, scratch *[]byte) ([]byte, bool) {
+func (m *memory) get(key []byte, revision int64, scratch *[]byte) ([]byte, bool) {
 	if found := m.ready.get(key, revision); found != nil {
 		return found.body, true
 	}
@@ -36,7 +38,7 @@ func (m memory) get(key []byte, revision int64, scratch *[]byte) ([]byte, bool) 
 	if found == nil {
 		return nil, false
 	}
-	keep := found.asked.Add(1)%promotion == 0
+	keep := m.again(found)
 	if keep {
 		scratch = new([]byte)
 	}
@@ -51,8 +53,16 @@ func (m memory) get(key []byte, revision int64, scratch *[]byte) ([]byte, bool) 
 	return body, true
 }
 
+// again tells whether an answer is asked for again so soon that it would still be there, had it been kept ready the last
+// time. Any other one would only drive out what is asked for more often.
+func (m *memory) again(found *answer) bool {
+	now := m.unpacked.Add(1)
+	before := found.unpacked.Swap(now)
+	return before > 0 && now-before <= int64(m.ready.count())
+}
+
 // put remembers an answer.
-func (m memory) put(key []byte, revision int64, body []byte) {
+func (m *memory) put(key []byte, revision int64, body []byte) {
 	if len(body) <= maxAnswer {
 		m.ready.put(key, revision, body)
 		m.packed.put(key, revision, snappy.Encode(nil, body))
@@ -72,14 +82,21 @@ type answers struct {
 type answer struct {
 	key      string
 	revision int64
-	body     []byte // rendered, without the request's id; never changed
-	asked    atomic.Int64
+	body     []byte       // rendered, without the request's id; never changed
+	unpacked atomic.Int64 // when it was last, counted in answers
 }
 
 func (s *answer) size() int { return len(s.key) + len(s.body) + answerOverhead }
 
 func newAnswers(limit int) *answers {
 	return &answers{byKey: map[string]*list.Element{}, limit: limit}
+}
+
+// count is how many there are.
+func (s *answers) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.byKey)
 }
 
 // get returns what was answered at a revision, or nil.

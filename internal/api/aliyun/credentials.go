@@ -18,16 +18,16 @@ type credentials struct {
 // no use for is refused by name: tokens of temporary keys and bearer tokens.
 func (a *api) credentialsOf(q *request) (credentials, error) {
 	h := q.http.Header
-	if q.params.text("SecurityToken") != "" || h.Get("X-Acs-Security-Token") != "" {
+	if q.text("SecurityToken") != "" || h.Get("X-Acs-Security-Token") != "" {
 		return credentials{}, fail("InvalidSecurityToken.Malformed", "")
 	}
-	if q.params.text("SignatureType") == "BEARERTOKEN" || q.params.text("BearerToken") != "" || h.Get("X-Acs-Bearer-Token") != "" {
+	if q.text("SignatureType") == "BEARERTOKEN" || q.text("BearerToken") != "" || h.Get("X-Acs-Bearer-Token") != "" {
 		return credentials{}, fail("IncompleteSignature", "Bearer tokens are not accepted here; sign with an access key.")
 	}
 	if authorization := h.Get("Authorization"); strings.HasPrefix(authorization, "ACS3-") {
 		return a.credentialsV3(q, authorization)
 	}
-	if q.params.text("Signature") == "" {
+	if q.text("Signature") == "" {
 		return credentials{}, fail("MissingSignature", "")
 	}
 	return a.credentialsV1(q)

@@ -92,7 +92,7 @@ func describeInstances(ctx context.Context, a *api, c *call) (any, error) {
 	return answer, nil
 }
 
-// listedInstances returns all instances, and the former clusters that are not retired, by id.
+// listedInstances returns all instances, the clones in the making, and the former clusters that are not retired, by id.
 func (a *api) listedInstances(ctx context.Context) ([]listed, error) {
 	instances, err := a.control.Instances(ctx)
 	if err != nil {
@@ -107,8 +107,18 @@ func (a *api) listedInstances(ctx context.Context) ([]listed, error) {
 		return nil, fromRecord(err)
 	}
 	all := make([]listed, 0, len(instances)+len(formers))
+	made := make(map[string]bool, len(instances))
 	for _, in := range instances {
 		all = append(all, listedInstance(in, states[in.ID]))
+		made[in.ID] = true
+	}
+	for _, state := range states {
+		if state.Upgrade == nil {
+			continue
+		}
+		if clone, making := listedClone(*state.Upgrade); making && !made[clone.id] {
+			all = append(all, clone)
+		}
 	}
 	for _, f := range formers {
 		if f.RetiredAt == nil {

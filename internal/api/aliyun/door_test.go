@@ -146,7 +146,7 @@ func newDoor(t testing.TB, change ...func(*Options)) *door {
 	for _, f := range change {
 		f(&o)
 	}
-	id := func(p params) string { return p.text("DBInstanceId") }
+	id := func(p lookup) string { return p.text("DBInstanceId") }
 	do := func(_ context.Context, _ *api, c *call) (any, error) {
 		d.mu.Lock()
 		defer d.mu.Unlock()

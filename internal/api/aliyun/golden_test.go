@@ -22,11 +22,11 @@ func written(t *testing.T, action string, answer any, f format) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inside, err := members(object, f)
+	rest, err := tail(object, f, action+"Response")
 	if err != nil {
 		t.Fatal(err)
 	}
-	body := appendDocument(nil, f, action+"Response", "4F0C3B2A-0000-4000-8000-000000000001", inside)
+	body := append(appendHead(nil, f, action+"Response", "4F0C3B2A-0000-4000-8000-000000000001"), rest...)
 	if f == formatXML {
 		return string(body) + "\n"
 	}

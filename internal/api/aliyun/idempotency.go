@@ -14,7 +14,7 @@ const maxClientToken = 64
 // once runs an operation once for each client token: who repeats a request gets the first answer
 // again, and who uses the token for another request is refused.
 func (a *api) once(ctx context.Context, x *exchange) ([]byte, error) {
-	token := x.params.text("ClientToken")
+	token := x.text("ClientToken")
 	if !validClientToken(token) {
 		return nil, fail("Parameters.Invalid", "ClientToken must be at most 64 ASCII characters.")
 	}

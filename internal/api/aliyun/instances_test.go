@@ -166,14 +166,3 @@ func TestInstanceStatus(t *testing.T) {
 		t.Errorf("during a precheck: got %s", got)
 	}
 }
-
-func TestReachable(t *testing.T) {
-	for given, want := range map[string]string{
-		"127.0.0.1": "127.0.0.1", "db.example.com": "db.example.com", "": "127.0.0.1", "*": "127.0.0.1",
-		"0.0.0.0": "127.0.0.1", "::": "::1", "/var/run/postgresql": "127.0.0.1",
-	} {
-		if got := reachable(upgrade.Address{Host: given, Port: 6432}); got.Host != want || got.Port != 6432 {
-			t.Errorf("%q: got %s", given, got)
-		}
-	}
-}

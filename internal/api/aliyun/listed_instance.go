@@ -28,10 +28,10 @@ func listedInstance(in upgrade.Instance, state control.InstanceState) listed {
 	l := listed{
 		id: in.ID, version: in.Cluster.Version, created: in.CreatedAt, window: in.Window,
 		status:  instanceStatus(state),
-		address: upgrade.Address{Host: loopback, Port: in.Cluster.Port},
+		address: upgrade.Address{Host: upgrade.Loopback, Port: in.Cluster.Port},
 	}
 	if in.Endpoint.Driver != "" {
-		l.address, l.endpoint = reachable(in.Endpoint.Listen), true
+		l.address, l.endpoint = in.Endpoint.Listen.Reachable(), true
 	}
 	return l
 }
@@ -39,23 +39,11 @@ func listedInstance(in upgrade.Instance, state control.InstanceState) listed {
 func listedFormer(f control.Former) listed {
 	return listed{
 		id: f.ID, version: f.Cluster.Version, created: f.Since, status: statusRunning,
-		address:     upgrade.Address{Host: loopback, Port: f.Cluster.Port},
+		address:     upgrade.Address{Host: upgrade.Loopback, Port: f.Cluster.Port},
 		description: fmt.Sprintf("Source of upgrade %d of instance %s", f.Number, f.Instance),
 		lockReason: fmt.Sprintf("Upgrade %d moved instance %s away from it: applications cannot log in, and it is kept until it is deleted",
 			f.Number, f.Instance),
 	}
-}
-
-// reachable is an address as one connects to it: not one that stands for all of a host's, and not
-// a socket.
-func reachable(a upgrade.Address) upgrade.Address {
-	switch {
-	case a.Host == "", a.Host == "*", a.Host == "0.0.0.0", a.Host[0] == '/':
-		a.Host = loopback
-	case a.Host == "::":
-		a.Host = "::1"
-	}
-	return a
 }
 
 // listedByID finds one instance or former cluster. One that was retired is gone.
@@ -91,13 +79,21 @@ func (a *api) cloneInTheMaking(ctx context.Context, id string) (listed, bool) {
 		return listed{}, false
 	}
 	task, err := a.control.Task(ctx, number)
-	if err != nil || task.Instance != instance || task.Status.Ended() || task.Plan == nil || !task.Plan.Options.CloneOnly {
+	if err != nil || task.Instance != instance || task.Status.Ended() {
+		return listed{}, false
+	}
+	return listedClone(task)
+}
+
+// listedClone is the clone that a running upgrade makes, if it does.
+func listedClone(task upgrade.Task) (listed, bool) {
+	if task.Plan == nil || !task.Plan.Options.CloneOnly {
 		return listed{}, false
 	}
 	return listed{
-		id: id, version: task.Plan.Target.Version, created: task.StartedAt, status: statusCreating,
-		address:     upgrade.Address{Host: loopback, Port: task.Plan.Target.Port},
-		description: fmt.Sprintf("Clone that upgrade %d makes of instance %s", number, instance),
+		id: upgrade.CloneID(task.Instance, task.Number), version: task.Plan.Target.Version, created: task.StartedAt, status: statusCreating,
+		address:     upgrade.Address{Host: upgrade.Loopback, Port: task.Plan.Target.Port},
+		description: fmt.Sprintf("Clone that upgrade %d makes of instance %s", task.Number, task.Instance),
 	}, true
 }
 

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 )
 
@@ -15,9 +14,6 @@ const (
 	maxParameters      = 1 << 20 // bytes of query and body together
 	maxHeader          = 64 << 10
 	maxParametersCount = 1000
-
-	// bodyPatience is how long a client may take to send its body.
-	bodyPatience = 20 * time.Second
 )
 
 // parameter is one parameter as it arrived, decoded.
@@ -29,8 +25,7 @@ type parameter struct {
 // request is what a request says, decoded.
 type request struct {
 	http   *http.Request
-	sorted []parameter // by name, bytewise, as the signatures want them
-	params params
+	sorted []parameter // by name, bytewise, as the signatures want them; no name twice
 	body   []byte
 	form   bool // the body is a form with something in it
 }
@@ -55,22 +50,37 @@ func decodeRequest(w http.ResponseWriter, r *http.Request) (request, error) {
 			return q, err
 		}
 	}
-	q.params, err = index(q.sorted)
-	return q, err
+	return q, sortByName(q.sorted)
 }
 
-// index sorts the parameters and makes them accessible by name. Which of two values counts would
-// depend on who reads them, so a name that comes twice is refused.
-func index(list []parameter) (params, error) {
-	slices.SortFunc(list, func(a, b parameter) int { return strings.Compare(a.name, b.name) })
-	byName := make(params, len(list))
-	for i, p := range list {
-		if i > 0 && list[i-1].name == p.name {
-			return nil, fail("Parameters.Invalid", "Parameter "+printable(p.name, 64)+" is given more than once.")
-		}
+// text returns a parameter, or nothing if it is absent.
+func (q *request) text(name string) string {
+	i, found := slices.BinarySearchFunc(q.sorted, name, func(p parameter, name string) int { return strings.Compare(p.name, name) })
+	if !found {
+		return ""
+	}
+	return q.sorted[i].value
+}
+
+// params are the parameters as operations take them. Most requests are answered without an operation.
+func (q *request) params() params {
+	byName := make(params, len(q.sorted))
+	for _, p := range q.sorted {
 		byName[p.name] = p.value
 	}
-	return byName, nil
+	return byName
+}
+
+// sortByName sorts the parameters. Which of two values counts would depend on who reads them, so a name that
+// comes twice is refused.
+func sortByName(list []parameter) error {
+	slices.SortFunc(list, func(a, b parameter) int { return strings.Compare(a.name, b.name) })
+	for i, p := range list {
+		if i > 0 && list[i-1].name == p.name {
+			return fail("Parameters.Invalid", "Parameter "+printable(p.name, 64)+" is given more than once.")
+		}
+	}
+	return nil
 }
 
 // appendParameters decodes name=value pairs joined by ampersands.
@@ -115,11 +125,6 @@ func readBody(w http.ResponseWriter, r *http.Request, most int) ([]byte, error) 
 	if r.ContentLength > int64(most) {
 		return nil, fail("RequestEntityTooLarge", "")
 	}
-	// A body that does not end would keep a request waiting until its nonce is forgotten. Not every
-	// writer has deadlines; the server's have.
-	deadlines := http.NewResponseController(w)
-	_ = deadlines.SetReadDeadline(time.Now().Add(bodyPatience))
-	defer func() { _ = deadlines.SetReadDeadline(time.Time{}) }()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(most)))
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		return nil, fail("RequestEntityTooLarge", "")

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -32,7 +33,7 @@ func (f format) contentType() string {
 
 // formatOf returns the format that a request wants. What does not say so gets JSON with the
 // third signature and XML with the first one, as documented, unless Accept tells otherwise.
-func formatOf(r *http.Request, p params) (format, error) {
+func formatOf(r *http.Request, p lookup) (format, error) {
 	switch given := p.text("Format"); {
 	case strings.EqualFold(given, "JSON"):
 		return formatJSON, nil
@@ -71,57 +72,49 @@ func encode(answer any) ([]byte, error) {
 	return bytes.TrimSpace(b.Bytes()), nil
 }
 
-// members returns what is inside of the JSON object, in the format.
-func members(object []byte, f format) ([]byte, error) {
+// tail is what of an answer follows the request's id, to the end: the same for everybody who asks the same.
+func tail(object []byte, f format, root string) ([]byte, error) {
 	if f == formatXML {
-		return appendXML(nil, object)
+		inside, err := appendXML(nil, object)
+		if err != nil {
+			return nil, err
+		}
+		return append(append(append(inside, "</"...), root...), '>'), nil
 	}
 	if len(object) < 2 || object[0] != '{' {
-		return nil, fmt.Errorf("encode answer: it is not an object")
+		return nil, errors.New("encode answer: it is not an object")
 	}
-	return object[1 : len(object)-1], nil
+	if len(object) == 2 {
+		return object[1:], nil
+	}
+	return append(append(make([]byte, 0, len(object)), ','), object[1:]...), nil
+}
+
+// appendHead begins an answer: a root with the request's id.
+func appendHead(b []byte, f format, root, requestID string) []byte {
+	if f == formatXML {
+		b = append(b, "<?xml version='1.0' encoding='UTF-8'?>\n<"...)
+		b = append(append(b, root...), "><RequestId>"...)
+		return append(append(b, requestID...), "</RequestId>"...)
+	}
+	return append(append(append(b, `{"RequestId":"`...), requestID...), '"')
 }
 
 // documents are for answers on their way to the client: most of them are long, and soon gone.
 var documents = sync.Pool{New: func() any { return new([]byte) }}
 
-// sendDocument sends an answer in one piece.
-func sendDocument(w http.ResponseWriter, status int, f format, root, requestID string, members []byte) {
-	b := documents.Get().(*[]byte)
-	*b = appendDocument((*b)[:0], f, root, requestID, members)
-	send(w, status, f, requestID, *b) // net/http has read it when it returns
-	if cap(*b) <= maxAnswer {
-		documents.Put(b)
-	}
-}
-
-// appendDocument puts the request's id before the members of an answer, and a root around both.
-func appendDocument(b []byte, f format, root, requestID string, members []byte) []byte {
-	if f == formatXML {
-		b = append(b, "<?xml version='1.0' encoding='UTF-8'?>\n<"...)
-		b = append(append(b, root...), "><RequestId>"...)
-		b = append(append(b, requestID...), "</RequestId>"...)
-		b = append(append(b, members...), "</"...)
-		return append(append(b, root...), '>')
-	}
-	b = append(append(b, `{"RequestId":"`...), requestID...)
-	b = append(b, '"')
-	if len(members) > 0 {
-		b = append(b, ',')
-	}
-	return append(append(b, members...), '}')
-}
-
-// send writes an answer in one piece.
-func send(w http.ResponseWriter, status int, f format, requestID string, body []byte) {
+// send writes an answer. Its tail, which may be long, is not copied.
+func send(w http.ResponseWriter, status int, f format, root, requestID string, tail []byte) {
+	head := appendHead(make([]byte, 0, 256), f, root, requestID)
 	h := w.Header()
 	h.Set("Content-Type", f.contentType())
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Content-Length", strconv.Itoa(len(head)+len(tail)))
 	h.Set("X-Acs-Request-Id", requestID)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	w.Write(body) //nolint:errcheck // the caller went away
+	w.Write(head) //nolint:errcheck // the caller went away
+	w.Write(tail) //nolint:errcheck // the same
 }
 
 // envelope is how an error is told. All members are text, and AccessDeniedDetail an object: the
@@ -134,6 +127,8 @@ type envelope struct {
 	AccessDeniedDetail *denial `json:"AccessDeniedDetail,omitempty"`
 }
 
+const errorRoot = "Error"
+
 // sendError writes an error. Only a throttled caller is told when to come back: some clients try
 // again after any error that says so.
 func sendError(w http.ResponseWriter, x *exchange, e *Error) {
@@ -145,12 +140,12 @@ func sendError(w http.ResponseWriter, x *exchange, e *Error) {
 		HostID: printable(x.http.Host, 255), Code: e.Code, Message: e.Message + e.echo, AccessDeniedDetail: e.denied,
 	})
 	if err == nil {
-		object, err = members(object, x.format)
+		object, err = tail(object, x.format, errorRoot)
 	}
 	if err != nil {
-		object = nil // texts can always be encoded
+		object, _ = tail([]byte("{}"), x.format, errorRoot) // texts can always be encoded
 	}
-	sendDocument(w, e.Status, x.format, "Error", x.requestID, object)
+	send(w, e.Status, x.format, errorRoot, x.requestID, object)
 }
 
 // newRequestID returns a random UUID (RFC 9562, version 4) in the vendor's spelling.

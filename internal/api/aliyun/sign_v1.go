@@ -18,21 +18,21 @@ func (a *api) credentialsV1(q *request) (credentials, error) {
 	for _, name := range [...]string{
 		"Action", "Version", "AccessKeyId", "SignatureMethod", "SignatureVersion", "SignatureNonce", "Timestamp",
 	} {
-		if q.params[name] == "" {
+		if q.text(name) == "" {
 			return credentials{}, fail("Missing"+name, "")
 		}
 	}
 	switch {
-	case q.params["SignatureMethod"] != "HMAC-SHA1":
+	case q.text("SignatureMethod") != "HMAC-SHA1":
 		return credentials{}, fail("IncompleteSignature", "SignatureMethod must be HMAC-SHA1.")
-	case q.params["SignatureVersion"] != "1.0":
+	case q.text("SignatureVersion") != "1.0":
 		return credentials{}, fail("IncompleteSignature", "SignatureVersion must be 1.0.")
-	case !validNonce(q.params["SignatureNonce"]):
+	case !validNonce(q.text("SignatureNonce")):
 		return credentials{}, fail("IncompleteSignature", "SignatureNonce must be 1 to 128 printable characters.")
 	}
 	return credentials{
-		action: q.params["Action"], version: q.params["Version"], keyID: q.params["AccessKeyId"],
-		timestamp: q.params["Timestamp"], nonce: q.params["SignatureNonce"],
+		action: q.text("Action"), version: q.text("Version"), keyID: q.text("AccessKeyId"),
+		timestamp: q.text("Timestamp"), nonce: q.text("SignatureNonce"),
 		verify: func(secret string) error { return a.verifyV1(q, secret) },
 	}, nil
 }
@@ -40,7 +40,7 @@ func (a *api) credentialsV1(q *request) (credentials, error) {
 // verifyV1 compares the signature with that which the secret gives.
 func (a *api) verifyV1(q *request, secret string) error {
 	toSign := stringToSignV1(q.http.Method, q.sorted)
-	if !equalV1(q.params["Signature"], signV1(secret, toSign)) {
+	if !equalV1(q.text("Signature"), signV1(secret, toSign)) {
 		return a.mismatched(" server string to sign is:" + string(toSign))
 	}
 	return nil

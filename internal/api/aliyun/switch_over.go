@@ -44,7 +44,8 @@ func switchOver(ctx context.Context, a *api, c *call) (any, error) {
 }
 
 // permitted refuses what pgleap itself can do, and the vendor cannot: to cancel an upgrade that prepares or switches
-// over, and to interrupt the way back. What cannot be done at all the one door refuses.
+// over, to interrupt the way back, and to switch over while replication is interrupted. What cannot be done at all the
+// one door refuses.
 func (a *api) permitted(ctx context.Context, instance string, verb control.Verb) error {
 	line, err := a.control.LatestTask(ctx, instance, upgrade.TaskUpgrade)
 	if isNotFound(err) {
@@ -53,10 +54,16 @@ func (a *api) permitted(ctx context.Context, instance string, verb control.Verb)
 	if err != nil {
 		return fromRecord(err)
 	}
-	if line.Running == nil || fits(verb, *line.Running) {
+	switch task := line.Running; {
+	case task == nil:
 		return nil
+	case verb == control.VerbSwitch && task.Mode == upgrade.ZeroDowntime && control.Interrupted(*task):
+		return fail("InvalideStatus.Format", fmt.Sprintf("Task %d cannot switch over while replication may be interrupted, only be cancelled: %s",
+			line.Number, fullStop(task.Progress.Text)))
+	case !fits(verb, *task):
+		return fail("InvalideStatus.Format", fmt.Sprintf("Task %d is in phase %q: %s is not possible now.", line.Number, task.Phase, verb))
 	}
-	return fail("InvalideStatus.Format", fmt.Sprintf("Task %d is in phase %q: %s is not possible now.", line.Number, line.Running.Phase, verb))
+	return nil
 }
 
 // fits tells whether the vendor takes a verb in the state that an upgrade is in.

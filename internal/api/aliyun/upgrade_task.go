@@ -94,15 +94,12 @@ func follows(s control.Summary) *following {
 	if phase := s.Running.Phase; phase != upgrade.PhaseSynchronizing && phase != upgrade.PhaseRehearsal && phase != upgrade.PhaseSwitchover {
 		return nil
 	}
-	f := &following{host: loopback, port: s.Running.Plan.Target.Port}
+	f := &following{host: upgrade.Loopback, port: s.Running.Plan.Target.Port}
 	if p := s.Running.Progress; p != nil && p.Lag != nil {
 		f.lag = &lag{megabytes: megabytes(p.Lag.Bytes), seconds: wholeSeconds(p.Lag.ETASeconds)}
 	}
 	return f
 }
-
-// loopback is where clusters listen: all of them are on this host.
-const loopback = "127.0.0.1"
 
 // megabytes rounds up: 0 means that nothing is missing.
 func megabytes(bytes int64) int64 {

@@ -125,7 +125,7 @@ func randomTask(random *rand.Rand) upgradeTask {
 		cutOver: random.IntN(2) == 0, detail: text(),
 	}
 	if random.IntN(2) == 0 {
-		u.following = &following{host: loopback, port: 5433}
+		u.following = &following{host: upgrade.Loopback, port: 5433}
 		if random.IntN(2) == 0 {
 			u.following.lag = &lag{megabytes: random.Int64N(math.MaxInt32), seconds: -1}
 		}

@@ -223,6 +223,31 @@ func TestVerbsFitTheState(t *testing.T) {
 	}
 }
 
+// As long as nobody knows how far the target is behind, the vendor takes a cancel alone.
+func TestSwitchOverWhileReplicationIsInterrupted(t *testing.T) {
+	b := newBed(t, Options{})
+	b.addInstance("orders", 150018)
+	task := b.begin("orders", upgrade.TaskUpgrade, 0, 150018, 17)
+	b.enter(task, upgrade.PhaseSynchronizing, 1)
+	standing := upgrade.Progress{Phase: upgrade.PhaseSynchronizing, Step: "Synchronize", Text: "3 MB behind", Lag: &upgrade.Lag{Bytes: 3 << 20}, At: after(2)}
+	b.ok(b.record.SetProgress(t.Context(), task.Number, standing))
+	if err := b.permitted(t.Context(), "orders", control.VerbSwitch); err != nil {
+		t.Errorf("while the lag is measured: %v", err)
+	}
+	standing.Text, standing.Lag = "the lag cannot be measured: the source does not answer", nil
+	b.ok(b.record.SetProgress(t.Context(), task.Number, standing))
+	code, message := b.refused("SwitchOverMajorVersionUpgrade", params{instanceName: "orders", "Type": "switch"})
+	if code != "InvalideStatus.Format" || !strings.Contains(message, "the source does not answer.") {
+		t.Errorf("while it is not: %s: %s", code, message)
+	}
+	if err := b.permitted(t.Context(), "orders", control.VerbCancel); err != nil {
+		t.Errorf("a cancel: %v", err)
+	}
+	if lists := b.must("DescribeUpgradeMajorVersionTasks", params{instanceID: "orders"}).(upgradeTasks); lists.items[0].following.lag != nil {
+		t.Errorf("it lists a lag that nobody knows: %+v", lists.items[0].following.lag)
+	}
+}
+
 // The target needs room for what the source uses, which a precheck has told.
 func TestDiskThatIsReduced(t *testing.T) {
 	b := newBed(t, Options{})

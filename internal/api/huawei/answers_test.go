@@ -142,6 +142,49 @@ func TestUpgradeThatMovesNobody(t *testing.T) {
 	}
 }
 
+// A clone has an id as soon as there is one. Until then, and when it failed, the upgrade leads to no instance.
+func TestTargetInstanceOfAClone(t *testing.T) {
+	b := newBed(t)
+	b.addInstance(t, "orders")
+	begin := func() upgrade.Task {
+		task, err := b.record.CreateTask(t.Context(), upgrade.Task{
+			Kind: upgrade.TaskUpgrade, Instance: "orders", Mode: upgrade.BlueGreen, Source: 150012, Target: 17, StartedAt: b.now,
+			Plan: &upgrade.Plan{Instance: "orders", Mode: upgrade.BlueGreen, Options: upgrade.Options{CloneOnly: true}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return task
+	}
+	target := func(what, want string) {
+		t.Helper()
+		w := b.call(t, "GET", versionPath("orders", "upgrade-histories?limit=1"), "")
+		var page upgradeHistories
+		if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil || len(page.Reports) != 1 {
+			t.Fatalf("%v: %s", err, w.Body)
+		}
+		if r := page.Reports[0]; r.SourceInstance != uuid("orders")+"in03" || r.TargetInstance != want {
+			t.Errorf("%s: from %q to %q, want %q", what, r.SourceInstance, r.TargetInstance, want)
+		}
+	}
+	failed := begin()
+	target("in the making", "")
+	b.end(t, failed.Number, upgrade.Outcome{Status: upgrade.StatusFailed}, b.now)
+	target("failed", "")
+	done := begin()
+	id := upgrade.CloneID("orders", done.Number)
+	clone := upgrade.Instance{ID: id, UUID: uuid(id), Cluster: upgrade.Cluster{Host: "db1", Version: 170011, Pgdata: "/srv/clone"}, CreatedAt: b.now}
+	if err := b.record.AddClone(t.Context(), done.Number, clone); err != nil {
+		t.Fatal(err)
+	}
+	b.end(t, done.Number, upgrade.Outcome{Status: upgrade.StatusSucceeded}, b.now)
+	target("made", uuid(id)+"in03")
+	if err := b.record.RemoveInstance(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	target("removed since", id)
+}
+
 func TestChecksAsTheyPass(t *testing.T) {
 	b := newBed(t)
 	b.addInstance(t, "orders")

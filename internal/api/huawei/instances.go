@@ -157,10 +157,8 @@ func (a *api) instanceAnswer(i upgrade.Instance, s control.InstanceState) instan
 	answer := a.clusterAnswer(i.UUID, i.ID, state, i.Cluster)
 	answer.Created = a.clock.format(i.CreatedAt)
 	if i.Endpoint.Driver != "" {
-		answer.Port = i.Endpoint.Listen.Port
-		if host := i.Endpoint.Listen.Host; !strings.HasPrefix(host, "/") {
-			answer.PrivateIPs = []string{host}
-		}
+		reached := i.Endpoint.Listen.Reachable()
+		answer.Port, answer.PrivateIPs = reached.Port, []string{reached.Host}
 	}
 	if w := i.Window; w != nil {
 		answer.MaintenanceWindow = fmt.Sprintf("%02d:%02d-%02d:%02d", w.Start/60, w.Start%60, w.End/60, w.End%60)
@@ -188,7 +186,7 @@ func (a *api) formerAnswer(f control.Former) instanceAnswer {
 func (a *api) clusterAnswer(uuid, name, state string, cluster upgrade.Cluster) instanceAnswer {
 	return instanceAnswer{
 		ID: uuid + instanceSuffix, Name: name, Status: state, Type: "Single",
-		PrivateIPs: []string{}, PublicIPs: []string{}, Port: cluster.Port, UserName: cluster.Superuser,
+		PrivateIPs: []string{upgrade.Loopback}, PublicIPs: []string{}, Port: cluster.Port, UserName: cluster.Superuser,
 		Datastore: datastore{
 			Type: "PostgreSQL", Version: strconv.Itoa(int(cluster.Version.Major())), CompleteVersion: cluster.Version.String(),
 		},

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"path"
 	"runtime/debug"
-	"time"
 
 	"github.com/pgleap/pgleap/internal/control"
 )
@@ -38,7 +37,6 @@ type call struct {
 	given    string // the instance as the caller calls it, and its revision
 	revision int64
 	header   http.Header
-	reading  *http.ResponseController // bounds the time in which the body must come
 }
 
 // actor is the caller for the record of control.
@@ -65,16 +63,9 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// The mux would answer with a redirection, which no client of this API expects.
 		next = a.refusing(unknownAPI(r))
 	}
-	// A body that does not end would keep a request waiting until its signature is forgotten. Not every
-	// writer has deadlines; the server's have.
-	c.reading = http.NewResponseController(w)
-	_ = c.reading.SetReadDeadline(time.Now().Add(bodyPatience))
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
 }
-
-// bodyPatience is how long a client may take to send its body.
-const bodyPatience = 20 * time.Second
 
 type callKey struct{}
 
@@ -178,9 +169,6 @@ func (c *call) read() *failure {
 	}
 	var err error
 	c.body, err = io.ReadAll(c.request.Body)
-	if c.reading != nil {
-		_ = c.reading.SetReadDeadline(time.Time{})
-	}
 	if err == nil {
 		return nil
 	}

@@ -39,36 +39,42 @@ func (a *api) upgradeHistories(ctx context.Context, c *call, instance upgrade.In
 	}
 	answer := upgradeHistories{Total: total, Reports: make([]upgradeReport, len(tasks))}
 	for i, s := range tasks {
-		answer.Reports[i] = a.upgradeReport(ctx, s, idOf(instance))
+		if answer.Reports[i], err = a.upgradeReport(ctx, s, idOf(instance)); err != nil {
+			return nil, err
+		}
 	}
 	return answer, nil
 }
 
-// upgradeReport is an upgrade as this vendor shows it. An instance keeps its id and its endpoint
-// when its clients are moved to the upgraded cluster, so it is source and target at once. A clone has its own.
-func (a *api) upgradeReport(ctx context.Context, s control.Summary, instance string) upgradeReport {
+// upgradeReport is an upgrade as this vendor shows it.
+func (a *api) upgradeReport(ctx context.Context, s control.Summary, instance string) (upgradeReport, error) {
+	target, err := a.targetInstance(ctx, s, instance)
 	r := upgradeReport{
 		ID: s.ID, StartTime: a.clock.format(s.StartedAt), EndTime: a.clock.formatSome(s.EndedAt),
 		SourceInstance: instance, SourceVersion: s.Source.String(),
-		TargetInstance: instance, TargetVersion: targetVersion(s),
+		TargetInstance: target, TargetVersion: targetVersion(s),
 		Result: result(s.Status), PrivateIPChanged: s.Switched,
 		StatisticsMode: statisticsMode(s.Statistics), Detail: s.Log,
-	}
-	if s.Clone != "" {
-		r.TargetInstance = a.cloneID(ctx, s)
 	}
 	if s.Switched {
 		r.PrivateIPChangeTime = a.clock.formatSome(s.SwitchEndedAt)
 	}
-	return r
+	return r, err
 }
 
-// cloneID is the id of the instance that an upgrade has made beside its own. One that was removed since
-// goes by its name.
-func (a *api) cloneID(ctx context.Context, s control.Summary) string {
-	clone, err := a.control.Instance(ctx, s.Clone)
-	if err != nil {
-		return s.Clone
+// targetInstance is the id of the instance that an upgrade leads to. An instance keeps its id and its endpoint when its
+// clients are moved to the upgraded cluster, so it is source and target at once. A clone has an id of its own as soon
+// as there is one; until then, and when it failed, the upgrade leads to none. One that was removed since goes by its name.
+func (a *api) targetInstance(ctx context.Context, s control.Summary, instance string) (string, error) {
+	switch {
+	case !s.CloneOnly:
+		return instance, nil
+	case s.Clone == "":
+		return "", nil
 	}
-	return idOf(clone)
+	clone, err := a.control.Instance(ctx, s.Clone)
+	if isAbsent(err) {
+		return s.Clone, nil
+	}
+	return idOf(clone), err
 }
