@@ -260,6 +260,7 @@ func TestNotNullName(t *testing.T) {
 		{long, "id", long[:51] + "_id_not_null"},
 		{"t", long, "t_" + long[:52] + "_not_null"},
 		{long, long, long[:27] + "_" + long[:26] + "_not_null"},
+		{strings.Repeat("é", 31) + "x", strings.Repeat("Ü", 31), strings.Repeat("é", 13) + "_" + strings.Repeat("Ü", 13) + "_not_null"},
 		{strings.Repeat("é", 31), "", strings.Repeat("é", 27) + "_not_null"},
 	} {
 		if got := notNullName(c.owner, c.column); got != c.want || len(got) > 63 {
