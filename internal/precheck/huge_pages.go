@@ -36,7 +36,7 @@ var hugePages = Check{
 			return nil, fmt.Errorf("look at the host's huge pages: %w", err)
 		}
 		held, err := f.Host.HugePagesHeld.Get()
-		if err != nil {
+		if err != nil && f.Plan.Mode == upgrade.InPlace { // else a guess will do
 			return nil, fmt.Errorf("look at the source's huge pages: %w", err)
 		}
 		need, err := f.hugePagesNeeded(held)
