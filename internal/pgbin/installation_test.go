@@ -87,3 +87,16 @@ func TestMissing(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// FuzzParseVersion: a version has a major number of two or three digits and a minor one of four at most, or is an error.
+func FuzzParseVersion(f *testing.F) {
+	f.Add("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n")
+	f.Add("postgres (PostgreSQL) 19rc1\n")
+	f.Add("postgres (PostgreSQL) 9.6.24\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		version, err := parseVersion(text)
+		if err == nil && (version.Major() < 10 || version.Major() > 999) || err != nil && version != 0 {
+			t.Errorf("%q: got %d, %v", text, version, err)
+		}
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/pgleap/pgleap/internal/run"
@@ -96,6 +97,21 @@ func Setting(ctx context.Context, as Caller, bindir, pgdata, name string) (strin
 		return "", fmt.Errorf("ask for setting %s of %s: %w", name, pgdata, err)
 	}
 	return strings.TrimSuffix(out.Stdout, "\n"), nil
+}
+
+// SharedMemory asks postgres how many bytes of shared memory it would take with the configuration files in a directory,
+// preloaded libraries and all. It is for clusters that are down, and for 15 and later, which tell it in megabytes
+// (guc_tables.c, shared_memory_size).
+func SharedMemory(ctx context.Context, as Caller, bindir, configDir, pgdata string) (int64, error) {
+	out, err := as.run(ctx, bindir, "postgres", "-D", configDir, "-c", "data_directory="+pgdata, "-C", "shared_memory_size")
+	if err != nil {
+		return 0, fmt.Errorf("ask for the shared memory of %s: %w", configDir, err)
+	}
+	megabytes, err := strconv.ParseInt(strings.TrimSpace(out.Stdout), 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the shared memory of %s: %w", configDir, err)
+	}
+	return megabytes << 20, nil
 }
 
 // CheckConfiguration has postgres read the configuration files of a cluster that is down, as it would at

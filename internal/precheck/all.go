@@ -111,6 +111,7 @@ func All() []Check {
 		removedFunctions,
 		foreignKeyCollations,
 		generatedChildren,
+		notNullNames,
 		unloggedPartitioned,
 		installRoleSettings,
 		lockTable,
@@ -123,6 +124,7 @@ func All() []Check {
 		textSearchFiles,
 		partitionForeignKeys,
 		maintenanceSearchPath,
+		appliedSearchPath,
 
 		// What gets lost or changes without a word.
 		foreignConsumers,
@@ -139,6 +141,7 @@ func All() []Check {
 		orphanedTemporary,
 		lostCounters,
 		extendedStatistics,
+		createRole,
 		publicSchema,
 		md5Passwords,
 		radius,

@@ -31,6 +31,8 @@ type Configuration struct {
 	Stranded []pgconf.Change
 	// Complaints are what the target's programs had to say of the translated configuration.
 	Complaints []string
+	// SharedMemory is how many bytes of shared memory the target takes with it, or 0 where its programs cannot tell.
+	SharedMemory int64
 }
 
 // compared is the source's configuration beside what the target makes of it.

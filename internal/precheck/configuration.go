@@ -34,6 +34,9 @@ var configuration = Check{
 					one.SQL = resetSystem(change.Name)
 				}
 			}
+			if change.Weighty {
+				one.Severity = upgrade.Warning
+			}
 			found = append(found, one)
 		}
 		return found, nil

@@ -40,6 +40,7 @@ type Host struct {
 	MemoryAvailable Measured[int64] // bytes, without swapping
 	// HugePages are the bytes free in huge pages, by the size of a page; 0 is the kernel's default.
 	HugePages       Measured[map[int64]int64]
+	HugePagesHeld   Measured[int64] // bytes of them that the source's server has
 	OpenFiles       Measured[OpenFiles]
 	AccessControl   Measured[AccessControl]
 	ClockAdrift     Measured[bool] // whether nothing keeps the host's clock in time
@@ -71,6 +72,7 @@ func UnseenHost(reason error) Host {
 		SourceSpace:     Measured[Space]{Err: reason},
 		MemoryAvailable: Measured[int64]{Err: reason},
 		HugePages:       Measured[map[int64]int64]{Err: reason},
+		HugePagesHeld:   Measured[int64]{Err: reason},
 		OpenFiles:       Measured[OpenFiles]{Err: reason},
 		AccessControl:   Measured[AccessControl]{Err: reason},
 		ClockAdrift:     Measured[bool]{Err: reason},

@@ -174,19 +174,3 @@ var publications = Check{
 		WHERE pubname !~ '^pgleap_'
 		ORDER BY 1`),
 }
-
-// foreignTables are only as good as the way to where their rows are.
-var foreignTables = Check{
-	ID: "foreign-tables", Title: "Foreign tables lead to other servers",
-	Severity: upgrade.Info, Modes: everyMode(), Scope: PerDatabase,
-	Why: "The definitions of foreign servers and tables come over, the rows do not: they are elsewhere. The target must reach the same servers, from its own address, " +
-		"with what its libraries and certificates allow. During the upgrade both sides write to the same rows. A foreign table that is a partition is not published.",
-	Remedy: "See that the target's host may log in at each of these servers.",
-	Find: query(`
-		SELECT 'server ' || quote_ident(s.srvname), concat_ws(', ', w.fdwname, count(t.ftrelid) || ' tables',
-			count(*) FILTER (WHERE c.relispartition) || ' of them partitions'), NULL
-		FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
-		LEFT JOIN pg_foreign_table t ON t.ftserver = s.oid LEFT JOIN pg_class c ON c.oid = t.ftrelid
-		GROUP BY s.srvname, w.fdwname
-		ORDER BY 1`),
-}

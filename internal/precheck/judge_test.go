@@ -2,6 +2,7 @@ package precheck
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -73,6 +74,18 @@ func TestChecksOfFacts(t *testing.T) {
 		}}},
 		{"enough huge pages", hugePages, Facts{Version: 150018, Settings: hugePageSettings("0"), Host: Host{HugePages: Known(map[int64]int64{0: 142 << 20}, nil)}}, nil},
 		{"enough of another size", hugePages, Facts{Version: 150018, Settings: hugePageSettings("1048576"), Host: Host{HugePages: Known(map[int64]int64{0: 0, 1 << 30: 1 << 30}, nil)}}, nil},
+		{"too few for the clone, which is like the source", hugePages, Facts{
+			Version: 150018, Settings: hugePageSettings("0"), Plan: upgrade.Plan{Mode: upgrade.BlueGreen},
+			Host: Host{HugePages: Known(map[int64]int64{0: 150 << 20}, nil), HugePagesHeld: Known(int64(152)<<20, nil), Configuration: Known(Configuration{SharedMemory: 146 << 20}, nil)},
+		}, []Found{{Object: "huge_pages = on", Note: "150.0 MB free in huge pages, about 152.0 MB needed", SQL: "ALTER SYSTEM SET huge_pages = 'try'"}}},
+		{"those of the source are too few for the target, in place", hugePages, Facts{
+			Version: 150018, Settings: hugePageSettings("0"), Plan: upgrade.Plan{Mode: upgrade.InPlace},
+			Host: Host{HugePages: Known(map[int64]int64{0: 0}, nil), HugePagesHeld: Known(int64(144)<<20, nil), Configuration: Known(Configuration{SharedMemory: 146 << 20}, nil)},
+		}, []Found{{Object: "huge_pages = on", Note: "0 bytes free in huge pages, 144.0 MB that the source has, about 146.0 MB needed", SQL: "ALTER SYSTEM SET huge_pages = 'try'"}}},
+		{"those of the source suffice, in place", hugePages, Facts{
+			Version: 150018, Settings: hugePageSettings("0"), Plan: upgrade.Plan{Mode: upgrade.InPlace},
+			Host: Host{HugePages: Known(map[int64]int64{0: 2 << 20}, nil), HugePagesHeld: Known(int64(144)<<20, nil), Configuration: Known(Configuration{SharedMemory: 146 << 20}, nil)},
+		}, nil},
 
 		{"a standby to copy", cloneFrom, Facts{}, nil},
 		{"none that could be copied", cloneFrom, Facts{Host: Host{CloneFrom: "no standby is there"}}, []Found{{Object: "no standby is there"}}},
@@ -235,5 +248,23 @@ func hugePageSettings(size string) postgres.Settings {
 	return postgres.Settings{
 		"huge_pages": {Name: "huge_pages", Value: "on"}, "huge_page_size": {Name: "huge_page_size", Value: size, Unit: "kB"},
 		"shared_buffers": {Name: "shared_buffers", Value: "16384", Unit: "8kB"},
+	}
+}
+
+// The name is what servers of 18 have been seen to give.
+func TestNotNullName(t *testing.T) {
+	long := strings.Repeat("x", 63)
+	for _, c := range []struct{ owner, column, want string }{
+		{"t", "id", "t_id_not_null"},
+		{"d", "", "d_not_null"},
+		{long, "id", long[:51] + "_id_not_null"},
+		{"t", long, "t_" + long[:52] + "_not_null"},
+		{long, long, long[:27] + "_" + long[:26] + "_not_null"},
+		{strings.Repeat("é", 31) + "x", strings.Repeat("Ü", 31), strings.Repeat("é", 13) + "_" + strings.Repeat("Ü", 13) + "_not_null"},
+		{strings.Repeat("é", 31), "", strings.Repeat("é", 27) + "_not_null"},
+	} {
+		if got := notNullName(c.owner, c.column); got != c.want || len(got) > 63 {
+			t.Errorf("%s, %s: got %s, want %s", c.owner, c.column, got, c.want)
+		}
 	}
 }

@@ -58,16 +58,35 @@ type outOfLine struct {
 	columns []string // how long each is as text
 }
 
-// tablesOutOfLine lists those with the most, at least so many bytes as VACUUM has seen it: no lock is needed for that.
+// sizeOutOfLine is SQL for how large a TOAST table t is, at least. What VACUUM has counted, in relpages, is nothing where
+// none has been yet, as after a load or an upgrade. The first of its files, of 1 GB at most, tells as well, and needs no
+// lock; who may not look at files has the server do it, if need be.
+func sizeOutOfLine(ctx context.Context, s Session) (size string, err error) {
+	const counted = `t.relpages::int8 * current_setting('block_size')::int8`
+	var may bool
+	if err := s.Tx.QueryRow(ctx, `SELECT has_function_privilege('pg_stat_file(text, boolean)', 'EXECUTE')`).Scan(&may); err != nil {
+		return "", err
+	}
+	if may {
+		return `greatest(` + counted + `, (pg_stat_file(pg_relation_filepath(t.oid), true)).size)`, nil
+	}
+	return `CASE t.relpages WHEN 0 THEN pg_relation_size(t.oid) ELSE ` + counted + ` END`, nil
+}
+
+// tablesOutOfLine lists those with the most, at least so many bytes.
 func tablesOutOfLine(ctx context.Context, s Session, least int64) ([]outOfLine, error) {
+	size, err := sizeOutOfLine(ctx, s)
+	if err != nil {
+		return nil, err
+	}
 	rows, err := s.Tx.Query(ctx, `
 		WITH largest AS (
 			SELECT c.oid
-			FROM pg_class c JOIN pg_class t ON t.oid = c.reltoastrelid
+			FROM pg_class c JOIN pg_class t ON t.oid = c.reltoastrelid CROSS JOIN LATERAL (SELECT `+size+` AS bytes) AS stored
 			WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND c.oid >= 16384
 				AND c.relnamespace <> coalesce(to_regnamespace('pgleap')::oid, 0)
-				AND t.relpages * current_setting('block_size')::bigint >= $1
-			ORDER BY t.relpages DESC, c.oid
+				AND stored.bytes >= $1
+			ORDER BY stored.bytes DESC, c.oid
 			LIMIT $2
 		)
 		SELECT format('%I.%I', n.nspname, c.relname),

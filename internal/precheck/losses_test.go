@@ -122,6 +122,24 @@ func consumerViolations() []violation {
 			mend: []string{`DROP SERVER ` + oddName + ` CASCADE`},
 		},
 		{
+			name: "foreign server that is the source itself", check: foreignTables, severity: upgrade.Warning,
+			violate: []string{
+				`CREATE EXTENSION postgres_fdw`,
+				`DO $$ BEGIN EXECUTE format('CREATE SERVER itself FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host ''127.0.0.1'', port %L)', current_setting('port')); END $$`,
+			},
+			want: []string{`{db}.server itself (postgres_fdw, 0 tables, 0 of them partitions, leads to the source itself)`},
+			mend: []string{`DROP SERVER itself`},
+		},
+		{
+			name: "foreign server on another host, of the same port", check: foreignTables,
+			violate: []string{
+				`CREATE EXTENSION postgres_fdw`,
+				`DO $$ BEGIN EXECUTE format('CREATE SERVER away FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host ''192.0.2.7'', port %L)', current_setting('port')); END $$`,
+			},
+			want: []string{`{db}.server away (postgres_fdw, 0 tables, 0 of them partitions)`},
+			mend: []string{`DROP SERVER away`},
+		},
+		{
 			name: "jobs of pg_cron", check: scheduledJobs,
 			violate: []string{
 				`CREATE SCHEMA cron`, // as pg_cron makes it
@@ -233,14 +251,26 @@ func smallLossViolations() []violation {
 			violate: []string{`GRANT CREATE ON SCHEMA public TO PUBLIC`}, want: []string{`{db}`},
 		},
 		{
-			name: "hashes of MD5", check: md5Passwords, target: -17,
+			name: "managers of roles", check: createRole, source: -15, target: 16,
+			violate: []string{
+				`CREATE ROLE clerk`, `CREATE ROLE ` + oddName, `CREATE ROLE ` + longName + ` CREATEROLE`, `GRANT clerk TO ` + longName + ` WITH ADMIN OPTION`,
+				`CREATE ROLE boss SUPERUSER CREATEROLE`, `CREATE ROLE a1 CREATEROLE`,
+			},
+			want: []string{longName, `a1`},
+			mend: []string{
+				`GRANT clerk, ` + oddName + `, ` + longName + ` TO a1 WITH ADMIN OPTION`, `ALTER ROLE ` + longName + ` NOCREATEROLE`,
+			},
+			cleanup: []string{`DROP ROLE clerk, boss, a1, ` + oddName + `, ` + longName},
+		},
+		{
+			name: "hashes of MD5", check: md5Passwords, target: -18,
 			violate: []string{`CREATE ROLE ` + longName + ` LOGIN PASSWORD ` + md5, `CREATE ROLE group_only PASSWORD ` + md5},
 			want:    []string{longName},
 			mend:    []string{`SET password_encryption = 'scram-sha-256'`, `ALTER ROLE ` + longName + ` PASSWORD 'new'`},
 			cleanup: []string{`DROP ROLE ` + longName, `DROP ROLE group_only`},
 		},
 		{
-			name: "hashes of MD5, deprecated", check: md5Passwords, target: 18, severity: upgrade.Warning,
+			name: "hashes of MD5, warned of at each login", check: md5Passwords, target: 19, severity: upgrade.Warning,
 			violate: []string{`CREATE ROLE ` + longName + ` LOGIN PASSWORD ` + md5},
 			want:    []string{longName},
 			mend:    []string{`SET password_encryption = 'scram-sha-256'`, `ALTER ROLE ` + longName + ` PASSWORD 'new'`},
@@ -358,7 +388,7 @@ func (s stage) testBackups(t *testing.T) {
 		f := report.Findings[0]
 		return string(f.Severity) + f.Why[strings.Index(f.Why, " Found: "):]
 	}
-	const none = "warning Found: base backup: none is known."
+	const none = "info Found: base backup: none is known."
 	if got := look(upgrade.InPlace); got != none {
 		t.Errorf("without a backup: got %q, want %q", got, none)
 	}
@@ -386,10 +416,19 @@ func (s stage) testBackups(t *testing.T) {
 	if err := os.Chtimes(histories[0], ended, ended); err != nil {
 		t.Fatal(err)
 	}
-	want := "info Found: base backup: the last one that is known ended at " + ended.Format("2006-01-02 15:04 UTC") + "."
-	if got := look(upgrade.BlueGreen); got != want {
-		t.Errorf("with an old one: got %q, want %q", got, want)
+	old := " Found: base backup: the last one that is known ended at " + ended.Format("2006-01-02 15:04 UTC")
+	if got := look(upgrade.BlueGreen); got != "info"+old+"." {
+		t.Errorf("with an old one: got %q", got)
 	}
+	if got := look(upgrade.InPlace); got != "warning"+old+"." {
+		t.Errorf("with an old one, in place: got %q", got)
+	}
+	// A place is kept for a standby.
+	s.source.Exec(t, "postgres", `SELECT pg_create_physical_replication_slot('standby1')`)
+	if got := look(upgrade.InPlace); got != "info"+old+"; later ones may be of a standby." {
+		t.Errorf("with an old one, and a standby: got %q", got)
+	}
+	s.source.Exec(t, "postgres", `SELECT pg_drop_replication_slot('standby1')`)
 }
 
 // A database that cannot be looked into is named, so that nobody takes silence for peace.

@@ -18,7 +18,7 @@ var md5Passwords = Check{
 		found, err := s.query(ctx, `
 			SELECT quote_ident(rolname), NULL, NULL FROM pg_authid WHERE rolpassword LIKE 'md5%' AND rolcanlogin ORDER BY 1`)
 		for i := range found {
-			if f.Plan.Target.Version.Major() >= 18 {
+			if f.Plan.Target.Version.Major() >= 19 { // each login is told, and clients may not expect that
 				found[i].Severity = upgrade.Warning
 			}
 		}

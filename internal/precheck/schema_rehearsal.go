@@ -106,7 +106,7 @@ func (r RehearsalFailure) found() Found {
 func foretells() []string {
 	return []string{
 		"role-settings", "function-settings", "encodings", "locales", "extensions", "required-libraries", "languages", "storage-options", "python2",
-		"removed-columns", "removed-functions", "reserved-words", "foreign-key-collations", "generated-children", "text-search-files", "pg-upgrade",
+		"removed-columns", "removed-functions", "reserved-words", "foreign-key-collations", "generated-children", "not-null-names", "text-search-files", "pg-upgrade",
 	}
 }
 

@@ -178,6 +178,30 @@ func definitionViolations() []violation {
 			},
 		},
 		{
+			name: "constraints of the name that NOT NULL gets", check: notNullNames, source: -17, target: 18,
+			violate: []string{
+				`CREATE TABLE t (id int NOT NULL, n int NOT NULL, fine int)`,
+				`ALTER TABLE t ADD CONSTRAINT t_id_not_null CHECK (id IS NOT NULL) NOT VALID, ADD CONSTRAINT t_n_not_null UNIQUE (n), ADD CONSTRAINT t_fine_not_null CHECK (fine IS NOT NULL) NOT VALID`,
+				`CREATE TABLE "T 2" ("a ""b""" int NOT NULL CONSTRAINT "T 2_a ""b""_not_null" CHECK ("a ""b""" > 0))`, // valid ones are made with the table
+				`CREATE TABLE ` + longName + ` ("a ""b""" int NOT NULL)`,
+				`ALTER TABLE ` + longName + ` ADD CONSTRAINT "Länge von genau dreiundsechzig Bytes, das ist d_a ""b""_not_null" CHECK ("a ""b""" > 0) NOT VALID`,
+				`CREATE TABLE p (id int NOT NULL) PARTITION BY LIST (id)`, `CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1)`,
+				`ALTER TABLE p ADD CONSTRAINT p_id_not_null CHECK (id > 0) NOT VALID`,
+			},
+			want: []string{
+				`{db}.public.` + longName + `."Länge von genau dreiundsechzig Bytes, das ist d_a ""b""_not_null" (a "b" is NOT NULL)`,
+				`{db}.public.p.p_id_not_null (id is NOT NULL)`, `{db}.public.t.t_id_not_null (id is NOT NULL)`, `{db}.public.t.t_n_not_null (n is NOT NULL)`,
+			},
+		},
+		{
+			name: "constraints of the name that NOT NULL of a domain gets", check: notNullNames, source: -16, target: 17,
+			violate: []string{
+				`CREATE DOMAIN ` + oddName + ` AS int NOT NULL CONSTRAINT "a 'b' ""c""_not_null" CHECK (VALUE > 0)`,
+				`CREATE DOMAIN fine AS int CONSTRAINT fine_not_null CHECK (VALUE IS NOT NULL)`,
+			},
+			want: []string{`{db}.public.` + oddName + `."a 'b' ""c""_not_null" (the domain is NOT NULL)`},
+		},
+		{
 			name: "unlogged partitioned table", check: unloggedPartitioned, source: -17, target: 18,
 			violate: []string{`CREATE UNLOGGED TABLE p (id int) PARTITION BY LIST (id)`, `CREATE TABLE fine (id int) PARTITION BY LIST (id)`},
 			want:    []string{`{db}.public.p`},
@@ -333,6 +357,44 @@ func plantedViolations() []violation {
 			mend: []string{
 				`ALTER FUNCTION ` + oddName + ` SET search_path = pg_catalog, public`, `ALTER FUNCTION in_a_view SET search_path = pg_catalog, public`,
 			},
+		},
+		{
+			name: "functions without a search_path that name nothing", check: maintenanceSearchPath, source: -16, target: 17, severity: upgrade.Info,
+			violate: []string{
+				`CREATE TABLE t (name text)`,
+				`CREATE FUNCTION fine(a text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN pg_catalog.lower(replace(a, ''x'', ''y'')); END'`,
+				`CREATE INDEX ` + longName + ` ON t (fine(name))`,
+			},
+			want: []string{`{db}.public.fine(a text)`},
+			mend: []string{`ALTER FUNCTION fine SET search_path = pg_catalog`},
+		},
+		{
+			name: "functions that a worker calls for each row", check: appliedSearchPath,
+			violate: []string{
+				`CREATE TABLE allowed (name text PRIMARY KEY)`,
+				`CREATE FUNCTION ` + oddName + `(a text) RETURNS boolean LANGUAGE plpgsql STABLE AS 'BEGIN RETURN EXISTS (SELECT FROM "allowed" WHERE name = a); END'`,
+				`CREATE FUNCTION helper(text) RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS 'SELECT upper($1)'`,
+				`CREATE FUNCTION of_domains(a text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT Helper(a) IS NOT NULL'`,
+				`CREATE FUNCTION generates(a text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN helper(a); END'`,
+				`CREATE FUNCTION fine(a text) RETURNS text LANGUAGE plpgsql IMMUTABLE SET search_path = 'public' AS 'BEGIN RETURN helper(a); END'`,
+				`CREATE DOMAIN word AS text CHECK (of_domains(VALUE))`,
+				`CREATE TABLE ` + longName + ` (id int PRIMARY KEY, name text CHECK (` + oddName + `(name)), w word,
+					g text GENERATED ALWAYS AS (generates(name)) STORED, CHECK (fine(name) <> 'x'))`,
+			},
+			want: []string{`{db}.public.` + oddName + `(a text)`, `{db}.public.generates(a text)`, `{db}.public.of_domains(a text)`},
+			mend: []string{
+				`ALTER FUNCTION ` + oddName + ` SET search_path = public`, `ALTER FUNCTION of_domains SET search_path = public`, `ALTER FUNCTION generates SET search_path = public`,
+			},
+		},
+		{
+			name: "functions that a worker calls for indexes", check: appliedSearchPath, source: 17,
+			violate: []string{
+				`CREATE FUNCTION helper(text) RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS 'SELECT upper($1)'`,
+				`CREATE FUNCTION sorts(a text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN helper(a); END'`,
+				`CREATE TABLE t (id int PRIMARY KEY, name text)`, `CREATE INDEX ON t (sorts(name))`,
+			},
+			want: []string{`{db}.public.sorts(a text)`},
+			mend: []string{`ALTER FUNCTION sorts SET search_path = public`},
 		},
 		{
 			name: "extension that 17 has not any more", check: extensions, source: -16, target: 17,

@@ -185,7 +185,7 @@ func identityViolations() []violation {
 				`INSERT INTO together SELECT 1, left(` + digits + `, 400000), left(` + digits + `, 400000), to_jsonb(` + digits + `)`,
 				`INSERT INTO fine SELECT 1, ` + digits + `, convert_to(` + digits + `, 'UTF8')`,
 				`ALTER TABLE fine DROP dropped`,
-				`VACUUM ` + oddSchema + `.` + longName, `VACUUM "of a domain"`, `VACUUM together`, `VACUUM fine`,
+				`VACUUM ` + oddSchema + `.` + longName, `VACUUM together`, `VACUUM fine`, // the other has never been
 			},
 			want: []string{`{db}.` + oddSchema + `.` + longName, `{db}.public."of a domain"`, `{db}.public.together`},
 			mend: []string{

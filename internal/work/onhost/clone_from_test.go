@@ -32,9 +32,13 @@ func TestCloneFromStandby(t *testing.T) {
 			t.Errorf("the precheck says of %s: %q", name, said)
 		}
 	}
+	expectFinding(t, precheckOnHost(t, b.worker, b.plan, nil), "clone-from", upgrade.Blocker, "")
 	b.plan.Options.CloneFrom = fmt.Sprintf("localhost:%d", standby.Port)
 	if said := b.worker.copyProblem(t.Context(), b.plan); said != "" {
 		t.Errorf("the precheck says: %s", said)
+	}
+	if found := find(precheckOnHost(t, b.worker, b.plan, nil), "clone-from"); found.Total > 0 {
+		t.Errorf("the precheck still finds %q", found.Objects)
 	}
 
 	files, err := b.worker.files(b.plan)

@@ -285,7 +285,7 @@ func withholdArchiving(conf *pgconf.Conf) (changes []pgconf.Change, err error) {
 			return nil, fmt.Errorf("set archive_mode: %w", err)
 		}
 		changes = append(changes, pgconf.Change{
-			Kind: pgconf.Changed, Name: "archive_mode", From: mode, To: "off",
+			Kind: pgconf.Changed, Name: "archive_mode", From: mode, To: "off", Weighty: true, // until then it cannot be restored
 			Reason: "archiving is off on the target, since it must not write into the source's archive; " +
 				"give it an archive of its own, set archive_mode again, restart it and take a base backup",
 		})

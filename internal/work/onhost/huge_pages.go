@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -48,6 +49,45 @@ func freeHugePages(sys, meminfo string) (map[int64]int64, error) {
 		}
 	}
 	return free, nil
+}
+
+// heldHugePages tells how many bytes of huge pages the server of a data directory has: its shared memory is one mapping,
+// reserved as a whole when it starts.
+func heldHugePages(proc, pgdata string) (int64, error) {
+	pid, err := postmasterPID(pgdata)
+	if err != nil {
+		return 0, err
+	}
+	maps, err := os.ReadFile(filepath.Join(proc, pid, "maps"))
+	if err != nil {
+		return 0, fmt.Errorf("read the mappings of a server: %w", err)
+	}
+	return parseHugeMappings(string(maps))
+}
+
+// parseHugeMappings sums up the mappings of /proc/pid/maps, as proc(5) describes it, that are made of anonymous huge
+// pages (the kernel's fs/hugetlbfs/inode.c names them so).
+func parseHugeMappings(maps string) (sum int64, err error) {
+	for line := range strings.Lines(maps) {
+		fields := strings.Fields(line)
+		if len(fields) < 6 || fields[5] != "/anon_hugepage" {
+			continue
+		}
+		first, last, _ := strings.Cut(fields[0], "-")
+		from, err := strconv.ParseUint(first, 16, 63)
+		if err != nil {
+			return 0, fmt.Errorf("read the mappings of a server: %w", err)
+		}
+		to, err := strconv.ParseUint(last, 16, 63)
+		if err != nil {
+			return 0, fmt.Errorf("read the mappings of a server: %w", err)
+		}
+		if to < from || int64(to-from) > math.MaxInt64-sum { //nolint:gosec // both have 63 bits
+			return 0, fmt.Errorf("read the mappings of a server: %s is none", fields[0])
+		}
+		sum += int64(to - from) //nolint:gosec // both have 63 bits
+	}
+	return sum, nil
 }
 
 // number reads a file with a number in it; a file that is not there has none.

@@ -3,6 +3,7 @@ package onhost
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -38,4 +39,40 @@ func TestFreeHugePages(t *testing.T) {
 	if _, err := freeHugePages("/sys/kernel/mm/hugepages", "/proc/meminfo"); err != nil {
 		t.Errorf("this machine's: %v", err)
 	}
+}
+
+func TestParseHugeMappings(t *testing.T) {
+	const others = "55d0c0a00000-55d0c0ad2000 r--p 00000000 fe:00 1048 /usr/lib/postgresql/17/bin/postgres\n" +
+		"7f00a0000000-7f00a8000000 rw-s 00000000 00:01 2050 /dev/zero (deleted)\n7ffd4000-7ffd5000 rw-p 00000000 00:00 0\n"
+	for _, c := range []struct {
+		text   string
+		want   int64
+		failed bool
+	}{
+		{text: others},
+		{text: others + "7f0000000000-7f0008c00000 rw-s 00000000 00:10 18432 /anon_hugepage (deleted)\n", want: 140 << 20},
+		{text: "1000-3000 rw-s 0 00:10 1 /anon_hugepage (deleted)\n4000-5000 rw-s 0 00:10 2 /anon_hugepage (deleted)", want: 0x3000},
+		{text: "3000-1000 rw-s 0 00:10 1 /anon_hugepage (deleted)\n", failed: true},
+		{text: "all rw-s 0 00:10 1 /anon_hugepage (deleted)\n", failed: true},
+		{text: "ffffffffffff0000-ffffffffffffffff rw-s 0 00:10 1 /anon_hugepage\n", failed: true},
+	} {
+		got, err := parseHugeMappings(c.text)
+		if got != c.want || (err != nil) != c.failed {
+			t.Errorf("%q: got %d, %v", strings.TrimPrefix(c.text, others), got, err)
+		}
+	}
+	if held, err := heldHugePages("/proc", t.TempDir()); err == nil {
+		t.Errorf("a server that does not run has %d bytes", held)
+	}
+}
+
+// FuzzParseHugeMappings: whatever the kernel writes, there is an amount or an error.
+func FuzzParseHugeMappings(f *testing.F) {
+	f.Add("7f0000000000-7f0008c00000 rw-s 00000000 00:10 18432 /anon_hugepage (deleted)\n")
+	f.Add("1-2 a b c d /anon_hugepage\n0-7fffffffffffffff a b c d /anon_hugepage\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if sum, err := parseHugeMappings(text); sum < 0 || err != nil && sum != 0 {
+			t.Errorf("%q: got %d, %v", text, sum, err)
+		}
+	})
 }

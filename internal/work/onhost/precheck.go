@@ -134,6 +134,7 @@ func (w *Worker) hostFacts(ctx context.Context, plan upgrade.Plan) precheck.Host
 	facts.Dependents = precheck.Known(w.dependents(ctx, plan))
 	facts.MemoryAvailable = precheck.Known(memoryAvailable())
 	facts.HugePages = precheck.Known(freeHugePages("/sys/kernel/mm/hugepages", "/proc/meminfo"))
+	facts.HugePagesHeld = precheck.Known(heldHugePages("/proc", plan.Source.Pgdata))
 	facts.AccessControl = precheck.Known(accessControl("/sys", "/proc", plan))
 	facts.ClockAdrift = precheck.Known(clockAdrift())
 	return facts

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +79,8 @@ func TestSchemaRehearsal(t *testing.T) {
 		source.Exec(t, "second", fmt.Sprintf(`CREATE TABLE counted (a int, b text DEFAULT %[1]s)`, lost))
 		want = []string{`"Odd, 'name'"."Ünï cödé ""q"".x"."he.al th" (view; `, `second.public.counted`}
 	}
+	// It fails as well, and a check of its own tells of it.
+	source.Exec(t, "second", `CREATE DOMAIN taken AS int NOT NULL CONSTRAINT taken_not_null CHECK (VALUE > 0)`)
 	check := func() (upgrade.Report, upgrade.Finding) {
 		t.Helper()
 		before := list(t, beside)
@@ -99,9 +102,13 @@ func TestSchemaRehearsal(t *testing.T) {
 
 	// What fires at a DROP must not do so in the copy, in which what the target refuses is dropped.
 	source.Exec(t, "Odd, 'name'", writable+"ALTER EVENT TRIGGER noting ENABLE ALWAYS")
-	_, found := check()
+	report, found := check()
 	if len(found.Objects) != len(want) {
 		t.Fatalf("found %+v", found)
+	}
+	taken := find(report, "not-null-names")
+	if from, to := args.Plan.Source.Version.Major(), args.Plan.Target.Version.Major(); (taken.Total == 1) != (from < 17 && to >= 17) {
+		t.Errorf("a name that is taken: found %+v", taken)
 	}
 	for i := range want {
 		if !strings.HasPrefix(found.Objects[i], want[i]) || !strings.Contains(found.Objects[i], "the statement was ") || found.Severity != upgrade.Blocker {
@@ -113,7 +120,7 @@ func TestSchemaRehearsal(t *testing.T) {
 		return
 	}
 	source.Exec(t, "Odd, 'name'", writable+"ALTER EVENT TRIGGER noting DISABLE; DROP VIEW above")
-	for _, mend := range found.RemedySQL {
+	for _, mend := range slices.Concat(found.RemedySQL, taken.RemedySQL) {
 		source.Exec(t, mend.Database, writable+mend.SQL)
 	}
 	source.Exec(t, "second", `ALTER TABLE counted ALTER b DROP DEFAULT`) // the table itself is not to be dropped

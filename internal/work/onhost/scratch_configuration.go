@@ -56,8 +56,23 @@ func (s *scratch) configuration(ctx context.Context) (precheck.Configuration, er
 	if read.Access, err = s.writeConfiguration(conf, user); err != nil {
 		return read, err
 	}
-	read.Complaints, err = s.tryConfiguration(ctx, user)
+	if read.Complaints, err = s.tryConfiguration(ctx, user); err != nil || len(read.Complaints) > 0 {
+		return read, err
+	}
+	read.SharedMemory, err = s.sharedMemory(ctx, conf)
 	return read, err
+}
+
+// sharedMemory is how much of it the target takes, where that has to be huge pages and its programs can tell.
+func (s *scratch) sharedMemory(ctx context.Context, conf *pgconf.Conf) (int64, error) {
+	if wanted, _ := conf.Get("huge_pages"); !precheck.InsistsOnHugePages(wanted) || s.plan.Target.Version.Major() < 15 {
+		return 0, nil
+	}
+	as, err := s.w.caller(s.plan, "postgres")
+	if err != nil {
+		return 0, err
+	}
+	return pgbin.SharedMemory(ctx, as, s.plan.Target.Bindir, s.configurationDir(), s.pgdata())
 }
 
 func (s *scratch) configurationDir() string { return filepath.Join(s.dir, "configuration") }
