@@ -19,7 +19,7 @@ import (
 )
 
 // limit is how long a demonstration may take before it is given up.
-const limit = 10 * time.Minute
+const limit = 20 * time.Minute
 
 func main() {
 	var o options
