@@ -52,9 +52,11 @@ const objectsOfShape = ofUsers + `, parts AS (
 		SELECT 'pg_cast'::regclass, oid, 0, concat_ws(' ', castfunc::regprocedure, castcontext, castmethod), NULL
 		FROM pg_cast
 		UNION ALL
-		-- The locale of ICU has a column of its own since 15, and another name since 17.
+		-- The locale of ICU has a column of its own since 15, and another name since 17. Since 16 it is made a language tag
+		-- when it is declared, but not by pg_upgrade (collationcmds.c, DefineCollation).
 		SELECT 'pg_collation'::regclass, c.oid, 0, concat_ws(' ', collprovider, CASE WHEN NOT collisdeterministic THEN 'not deterministic' END,
-			CASE collprovider WHEN 'c' THEN collcollate || ', ' || collctype ELSE coalesce(j ->> 'colllocale', j ->> 'colliculocale', collcollate) END,
+			CASE collprovider WHEN 'c' THEN collcollate || ', ' || collctype
+				ELSE replace(lower(replace(coalesce(j ->> 'colllocale', j ->> 'colliculocale', collcollate), '_', '-')), '-true', '') END,
 			'rules ' || (j ->> 'collicurules')), NULL
 		FROM pg_collation c CROSS JOIN LATERAL to_jsonb(c) AS j
 		UNION ALL
