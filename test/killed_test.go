@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,6 +22,8 @@ import (
 func TestServerKilledDuring(t *testing.T) {
 	from, to := versions(t)
 	s := newScene(t, from, to)
+	// So many that a comparison is not over before it can be killed.
+	s.must(s.source.Exec(s.ctx, "shop", "DO $$ BEGIN FOR i IN 1..300 LOOP EXECUTE format('CREATE TABLE old_%s (id int PRIMARY KEY)', i); END LOOP; END $$"))
 	s.write()
 	number := s.upgradeRehearsed()
 	for _, test := range []struct {
@@ -41,8 +45,77 @@ func TestServerKilledDuring(t *testing.T) {
 		})
 	}
 	s.synchronized(number)
+	s.within("comparing", func() {
+		r := s.killedComparing(number, func() {})
+		if !r.Passed() {
+			s.t.Errorf("what was compared before and after came to %+v", r.Verification)
+		}
+	})
+	s.within("comparing, with those that hold the snapshots", func() {
+		r := s.killedComparing(number, s.killHolders)
+		if v := r.Verification; r.Passed() || v == nil || !strings.Contains(v.Problem, "the snapshots are gone") {
+			s.t.Errorf("without snapshots it came to %+v", v)
+		}
+	})
 	s.switchOver(0)
 	s.succeeds(number)
+}
+
+// killedComparing rehearses, kills the server, and whom else do kills, when it has compared some of the tables, but
+// not all, and starts it again. It returns what the rehearsal came to.
+func (s *scene) killedComparing(number int64, do func()) upgrade.Rehearsal {
+	s.t.Helper()
+	for range 5 {
+		before, err := s.server.Task(s.ctx, number)
+		s.must(err)
+		s.must(s.server.Say(s.ctx, id, "rehearse"))
+		record := s.comparing()
+		s.server.Kill()
+		do()
+		compared, err := os.ReadFile(record)
+		s.goesOn(patience) // nobody needs pgleap to write
+		s.must(s.server.Start(s.ctx))
+		task, ended := s.server.AwaitTask(s.ctx, number, patience, "the rehearsal to end", func(t upgrade.Task) bool {
+			return t.Phase == upgrade.PhaseSynchronizing && t.Rehearsal != nil && t.Rehearsal.Verification != nil &&
+				(before.Rehearsal == nil || t.Rehearsal.Outcome.StartedAt.After(before.Rehearsal.Outcome.StartedAt))
+		})
+		s.must(ended)
+		s.synchronized(number)
+		v := task.Rehearsal.Verification
+		if done := bytes.Count(compared, []byte(`"table":`)); err == nil && (done < v.Tables || v.Problem != "") {
+			s.t.Logf("killed when %d tables were compared: %s", done, v)
+			return *task.Rehearsal
+		}
+	}
+	s.t.Fatal("it was never killed while it compared")
+	return upgrade.Rehearsal{}
+}
+
+// comparing waits until the comparison of a rehearsal has noted a table, and returns where it does.
+func (s *scene) comparing() (record string) {
+	s.t.Helper()
+	for begun := time.Now(); time.Since(begun) < patience; {
+		records, err := filepath.Glob(filepath.Join(s.server.StateDir, "*", "upgrades", "*", "compared.jsonl"))
+		s.must(err)
+		for _, record := range records {
+			if content, _ := os.ReadFile(record); bytes.Contains(content, []byte(`"table":`)) {
+				return record
+			}
+		}
+	}
+	s.t.Fatal("nothing is compared")
+	return ""
+}
+
+// killHolders kills the processes that hold the snapshots of a verification.
+func (s *scene) killHolders() {
+	s.t.Helper()
+	for _, pid := range s.place.Processes(filepath.Base(pgleap)) {
+		arguments, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if bytes.Contains(arguments, []byte("snapshots.json")) {
+			s.must(syscall.Kill(pid, syscall.SIGKILL))
+		}
+	}
 }
 
 // runs waits until a program runs for the upgrade itself: not as part of the precheck.

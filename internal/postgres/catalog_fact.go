@@ -15,9 +15,9 @@ type CatalogFact struct {
 	Value    string
 }
 
-// catalogFacts are what a Shape leaves out: owners, comments, the columns that own sequences,
-// whether materialized views are populated, and the privileges of types, databases, languages, foreign servers and those
-// that are given by default. What belongs to extensions and to us is left out.
+// catalogFacts are what a Shape leaves out: owners, comments, security labels, the columns that own sequences,
+// whether materialized views are populated, and the privileges of types, databases, languages and foreign servers.
+// What belongs to extensions and to us is left out.
 // Ownership by the bootstrap superuser is not in pg_shdepend (pinned objects, src/backend/catalog/pg_shdepend.c).
 const catalogFacts = `
 	WITH members AS (
@@ -38,12 +38,20 @@ const catalogFacts = `
 		WHERE (d.objoid >= 16384 OR d.classoid = 'pg_namespace'::regclass AND d.objoid = 2200)
 			AND d.classoid NOT IN ('pg_extension'::regclass, 'pg_largeobject'::regclass)
 			AND NOT EXISTS (SELECT FROM members m WHERE m.classid = d.classoid AND m.objid = d.objoid)
+	), labels AS (
+		SELECT l.classoid, l.objoid, l.objsubid, l.provider, l.label
+		FROM pg_seclabel l
+		WHERE l.classoid <> 'pg_largeobject'::regclass
+			AND NOT EXISTS (SELECT FROM members m WHERE m.classid = l.classoid AND m.objid = l.objoid)
 	), identified AS (
 		SELECT i.type, i.schema, i.name, i.identity, 'owner' AS property, owner::text AS value
 		FROM owners CROSS JOIN LATERAL pg_identify_object(classid, objid, 0) AS i
 		UNION ALL
 		SELECT i.type, i.schema, i.name, i.identity, 'comment', description
 		FROM comments CROSS JOIN LATERAL pg_identify_object(classoid, objoid, objsubid) AS i
+		UNION ALL
+		SELECT i.type, i.schema, i.name, i.identity, 'security label of ' || provider, label
+		FROM labels CROSS JOIN LATERAL pg_identify_object(classoid, objoid, objsubid) AS i
 	), named AS (
 		SELECT c.oid, c.relkind, c.relispopulated, format('%I.%I', n.nspname, c.relname) AS name
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -68,14 +76,9 @@ const catalogFacts = `
 		UNION ALL
 		SELECT 'server', quote_ident(srvname), coalesce(srvacl, acldefault('S', srvowner))
 		FROM pg_foreign_server
-		UNION ALL
-		SELECT 'default privileges', format('of %s on %s%s', pg_get_userbyid(d.defaclrole),
-			CASE d.defaclobjtype WHEN 'r' THEN 'tables' WHEN 'S' THEN 'sequences' WHEN 'f' THEN 'functions'
-				WHEN 'T' THEN 'types' WHEN 'n' THEN 'schemas' WHEN 'L' THEN 'large objects' END,
-			' in schema ' || quote_ident(n.nspname)), d.defaclacl
-		FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
 	), facts (kind, object, property, value) AS (
-		SELECT type, identity, property, value
+		-- A transform is for a type ON LANGUAGE of one until 16.
+		SELECT type, replace(identity, ' on language ', ' language '), property, value
 		FROM identified
 		WHERE coalesce(schema, '') !~ '^"?pg_(toast_)?temp' AND '"pgleap"' <> ALL (ARRAY[coalesce(schema, ''), coalesce(name, '')])
 		UNION ALL
@@ -83,6 +86,10 @@ const catalogFacts = `
 		UNION ALL
 		SELECT 'database', quote_ident(datname), 'comment', shobj_description(oid, 'pg_database')
 		FROM pg_database WHERE datname = current_database() AND shobj_description(oid, 'pg_database') IS NOT NULL
+		UNION ALL
+		SELECT 'database', quote_ident(d.datname), 'security label of ' || l.provider, l.label
+		FROM pg_database d JOIN pg_shseclabel l ON l.classoid = 'pg_database'::regclass AND l.objoid = d.oid
+		WHERE d.datname = current_database()
 		UNION ALL
 		SELECT 'sequence', s.name, 'owned by', (pg_identify_object(d.refclassid, d.refobjid, d.refobjsubid)).identity
 		FROM named s JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = s.oid
@@ -95,8 +102,6 @@ const catalogFacts = `
 			CASE WHEN x.is_grantable THEN 'with grant option' ELSE 'granted' END
 		FROM granted g CROSS JOIN aclexplode(g.acl) AS x
 		WHERE x.privilege_type <> 'MAINTAIN'
-		UNION ALL
-		SELECT DISTINCT kind, object, 'are set', 'yes' FROM granted WHERE kind = 'default privileges'
 	)
 	-- Whether format_type() quotes json is up to the version, even where all identifiers are quoted.
 	SELECT kind, regexp_replace(object, '"([a-z_][a-z0-9_$]*)"', '\1', 'g') AS object, regexp_replace(property, '"([a-z_][a-z0-9_$]*)"', '\1', 'g') AS property, CASE property WHEN 'comment' THEN value ELSE regexp_replace(value, '"([a-z_][a-z0-9_$]*)"', '\1', 'g') END AS value
@@ -114,7 +119,11 @@ const largeObjectFacts = `
 	UNION ALL
 	SELECT 'large object', d.objoid::text, 'comment', d.description
 	FROM pg_description d
-	WHERE d.classoid = 'pg_largeobject'::regclass`
+	WHERE d.classoid = 'pg_largeobject'::regclass
+	UNION ALL
+	SELECT 'large object', l.objoid::text, 'security label of ' || l.provider, l.label
+	FROM pg_seclabel l
+	WHERE l.classoid = 'pg_largeobject'::regclass`
 
 // FactSet is a set of facts about the objects of a database.
 type FactSet struct {

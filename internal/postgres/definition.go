@@ -20,19 +20,22 @@ type Definition struct {
 	Kind string // by which it is printed again; empty if it is not
 	Of   string // what it belongs to: a table, the type that a domain is made of, or a function's schema
 	Text string
+	// Hidden is compared, and never shown: a digest of what may hold a password.
+	Hidden string
 }
 
 // line is the definition's line in a shape.
-func (d Definition) line() string { return d.What + ": " + plain(d.Text) }
+func (d Definition) line() string { return d.What + ": " + Plain(d.Text) }
 
 var (
-	quotedIdentifier = regexp.MustCompile(`"(?:[^"]|"")*"`)
+	// A constant is one piece of text, whatever is quoted in it.
+	quotedIdentifier = regexp.MustCompile(`'(?:[^']|'')*'|"(?:[^"]|"")*"`)
 	plainIdentifier  = regexp.MustCompile(`^"[a-z_][a-z0-9_$]*"$`)
 )
 
-// plain takes the quotes from identifiers that need none but for being reserved words: versions do not agree on those
-// (a column named json is quoted since 17).
-func plain(text string) string {
+// Plain takes the quotes from identifiers that need none but for being reserved words: versions do not agree on those
+// (a column named json is quoted since 17), nor, when all are quoted, on whether the name of a type is.
+func Plain(text string) string {
 	if !strings.Contains(text, `"`) {
 		return text
 	}
@@ -80,7 +83,17 @@ const definitions = ofUsers + `, relations AS (
 	UNION ALL
 	SELECT format('constraint %I on domain %s', k.conname, d.name), 'domain constraint', d.base, pg_get_constraintdef(k.oid)
 	FROM domains d JOIN pg_constraint k ON k.contypid = d.oid
-	WHERE k.contype = 'c'`
+	WHERE k.contype = 'c'
+	UNION ALL
+	-- Without its first words, which name it.
+	SELECT format('statistics %I.%I', s.nspname, x.stxname), 'statistics', r.name,
+		substr(pg_get_statisticsobjdef(x.oid), length(format('CREATE STATISTICS %I.%I ', s.nspname, x.stxname)) + 1)
+	FROM pg_statistic_ext x JOIN schemas s ON s.oid = x.stxnamespace JOIN relations r ON r.oid = x.stxrelid
+	WHERE ('pg_statistic_ext'::regclass, x.oid) NOT IN (SELECT * FROM members)
+	{15:UNION ALL
+	SELECT format('publication %I of %s', p.pubname, r.name), 'expression', r.name, pg_get_expr(x.prqual, x.prrelid)
+	FROM pg_publication_rel x JOIN pg_publication p ON p.oid = x.prpubid JOIN relations r ON r.oid = x.prrelid
+	WHERE p.pubname !~ '^pgleap_' AND x.prqual IS NOT NULL|}`
 
 // queries lists what is made of queries. Who prints them locks each table of each (ruleutils.c, get_query_def).
 const queries = ofUsers + `, relations AS (
@@ -97,7 +110,7 @@ const queries = ofUsers + `, relations AS (
 	UNION ALL
 	SELECT p.oid
 	FROM pg_proc p JOIN schemas s ON s.oid = p.pronamespace
-	WHERE p.prokind IN ('f', 'p') AND (p.proargdefaults IS NOT NULL OR {parsed})
+	WHERE p.prokind IN ('f', 'p') AND (p.proargdefaults IS NOT NULL OR {14:p.prosqlbody IS NOT NULL|false})
 		AND NOT EXISTS (SELECT FROM members m WHERE m.classid = 'pg_proc'::regclass AND m.objid = p.oid)`
 
 // queriesAtOnce bounds the locks of one statement.
@@ -129,23 +142,14 @@ const queryDefinitions = `
 	SELECT format('function %I.%I(%s)', n.nspname, p.proname, oidvectortypes(p.proargtypes)), 'function',
 		quote_ident(n.nspname), pg_get_functiondef(p.oid)
 	FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-	WHERE p.oid = ANY ($1) AND p.prokind IN ('f', 'p') AND (p.proargdefaults IS NOT NULL OR {parsed})`
-
-// parsedBody finds the functions whose body is kept as it was parsed, of which there are some since 14.
-func parsedBody(conn *pgx.Conn, query string) string {
-	parsed := "p.prosqlbody IS NOT NULL"
-	if strings.HasPrefix(conn.PgConn().ParameterStatus("server_version"), "13") {
-		parsed = "false"
-	}
-	return strings.ReplaceAll(query, "{parsed}", parsed)
-}
+	WHERE p.oid = ANY ($1) AND p.prokind IN ('f', 'p') AND (p.proargdefaults IS NOT NULL OR {14:p.prosqlbody IS NOT NULL|false})`
 
 func readDefinitions(ctx context.Context, conn *pgx.Conn) ([]Definition, error) {
-	read, err := collectDefinitions(conn.Query(ctx, thatAreLeft(definitions)))
+	read, err := collectDefinitions(conn.Query(ctx, thatAreLeft(knownTo(conn, definitions))))
 	if err != nil {
 		return nil, err
 	}
-	rows, err := conn.Query(ctx, parsedBody(conn, queries))
+	rows, err := conn.Query(ctx, knownTo(conn, queries))
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +159,7 @@ func readDefinitions(ctx context.Context, conn *pgx.Conn) ([]Definition, error) 
 	}
 	for some := range slices.Chunk(oids, queriesAtOnce) {
 		err := withoutLocks(ctx, conn, func() error {
-			part, err := collectDefinitions(conn.Query(ctx, thatAreLeft(parsedBody(conn, queryDefinitions)), some))
+			part, err := collectDefinitions(conn.Query(ctx, thatAreLeft(knownTo(conn, queryDefinitions)), some))
 			read = append(read, part...)
 			return err
 		})
@@ -184,8 +188,9 @@ func collectDefinitions(rows pgx.Rows, err error) ([]Definition, error) {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Definition, error) {
-		d, err := pgx.RowToStructByPos[Definition](row)
-		d.What = plain(d.What)
+		var d Definition
+		err := row.Scan(&d.What, &d.Kind, &d.Of, &d.Text)
+		d.What = Plain(d.What)
 		return d, err
 	})
 }

@@ -190,6 +190,9 @@ func (d Definition) again() string {
 	case "partition key":
 		create = []string{like + " PARTITION BY " + d.Text}
 		show = "SELECT pg_get_partkeydef(" + printedTable + ")"
+	case "statistics":
+		create = []string{like, "CREATE STATISTICS " + printed + " " + d.on(" FROM ")}
+		show = "SELECT pg_get_statisticsobjdef(oid) FROM pg_statistic_ext WHERE stxrelid = " + printedTable
 	case "function":
 		// It keeps its name, which its body may mention.
 		create = []string{strings.Replace(d.Text, " "+d.Of+".", " pg_temp.", 1)}

@@ -32,8 +32,10 @@ func TestContentOfVersions(t *testing.T) {
 				source, target := pgtest.Start(t, from, settings), pgtest.Start(t, to, settings)
 				everything.Load(t, source, everything.For{Target: to, Clone: true})
 				restore(t, source, target)
+				sameGlobals(t, in(t, source, "postgres"), in(t, target, "postgres"))
 				for _, database := range databasesOf(t, source) {
 					sameShape(t, in(t, source, database), in(t, target, database))
+					sameFacts(t, in(t, source, database), in(t, target, database))
 				}
 			})
 		}
@@ -84,6 +86,49 @@ func sameShape(t *testing.T, source, target *pgx.Conn) {
 		if len(only)+len(missing) > 0 {
 			t.Errorf("%s, to port %d: only there:\n%s\nmissing there:\n%s", side[0].Config().Database, side[1].Config().Port,
 				strings.Join(only, "\n"), strings.Join(missing, "\n"))
+		}
+	}
+}
+
+// sameGlobals wants both sides to have the same roles and databases.
+func sameGlobals(t *testing.T, source, target *pgx.Conn) {
+	t.Helper()
+	here, _ := globals(t, source)
+	there, _ := globals(t, target)
+	only, missing := here.Without(there), there.Without(here)
+	// pg_dumpall writes no settings that hold for all roles in all databases.
+	only = slices.DeleteFunc(only, func(line string) bool { return strings.HasSuffix(line, "of database *, role *") })
+	slices.Sort(only)
+	slices.Sort(missing)
+	if len(only)+len(missing) > 0 {
+		t.Errorf("to port %d: only there:\n%s\nmissing there:\n%s", target.Config().Port, strings.Join(only, "\n"), strings.Join(missing, "\n"))
+	}
+}
+
+// sameFacts wants both sides to say the same of their objects besides.
+func sameFacts(t *testing.T, source, target *pgx.Conn) {
+	t.Helper()
+	for _, set := range postgres.FactSets()[:1] { // the others are of large objects
+		var facts [2]map[postgres.CatalogFact]bool
+		for side, conn := range []*pgx.Conn{source, target} {
+			facts[side] = map[postgres.CatalogFact]bool{}
+			must(t, "read facts", pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
+				if err := postgres.FixOutput(t.Context(), tx.Conn()); err != nil {
+					return err
+				}
+				read, err := set.Read(t.Context(), tx.Conn())
+				for _, fact := range read {
+					facts[side][fact] = true
+				}
+				return err
+			}))
+		}
+		for side := range facts {
+			for fact := range facts[side] {
+				if !facts[1-side][fact] && fact.Property != "is populated" { // no data came over
+					t.Errorf("%s, %s: only on side %d: %+v", source.Config().Database, set.Name(), side, fact)
+				}
+			}
 		}
 	}
 }

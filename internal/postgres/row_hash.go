@@ -95,12 +95,18 @@ func directHash(value string, t ContentType, seed string) string {
 	return ""
 }
 
+// longBytea is the length from which on a bytea stands for itself by a digest.
+const longBytea = 1 << 24
+
 // text is an expression for what the type's output function prints, by concat(), since a cast to text
 // may be anything that a user made of it; or for something as good that is the same in every version.
 func (types ContentTypes) text(value string, oid uint32) string {
 	t := types.resolve(oid)
 	element := types.resolve(t.Element)
 	switch {
+	case t.BuiltIn && t.Name == "bytea":
+		// Two digits for each byte of a long one would be more than a text can hold.
+		return fmt.Sprintf("CASE WHEN octet_length(%[1]s) < %[2]d THEN concat(%[1]s) ELSE concat(sha256(%[1]s)) END", value, longBytea)
 	case t.BuiltIn && t.Name == "char":
 		return "concat(" + value + "::int4)"
 	case element.BuiltIn && element.Name == "char":

@@ -65,12 +65,12 @@ func (s RowScan) hash() string { return s.Types.RowHash(s.Columns) }
 
 func (s RowScan) from() string { return " FROM ONLY " + s.Table.Ident() + " AS t" }
 
-// hashed is a subquery with the hash h of each row, its place and its key columns. OFFSET 0 keeps
-// PostgreSQL from computing the hash for each mention of it.
+// hashed is a subquery with the hash h of each row, its place and its key columns, k0 and so on: the table's own
+// names may be any. OFFSET 0 keeps PostgreSQL from computing the hash for each mention of it.
 func (s RowScan) hashed(key []ContentColumn, part BlockRange) string {
 	columns := []string{s.hash() + " AS h", "t.ctid AS place"}
-	for _, column := range key {
-		columns = append(columns, "t."+quoteIdent(column.Name))
+	for i, column := range key {
+		columns = append(columns, fmt.Sprintf("t.%s AS k%d", quoteIdent(column.Name), i))
 	}
 	return " FROM (SELECT " + strings.Join(columns, ", ") + s.from() + part.condition() + " OFFSET 0) AS t"
 }
@@ -129,8 +129,8 @@ func (s RowScan) InBuckets(ctx context.Context, conn *pgx.Conn, part BlockRange,
 		wanted[i] = strconv.Itoa(bucket)
 	}
 	columns := []string{"t.h", "t.place"}
-	for _, column := range key {
-		columns = append(columns, s.Types.text("t."+quoteIdent(column.Name), column.Type))
+	for i, column := range key {
+		columns = append(columns, s.Types.text(fmt.Sprintf("t.k%d", i), column.Type))
 	}
 	rows, err := s.query(ctx, conn, part, fmt.Sprintf("SELECT %s%s WHERE t.h & %d = ANY ('{%s}'::int8[])",
 		strings.Join(columns, ", "), s.hashed(key, part), number-1, strings.Join(wanted, ",")))

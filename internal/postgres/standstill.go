@@ -26,7 +26,7 @@ func ReadDatabaseState(ctx context.Context, conn *pgx.Conn, sequences []string, 
 	if since != "" {
 		queueLargeObjects(&batch, since, &state.LargeObjects)
 	}
-	batch.Queue(readShapeMark).QueryRow(func(row pgx.Row) error { return row.Scan(&state.ShapeMark) })
+	batch.Queue(knownTo(conn, readShapeMark)).QueryRow(func(row pgx.Row) error { return row.Scan(&state.ShapeMark) })
 	if err := sendWithSequences(ctx, conn, &batch, sequences, atOnce, &state.Sequences); err != nil {
 		return state, fmt.Errorf("look at database %s: %w", conn.Config().Database, err)
 	}
@@ -46,7 +46,7 @@ func ReadClusterState(ctx context.Context, conn *pgx.Conn) (ClusterState, error)
 	var batch pgx.Batch
 	batch.Queue(readInsertLSN).QueryRow(func(row pgx.Row) error { return row.Scan(scanLSN{&state.InsertLSN}) })
 	batch.Queue(countPrepared).QueryRow(func(row pgx.Row) error { return row.Scan(&state.Prepared) })
-	batch.Queue(readGlobalsMark).QueryRow(func(row pgx.Row) error { return row.Scan(&state.GlobalsMark) })
+	batch.Queue(knownTo(conn, readGlobalsMark)).QueryRow(func(row pgx.Row) error { return row.Scan(&state.GlobalsMark) })
 	if err := conn.SendBatch(ctx, &batch).Close(); err != nil {
 		return state, fmt.Errorf("look at the source: %w", err)
 	}

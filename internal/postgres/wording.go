@@ -9,13 +9,14 @@ import (
 var (
 	castArray    = regexp.MustCompile(`\(ARRAY\[((?:'(?:[^']|'')*'::[a-z ]+(?:, )?)+)\]\)::([a-z ]+)\[\]`)
 	castConstant = regexp.MustCompile(`'(?:[^']|'')*'::[a-z ]+`)
-	qualifier    = regexp.MustCompile(`(?:"(?:[^"]|"")*"|\b[a-z_][a-z0-9_$]*)\.`)
+	// In a constant there are none.
+	qualifier = regexp.MustCompile(`'(?:[^']|'')*'|(?:"(?:[^"]|"")*"|\b[a-z_][a-z0-9_$]*)\.`)
 )
 
 // sameWords tells whether two definitions differ in nothing but the two ways in which most do that mean the same, so that
 // no server has to be asked for thousands of them.
 func sameWords(one, other Definition) bool {
-	first, second := elementwise(plain(one.Text)), elementwise(plain(other.Text))
+	first, second := elementwise(Plain(one.Text)), elementwise(Plain(other.Text))
 	if first == second {
 		return true
 	}
@@ -60,7 +61,7 @@ func uniqueOf(names []string) []string {
 	seen := map[string]bool{}
 	var unique []string
 	for _, name := range names {
-		if !seen[name] && !strings.HasPrefix(name, "pg_") {
+		if !seen[name] && !strings.HasPrefix(name, "pg_") && !strings.HasPrefix(name, "'") {
 			unique = append(unique, name)
 		}
 		seen[name] = true

@@ -15,7 +15,7 @@ import (
 	"github.com/pgleap/pgleap/internal/postgres"
 )
 
-// compareShapes compares relations, columns, constraints, views, triggers, functions, policies and privileges.
+// compareShapes compares all that has a definition, and privileges.
 func (r *run) compareShapes(ctx context.Context, db *database) error {
 	var shapes [2]postgres.Shape
 	err := db.brieflyOnBoth(ctx, func(ctx context.Context, side Side, conn *pgx.Conn) (err error) {
@@ -27,13 +27,6 @@ func (r *run) compareShapes(ctx context.Context, db *database) error {
 	}
 	if err != nil {
 		return r.unlessRefused(db, "the catalogs", err)
-	}
-	for side := range shapes {
-		shown := postgres.Shape{}
-		for line := range shapes[side] {
-			shown[display(line)] = postgres.Definition{}
-		}
-		shapes[side] = shown
 	}
 	only := map[string]*[2][]string{}
 	for side := range shapes {
@@ -87,11 +80,15 @@ func (r *run) reconcile(ctx context.Context, db *database, shapes [2]postgres.Sh
 	return nil
 }
 
+// longKinds are the kinds of objects that are more than one word.
+var longKinds = regexp.MustCompile(`^(materialized view|default privileges|foreign table column|foreign table|foreign-data wrapper|user mapping|access method|event trigger|` +
+	`operator (?:class|family|of access method)|function of access method|statistics object|text search (?:parser|template|dictionary|configuration)|` +
+	`publication (?:relation|namespace)|row security) `)
+
 // kindOf takes the kind of an object from a line's subject.
 func kindOf(subject string) (kind, object string) {
-	const views = "materialized view "
-	if strings.HasPrefix(subject, views) {
-		return strings.TrimSpace(views), strings.TrimPrefix(subject, views)
+	if long := longKinds.FindStringSubmatch(subject); long != nil {
+		return long[1], strings.TrimPrefix(subject, long[0])
 	}
 	kind, object, _ = strings.Cut(subject, " ")
 	return kind, object
@@ -115,27 +112,11 @@ var namedFirst = regexp.MustCompile(`^(?:column|sequence|relation|function) (?:(
 
 // subject is the part of a shape's line that says what it is about.
 func subject(line string) string {
-	if name := namedFirst.FindString(line); name != "" {
+	if name := namedFirst.FindString(line); name != "" && !longKinds.MatchString(line) {
 		return name
 	}
 	name, _, _ := strings.Cut(line, ": ")
 	return name
-}
-
-var (
-	quoted  = regexp.MustCompile(`"(?:[^"]|"")*"`)
-	unasked = regexp.MustCompile(`^"[a-z_][a-z0-9_$]*"$`)
-)
-
-// display takes the quotes from identifiers that need none, except for being reserved words. Versions
-// do not agree on those; nor, when all are quoted, on whether json is one (format_type, since 17).
-func display(text string) string {
-	return quoted.ReplaceAllStringFunc(text, func(identifier string) string {
-		if unasked.MatchString(identifier) {
-			return identifier[1 : len(identifier)-1]
-		}
-		return identifier
-	})
 }
 
 const maxDetail = 300
@@ -212,7 +193,7 @@ func (r *run) contrastFacts(db *database, facts [2]map[postgres.CatalogFact]stri
 		if facts[Source][fact] != facts[Target][fact] || values[Source] == nil || values[Target] == nil {
 			r.differs(Difference{
 				Kind: fact.Kind, Database: db.Database, Object: fact.Object,
-				Detail: display(fact.Property) + ": " + contrast(values[Source], values[Target]),
+				Detail: postgres.Plain(fact.Property) + ": " + contrast(values[Source], values[Target]),
 			})
 		}
 	}

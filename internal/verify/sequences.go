@@ -28,7 +28,7 @@ func (r *run) compareSequences(ctx context.Context, db *database) error {
 		}
 		stand[side] = make(map[string]postgres.Sequence, len(read))
 		for _, sequence := range read {
-			sequence.Name = display(sequence.Name)
+			sequence.Name = postgres.Plain(sequence.Name)
 			stand[side][sequence.Name] = sequence
 		}
 		return nil

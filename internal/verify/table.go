@@ -84,7 +84,7 @@ func (r *run) listTables(ctx context.Context, db *database) error {
 	for _, ident := range slices.Sorted(maps.Keys(all)) {
 		source, onSource := tables[Source][ident]
 		target, onTarget := tables[Target][ident]
-		switch left := (NotCompared{Database: db.Database, Object: display(ident)}); {
+		switch left := (NotCompared{Database: db.Database, Object: postgres.Plain(ident)}); {
 		case !onSource || !onTarget:
 			left.Reason, left.Expected = "it is on one side only", all[ident].Extension != ""
 			r.notCompared(left)
@@ -124,13 +124,13 @@ func readContentTables(ctx context.Context, conn *pgx.Conn) (map[string]postgres
 
 // addTable adds a table that is on both sides, if its columns are the same.
 func (r *run) addTable(db *database, sides [2]postgres.ContentTable, types [2]postgres.ContentTypes) {
-	t := &table{name: display(sides[Source].Ident())}
+	t := &table{name: postgres.Plain(sides[Source].Ident())}
 	columns := [2][]postgres.ContentColumn{slices.Clone(sides[Source].Columns), slices.Clone(sides[Target].Columns)}
 	for side := range columns {
 		slices.SortFunc(columns[side], func(a, b postgres.ContentColumn) int { return strings.Compare(a.Name, b.Name) })
 	}
 	alike := func(a, b postgres.ContentColumn) bool {
-		return a.Name == b.Name && display(a.Declaration) == display(b.Declaration)
+		return a.Name == b.Name && postgres.Plain(a.Declaration) == postgres.Plain(b.Declaration)
 	}
 	if !slices.EqualFunc(columns[Source], columns[Target], alike) {
 		updated := sides[Source].Extension != sides[Target].Extension

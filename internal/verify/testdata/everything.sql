@@ -72,6 +72,8 @@ INSERT INTO child VALUES (2, 'child', 3);
 CREATE TABLE toasted (id int PRIMARY KEY, v text);
 ALTER TABLE toasted ALTER v SET STORAGE EXTERNAL;
 INSERT INTO toasted SELECT g, repeat(md5(g::text), 1000) FROM generate_series(1, 30) g;
+CREATE TABLE long_bytea (h int, place text, v bytea, PRIMARY KEY (h, place));
+INSERT INTO long_bytea VALUES (1, 'k', decode(repeat('ab', 1 << 24), 'hex'));
 CREATE TABLE large (id int PRIMARY KEY, v text);
 INSERT INTO large SELECT g, repeat('x', 500) FROM generate_series(1, 20000) g;
 CREATE UNLOGGED TABLE unlogged (id int PRIMARY KEY);
@@ -124,3 +126,22 @@ CREATE TABLE checked (
 );
 CREATE INDEX listed ON checked (lower(state)) WHERE state IN ('new', 'old');
 CREATE TRIGGER fires AFTER UPDATE ON checked FOR EACH ROW WHEN (old.state IN ('new', 'old')) EXECUTE FUNCTION fires();
+
+-- What is neither a table nor a function.
+CREATE AGGREGATE total(int) (SFUNC = int4pl, STYPE = int, INITCOND = '0');
+CREATE OPERATOR ### (LEFTARG = int, RIGHTARG = int, FUNCTION = int4ne, RESTRICT = eqsel);
+CREATE OPERATOR FAMILY backwards USING btree;
+CREATE OPERATOR CLASS backward FOR TYPE int USING btree FAMILY backwards AS OPERATOR 1 >, OPERATOR 2 >=, OPERATOR 3 =, OPERATOR 4 <=, OPERATOR 5 <, FUNCTION 1 btint4cmp(int, int);
+CREATE CAST (inner_pair AS text) WITH INOUT AS ASSIGNMENT;
+CREATE COLLATION unused (provider = icu, locale = 'fr');
+CREATE STATISTICS related (dependencies) ON a, b FROM composite_key;
+CREATE TEXT SEARCH DICTIONARY plainly (TEMPLATE = simple, STOPWORDS = english);
+CREATE TEXT SEARCH CONFIGURATION searched (COPY = english);
+CREATE FOREIGN DATA WRAPPER wraps OPTIONS (a 'b');
+CREATE SERVER elsewhere VERSION '1' FOREIGN DATA WRAPPER wraps OPTIONS (host 'here');
+CREATE USER MAPPING FOR alice SERVER elsewhere OPTIONS (password 'secret');
+CREATE FOREIGN TABLE abroad (a int) SERVER elsewhere;
+CREATE FUNCTION watches() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
+CREATE EVENT TRIGGER watches ON ddl_command_end EXECUTE FUNCTION watches();
+CREATE PUBLICATION of_large FOR TABLE large;
+CREATE SUBSCRIPTION of_nobody CONNECTION 'host=127.0.0.1 port=1 password=secret' PUBLICATION p WITH (connect = false, slot_name = NONE);
