@@ -38,6 +38,10 @@ const tables = `
 	GRANT ALL ON ALL TABLES IN SCHEMA public TO app, direct;
 	GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO app, direct;`
 
+// publicSchema makes the schema what it is after an upgrade: from 15 on initdb gives it to another owner, and CREATE
+// in it to nobody.
+var publicSchema = []string{"DROP SCHEMA public CASCADE", "CREATE SCHEMA public", "GRANT ALL ON SCHEMA public TO PUBLIC"}
+
 // lay makes a bed. What is in the scripts is made in database app on both sides.
 func lay(t *testing.T, scripts ...string) *bed {
 	t.Helper()
@@ -55,7 +59,8 @@ func layInGroups(t *testing.T, groups int, scripts ...string) *bed {
 		conn := c.Connect(t, "postgres")
 		must(t, "make pgleap's role", postgres.EnsureRole(t.Context(), conn, "SCRAM-SHA-256$4096:c2FsdHNhbHQ=$AAAA:AAAA"))
 		conn.Close(t.Context())
-		c.Exec(t, "postgres", "CREATE ROLE app LOGIN", "CREATE ROLE direct LOGIN")
+		c.Exec(t, "template1", publicSchema...)
+		c.Exec(t, "postgres", append([]string{"CREATE ROLE app LOGIN", "CREATE ROLE direct LOGIN"}, publicSchema...)...)
 		for _, database := range databases {
 			c.CreateDatabase(t, database)
 			c.Exec(t, database, tables)
