@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +28,7 @@ func TestNotSwitching(t *testing.T) {
 	t.Run("a view is replaced", func(t *testing.T) { viewReplaced(t, b) })
 	t.Run("interrupted", func(t *testing.T) { interrupts(t, b) })
 	t.Run("fence is still under way", func(t *testing.T) { fenceUnderWay(t, b) })
+	t.Run("ended by somebody else before the pause", func(t *testing.T) { endedBeforePause(t, b) })
 	t.Run("journal is out of reach", func(t *testing.T) { noJournal(t, b) })
 	t.Run("and then it switches", func(t *testing.T) { turnWaits(t, b) })
 }
@@ -386,6 +388,42 @@ func fenceUnderWay(t *testing.T, b *bed) {
 	}
 	b.wantStage(t, config.Journal, StageUndone)
 	b.wantServing(t, b.source)
+}
+
+// endedBeforePause: another process has taken this one for dead, and undone the attempt, right before this one holds
+// the clients. Nobody else would let them go.
+func endedBeforePause(t *testing.T, b *bed) {
+	config := b.config(t)
+	config.OnStep = func(step string) {
+		if step == "pause" {
+			_, err := Recover(t.Context(), config)
+			must(t, "end it", err)
+		}
+	}
+	outcome, err := Run(t.Context(), config)
+	must(t, "switch over", err)
+	if outcome.Switched {
+		t.Error("it switched")
+	}
+	b.wantStage(t, config.Journal, StageUndone)
+	b.wantServing(t, b.source)
+	b.wantSettings(t)
+}
+
+// wantSettings wants PgBouncer to go by its file, and nothing of ours to lie beside that.
+func (b *bed) wantSettings(t *testing.T) {
+	t.Helper()
+	state, err := b.config(t).Endpoint.Describe(t.Context())
+	must(t, "look at PgBouncer", err)
+	if state.Paused() {
+		t.Error("PgBouncer is paused")
+	}
+	must(t, "check PgBouncer", b.config(t).Endpoint.Check(t.Context()))
+	left, err := filepath.Glob(filepath.Join(filepath.Dir(b.bouncer.IniPath), ".*pgleap-*"))
+	must(t, "look for files", err)
+	if len(left) > 0 {
+		t.Errorf("files are left: %v", left)
+	}
 }
 
 // awaitCount waits until so many sessions of a name wait for a lock.
