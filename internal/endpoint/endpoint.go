@@ -41,6 +41,9 @@ type Session interface {
 	// continue, and the error is a *Blocked that names what was open.
 	// Pausing what this session has paused is no error.
 	Pause(ctx context.Context) error
+	// ServerPIDs are the backends in the cluster of the connections that the endpoint had when this session paused
+	// it: all of them, since none is made from then on until it resumes.
+	ServerPIDs() []int
 	// Move sends the clients of every database of the endpoint to another cluster, and returns when
 	// that is proven. It works only while the endpoint is paused, else the error is *NotPaused.
 	// It is all or nothing: on any other error clients go where they went before, unless the

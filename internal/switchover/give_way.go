@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -72,14 +73,15 @@ func (s *section) lookAgain(ctx context.Context) error {
 
 // pause holds the clients, for no longer than this try may.
 func (s *section) pause(ctx context.Context) error {
-	if s.giveWayAt.IsZero() {
-		return s.pauses.Pause(ctx)
+	short, cancel := ctx, context.CancelFunc(func() {})
+	if !s.giveWayAt.IsZero() {
+		short, cancel = context.WithDeadline(ctx, s.giveWayAt)
 	}
-	short, cancel := context.WithDeadline(ctx, s.giveWayAt)
 	defer cancel()
 	err := s.pauses.Pause(short)
 	if err != nil && short.Err() != nil && ctx.Err() == nil {
 		return fmt.Errorf("%w: %w", errHeldTooLong, err)
 	}
+	s.pooled = slices.Concat(s.pooled, s.pauses.ServerPIDs())
 	return err
 }

@@ -106,40 +106,46 @@ func (s *section) endpointReady(ctx context.Context) error {
 	return nil
 }
 
+// directLooks is how often a session is seen, every retryReady, before it counts as direct. On a busy machine the
+// pooler may be a while in learning which backend it has got, and a backend in leaving that the pooler has let go of.
+const directLooks = 6
+
 // directSessionsReady wants every client session to come through the endpoint, unless the user
-// allowed to terminate the others. A session counts when it is seen twice: the pooler may have
-// opened it between the two questions.
+// allowed to terminate the others. One counts that is not the endpoint's in any of several looks.
 func (s *section) directSessionsReady(ctx context.Context) error {
 	if s.Plan.Options.TerminateDirectClients {
 		return nil
 	}
-	first, err := s.directSessions(ctx)
-	if err != nil || len(first) == 0 {
-		return err
-	}
-	if err := sleep(ctx, retryReady); err != nil {
-		return err
-	}
-	second, err := s.directSessions(ctx)
-	if err != nil {
-		return err
-	}
-	var direct []string
-	for _, b := range second {
-		if slices.ContainsFunc(first, func(f postgres.Backend) bool { return f.PID == b.PID }) {
-			direct = append(direct, b.String())
+	var direct []postgres.Backend
+	for look := range directLooks {
+		now, err := s.directSessions(ctx)
+		if err != nil {
+			return err
+		}
+		if look > 0 {
+			now = slices.DeleteFunc(now, func(b postgres.Backend) bool {
+				return !slices.ContainsFunc(direct, func(seen postgres.Backend) bool { return seen.PID == b.PID })
+			})
+		}
+		if direct = now; len(direct) == 0 {
+			return nil
+		}
+		if sleep(ctx, retryReady) != nil {
+			break
 		}
 	}
-	if len(direct) == 0 {
-		return nil
+	said := make([]string, min(5, len(direct)))
+	for i := range said {
+		said[i] = direct[i].String()
 	}
 	return &upgrade.Refused{
-		Reason: fmt.Sprintf("%d sessions do not come through the endpoint: %s", len(direct), strings.Join(direct[:min(5, len(direct))], "; ")),
+		Reason: fmt.Sprintf("%d sessions do not come through the endpoint: %s", len(direct), strings.Join(said, "; ")),
 		Remedy: "end them, or allow the switchover to terminate them (--terminate-direct-clients)",
 	}
 }
 
-// directSessions lists client sessions on the source that are not the endpoint's.
+// directSessions lists client sessions on the source that are not the endpoint's. One that has not been ready for a
+// statement yet, which before 18 has no state at all, may be the endpoint's without its knowing.
 func (s *section) directSessions(ctx context.Context) ([]postgres.Backend, error) {
 	backends, err := postgres.Backends(ctx, s.control)
 	if err != nil {
@@ -150,7 +156,7 @@ func (s *section) directSessions(ctx context.Context) ([]postgres.Backend, error
 		return nil, fmt.Errorf("endpoint: %w", err)
 	}
 	return slices.DeleteFunc(backends, func(b postgres.Backend) bool {
-		return !isSession(b) || b.State == stateStarting || b.User == upgrade.Role || slices.Contains(state.ServerPIDs(), b.PID)
+		return !isSession(b) || b.State == "" || b.State == stateStarting || b.User == upgrade.Role || slices.Contains(state.ServerPIDs(), b.PID)
 	}), nil
 }
 

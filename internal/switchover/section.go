@@ -70,7 +70,7 @@ type section struct {
 	pauses     endpoint.Session
 	guard      *endpoint.Guard
 	arrivals   *pgx.Conn // target, to ask how far it has come
-	pooled     []int     // pids of the endpoint's own backends on the source
+	pooled     []int     // pids of the endpoint's own backends on the source, when it was paused and a moment before
 	leaving    []int     // pids on the source of those who were told to leave
 	shutOut    []string  // roles that must be let in to the target
 
@@ -333,15 +333,11 @@ func (s *section) putBack(ctx context.Context, reason error) error {
 	return s.pauses.Resume(ctx)
 }
 
-// startGuard has the guard stand before anybody waits, and returns the deadline that it knows. That takes a
-// moment, in which the endpoint may have made connections.
+// startGuard has the guard stand before anybody waits, and returns the deadline that it knows.
 func (s *section) startGuard(ctx context.Context) (deadline time.Time, err error) {
 	if s.StartGuard != nil {
 		if s.guard, err = s.StartGuard(ctx); err != nil {
 			return deadline, fmt.Errorf("start guard: %w", err)
-		}
-		if state, err := s.Endpoint.Describe(ctx); err == nil {
-			s.pooled = state.ServerPIDs()
 		}
 	}
 	deadline = s.Now().Add(s.Plan.Options.SwitchoverTimeout)

@@ -4,6 +4,7 @@ package endpointtest
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ func Run(t *testing.T, newFixture func(t *testing.T) Fixture) {
 	}{
 		{"a healthy endpoint can be switched, and is described", describes},
 		{"pause and resume may be repeated", pauseAndResumeRepeated},
+		{"a pause tells whose connections it has closed", pauseTellsBackends},
 		{"clients that come during a pause wait, and go on", clientsQueue},
 		{"a transaction in flight is waited for", transactionInFlight},
 		{"a pause that expires is undone and names its blocker", expiredPause},
@@ -88,6 +90,28 @@ func pauseAndResumeRepeated(t *testing.T, f Fixture) {
 	must(t, "resume", s.Resume(t.Context()))
 	must(t, "resume again", s.Resume(t.Context()))
 	f.wantAt(t, f.Source)
+}
+
+func pauseTellsBackends(t *testing.T, f Fixture) {
+	s := f.open(t)
+	var want []int
+	for _, database := range f.Databases {
+		holder, other := f.client(t, database), f.client(t, database) // made after the session was
+		exec(t, holder, "begin")
+		var held, used int
+		must(t, "ask", holder.QueryRow(t.Context(), "select pg_backend_pid()").Scan(&held))
+		must(t, "ask", other.QueryRow(t.Context(), "select pg_backend_pid()").Scan(&used))
+		exec(t, holder, "commit")
+		want = append(want, held, used)
+	}
+	must(t, "pause", s.Pause(t.Context()))
+	got := s.ServerPIDs()
+	must(t, "resume", s.Resume(t.Context()))
+	for _, pid := range want {
+		if !slices.Contains(got, pid) {
+			t.Errorf("backends are %v, want %v", got, want)
+		}
+	}
 }
 
 func clientsQueue(t *testing.T, f Fixture) {

@@ -34,6 +34,7 @@ func (s *session) Pause(ctx context.Context) (err error) {
 			return err
 		}
 		s.awaitLogins(ctx)
+		s.pids = nil // of an attempt that was cut
 		cut, err := s.pauseAll(ctx)
 		if err != nil {
 			return err
@@ -59,18 +60,19 @@ func (s *session) pauseAll(ctx context.Context) (cut int, err error) {
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel() // one that fails ends the others
 	type result struct {
-		cut int
-		err error
+		pids []int
+		cut  int
+		err  error
 	}
 	results := make(chan result, len(s.pausers))
 	commands := s.pauses()
 	for i, c := range s.pausers {
 		go func() {
-			cut, err := s.pause(waiting, c, commands[i])
+			pids, cut, err := s.pause(waiting, c, commands[i])
 			if err != nil {
 				cancel()
 			}
-			results <- result{cut, err}
+			results <- result{pids, cut, err}
 		}()
 	}
 	var failed error
@@ -81,6 +83,7 @@ func (s *session) pauseAll(ctx context.Context) (cut int, err error) {
 			cancel()
 		}
 		cut += r.cut
+		s.pids = append(s.pids, r.pids...)
 		if r.err != nil && (failed == nil || errors.Is(failed, context.Canceled)) {
 			failed = r.err
 		}
@@ -144,27 +147,36 @@ func (s *session) busy(r reply) (logins, waiting int, err error) {
 	return logins, waiting, err
 }
 
-// pause sends one PAUSE and waits for its end, unless it cuts a login. That is asked in the same write: PgBouncer
-// does nothing else in between.
-func (s *session) pause(ctx context.Context, c *console, command string) (cut int, err error) {
+// pause sends one PAUSE and waits for its end, unless it cuts a login. That is asked in the same write, and so are the
+// backends of the connections that it closes: PgBouncer does nothing else in between.
+func (s *session) pause(ctx context.Context, c *console, command string) (pids []int, cut int, err error) {
 	replies, err := c.runUntil(ctx, func(r reply) bool {
-		logins, _, err := s.busy(r)
+		logins, _, err := s.busy(r) // that of other commands has none
 		return err == nil && logins > 0
-	}, "SHOW POOLS", command)
+	}, "SHOW POOLS", "SHOW SERVERS", command)
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
 	if cut, _, err = s.busy(replies[0]); err != nil || cut > 0 {
-		return cut, err
+		return nil, cut, err
 	}
-	if alreadyPaused(replies[1].err) {
-		return 0, released(ctx, c) // by a process that died: that PAUSE may not have ended yet
+	servers, err := readServers(replies[1])
+	if err != nil {
+		return nil, 0, err
 	}
-	if replies[1].err != nil {
-		return 0, replies[1].err
+	for name, of := range servers {
+		if s.ours(name) {
+			pids = append(pids, of...)
+		}
 	}
-	return 0, nil
+	if alreadyPaused(replies[2].err) {
+		return pids, 0, released(ctx, c) // by a process that died: that PAUSE may not have ended yet
+	}
+	return pids, 0, replies[2].err
 }
+
+// ServerPIDs implements endpoint.Session.
+func (s *session) ServerPIDs() []int { return s.pids }
 
 // released waits until PgBouncer has no server connection in use.
 func released(ctx context.Context, c *console) error {

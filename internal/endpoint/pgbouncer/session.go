@@ -26,6 +26,8 @@ type session struct {
 	// before are the settings that override changed, as they were.
 	before map[string]string
 	held   bool
+	// pids are the backends of the connections that the pause has closed.
+	pids []int
 	// narrowed says that pools are kept from growing.
 	narrowed bool
 	plan     *plan
