@@ -40,6 +40,30 @@ func UnloggedTables(ctx context.Context, conn *pgx.Conn) ([]UnloggedTable, error
 	return tables, nil
 }
 
+// LockUnloggedTables keeps everybody from writing to them until UnlockTables, or the end of the session, and takes no
+// xid. Autovacuum gives way to who waits for it for deadlock_timeout (proc.c, ProcSleep).
+func LockUnloggedTables(ctx context.Context, conn *pgx.Conn, tables []UnloggedTable) error {
+	var names []string
+	for _, table := range tables {
+		names = append(names, "ONLY "+table.ident())
+	}
+	err := execAll(ctx, conn, []string{
+		"BEGIN", "SET LOCAL deadlock_timeout = '10ms'", "LOCK TABLE " + strings.Join(names, ", ") + " IN SHARE MODE",
+	})
+	if err != nil {
+		return fmt.Errorf("lock the unlogged tables of %s: %w", conn.Config().Database, err)
+	}
+	return nil
+}
+
+// UnlockTables undoes LockUnloggedTables.
+func UnlockTables(ctx context.Context, conn *pgx.Conn) error {
+	if err := execAll(ctx, conn, []string{"ROLLBACK"}); err != nil {
+		return fmt.Errorf("unlock the unlogged tables of %s: %w", conn.Config().Database, err)
+	}
+	return nil
+}
+
 // CarryUnloggedTables replaces the rows of the target's unlogged tables by those of the source's, without
 // firing triggers. Rows that are there are deleted: a TRUNCATE would wait for whoever reads the table.
 // Carrying twice is carrying once.

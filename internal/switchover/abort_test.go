@@ -21,7 +21,7 @@ import (
 // seen an error.
 func TestAbortLeavesNoTrace(t *testing.T) {
 	t.Parallel()
-	b := lay(t)
+	b := lay(t, "CREATE UNLOGGED TABLE cache (id int)")
 	b.prepareWayBack(t)
 	w := b.write(t)
 	w.awaitMore(t, 50)
@@ -35,6 +35,7 @@ func TestAbortLeavesNoTrace(t *testing.T) {
 			t.Run(step+", "+way, func(t *testing.T) {
 				b.abort(t, step, way)
 				b.settled(t, before)
+				b.source.Exec(t, "app", "BEGIN", "LOCK TABLE cache IN ROW EXCLUSIVE MODE NOWAIT", "ROLLBACK")
 				w.awaitMore(t, 20)
 			})
 		}

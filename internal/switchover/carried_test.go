@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/pgleap/pgleap/internal/pgtest"
+	"github.com/pgleap/pgleap/internal/postgres"
 )
 
 // TestLargeObjectsComeAlong: whatever a client does to large objects, up to the last moment, is on the other
@@ -78,16 +79,36 @@ func TestUnloggedTablesComeAlong(t *testing.T) {
 		`INSERT INTO "Odd ""cache" ("the key") SELECT E'a\tb\\' || g FROM generate_series(1, 3000) AS g`,
 		`INSERT INTO child (id, "the key") OVERRIDING SYSTEM VALUE VALUES (7, NULL)`, `INSERT INTO empty DEFAULT VALUES`, `INSERT INTO scratch VALUES (1)`)
 	client := b.bouncer.Connect(t, "app", "app")
-	for _, config := range []Config{b.config(t), b.backConfig(t)} {
+	rehearsal := b.config(t)
+	rehearsal.Rehearse = true
+	for _, config := range []Config{rehearsal, b.config(t), b.backConfig(t)} {
+		serving := b.source
+		if config.Plan.Reversed {
+			serving = b.target
+		}
+		worker := b.ours(t, serving, "app")
 		config.Plan.Options.Accepted = []string{"unlogged-tables:app.public.scratch"}
 		config.OnStep = func(step string) {
 			if step == "pause" {
 				_, err := client.Exec(t.Context(), `WITH gone AS (DELETE FROM "Odd ""cache" WHERE id % 3 = 0) INSERT INTO "Odd ""cache" ("the key") VALUES ('late')`)
 				must(t, "write", err)
 			}
+			if step == "proof" { // everything is drained again, and the tables stay what they were copied as
+				_, err := worker.Exec(t.Context(), "INSERT INTO public.entry (ref) VALUES (clock_timestamp()::text)")
+				must(t, "write without a client", err)
+				_, err = worker.Exec(t.Context(), `SET lock_timeout = '50ms'; INSERT INTO public."Odd ""cache" ("the key") VALUES ('too late')`)
+				if !postgres.IsCode(err, "55P03") { // lock_not_available
+					t.Errorf("a write to a table that was copied: %v, want it to wait", err)
+				}
+			}
 		}
 		outcome, err := Run(t.Context(), config)
 		must(t, "switch over", err)
+		if outcome.Rehearsed {
+			_, err := client.Exec(t.Context(), `INSERT INTO "Odd ""cache" ("the key") VALUES ('after the rehearsal')`)
+			must(t, "write after the rehearsal", err)
+			continue
+		}
 		if !outcome.Switched {
 			t.Fatalf("back %t: it did not switch: %s", config.Plan.Reversed, outcome.Reason)
 		}

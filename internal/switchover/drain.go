@@ -217,7 +217,7 @@ func nextXID(snapshot string) (uint64, bool) {
 }
 
 // shapeUnchanged compares the catalogs' mark, and the shapes themselves only if it moved. Then there
-// may also be sequences, alike on both sides, that nobody has read. Nothing is printed again on the source: that
+// may also be sequences and unlogged tables, alike on both sides, that nobody has read. Nothing is printed again on the source: that
 // would take an xid.
 func (s *section) shapeUnchanged(ctx context.Context, db *database) error {
 	if err := definitionsReplayed(ctx, db); err != nil {
@@ -236,7 +236,7 @@ func (s *section) shapeUnchanged(ctx context.Context, db *database) error {
 	if !slices.Equal(names, db.sequences) {
 		return errors.New("sequences were created meanwhile; try again")
 	}
-	return nil
+	return s.sameUnloggedTables(ctx, db)
 }
 
 // setSequences sets those of the target that do not stand there yet. It comes after what the subscriptions
@@ -269,7 +269,7 @@ func (s *section) sequences(ctx context.Context) error {
 		if err := carryChangedLargeObjects(ctx, db); err != nil {
 			return err
 		}
-		if err := postgres.CarryUnloggedTables(ctx, db.source, db.target, db.unlogged); err != nil {
+		if err := carryUnloggedTables(ctx, db); err != nil {
 			return err
 		}
 		return s.confirmApplied(ctx, db)

@@ -188,8 +188,11 @@ func (s *section) awaitGone(ctx context.Context, pids []int) error {
 	}
 }
 
-// unfence lets everybody log in again who could before.
+// unfence lets everybody log in and write again who could before.
 func (s *section) unfence(ctx context.Context) error {
+	if err := s.inEach(ctx, unlockUnloggedTables); err != nil {
+		return err
+	}
 	if s.rolesLocked {
 		s.rolesLocked = false
 		if err := postgres.PermitRoleChanges(ctx, s.control); err != nil {

@@ -28,6 +28,8 @@ type database struct {
 	sourceSequences []postgres.Sequence
 	targetSequences []postgres.Sequence      // as they stood when all was applied
 	unlogged        []postgres.UnloggedTable // that are copied
+	unloggedLock    *pgx.Conn                // source, nil if there are none
+	unloggedLocked  bool
 	largeObjects    largeObjects
 	shapeMark       string // of the source when both shapes were found alike
 	shapeNow        string // the same when it stood still
@@ -116,7 +118,7 @@ func (s *section) close() {
 	s.closeEndpoint()
 	for i := range s.databases {
 		db := &s.databases[i]
-		for _, conn := range []*pgx.Conn{db.source, db.target, db.snapshot} {
+		for _, conn := range []*pgx.Conn{db.source, db.target, db.snapshot, db.unloggedLock} {
 			if conn != nil {
 				_ = conn.Close(ctx)
 			}
