@@ -30,6 +30,9 @@ type Driver interface {
 	Describe(ctx context.Context) (State, error)
 	// Open makes the connections that a switchover needs, so that none is made while clients wait.
 	Open(ctx context.Context) (Session, error)
+	// Tidy removes what sessions of processes that have died had prepared and not used. No session may be
+	// preparing anything.
+	Tidy(ctx context.Context) error
 }
 
 // Session is a set of open connections to an endpoint. One goroutine uses it at a time.

@@ -64,6 +64,18 @@ func (c Config) dropConsumers(ctx context.Context) {
 	}
 }
 
+// Tidy removes what an attempt may have prepared that never began, or whose next try did not, because its process
+// died: slots for the consumers of others, which keep WAL, and files beside the endpoint's. No other attempt of the
+// upgrade may have begun since.
+func Tidy(ctx context.Context, c Config) {
+	c.dropConsumers(ctx)
+	ctx, cancel := context.WithTimeout(ctx, consumersPatience)
+	defer cancel()
+	if err := c.Endpoint.Tidy(ctx); err != nil {
+		c.Log.WarnContext(ctx, "files that were prepared for the endpoint may be left beside its own", "error", err)
+	}
+}
+
 // settleConsumers gives the slots on the target to their consumers when clients have gone on. What
 // fails is left to SettleConsumers.
 func (c Config) settleConsumers(ctx context.Context, outcome upgrade.Switchover) {

@@ -198,6 +198,10 @@ func killedProcess(t *testing.T, b *pgtest.Bouncer, f endpointtest.Fixture) {
 		if !state.Paused() || state.At(f.TargetAddress) != moved {
 			t.Fatalf("the process left %+v", state)
 		}
+		if !moved {
+			must(t, f.Driver.Tidy(t.Context()))
+			noLeftovers(t, b)
+		}
 		s := open(t, f)
 		must(t, s.Recover(t.Context(), f.SourceAddress))
 		if at := where(t, f, "ledger"); at != f.Source.Port {

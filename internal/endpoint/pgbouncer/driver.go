@@ -226,5 +226,26 @@ func (d *Driver) Open(ctx context.Context) (endpoint.Session, error) {
 	return s, nil
 }
 
+// Tidy implements endpoint.Driver.
+func (d *Driver) Tidy(ctx context.Context) error {
+	c, err := openConsole(ctx, d.at.Console)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	settings, err := c.settings(ctx)
+	if err != nil {
+		return err
+	}
+	config, err := d.readConfig(settings)
+	if err != nil {
+		return err
+	}
+	for path := range config.files {
+		removeLeftovers(path, nil)
+	}
+	return nil
+}
+
 // errNotAdmin says that a session would be of no use.
 var errNotAdmin = errors.New("the console's user may look but not act: add it to admin_users in PgBouncer's configuration and RELOAD")

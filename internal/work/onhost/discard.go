@@ -32,6 +32,7 @@ func (w *Worker) Discard(ctx context.Context, plan upgrade.Plan) (step.Done, err
 	if err := w.dropVerification(ctx, plan); err != nil {
 		return step.Done{}, err
 	}
+	w.tidyEndpoint(ctx, plan)
 	for _, program := range []string{"pg_basebackup", "pg_upgrade"} {
 		if err := run.EndLeftover(ctx, files.pidfile(program)); err != nil {
 			return step.Done{}, err

@@ -59,6 +59,17 @@ func driver(e upgrade.Endpoint, clusters ...upgrade.Cluster) endpoint.Driver {
 	})
 }
 
+// tidyEndpoint removes what an attempt to switch over may have left beside the endpoint's files. An upgrade ends whether
+// its endpoint answers or not.
+func (w *Worker) tidyEndpoint(ctx context.Context, plan upgrade.Plan) {
+	if plan.Endpoint.Driver == "" {
+		return
+	}
+	if err := driver(plan.Endpoint, plan.Source, plan.Target).Tidy(ctx); err != nil {
+		w.log.WarnContext(ctx, "files that were prepared for the endpoint may be left beside its own", "task", plan.Number, "error", err)
+	}
+}
+
 // ownEndpoint runs a PgBouncer of the instance's own, as the cluster's owner. It outlives the agent.
 func (w *Worker) ownEndpoint(ctx context.Context, args step.MakeEndpointArgs) (upgrade.Endpoint, error) {
 	var e upgrade.Endpoint

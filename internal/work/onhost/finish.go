@@ -31,6 +31,7 @@ func (w *Worker) Finish(ctx context.Context, plan upgrade.Plan) (step.FinishResu
 	if err := w.dropVerification(ctx, plan); err != nil {
 		return result, err
 	}
+	w.tidyEndpoint(ctx, plan)
 	said := w.settleConsumers(ctx, w.switchoverConfig(last.Intent.Plan, nil), last.Outcome)
 	superuser := quiet(w.host.Login(plan.Target, "postgres"))
 	// The target's slots first: they fill its disk. Then what would take them up again.

@@ -39,7 +39,11 @@ func (w *Worker) SwitchOver(ctx context.Context, args step.SwitchOverArgs) (upgr
 	config := w.switchoverConfig(args.Plan, journal)
 	config.OnStep = func(name string) { progressOf(ctx).text(name) }
 	if state.Stage != switchover.StageNone {
-		return w.recover(context.WithoutCancel(ctx), config)
+		outcome, err := w.recover(context.WithoutCancel(ctx), config)
+		if err == nil && args.SettleOnly && !outcome.Switched { // whoever prepared it may be dead
+			switchover.Tidy(context.WithoutCancel(ctx), config)
+		}
+		return outcome, err
 	}
 	if err := journal.Announce(); err != nil {
 		return upgrade.Switchover{}, err
@@ -93,18 +97,11 @@ func patience(last time.Duration) []time.Duration {
 
 // lastPause is that of an upgrade's last switchover or rehearsal in the same direction that came to its end; 0 if
 // there is none.
-func (w *Worker) lastPause(plan upgrade.Plan) (last time.Duration) {
-	journals, err := w.journals(taskName(plan))
-	if err != nil {
-		return 0
-	}
-	for _, journal := range journals {
-		state, err := journal.Read()
-		if err == nil && (state.Outcome.Switched || state.Outcome.Rehearsed) && state.Intent.Plan.Reversed == plan.Reversed {
-			last = state.Outcome.Pause
-		}
-	}
-	return last
+func (w *Worker) lastPause(plan upgrade.Plan) time.Duration {
+	last, _ := w.lastAttempt(plan, func(s switchover.State) bool { // what cannot be read is not known
+		return (s.Outcome.Switched || s.Outcome.Rehearsed) && s.Intent.Plan.Reversed == plan.Reversed
+	})
+	return last.Outcome.Pause
 }
 
 // runSwitchover is the critical section. Where clients have been before, pg_hba.conf lets nobody in: it
@@ -126,7 +123,12 @@ func (w *Worker) runSwitchover(ctx context.Context, config switchover.Config, la
 }
 
 // lastSwitched is the last attempt of an upgrade that switched and is done, if there is one.
-func (w *Worker) lastSwitched(plan upgrade.Plan) (last switchover.State, err error) {
+func (w *Worker) lastSwitched(plan upgrade.Plan) (switchover.State, error) {
+	return w.lastAttempt(plan, func(s switchover.State) bool { return s.Stage == switchover.StageDone })
+}
+
+// lastAttempt is the last attempt of an upgrade that is so, if there is one.
+func (w *Worker) lastAttempt(plan upgrade.Plan, is func(switchover.State) bool) (last switchover.State, err error) {
 	journals, err := w.journals(taskName(plan))
 	if err != nil {
 		return last, err
@@ -136,7 +138,7 @@ func (w *Worker) lastSwitched(plan upgrade.Plan) (last switchover.State, err err
 		if err != nil {
 			return last, err
 		}
-		if state.Stage == switchover.StageDone {
+		if is(state) {
 			last = state
 		}
 	}
