@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -16,6 +17,16 @@ func ExportSnapshot(ctx context.Context, conn *pgx.Conn) (string, error) {
 		return "", fmt.Errorf("export the snapshot of %s: %w", conn.Config().Database, err)
 	}
 	return name, nil
+}
+
+// BoundSnapshot lets the server itself end the session of conn, and its transaction with it, when nothing was said in it
+// for a time: it must not hold up VACUUM for ever, whatever becomes of who holds it.
+func BoundSnapshot(ctx context.Context, conn *pgx.Conn, atMost time.Duration) error {
+	_, err := conn.Exec(ctx, `SELECT pg_catalog.set_config('idle_in_transaction_session_timeout', $1, true)`, fmt.Sprint(atMost.Milliseconds()))
+	if err != nil {
+		return fmt.Errorf("bound the snapshot of %s: %w", conn.Config().Database, err)
+	}
+	return nil
 }
 
 // ErrNoSnapshot is why a snapshot cannot be joined whose transaction has ended.

@@ -30,6 +30,13 @@ import (
 // They keep VACUUM from its work, so nobody's are kept.
 const snapshotPatience = 5 * time.Minute
 
+// holderPatience is how long they are held when no agent lives that says it needs them, see sayNeeded.
+const holderPatience = 2 * snapshotPatience
+
+// longestHeld bounds them by the servers themselves, when their holder does not end, or goes by a clock that was set
+// back.
+const longestHeld = verify.DefaultMaxAge + holderPatience
+
 // exportPatience bounds the hand-over of the snapshots.
 const exportPatience = 10 * time.Second
 
@@ -101,6 +108,9 @@ func (w *Worker) export(ctx context.Context, f files, attempt int, s switchover.
 		for side, conn := range []*pgx.Conn{pair.Source, pair.Target} {
 			var err error
 			if p.Exported[side], err = postgres.ExportSnapshot(ctx, conn); err != nil {
+				return err
+			}
+			if err := postgres.BoundSnapshot(ctx, conn, longestHeld); err != nil {
 				return err
 			}
 		}
@@ -178,7 +188,7 @@ func isSnapshots(path string) bool { return filepath.Base(path) == string(noteSn
 const holderTick = time.Second
 
 // holdSnapshots is the process that has inherited the sessions of snapshots. It ends, and the sessions
-// with it, when their note is gone, when they are too old, or when it is told to.
+// with it, when their note is gone or was not touched for long, when they are too old, or when it is told to.
 func (w *Worker) holdSnapshots(ctx context.Context, path string) error {
 	signal.Ignore(os.Interrupt) // who ends the agent may signal its whole session or group
 	told := make(chan os.Signal, 1)
@@ -191,7 +201,11 @@ func (w *Worker) holdSnapshots(ctx context.Context, path string) error {
 	}
 	tick := time.NewTicker(holderTick)
 	defer tick.Stop()
+	var need need
 	for w.now().Before(kept.expires()) {
+		if info, err := os.Stat(path); err == nil && !need.goesOn(info.ModTime(), w.now()) {
+			return nil
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -207,6 +221,42 @@ func (w *Worker) holdSnapshots(ctx context.Context, path string) error {
 	return nil
 }
 
+// need is what a holder knows of it: when the note was touched last, by the clock of whoever did, and when that was
+// seen.
+type need struct{ touched, seen time.Time }
+
+// goesOn tells whether somebody has said so of late. Only the holder's own clock counts.
+func (n *need) goesOn(touched, now time.Time) bool {
+	if !touched.Equal(n.touched) {
+		*n = need{touched: touched, seen: now}
+	}
+	return now.Sub(n.seen) <= holderPatience
+}
+
+// sayNeeded says to who holds the snapshots of an upgrade that they are needed, now and until the end of what returns.
+func (w *Worker) sayNeeded(ctx context.Context, f files) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var saying sync.WaitGroup
+	saying.Go(func() {
+		for {
+			w.touch(f)
+			if sleep(ctx, snapshotPatience/10) != nil {
+				return
+			}
+		}
+	})
+	return func() {
+		cancel()
+		saying.Wait()
+	}
+}
+
+// touch says so once. There may be no snapshots any more.
+func (w *Worker) touch(f files) {
+	now := w.now()
+	_ = os.Chtimes(filepath.Join(f.dir, string(noteSnapshots)), now, now)
+}
+
 // held tells whether somebody still holds the snapshots of an upgrade.
 func (w *Worker) held(f files) bool {
 	w.snapshots.mu.Lock()
@@ -217,6 +267,7 @@ func (w *Worker) held(f files) bool {
 
 // letExpire ends what nobody has begun to compare in time.
 func (w *Worker) letExpire(f files) {
+	w.touch(f)
 	w.snapshots.mu.Lock()
 	defer w.snapshots.mu.Unlock()
 	if w.snapshots.expiry == nil {

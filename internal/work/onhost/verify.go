@@ -44,6 +44,7 @@ func (w *Worker) Verify(ctx context.Context, args step.VerifyArgs) (upgrade.Veri
 	if !w.superseded(files, args.Attempt) {
 		w.needed(files)
 	}
+	defer w.sayNeeded(ctx, files)()
 	v, err := w.verification(ctx, args, files)
 	if err != nil && !temporal.IsCanceledError(context.Cause(ctx)) { // the agent ends, and another one goes on, if soon
 		if !w.superseded(files, args.Attempt) {

@@ -170,6 +170,7 @@ func TestVerifyGoesOnAfterRestart(t *testing.T) {
 	t.Run("too old", func(t *testing.T) { b.on(t).tooOld(13) })
 	t.Run("without a note", func(t *testing.T) { b.on(t).withoutNote(14) })
 	t.Run("late", func(t *testing.T) { b.on(t).late(16) })
+	t.Run("bounded", func(t *testing.T) { b.on(t).bounded(18) })
 	t.Run("dropped", func(t *testing.T) { b.on(t).dropped(15) })
 }
 
@@ -289,6 +290,44 @@ func (b *verifyBed) tooOld(attempt int) {
 	b.die(w)
 	b.agent(func() time.Time { return time.Now().Add(verify.DefaultMaxAge) })
 	b.nothingHeld()
+}
+
+// By the servers themselves snapshots are held no longer than any comparison lasts.
+func (b *verifyBed) bounded(attempt int) {
+	w := b.agent(time.Now)
+	b.keep(w, attempt)
+	for _, conn := range sessionsOf(w.snapshots.here[b.files.dir]) {
+		var timeout string
+		b.must(conn.QueryRow(b.Context(), "SHOW idle_in_transaction_session_timeout").Scan(&timeout))
+		if timeout != "70min" {
+			b.Errorf("the server ends an idle session after %s", timeout)
+		}
+	}
+	b.must(w.endSnapshots(b.Context(), b.files))
+	b.nothingHeld()
+}
+
+// TestNeed: while no agent lives, snapshots are held for some minutes, in case another one comes, and no longer.
+func TestNeed(t *testing.T) {
+	at := func(minutes time.Duration) time.Time { return time.Unix(0, 0).Add(minutes * time.Minute) }
+	var n need
+	for _, look := range []struct {
+		name         string
+		touched, now time.Time
+		want         bool
+	}{
+		{"kept a moment ago", at(0), at(0), true},
+		{"nobody lives", at(0), at(10), true},
+		{"an agent has come", at(10), at(10), true},
+		{"nobody lives again", at(10), at(19), true},
+		{"its clock was set back", at(3), at(21), true},
+		{"nobody lives any more", at(3), at(31), true},
+		{"and none has come", at(3), at(32), false},
+	} {
+		if got := n.goesOn(look.touched, look.now); got != look.want {
+			t.Errorf("%s: needed: %t, want %t", look.name, got, look.want)
+		}
+	}
 }
 
 // An agent that died before it could write down whom it has started leaves no orphan.
