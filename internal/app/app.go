@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -73,10 +74,10 @@ func Start(ctx context.Context, c config.Server, log *slog.Logger) (_ *Server, e
 		Catalog: record, Temporal: temporal, Converter: durable.NewDataConverter(key), Host: hostID, Log: log,
 		Sealer: sealer, RequestsPerSecond: c.RequestsPerSecond,
 	})
-	s.closers = append(s.closers, s.control.Close)
 	if err := s.startWorkers(ctx, temporal, record, hostID); err != nil {
 		return nil, err
 	}
+	s.closers = append(s.closers, s.control.Close) // what requests leave in the record comes before all that may take long
 	if err := s.serve(); err != nil {
 		return nil, err
 	}
@@ -94,7 +95,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stopWatching()
 	go s.control.Watch(watching)
 	if err := s.announce(); err != nil {
-		s.stop()
+		s.stopWithin(stopPatience)
 		return err
 	}
 	s.log.InfoContext(ctx, "ready", "address", s.Address(), "state", s.config.StateDir)
@@ -103,11 +104,31 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	s.stop()
+	s.stopWithin(stopPatience)
 	if err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve: %w", err)
 	}
 	return nil
+}
+
+// stopPatience bounds an orderly stop. A step has 5 s to end by itself (durable.NewWorker); the engine waits up to a
+// minute for each of its queues (go.temporal.io/server, service/history/queues, Stop).
+const stopPatience = 10 * time.Second
+
+// stopWithin is stop, and leaves what does not end in time to the end of the process. Nothing here depends on an
+// orderly stop: a step is taken up again as after SIGKILL, and clients that a switchover holds are its guard's to let
+// go. The lock on the state directory ends with the process, too.
+func (s *Server) stopWithin(patience time.Duration) {
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		s.stop()
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(patience):
+		s.log.Warn("not everything has stopped in time; it ends with this process", "after", patience)
+	}
 }
 
 // stop undoes Start, last things first.
@@ -220,12 +241,17 @@ func (s *Server) startWorkers(ctx context.Context, temporal client.Client, recor
 	if err := worker.Start(); err != nil {
 		return fmt.Errorf("start the server's worker: %w", err)
 	}
-	s.closers = append(s.closers, worker.Stop)
 	stop, err := agent.New(s.config.Agent(hostID, s.log)).Start(ctx, temporal)
 	if err != nil {
+		worker.Stop()
 		return err
 	}
-	s.closers = append(s.closers, stop)
+	s.closers = append(s.closers, func() { // each gives its steps their time
+		var both sync.WaitGroup
+		both.Go(stop)
+		both.Go(worker.Stop)
+		both.Wait()
+	})
 	return nil
 }
 

@@ -92,11 +92,20 @@ func (w *Worker) buildWhileFollowing(ctx context.Context, args step.StandbysArgs
 	return done, errors.Join(gone, w.giveUpStandbys(context.WithoutCancel(ctx), plan))
 }
 
-// advanceSlots moves the slots for the way back to what the target has applied. It is not cut short: the server
-// would go on with it, and keep the slot from others. What cannot be done now is done the next time.
+// advanceGrace is how long an advance goes on when its step is to end: cut short, it has been for nothing, and the server
+// may keep the slot from others for a moment.
+const advanceGrace = 5 * time.Second
+
+// advanceSlots moves the slots for the way back to what the target has applied. What cannot be done now is done the
+// next time.
 func (w *Worker) advanceSlots(ctx context.Context, plan upgrade.Plan) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	advancing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		_ = sleep(advancing, advanceGrace)
+		cancel()
+	})()
+	ctx = advancing
 	err := inEachDatabase(ctx, login(plan, plan.Target), func(conn *pgx.Conn, _ postgres.ReplicatedDatabase) error {
 		return postgres.AdvanceIdleSlots(ctx, conn, plan.Follows())
 	})
