@@ -119,6 +119,9 @@ func (s *section) directSessionsReady(ctx context.Context) error {
 	var direct []postgres.Backend
 	for look := range directLooks {
 		now, err := s.directSessions(ctx)
+		if err != nil && ctx.Err() != nil && look > 0 {
+			break // there is no time for another look
+		}
 		if err != nil {
 			return err
 		}
