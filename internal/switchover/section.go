@@ -275,7 +275,7 @@ func (s *section) recover(ctx context.Context) (upgrade.Switchover, error) {
 	if outcome.Switched && !s.outcome.EndedAt.IsZero() {
 		outcome.EndedAt = s.outcome.EndedAt // only the turn was left to do
 	}
-	if !outcome.Switched {
+	if !outcome.Switched && s.pauses != nil {
 		// Whoever was quicker to undo it may have done so before we held the clients, and knows nothing of that.
 		if err := s.pauses.Resume(ctx); err != nil {
 			return outcome, fmt.Errorf("let clients go on: %w", err)
