@@ -74,6 +74,24 @@ func unrecorded(endpoint upgrade.Endpoint, cause error) error {
 	return fmt.Errorf("%w (the PgBouncer in %s runs, and is taken when the instance is added again)", cause, endpoint.Dir)
 }
 
+// refuseUpgraded refuses a cluster that an upgrade is about: before an endpoint is made that nobody needs. The catalogue has
+// the last word.
+func (c *Control) refuseUpgraded(ctx context.Context, cluster upgrade.Cluster) error {
+	running, err := c.catalog.RunningTasks(ctx, upgrade.TaskUpgrade)
+	if err != nil {
+		return fmt.Errorf("look for running upgrades: %w", err)
+	}
+	for _, t := range running {
+		if t.Plan != nil && t.Plan.Involves(cluster) {
+			return &Conflict{
+				Reason: fmt.Sprintf("%s belongs to upgrade %d of instance %s, which is running", cluster, t.Number, t.Instance),
+				Remedy: "wait until it has ended: then it is that instance, or free", Cause: upgrade.CauseRunning,
+			}
+		}
+	}
+	return nil
+}
+
 // freeID returns the id for a new instance, and refuses an id or a cluster that is in use.
 func (c *Control) freeID(ctx context.Context, wanted string, cluster upgrade.Cluster) (string, error) {
 	instances, err := c.catalog.Instances(ctx)
@@ -85,6 +103,9 @@ func (c *Control) freeID(ctx context.Context, wanted string, cluster upgrade.Clu
 			Reason: fmt.Sprintf("%s is instance %s already", cluster, id),
 			Remedy: fmt.Sprintf("remove that one first if you want to add it anew (pgleap instance remove %s)", id),
 		}
+	}
+	if err := c.refuseUpgraded(ctx, cluster); err != nil {
+		return "", err
 	}
 	taken := func(id string) bool {
 		return slices.ContainsFunc(instances, func(i upgrade.Instance) bool { return i.ID == id })

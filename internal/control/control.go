@@ -55,7 +55,7 @@ func New(d Deps) *Control {
 	c := &Control{
 		catalog: d.Catalog, temporal: d.Temporal, converter: d.Converter,
 		host: d.Host, log: d.Log, now: d.Now, sealer: d.Sealer, callers: &callers{},
-		throttle: &throttle{perSecond: d.RequestsPerSecond, limits: map[string]*rate.Limiter{}},
+		throttle:  &throttle{perSecond: d.RequestsPerSecond, limits: map[string]*rate.Limiter{}},
 		endpoints: semaphore.NewWeighted(1),
 	}
 	if c.converter == nil {

@@ -83,6 +83,21 @@ func TestEndpointsOutliveWhatCannotBeRecorded(t *testing.T) {
 		}
 		asked(h, step.Inspect, step.MakeEndpoint)
 	})
+	t.Run("it is the target of an upgrade", func(t *testing.T) {
+		c := newControl(t)
+		h := hostOf(c)
+		addInstance(t, c, "sales")
+		_, err := c.catalog.CreateTask(t.Context(), upgrade.Task{
+			Kind: upgrade.TaskUpgrade, Instance: "sales", Mode: upgrade.ZeroDowntime, Plan: &upgrade.Plan{Target: orders}, StartedAt: now,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := add(t.Context(), c); kind(err) != "conflict" || !strings.Contains(err.Error(), "upgrade 1") {
+			t.Errorf("got %v", err)
+		}
+		asked(h, step.Inspect)
+	})
 	t.Run("the record is away", func(t *testing.T) {
 		c := newControl(t)
 		h := hostOf(c)

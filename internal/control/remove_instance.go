@@ -27,6 +27,9 @@ func (c *Control) RemoveInstance(ctx context.Context, who Actor, id string, stop
 	if err != nil {
 		return Removal{}, err
 	}
+	if err := c.refuseWhileRunning(ctx, id, ""); err != nil {
+		return Removal{}, err
+	}
 	// The record has the last word: an upgrade may have begun, and needs the endpoint.
 	if err := c.catalog.RemoveInstance(ctx, id); err != nil {
 		return Removal{}, conflicting(err)
