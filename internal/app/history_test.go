@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/pgleap/pgleap/internal/durable"
 	"github.com/pgleap/pgleap/internal/durable/embedded"
+	"github.com/pgleap/pgleap/internal/pgtest"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/flow"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
@@ -63,6 +65,17 @@ func TestFlowOnTheEngine(t *testing.T) {
 		{"failed", nil, func(s *scene) {
 			s.does[step.PgUpgrade] = func(context.Context, int) (any, error) {
 				return nil, newRefusal("pg_upgrade failed; see its transcript")
+			}
+		}, upgrade.StatusFailed, "pg_upgrade failed; see its transcript", 0},
+		{recordIsAway, nil, func(s *scene) {
+			s.does[step.PgUpgrade] = func(context.Context, int) (any, error) {
+				return nil, newRefusal("pg_upgrade failed; see its transcript")
+			}
+			s.does[step.Record] = func(context.Context, int) (any, error) {
+				if s.count(step.PgUpgrade) > 0 && s.count(step.Discard) == 0 {
+					return nil, errors.New("the record is away")
+				}
+				return nil, nil
 			}
 		}, upgrade.StatusFailed, "pg_upgrade failed; see its transcript", 0},
 		{"cancelled", nil, func(s *scene) {
@@ -129,6 +142,9 @@ func TestFlowOnTheEngine(t *testing.T) {
 		}, "", "", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if c.name == recordIsAway && !*update {
+				pgtest.Exhaustive(t)
+			}
 			s := stage.play(c.name)
 			c.does(s)
 			run, err := s.client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: s.id, TaskQueue: durable.ServerQueue},
@@ -152,6 +168,15 @@ func TestFlowOnTheEngine(t *testing.T) {
 	}
 }
 
+// recordIsAway takes as long as an upgrade waits for its record.
+const recordIsAway = "record-is-away"
+
+func (s *scene) count(name string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls[name]
+}
+
 func workflowOf(name string) string {
 	switch name {
 	case "in-place":
@@ -166,18 +191,20 @@ func workflowOf(name string) string {
 	return step.WorkflowZeroDowntime
 }
 
+var lost = step.Lost{Reason: "The workflow of this upgrade is gone."}
+
 func argumentsOf(name string, plan upgrade.Plan) []any {
 	switch name {
 	case "return":
 		return []any{step.ReturnArgs{Plan: plan, Attempt: 7, Switched: upgrade.Switchover{Switched: true}}}
 	case "cleanup":
-		return []any{plan, false}
+		return []any{plan, false, lost}
 	case "cleanup-in-place":
 		plan.Mode = upgrade.InPlace
-		return []any{plan, false}
+		return []any{plan, false, lost}
 	case "cleanup-blue-green":
 		plan.Mode = upgrade.BlueGreen
-		return []any{plan, false}
+		return []any{plan, false, lost}
 	}
 	return []any{plan}
 }
@@ -297,11 +324,11 @@ func openStage(t *testing.T) *stage {
 
 // activities are those of an upgrade.
 var activities = []string{
-	step.Record, step.SaveReport, step.EndTask, step.AmendTask, step.MoveInstance,
+	step.IsTaskOver, step.Record, step.SaveReport, step.EndTask, step.AmendTask, step.MoveInstance,
 	step.Precheck, step.PrepareSource, step.BaseBackup, step.StreamClone, step.CreateSlots, step.PromoteClone,
 	step.InitTarget, step.PgUpgrade, step.StartTarget, step.Subscribe, step.UpdateExtensions, step.CollectStatistics,
 	step.Synchronize, step.SwitchOver, step.Verify, step.FenceForGood, step.Finish, step.Discard,
-	step.PrepareWayBack, step.RefreshMaterializedViews, step.OpenWayBack,
+	step.PrepareWayBack, step.RefreshMaterializedViews, step.OpenWayBack, step.CloseWayBack,
 	step.PrepareInPlace, step.UpgradeInPlace, step.FinishInPlace, step.UpdateInPlace, step.AnalyzeInPlace, step.DiscardInPlace,
 	step.PrepareCloning, step.DetachClone, step.StartUpgraded, step.FinishClone, step.FollowSource, step.SwitchToClone,
 	step.BuildStandbys,

@@ -19,12 +19,18 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT DO NOTHING`
 
 // AddInstance records a new instance, and gives it a UUID unless it has one. It refuses an id, and a
-// data directory of a host, that another instance has.
+// data directory of a host, that another instance has, and a cluster between which and another one an upgrade leads
+// clients: its instance is to be recorded there.
 func (c *Catalog) AddInstance(ctx context.Context, in upgrade.Instance) error {
 	if in.UUID == "" {
 		in.UUID = newUUID()
 	}
-	err := c.change(ctx, func(tx *sql.Tx) error { return addInstance(ctx, tx, in) })
+	err := c.change(ctx, func(tx *sql.Tx) error {
+		if err := addInstance(ctx, tx, in); err != nil {
+			return err
+		}
+		return refuseUpgraded(ctx, tx, in)
+	})
 	if err != nil {
 		return fmt.Errorf("add instance %q: %w", in.ID, err)
 	}
@@ -39,6 +45,23 @@ func addInstance(ctx context.Context, tx *sql.Tx, in upgrade.Instance) error {
 		return err
 	}
 	return refuseDuplicate(ctx, tx, in)
+}
+
+func refuseUpgraded(ctx context.Context, tx *sql.Tx, in upgrade.Instance) error {
+	running, err := collect(ctx, tx, scanTask, selectRunningTasks, upgrade.TaskUpgrade)
+	if err != nil {
+		return fmt.Errorf("look for running upgrades: %w", err)
+	}
+	for _, t := range running {
+		if t.Plan != nil && t.Plan.Involves(in.Cluster) {
+			return &upgrade.Refused{
+				Reason: fmt.Sprintf("%s belongs to upgrade %d of instance %q, which is running", pgdata(in), t.Number, t.Instance),
+				Remedy: "wait until it has ended: then it is that instance, or free",
+				Cause:  upgrade.CauseRunning,
+			}
+		}
+	}
+	return nil
 }
 
 // firstRevision is greater than every revision of a former instance with the same id: what somebody

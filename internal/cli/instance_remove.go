@@ -40,6 +40,9 @@ func runInstanceRemove(cmd *cobra.Command, o *options, id string, stopEndpoint b
 		return printJSON(cmd.OutOrStdout(), removal)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "Removed instance %s. Its cluster is as it was.\n", id)
+	if removal.EndpointLeft && stopEndpoint {
+		fmt.Fprintln(cmd.OutOrStdout(), "Its PgBouncer could not be stopped; the server's log tells why. Add the instance and remove it again to stop it.")
+	}
 	if removal.EndpointLeft {
 		fmt.Fprintf(cmd.OutOrStdout(), "Its PgBouncer goes on serving at %s, with its files in %s.\n",
 			removal.Endpoint.Listen, removal.Endpoint.Dir)

@@ -43,18 +43,53 @@ func (c *Control) AddInstance(ctx context.Context, who Actor, req AddRequest) (_
 	if err := c.ask(ctx, c.host, step.Inspect, args, &cluster); err != nil {
 		return upgrade.Instance{}, err
 	}
+	// One that adds the same once more has to wait, and finds it added.
+	if err := c.endpoints.Acquire(ctx, 1); err != nil {
+		return upgrade.Instance{}, fmt.Errorf("wait for other instances to be added: %w", err)
+	}
+	defer c.endpoints.Release(1)
 	if req.ID, err = c.freeID(ctx, req.ID, cluster); err != nil {
 		return upgrade.Instance{}, err
 	}
+	// From here on no endpoint must be left without an instance because the caller went away.
+	ctx = context.WithoutCancel(ctx)
 	endpoint, err := c.makeEndpoint(ctx, req, cluster)
 	if err != nil {
 		return upgrade.Instance{}, err
 	}
 	instance := upgrade.Instance{ID: req.ID, Cluster: cluster, Endpoint: endpoint, CreatedAt: c.now()}
 	if err := c.catalog.AddInstance(ctx, instance); err != nil {
-		return upgrade.Instance{}, c.undoEndpoint(ctx, endpoint, err)
+		return upgrade.Instance{}, unrecorded(endpoint, err)
 	}
 	return c.catalog.Instance(ctx, instance.ID)
+}
+
+// unrecorded is why there is no instance for an endpoint. Its PgBouncer is not stopped: it may have been there before,
+// and serve applications, or be recorded after all, if only the record's answer was lost.
+func unrecorded(endpoint upgrade.Endpoint, cause error) error {
+	cause = conflicting(cause)
+	if !endpoint.Owned {
+		return cause
+	}
+	return fmt.Errorf("%w (the PgBouncer in %s runs, and is taken when the instance is added again)", cause, endpoint.Dir)
+}
+
+// refuseUpgraded refuses a cluster that an upgrade is about: before an endpoint is made that nobody needs. The catalogue has
+// the last word.
+func (c *Control) refuseUpgraded(ctx context.Context, cluster upgrade.Cluster) error {
+	running, err := c.catalog.RunningTasks(ctx, upgrade.TaskUpgrade)
+	if err != nil {
+		return fmt.Errorf("look for running upgrades: %w", err)
+	}
+	for _, t := range running {
+		if t.Plan != nil && t.Plan.Involves(cluster) {
+			return &Conflict{
+				Reason: fmt.Sprintf("%s belongs to upgrade %d of instance %s, which is running", cluster, t.Number, t.Instance),
+				Remedy: "wait until it has ended: then it is that instance, or free", Cause: upgrade.CauseRunning,
+			}
+		}
+	}
+	return nil
 }
 
 // freeID returns the id for a new instance, and refuses an id or a cluster that is in use.
@@ -68,6 +103,9 @@ func (c *Control) freeID(ctx context.Context, wanted string, cluster upgrade.Clu
 			Reason: fmt.Sprintf("%s is instance %s already", cluster, id),
 			Remedy: fmt.Sprintf("remove that one first if you want to add it anew (pgleap instance remove %s)", id),
 		}
+	}
+	if err := c.refuseUpgraded(ctx, cluster); err != nil {
+		return "", err
 	}
 	taken := func(id string) bool {
 		return slices.ContainsFunc(instances, func(i upgrade.Instance) bool { return i.ID == id })
@@ -93,18 +131,6 @@ func (c *Control) makeEndpoint(ctx context.Context, req AddRequest, cluster upgr
 		return upgrade.Endpoint{}, err
 	}
 	return endpoint, nil
-}
-
-// undoEndpoint removes a PgBouncer that no instance will know of, and returns why there is none.
-func (c *Control) undoEndpoint(ctx context.Context, endpoint upgrade.Endpoint, cause error) error {
-	cause = conflicting(cause)
-	if !endpoint.Owned {
-		return cause
-	}
-	if err := c.ask(context.WithoutCancel(ctx), c.host, step.RemoveEndpoint, endpoint, nil); err != nil {
-		return fmt.Errorf("%w (and the PgBouncer in %s, which nobody needs, is still there: %w)", cause, endpoint.Dir, err)
-	}
-	return cause
 }
 
 // validate checks what can be checked without looking at the host, and fills in the defaults.

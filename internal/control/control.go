@@ -9,6 +9,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
 	"github.com/pgleap/pgleap/internal/catalog"
@@ -45,6 +46,8 @@ type Control struct {
 	requests  *requests
 	throttle  *throttle
 	strangers *rate.Limiter
+	// endpoints is held while an instance comes or goes together with its endpoint.
+	endpoints *semaphore.Weighted
 }
 
 // New returns the use cases.
@@ -52,7 +55,8 @@ func New(d Deps) *Control {
 	c := &Control{
 		catalog: d.Catalog, temporal: d.Temporal, converter: d.Converter,
 		host: d.Host, log: d.Log, now: d.Now, sealer: d.Sealer, callers: &callers{},
-		throttle: &throttle{perSecond: d.RequestsPerSecond, limits: map[string]*rate.Limiter{}},
+		throttle:  &throttle{perSecond: d.RequestsPerSecond, limits: map[string]*rate.Limiter{}},
+		endpoints: semaphore.NewWeighted(1),
 	}
 	if c.converter == nil {
 		c.converter = converter.GetDefaultDataConverter()

@@ -2,11 +2,13 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
 	"github.com/pgleap/pgleap/internal/durable"
@@ -30,13 +32,24 @@ func (c *Control) start(ctx context.Context, who Actor, kind upgrade.TaskKind, p
 	// From here on the task must not be left behind half made because the caller went away.
 	ctx = context.WithoutCancel(ctx)
 	c.log.InfoContext(ctx, "task started", "task", task.Number, "kind", kind, "instance", task.Instance, "by", who.Name)
-	if err := c.note(ctx, task, notes); err != nil {
-		return upgrade.Task{}, c.notStarted(ctx, task, err)
-	}
-	if err := c.startWorkflow(ctx, task); err != nil {
-		return upgrade.Task{}, c.notStarted(ctx, task, err)
+	if err := c.begin(ctx, task, notes); err != nil {
+		return c.startDoubtful(ctx, task, err)
 	}
 	return task, nil
+}
+
+// startTimeout is how long a task may take from its record to the engine's word that it has its workflow. It must be
+// shorter than lostAfter, or the watch would take a task that is about to begin for lost.
+const startTimeout = 10 * time.Second
+
+// begin puts notes into the log of a task, and starts its workflow.
+func (c *Control) begin(ctx context.Context, task upgrade.Task, notes []string) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := c.note(ctx, task, notes); err != nil {
+		return err
+	}
+	return c.startWorkflow(ctx, task)
 }
 
 // note puts what was found out before the task began at the head of its log.
@@ -48,14 +61,8 @@ func (c *Control) note(ctx context.Context, task upgrade.Task, notes []string) e
 	return c.catalog.AppendEvents(ctx, task.Number, "control", events)
 }
 
-// startTimeout is how long the engine may take to accept a workflow. It must be shorter than
-// lostAfter, or the watch would take a task that is about to begin for lost.
-const startTimeout = 10 * time.Second
-
 // startWorkflow starts the workflow of a task. Its id is used once, ever.
 func (c *Control) startWorkflow(ctx context.Context, task upgrade.Task) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
 	name, argument, err := c.workflow(ctx, task)
 	if err != nil {
 		return err
@@ -88,8 +95,8 @@ func (c *Control) workflow(ctx context.Context, task upgrade.Task) (name string,
 	return step.WorkflowZeroDowntime, plan, nil
 }
 
-// startCleanup has a lost upgrade undone. One that is being undone already is left to it.
-func (c *Control) startCleanup(ctx context.Context, task upgrade.Task) error {
+// startCleanup has a lost upgrade undone, and its task ended. One that is being undone already is left to it.
+func (c *Control) startCleanup(ctx context.Context, task upgrade.Task, reason string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	id := step.CleanupWorkflowID(task.Number)
@@ -98,7 +105,7 @@ func (c *Control) startCleanup(ctx context.Context, task upgrade.Task) error {
 		TaskQueue:                durable.ServerQueue,
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-	}, step.WorkflowCleanup, *task.Plan, wentBack(task))
+	}, step.WorkflowCleanup, *task.Plan, wentBack(task), step.Lost{Reason: reason, Reopened: reopened(task)})
 	if err != nil {
 		return fmt.Errorf("start workflow %s: %w", id, err)
 	}
@@ -110,6 +117,10 @@ func wentBack(task upgrade.Task) bool {
 	return slices.ContainsFunc(task.Phases, func(span upgrade.PhaseSpan) bool { return span.Phase == upgrade.PhaseSwitchback })
 }
 
+// reopened tells whether an upgrade had ended, and was to lead clients back since: the way back of one whose sides do
+// not follow each other.
+func reopened(task upgrade.Task) bool { return task.Mode == upgrade.BlueGreen && wentBack(task) }
+
 func workflowID(task upgrade.Task) string {
 	if task.Kind == upgrade.TaskPrecheck {
 		return step.PrecheckWorkflowID(task.Number)
@@ -117,22 +128,41 @@ func workflowID(task upgrade.Task) string {
 	return step.UpgradeWorkflowID(task.Number)
 }
 
-// notStarted ends a task whose workflow could not be started. If the engine took it and only its
-// answer was lost, it is told to give up: it has done nothing yet.
-func (c *Control) notStarted(ctx context.Context, task upgrade.Task, cause error) error {
-	signal, cancel := context.WithTimeout(ctx, startTimeout)
+// startDoubtful is what follows when the engine did not say that it has taken a task: perhaps only its answer was
+// lost. If it cannot be asked either, the record stays as it is, and the watch ends it.
+func (c *Control) startDoubtful(ctx context.Context, task upgrade.Task, cause error) (upgrade.Task, error) {
+	asking, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if err := c.temporal.SignalWorkflow(signal, workflowID(task), "", step.SignalCancel, nil); err != nil {
-		c.log.InfoContext(ctx, "workflow that did not start not cancelled", "task", task.Number, "error", err)
+	_, err := c.temporal.DescribeWorkflowExecution(asking, workflowID(task), "")
+	if err == nil {
+		c.log.WarnContext(ctx, "the engine has taken the task, but has not said so", "task", task.Number, "error", cause)
+		return task, nil
 	}
-	outcome := upgrade.Outcome{Status: upgrade.StatusFailed, Reason: "The engine did not take the task: " + cause.Error()}
-	if err := c.catalog.EndTask(ctx, task.Number, outcome, c.now()); err != nil {
-		c.log.ErrorContext(ctx, "task without workflow not ended", "task", task.Number, "error", err)
-	}
-	return &Unavailable{
+	why := &Unavailable{
 		Reason: fmt.Sprintf("the engine did not take task %d", task.Number),
 		Remedy: "see the server's log, then try again",
 		Cause:  upgrade.CauseEngine,
 		Err:    cause,
+	}
+	if _, unknown := errors.AsType[*serviceerror.NotFound](err); unknown {
+		c.endUnstarted(ctx, task, cause)
+	} else {
+		why.Reason = fmt.Sprintf("the engine has not said whether it has taken task %d", task.Number)
+		why.Remedy = fmt.Sprintf("see the server's log, and what becomes of the task: pgleap task show %d", task.Number)
+	}
+	return upgrade.Task{}, why
+}
+
+// endUnstarted ends a task whose workflow the engine does not know. One that comes to life after all ends itself, since
+// its task has; one that looked for that just before is cancelled.
+func (c *Control) endUnstarted(ctx context.Context, task upgrade.Task, cause error) {
+	outcome := upgrade.Outcome{Status: upgrade.StatusFailed, Reason: "The engine did not take the task: " + cause.Error()}
+	if err := c.catalog.EndTask(ctx, task.Number, outcome, c.now()); err != nil {
+		c.log.ErrorContext(ctx, "task without workflow not ended", "task", task.Number, "error", err)
+	}
+	signal, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := c.temporal.SignalWorkflow(signal, workflowID(task), "", step.SignalCancel, nil); err == nil {
+		c.log.WarnContext(ctx, "the engine took a task late, and it is cancelled", "task", task.Number)
 	}
 }

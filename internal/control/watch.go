@@ -9,6 +9,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/pgleap/pgleap/internal/catalog"
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -115,15 +116,18 @@ func (w *watch) look(ctx context.Context) error {
 
 // follow looks at one task.
 func (w *watch) follow(ctx context.Context, task upgrade.Task, seen *watched) error {
-	described, err := w.temporal.DescribeWorkflowExecution(ctx, workflowID(task), "")
-	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
-		return w.lost(ctx, task, seen, nil)
-	}
+	described, runs, err := w.describe(ctx, workflowID(task))
 	if err != nil {
 		return err
 	}
-	if last := described.GetWorkflowExecutionInfo(); last.GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
-		return w.lost(ctx, task, seen, last)
+	if !runs {
+		last := described.GetWorkflowExecutionInfo()
+		if described, runs, err = w.describe(ctx, step.CleanupWorkflowID(task.Number)); err != nil {
+			return err
+		}
+		if !runs {
+			return w.lost(ctx, task, seen, last)
+		}
 	}
 	seen.goneSince = time.Time{}
 	progress, ok := w.newest(task.Phase, described.GetPendingActivities())
@@ -140,6 +144,18 @@ func (w *watch) follow(ctx context.Context, task upgrade.Task, seen *watched) er
 	}
 	seen.progress = progress.At
 	return nil
+}
+
+// describe returns what the engine knows of a workflow, and whether that runs; nil: it does not know it.
+func (w *watch) describe(ctx context.Context, id string) (_ *workflowservice.DescribeWorkflowExecutionResponse, runs bool, _ error) {
+	described, err := w.temporal.DescribeWorkflowExecution(ctx, id, "")
+	if _, unknown := errors.AsType[*serviceerror.NotFound](err); unknown {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return described, described.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
 }
 
 // newest returns the newest progress among the steps under way. What runs beside following the lag, a
@@ -180,7 +196,8 @@ func Interrupted(task upgrade.Task) bool {
 
 // lost ends a task whose workflow has been gone for a while without having ended its record: its
 // engine's file was thrown away, or somebody terminated it. One whose way back never began ends as it had
-// before. last is what the engine knows of its last workflow; nil: nothing.
+// before. An upgrade is undone first: its slots would fill the source's disk, and what is still to be undone of it would
+// take a next one apart. last is what the engine knows of its last workflow; nil: nothing.
 func (w *watch) lost(ctx context.Context, task upgrade.Task, seen *watched, last *workflowpb.WorkflowExecutionInfo) error {
 	now := w.now()
 	if seen.goneSince.IsZero() {
@@ -198,13 +215,9 @@ func (w *watch) lost(ctx context.Context, task upgrade.Task, seen *watched, last
 		why = fmt.Sprintf("the engine says %q", last.GetStatus())
 	}
 	reason := fmt.Sprintf("The workflow of this %s is gone (%s).", task.Kind, why)
-	if task.Kind == upgrade.TaskUpgrade && task.Plan != nil {
-		// Its slots would fill the source's disk.
-		if err := w.startCleanup(ctx, task); err != nil {
-			return err // tried again: the task is still running
-		}
-		reason += " What it had made is removed, unless it has switched over already; its log tells."
-	}
 	w.log.ErrorContext(ctx, "task lost its workflow", "task", task.Number, "reason", reason)
+	if task.Kind == upgrade.TaskUpgrade && task.Plan != nil {
+		return w.startCleanup(ctx, task, reason) // if that fails it is tried again: the task is still running
+	}
 	return w.catalog.EndTask(ctx, task.Number, upgrade.Outcome{Status: upgrade.StatusFailed, Reason: reason}, now)
 }

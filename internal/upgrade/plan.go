@@ -214,6 +214,14 @@ func (p Plan) Back() Plan {
 	return p
 }
 
+// Involves tells whether a cluster, known by its data directory, is one of the two that clients go between.
+func (p Plan) Involves(c Cluster) bool {
+	is := func(one Cluster) bool {
+		return one.Host == c.Host && filepath.Clean(one.Pgdata) == filepath.Clean(c.Pgdata)
+	}
+	return is(p.Source) || is(p.Target)
+}
+
 // Follows is the name of the subscriptions on the plan's target, which follow the plan's source.
 func (p Plan) Follows() string {
 	if p.Reversed {

@@ -44,6 +44,22 @@ func instances(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 		must(t, c.AddInstance(t.Context(), twice))
 	})
 
+	t.Run("are no cluster that an upgrade goes between", func(t *testing.T) {
+		c := withInstances(t, open(t), orders())
+		task := anUpgrade("orders")
+		stray, moved := another("stray"), orders()
+		stray.Cluster.Pgdata, moved.Cluster.Pgdata = "/data/orders-17/", "/data/orders-17"
+		task.Plan = &upgrade.Plan{Source: orders().Cluster, Target: moved.Cluster}
+		task = created(t, c, task)
+		refused(t, c.AddInstance(t.Context(), stray), "upgrade 1", `"orders"`)
+		must(t, c.UpdateInstance(t.Context(), moved))
+		stray.Cluster = orders().Cluster // to which clients may go back
+		refused(t, c.AddInstance(t.Context(), stray), "upgrade 1", `"orders"`)
+		missing(t, func() error { _, err := c.Instance(t.Context(), "stray"); return err }(), "instance")
+		ended(t, c, task.Number, upgrade.StatusSucceeded)
+		must(t, c.AddInstance(t.Context(), stray))
+	})
+
 	t.Run("move to another cluster", func(t *testing.T) {
 		c := withInstances(t, open(t), orders(), another("billing"))
 		moved := orders()

@@ -15,6 +15,9 @@ import (
 // fails before the switch's commit point ends with the source as it was.
 func BlueGreen(ctx workflow.Context, args step.BlueGreenArgs) (upgrade.Outcome, error) {
 	t := newTask(ctx, args.Plan)
+	if t.isOver(ctx) {
+		return neverBegun()
+	}
 	t.knowStandbys(ctx)
 	work := t.untilCancelled(ctx)
 	if args.Options.CloneOnly {

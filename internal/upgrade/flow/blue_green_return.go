@@ -14,6 +14,9 @@ import (
 func Return(ctx workflow.Context, args step.ReturnArgs) (upgrade.Outcome, error) {
 	t := newTask(ctx, args.Plan)
 	t.source = "return" + strconv.Itoa(args.Attempt) + "-"
+	if t.isOver(ctx) {
+		return neverBegun()
+	}
 	result, err := t.returnClients(ctx, step.SwitchOverArgs{Plan: args.Plan.Back(), Attempt: args.Attempt})
 	if err != nil {
 		result = upgrade.Switchover{Back: true, Reason: sentence(err)}
@@ -26,7 +29,7 @@ func Return(ctx workflow.Context, args step.ReturnArgs) (upgrade.Outcome, error)
 		})
 	}
 	t.enter(ctx, upgrade.PhaseCleanup)
-	t.orTell(ctx, t.onServer(ctx, step.MoveInstance, step.MoveInstanceArgs{
+	t.orTell(ctx, t.post(ctx, step.MoveInstance, step.MoveInstanceArgs{
 		Instance: t.plan.Instance, Cluster: t.plan.Source, Endpoint: t.plan.Endpoint, Number: t.plan.Number, Returned: true,
 	}))
 	t.orTell(ctx, t.do(ctx, step.FenceForGood, t.plan.Back()))

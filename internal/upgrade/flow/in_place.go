@@ -15,6 +15,9 @@ import (
 // for a window. Whatever fails before the target has begun to write ends with the source serving as before.
 func InPlace(ctx workflow.Context, args step.InPlaceUpgradeArgs) (upgrade.Outcome, error) {
 	t := newTask(ctx, args.Plan)
+	if t.isOver(ctx) {
+		return neverBegun()
+	}
 	t.knowStandbys(ctx)
 	work := t.untilCancelled(ctx)
 	if err := t.prepareInPlace(work); err != nil {
@@ -128,7 +131,7 @@ func (t *task) completeInPlace(ctx workflow.Context, upgraded upgrade.Switchover
 }
 
 func (t *task) finishInPlace(ctx workflow.Context) {
-	t.orTell(ctx, t.onServer(ctx, step.MoveInstance, step.MoveInstanceArgs{
+	t.orTell(ctx, t.post(ctx, step.MoveInstance, step.MoveInstanceArgs{
 		Instance: t.plan.Instance, Cluster: t.plan.Target, Endpoint: t.plan.Endpoint,
 		Number: t.plan.Number, Former: &t.plan.Source,
 	}))
@@ -138,7 +141,7 @@ func (t *task) finishInPlace(ctx workflow.Context) {
 		t.orTell(ctx, err)
 	} else {
 		t.record(ctx, finished.Events...)
-		t.orTell(ctx, t.onServer(ctx, step.MoveInstance, step.MoveInstanceArgs{
+		t.orTell(ctx, t.post(ctx, step.MoveInstance, step.MoveInstanceArgs{
 			Instance: t.plan.Instance, Cluster: finished.Cluster, Endpoint: finished.Endpoint,
 		}))
 	}

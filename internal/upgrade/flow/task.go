@@ -47,6 +47,7 @@ type task struct {
 	interruptSignal workflow.ReceiveChannel
 	backSignal      workflow.ReceiveChannel
 	finishSignal    workflow.ReceiveChannel
+	behind          []entry             // what the record has not taken yet, in order
 	finishing       step.FinishRequest  // what the user said with it
 	work            workflow.Context    // what the user's cancel ends
 	abandon         workflow.CancelFunc // ends it
@@ -78,6 +79,22 @@ func (t *task) untilCancelled(ctx workflow.Context) workflow.Context {
 		})
 	}
 	return work
+}
+
+// isOver tells whether the task has ended before its workflow has begun: the engine took it late, and nobody knows of it
+// any more. Workflows that were started by an older program did not ask.
+func (t *task) isOver(ctx workflow.Context) bool {
+	if workflow.GetVersion(ctx, "begin only what runs", workflow.DefaultVersion, 1) < 1 {
+		return false
+	}
+	over := false
+	err := workflow.ExecuteActivity(serverOptions(ctx), step.IsTaskOver, t.plan.Number).Get(ctx, &over)
+	return err == nil && over
+}
+
+// neverBegun is the outcome of a workflow whose task is over. Nothing is recorded of it.
+func neverBegun() (upgrade.Outcome, error) {
+	return upgrade.Outcome{Status: upgrade.StatusCancelled, Reason: "its task had ended before it began"}, nil
 }
 
 // phase enters a phase and does its steps, each with the plan.
@@ -124,7 +141,7 @@ func (t *task) recordFindings(ctx workflow.Context) {
 	if t.plan.Options.CloneOnly {
 		args.Instance = upgrade.CloneID(t.plan.Instance, t.plan.Number)
 	}
-	t.orTell(ctx, t.onServer(ctx, step.RecordFindings, args))
+	t.orTell(ctx, t.post(ctx, step.RecordFindings, args))
 	t.findings = nil
 }
 
@@ -153,8 +170,56 @@ func (t *task) hostOptions(ctx workflow.Context, name string) workflow.Context {
 	})
 }
 
+// onServer does something on the server, after everything that is still to be recorded, and waits for it.
 func (t *task) onServer(ctx workflow.Context, name string, args any) error {
+	if err := t.awaitRecord(ctx); err != nil {
+		return err
+	}
 	return workflow.ExecuteActivity(serverOptions(ctx), name, args).Get(ctx, nil)
+}
+
+// awaitRecord waits until everything is recorded.
+func (t *task) awaitRecord(ctx workflow.Context) error {
+	return workflow.Await(ctx, func() bool { return len(t.behind) == 0 })
+}
+
+// entry is something for the record.
+type entry struct {
+	name string
+	args any
+}
+
+// recordPatience is how long the first of what a record does not take keeps an upgrade waiting.
+const recordPatience = 15 * time.Second
+
+// post has something recorded. Slots fill a disk while nobody looks after them: a record that is away must not keep an
+// upgrade from that, so it goes on after a while, and what was to be recorded follows, in order. It is not cut short by a
+// cancel: what happened, happened. Older programs waited without end, so that no history of theirs gets here.
+func (t *task) post(ctx workflow.Context, name string, args any) error {
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	if len(t.behind) == 0 {
+		options := workflow.GetActivityOptions(serverOptions(ctx))
+		options.ScheduleToCloseTimeout = recordPatience
+		err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), name, args).Get(ctx, nil)
+		if err == nil || isRefused(err) {
+			return err
+		}
+	}
+	t.behind = append(t.behind, entry{name, args})
+	if len(t.behind) == 1 {
+		workflow.Go(ctx, t.catchUp)
+	}
+	return nil
+}
+
+// catchUp records what is still to be recorded, however long that takes.
+func (t *task) catchUp(ctx workflow.Context) {
+	for len(t.behind) > 0 {
+		first := t.behind[0]
+		err := workflow.ExecuteActivity(serverOptions(ctx), first.name, first.args).Get(ctx, nil)
+		t.orTell(ctx, err) // it is not the last one then
+		t.behind = t.behind[1:]
+	}
 }
 
 // serverOptions: the record must be written, however long its database is away.
@@ -164,6 +229,7 @@ func serverOptions(ctx workflow.Context) workflow.Context {
 		StartToCloseTimeout: 30 * time.Second,
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second,
+			NonRetryableErrorTypes: []string{"Refused"},
 		},
 	})
 }
@@ -193,12 +259,10 @@ func (t *task) orTell(ctx workflow.Context, err error) {
 	}
 }
 
-// write is not cut short by a cancel: what happened, happened.
 func (t *task) write(ctx workflow.Context, args step.RecordArgs) {
-	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	t.batches++
 	args.Number, args.Key = t.plan.Number, t.source+strconv.Itoa(t.batches)
-	_ = t.onServer(ctx, step.Record, args) // retried until it succeeds
+	_ = t.post(ctx, step.Record, args) // nothing of it is refused
 }
 
 func (t *task) recordSwitchover(ctx workflow.Context, result upgrade.Switchover) {

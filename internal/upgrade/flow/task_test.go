@@ -213,7 +213,7 @@ func TestCleanup(t *testing.T) {
 				plan = planWith(c.options)
 			}
 			plan.Mode = c.mode
-			w.env.ExecuteWorkflow(Cleanup, plan, c.goingBack)
+			w.env.ExecuteWorkflow(Cleanup, plan, c.goingBack, step.Lost{})
 			if err := w.env.GetWorkflowError(); err != nil {
 				t.Fatal(err)
 			}

@@ -22,7 +22,7 @@ func (t *task) follow(ctx workflow.Context) (*upgrade.Switchover, error) {
 	collecting := t.collectAfter(ctx)
 	back, err := t.wayBack(ctx)
 	switch {
-	case back == nil && err == nil:
+	case back == nil && err == nil && t.closeWayBack(ctx):
 		t.awaitComparison(ctx) // it is done as the role that Finish removes
 		collecting.wait(ctx)
 	case back == nil: // there is no time to lose: slots fill the disk of the side that serves
@@ -45,6 +45,19 @@ func (t *task) wayBack(ctx workflow.Context) (*upgrade.Switchover, error) {
 		t.tell(ctx, upgrade.LevelError, "the way back is closed, and the upgrade finished")
 	}
 	return back, err
+}
+
+// closeWayBack drops the slots of a way back that the user has given up. What comes before the end takes hours, and
+// nobody looks after them meanwhile: if they cannot be dropped, there is no time for it. In upgrades that were started
+// by an older program they are dropped at the end.
+func (t *task) closeWayBack(ctx workflow.Context) (closed bool) {
+	if workflow.GetVersion(ctx, "close the way back first", workflow.DefaultVersion, 1) < 1 {
+		return true
+	}
+	t.enter(ctx, upgrade.PhaseFinishing)
+	err := t.do(ctx, step.CloseWayBack, t.plan)
+	t.orTell(ctx, err)
+	return err == nil
 }
 
 // openAgain is the time after which the way back is tried to be opened again.
@@ -82,7 +95,7 @@ func (t *task) backAtSource(ctx, work workflow.Context) {
 	t.returned, t.rehearsal = true, nil
 	back := t.plan.Back()
 	t.comparing = t.verifySwitchover(ctx, back)
-	t.orTell(ctx, t.onServer(ctx, step.MoveInstance, step.MoveInstanceArgs{
+	t.orTell(ctx, t.post(ctx, step.MoveInstance, step.MoveInstanceArgs{
 		Instance: t.plan.Instance, Cluster: t.plan.Source, Endpoint: t.plan.Endpoint,
 		Number: t.plan.Number, Returned: true,
 	}))

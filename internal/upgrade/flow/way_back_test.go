@@ -108,6 +108,41 @@ func TestFinishThatRetires(t *testing.T) {
 	}
 }
 
+// What a way back keeps is dropped as soon as nobody wants it any more, and not after hours of comparing and collecting.
+func TestFinishClosesTheWayBackFirst(t *testing.T) {
+	collecting := planWith(func(o *upgrade.Options) { o.SkipSwitchback, o.Statistics = false, upgrade.StatisticsAfter })
+	t.Run("the rest is waited for", func(t *testing.T) {
+		w := newWorld(t)
+		closed := false
+		w.does[step.CloseWayBack] = func(int) (any, error) {
+			closed = true
+			return nil, nil
+		}
+		w.does[step.CollectStatistics] = func(int) (any, error) {
+			if !closed {
+				return nil, errors.New("it goes on while the way back is open")
+			}
+			return step.Done{Events: []upgrade.Event{{Level: upgrade.LevelInfo, Text: "statistics collected"}}}, nil
+		}
+		w.script(w.says(step.SignalSwitch), nothing, w.says(step.SignalFinish))
+		outcome := w.run(t, collecting)
+		if outcome.Status != upgrade.StatusSucceeded || !closed || !w.before(step.CloseWayBack, step.Finish) ||
+			w.phases[len(w.phases)-1] != upgrade.PhaseFinishing || w.phases[len(w.phases)-2] != upgrade.PhaseFollowing {
+			t.Errorf("outcome %+v, phases %v, calls %v", outcome, w.phases, w.calls)
+		}
+	})
+	t.Run("unless it cannot be", func(t *testing.T) {
+		w := newWorld(t)
+		w.does[step.CloseWayBack] = refuse("the target lets nobody in")
+		w.does[step.CollectStatistics] = pending
+		w.script(w.says(step.SignalSwitch), nothing, w.says(step.SignalFinish))
+		outcome := w.run(t, collecting)
+		if outcome.Status != upgrade.StatusSucceeded || !w.before(step.CloseWayBack, step.Finish) || len(w.told(upgrade.LevelError)) != 1 {
+			t.Errorf("outcome %+v, told %v, calls %v", outcome, w.told(upgrade.LevelError), w.calls)
+		}
+	})
+}
+
 // What the user wants while the way back is being opened is done when it is open.
 func TestFinishWhileOpening(t *testing.T) {
 	w := newWorld(t)

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -49,12 +50,15 @@ type world struct {
 	entered func(upgrade.Phase)
 	report  upgrade.Report
 	ready   bool // the target catches up at once
+	over    bool // the task has ended
+	// away tells whether the record cannot be written now; nil: it can.
+	away func() bool
 }
 
 // planSteps are the host's activities that take the plan and return step.Done.
 var planSteps = []string{
 	step.PrepareSource, step.BaseBackup, step.StreamClone, step.InitTarget, step.PgUpgrade, step.StartTarget,
-	step.UpdateExtensions, step.CollectStatistics, step.PrepareWayBack, step.RefreshMaterializedViews, step.Discard,
+	step.UpdateExtensions, step.CollectStatistics, step.PrepareWayBack, step.RefreshMaterializedViews, step.CloseWayBack, step.Discard,
 }
 
 func newWorld(t *testing.T) *world {
@@ -135,7 +139,11 @@ func newWorld(t *testing.T) *world {
 }
 
 func (w *world) registerServer(register func(string, any)) {
+	register(step.IsTaskOver, func(context.Context, int64) (bool, error) { return w.over, nil })
 	register(step.Record, func(_ context.Context, args step.RecordArgs) error {
+		if w.away != nil && w.away() {
+			return errors.New("the record is away")
+		}
 		w.note(func() {
 			w.keys = append(w.keys, args.Key)
 			w.events = append(w.events, args.Events...)
@@ -162,6 +170,9 @@ func (w *world) registerServer(register func(string, any)) {
 		return err
 	})
 	register(step.MoveInstance, func(_ context.Context, args step.MoveInstanceArgs) error {
+		if w.away != nil && w.away() {
+			return errors.New("the record is away")
+		}
 		w.note(func() { w.moves = append(w.moves, args) })
 		_, err := answer[step.Done](w, step.MoveInstance)
 		return err

@@ -12,6 +12,9 @@ import (
 // can go to and fro until the upgrade is finished.
 func ZeroDowntime(ctx workflow.Context, plan upgrade.Plan) (upgrade.Outcome, error) {
 	t := newTask(ctx, plan)
+	if t.isOver(ctx) {
+		return neverBegun()
+	}
 	t.knowStandbys(ctx)
 	work := t.untilCancelled(ctx)
 	if err := t.towardsTarget(work); err != nil {
@@ -132,7 +135,9 @@ func (t *task) complete(ctx workflow.Context, switched upgrade.Switchover) (upgr
 
 // finish ends an upgrade whose way back is given up.
 func (t *task) finish(ctx workflow.Context, switched upgrade.Switchover) (upgrade.Outcome, error) {
-	t.enter(ctx, upgrade.PhaseFinishing)
+	if t.current != upgrade.PhaseFinishing { // else the way back is closed already
+		t.enter(ctx, upgrade.PhaseFinishing)
+	}
 	_, err := t.finishOnHost(ctx)
 	t.completeStandbys(ctx)
 	if err == nil && t.finishing.Retire {
@@ -152,7 +157,7 @@ func (t *task) retireSource(ctx workflow.Context) error {
 
 // moveInstance records that the instance is at the target, and what it was before.
 func (t *task) moveInstance(ctx workflow.Context) {
-	t.orTell(ctx, t.onServer(ctx, step.MoveInstance, step.MoveInstanceArgs{
+	t.orTell(ctx, t.post(ctx, step.MoveInstance, step.MoveInstanceArgs{
 		Instance: t.plan.Instance, Cluster: t.plan.Target, Endpoint: t.plan.Endpoint,
 		Number: t.plan.Number, Former: &t.plan.Source,
 	}))
@@ -166,7 +171,7 @@ func (t *task) finishOnHost(ctx workflow.Context) (finished step.FinishResult, e
 		return finished, err
 	}
 	t.record(ctx, finished.Events...)
-	return finished, t.onServer(ctx, step.MoveInstance, step.MoveInstanceArgs{
+	return finished, t.post(ctx, step.MoveInstance, step.MoveInstanceArgs{
 		Instance: t.plan.Instance, Cluster: finished.Cluster, Endpoint: finished.Endpoint,
 		Number: t.plan.Number, Former: &t.plan.Source,
 	})

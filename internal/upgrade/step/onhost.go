@@ -70,6 +70,9 @@ const (
 	OpenWayBack = "OpenWayBack"
 	// FenceForGood bars the pg_hba.conf of the plan's source after the switchover.
 	FenceForGood = "FenceForGood"
+	// CloseWayBack drops the slots of the way back, which fill the disk of the side that serves. The upgrade is
+	// finished later. Result: Done.
+	CloseWayBack = "CloseWayBack"
 	// Finish removes what the replication needed, on both sides, and reports the target as it is now.
 	Finish = "Finish" // result: FinishResult
 	// Discard undoes everything before the switchover: the source is as it was, the target gone.

@@ -5,6 +5,8 @@ import "github.com/pgleap/pgleap/internal/upgrade"
 // Activities on the server: they write the record. All are idempotent by task number and,
 // for events, by the key of the batch.
 const (
+	// IsTaskOver tells whether a task has ended, or is not known any more. Argument: its number; result: bool.
+	IsTaskOver = "IsTaskOver"
 	// Record writes down where a task stands. Argument: RecordArgs.
 	Record = "Record"
 	// SaveReport stores a report. Argument: upgrade.Report.

@@ -11,7 +11,7 @@ import (
 const (
 	WorkflowZeroDowntime = "ZeroDowntime" // argument: upgrade.Plan; result: upgrade.Outcome
 	WorkflowPrecheck     = "Precheck"     // argument: PrecheckArgs; result: upgrade.Report
-	WorkflowCleanup      = "Cleanup"      // argument: upgrade.Plan of an upgrade whose own workflow was lost
+	WorkflowCleanup      = "Cleanup"      // arguments: upgrade.Plan of an upgrade whose own workflow was lost, whether it was ever about to go back, and Lost
 	WorkflowAsk          = "Ask"          // argument: Question; result: that of the activity
 )
 
@@ -26,6 +26,14 @@ const (
 	SignalBack      = "back"      // bring clients back to the source, when it follows the target
 	SignalFinish    = "finish"    // give up the way back, and end the upgrade
 )
+
+// Lost says of an upgrade whose own workflow is gone what its end is to tell.
+type Lost struct {
+	// Reason is why it did not end by itself, as a sentence.
+	Reason string `json:"reason"`
+	// Reopened tells that it had ended with clients at the target, and was to lead them back.
+	Reopened bool `json:"reopened,omitempty"`
+}
 
 // FinishRequest is the payload of SignalFinish, which may be missing.
 type FinishRequest struct {

@@ -252,6 +252,10 @@ func (b *upgradeBed) partlyForeignIsThere() {
 // finish removes what the replication needed, and looks whether anything is left.
 func (b *upgradeBed) finish() {
 	b.Helper()
+	twice(b, "CloseWayBack", func(ctx context.Context) (step.Done, error) { return b.worker.CloseWayBack(ctx, b.plan) })
+	if kept := b.ask(b.plan.Target, "postgres", `SELECT slot_name::text FROM pg_replication_slots WHERE slot_name ~ '^pgleap'`); len(kept) > 0 {
+		b.Errorf("a way back that is closed keeps %v", kept)
+	}
 	result := twice(b, "Finish", func(ctx context.Context) (step.FinishResult, error) { return b.worker.Finish(ctx, b.plan) })
 	if got, want := result.Cluster.Version, b.plan.Target.Version; got != want {
 		b.Errorf("version of the finished cluster: got %s, want %s", got, want)

@@ -23,10 +23,7 @@ func (w *Worker) Finish(ctx context.Context, plan upgrade.Plan) (step.FinishResu
 		return result, err
 	}
 	if !last.OnTarget() {
-		return result, &upgrade.Refused{
-			Reason: fmt.Sprintf("upgrade %d is not finished: clients are at the source", plan.Number),
-			Remedy: "switch over first, or cancel it",
-		}
+		return result, atSource(plan)
 	}
 	if err := w.dropVerification(ctx, plan); err != nil {
 		return result, err
@@ -75,6 +72,30 @@ func (w *Worker) Finish(ctx context.Context, plan upgrade.Plan) (step.FinishResu
 	result.Done = w.info(ctx, fmt.Sprintf("what the replication needed is removed (settings of its own hold until the target's next restart); the instance is %s", result.Cluster))
 	result.Events = append(append(said.Events, result.Events...), w.noBaseBackup(ctx, plan.Instance))
 	return result, nil
+}
+
+// CloseWayBack drops the target's slots, which keep WAL for a way back that nobody wants any more. What would take them up
+// again finds nothing, until Finish removes it.
+func (w *Worker) CloseWayBack(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
+	last, err := w.settleAll(ctx, plan)
+	if err != nil {
+		return step.Done{}, err
+	}
+	if !last.OnTarget() {
+		return step.Done{}, atSource(plan)
+	}
+	if err := with(ctx, quiet(w.host.Login(plan.Target, "postgres")), dropOurSlots(ctx)); err != nil {
+		return step.Done{}, err
+	}
+	return w.info(ctx, "the way back is closed: the target keeps no WAL for it any more"), nil
+}
+
+// atSource refuses to finish an upgrade that has not switched over.
+func atSource(plan upgrade.Plan) error {
+	return &upgrade.Refused{
+		Reason: fmt.Sprintf("upgrade %d is not finished: clients are at the source", plan.Number),
+		Remedy: "switch over first, or cancel it",
+	}
 }
 
 // endVerification ends the sessions of a verification that somebody may still hold.
@@ -130,6 +151,16 @@ func (w *Worker) finishSource(ctx context.Context, plan upgrade.Plan) error {
 
 func (w *Worker) dropSlots(ctx context.Context, l postgres.Login) error {
 	return with(ctx, l, func(conn *pgx.Conn) error {
+		if err := dropOurSlots(ctx)(conn); err != nil {
+			return err
+		}
+		return postgres.DropHeldSlots(ctx, conn)
+	})
+}
+
+// dropOurSlots removes our slots, but none that is held for a consumer.
+func dropOurSlots(ctx context.Context) func(*pgx.Conn) error {
+	return func(conn *pgx.Conn) error {
 		names, err := postgres.OurSlots(ctx, conn)
 		if err != nil {
 			return err
@@ -139,6 +170,6 @@ func (w *Worker) dropSlots(ctx context.Context, l postgres.Login) error {
 				return err
 			}
 		}
-		return postgres.DropHeldSlots(ctx, conn)
-	})
+		return nil
+	}
 }

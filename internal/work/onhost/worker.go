@@ -86,6 +86,7 @@ func (w *Worker) Register(r Registry) {
 	w.registerBlueGreen(r)
 	w.registerInPlace(r)
 	register(r, step.FenceForGood, upgrade.PhaseFinishing, w.FenceForGood)
+	register(r, step.CloseWayBack, upgrade.PhaseFinishing, w.CloseWayBack)
 	register(r, step.Finish, upgrade.PhaseFinishing, w.Finish)
 	register(r, step.Discard, upgrade.PhaseCleanup, w.discardOrSay)
 }

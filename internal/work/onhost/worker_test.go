@@ -62,7 +62,7 @@ var hostActivities = []string{
 	step.RemoveEndpoint, step.Precheck, step.PrepareSource, step.BaseBackup, step.StreamClone,
 	step.CreateSlots, step.PromoteClone, step.InitTarget, step.PgUpgrade, step.StartTarget,
 	step.Subscribe, step.UpdateExtensions, step.CollectStatistics, step.Synchronize, step.SwitchOver, step.Verify,
-	step.FenceForGood, step.Finish, step.Discard,
+	step.FenceForGood, step.CloseWayBack, step.Finish, step.Discard,
 	step.PrepareWayBack, step.RefreshMaterializedViews, step.OpenWayBack,
 	step.PrepareInPlace, step.UpgradeInPlace, step.FinishInPlace, step.UpdateInPlace, step.AnalyzeInPlace, step.DiscardInPlace,
 	step.PrepareCloning, step.DetachClone, step.StartUpgraded, step.FinishClone, step.FollowSource, step.SwitchToClone,

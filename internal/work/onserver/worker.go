@@ -2,11 +2,13 @@ package onserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/pgleap/pgleap/internal/catalog"
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -33,11 +35,24 @@ type Registry interface {
 // Register registers every activity of the server.
 func (w *Worker) Register(r Registry) {
 	for name, do := range map[string]any{
-		step.Record: w.Record, step.SaveReport: w.SaveReport, step.EndTask: w.EndTask, step.AmendTask: w.AmendTask, step.MoveInstance: w.MoveInstance,
+		step.IsTaskOver: w.IsTaskOver, step.Record: w.Record, step.SaveReport: w.SaveReport, step.EndTask: w.EndTask,
+		step.AmendTask: w.AmendTask, step.MoveInstance: w.MoveInstance,
 		step.RetireFormer: w.RetireFormer, step.RegisterClone: w.RegisterClone, step.RecordFindings: w.RecordFindings,
 	} {
 		r.RegisterActivityWithOptions(do, activity.RegisterOptions{Name: name})
 	}
+}
+
+// IsTaskOver tells whether a task has ended, or is not known any more.
+func (w *Worker) IsTaskOver(ctx context.Context, number int64) (bool, error) {
+	task, err := w.catalog.Task(ctx, number)
+	if _, unknown := errors.AsType[*upgrade.NotFound](err); unknown {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look whether task %d has ended: %w", number, err)
+	}
+	return task.Status.Ended(), nil
 }
 
 // Record writes down where a task stands and what happened.
@@ -147,7 +162,12 @@ func (w *Worker) MoveInstance(ctx context.Context, args step.MoveInstanceArgs) e
 		instance.Backup, instance.Findings = nil, nil
 	}
 	instance.Cluster, instance.Endpoint = args.Cluster, args.Endpoint
-	if err := w.catalog.UpdateInstance(ctx, instance); err != nil {
+	err = w.catalog.UpdateInstance(ctx, instance)
+	if refused, ok := errors.AsType[*upgrade.Refused](err); ok { // the upgrade tells, and goes on
+		return temporal.NewNonRetryableApplicationError(
+			fmt.Sprintf("instance %s is not recorded at %s: %s", args.Instance, args.Cluster, refused), "Refused", nil, refused)
+	}
+	if err != nil {
 		return fmt.Errorf("move instance %s: %w", args.Instance, err)
 	}
 	return nil
