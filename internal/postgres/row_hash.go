@@ -96,7 +96,7 @@ func directHash(value string, t ContentType, seed string) string {
 }
 
 // longBytea is the length from which on a bytea stands for itself by a digest.
-const longBytea = 1 << 24
+const longBytea = 1 << 20
 
 // text is an expression for what the type's output function prints, by concat(), since a cast to text
 // may be anything that a user made of it; or for something as good that is the same in every version.

@@ -33,7 +33,7 @@ var mutations = []mutation{
 	{sql: "UPDATE ONLY parent SET a = 'x'", kind: "rows", object: "public.parent", detail: changedOne},
 	{sql: "UPDATE child SET a = 'x'", kind: "rows", object: "public.child", detail: "2 rows differ"},
 	{sql: "UPDATE toasted SET v = overlay(v placing 'x' from 20000) WHERE id = 15", kind: "rows", object: "public.toasted", detail: changedOne},
-	{sql: "UPDATE long_bytea SET v = set_byte(v, 1 << 23, 1)", kind: "rows", object: "public.long_bytea", detail: changedOne},
+	{sql: "UPDATE long_bytea SET v = set_byte(v, 1 << 19, 1)", kind: "rows", object: "public.long_bytea", detail: changedOne},
 	{sql: "UPDATE large SET v = v || ' ' WHERE id = 19999", kind: "rows", object: "public.large", detail: changedOne},
 	{sql: "UPDATE widest SET c1599 = c1600, c1600 = c1599", kind: "rows", object: "public.widest", detail: changedOne},
 	{sql: "INSERT INTO empty VALUES (1)", kind: "rows", object: "public.empty", detail: "1 on the target only"},

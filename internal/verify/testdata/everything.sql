@@ -73,7 +73,7 @@ CREATE TABLE toasted (id int PRIMARY KEY, v text);
 ALTER TABLE toasted ALTER v SET STORAGE EXTERNAL;
 INSERT INTO toasted SELECT g, repeat(md5(g::text), 1000) FROM generate_series(1, 30) g;
 CREATE TABLE long_bytea (h int, place text, v bytea, PRIMARY KEY (h, place));
-INSERT INTO long_bytea VALUES (1, 'k', decode(repeat('ab', 1 << 24), 'hex'));
+INSERT INTO long_bytea VALUES (1, 'k', decode(repeat('ab', 1 << 20), 'hex'));
 CREATE TABLE large (id int PRIMARY KEY, v text);
 INSERT INTO large SELECT g, repeat('x', 500) FROM generate_series(1, 20000) g;
 CREATE UNLOGGED TABLE unlogged (id int PRIMARY KEY);
