@@ -11,13 +11,13 @@ import (
 // action is one operation of the vendor's API: what the door must know of it before it may run, and how it runs.
 type action struct {
 	name        string
-	level       string               // "get", "list", "update" or "delete", as the vendor classifies it: documentation
+	level       string                // "get", "list", "update" or "delete", as the vendor classifies it: documentation
 	object      func(p lookup) string // instance in acs:rds:{region}:{account}:dbinstance/{id}; "*" for all of them
-	unscoped    bool                 // granted on resource "*", or on the object if it has one
-	required    []string             // parameters that must be given
-	clientToken bool                 // honours ClientToken
-	reads       bool                 // changes nothing
-	cached      bool                 // the answer depends on the parameters and on the revision of the object alone
+	unscoped    bool                  // granted on resource "*", or on the object if it has one
+	required    []string              // parameters that must be given
+	clientToken bool                  // honours ClientToken
+	reads       bool                  // changes nothing
+	cached      bool                  // the answer depends on the parameters and on the revision of the object alone
 	do          func(ctx context.Context, a *api, c *call) (any, error)
 }
 
