@@ -40,7 +40,7 @@ func pgUpgradeChecks() []string {
 // use it and for no others.
 func replicationChecks() []string {
 	return []string{
-		"connections", "event-triggers", "foreign-partitions", "full-identity-size", "full-identity-types",
+		"applied-search-path", "connections", "event-triggers", "foreign-partitions", "full-identity-size", "full-identity-types",
 		"large-objects", "large-values", "long-transactions", "replica-identity", "reserved-objects",
 		"slot-retention", "source-minor", "switchback", "target-minor", "template-contents",
 		"triggers",
