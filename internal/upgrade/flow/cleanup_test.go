@@ -34,7 +34,7 @@ func TestCleanupEndsItsTask(t *testing.T) {
 		},
 		"clients are at the target": {
 			upgrade.ZeroDowntime, lost, atTarget,
-			upgrade.Outcome{Status: upgrade.StatusFailed, Reason: lost.Reason + " Clients are at the target, and it is finished."},
+			upgrade.Outcome{Status: upgrade.StatusSucceeded, Reason: finishedWithout, Switchover: &there},
 			finishing,
 		},
 		"it was upgraded in place": {
@@ -42,7 +42,7 @@ func TestCleanupEndsItsTask(t *testing.T) {
 				atTarget(w)
 				w.settled = served
 			},
-			upgrade.Outcome{Status: upgrade.StatusFailed, Reason: lost.Reason + " Clients are at the target, and it is finished."},
+			upgrade.Outcome{Status: upgrade.StatusSucceeded, Reason: finishedWithout, Switchover: &served},
 			finishing,
 		},
 		"the host can do neither": {
