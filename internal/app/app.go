@@ -51,37 +51,81 @@ func Start(ctx context.Context, c config.Server, log *slog.Logger) (_ *Server, e
 	if err := s.lockState(); err != nil {
 		return nil, err
 	}
-	if err := s.takeAddress(ctx); err != nil {
-		return nil, err
-	}
-	record, err := s.openCatalog(ctx)
-	if err != nil {
-		return nil, err
-	}
-	temporal, key, err := s.startEngine(ctx, record)
-	if err != nil {
-		return nil, err
-	}
-	hostID, err := hostID(ctx, record)
-	if err != nil {
-		return nil, err
-	}
-	sealer, err := secret.LoadOrCreate(filepath.Join(c.StateDir, "access.key"))
-	if err != nil {
-		return nil, fmt.Errorf("read the key that seals access keys: %w", err)
-	}
-	s.control = control.New(control.Deps{
-		Catalog: record, Temporal: temporal, Converter: durable.NewDataConverter(key), Host: hostID, Log: log,
-		Sealer: sealer, RequestsPerSecond: c.RequestsPerSecond,
-	})
-	if err := s.startWorkers(ctx, temporal, record, hostID); err != nil {
-		return nil, err
-	}
-	s.closers = append(s.closers, s.control.Close) // what requests leave in the record comes before all that may take long
-	if err := s.serve(); err != nil {
+	// Nothing that the rest needs is needed for this, and clients may be waiting.
+	recovering, stop := context.WithCancel(ctx)
+	s.closers = append(s.closers, stop)
+	recovered := agent.New(c.Agent("", log)).Recover(recovering)
+	if err := s.bringUpWhile(ctx, recovered); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// tryEvery is how soon another attempt is made to come up.
+const tryEvery = time.Second
+
+// bringUpWhile comes up beside a recovery. While that goes on, a failure does not end this process, since the
+// recovery would end with it: its source may be the very cluster that the record is in. Without one, whoever
+// started this process sees to it.
+func (s *Server) bringUpWhile(ctx context.Context, recovered <-chan struct{}) error {
+	told := ""
+	for ended := false; ; {
+		select {
+		case <-recovered:
+			ended = true
+		default:
+		}
+		made := len(s.closers)
+		err := s.bringUp(ctx)
+		if err == nil {
+			return nil
+		}
+		s.stopSince(made)
+		if ended || ctx.Err() != nil {
+			return err
+		}
+		if text := err.Error(); text != told {
+			told = text
+			s.log.WarnContext(ctx, "not started yet; what a crash left in the middle is ended meanwhile", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-recovered:
+		case <-time.After(tryEvery):
+		}
+	}
+}
+
+// bringUp starts all that the API stands on, and the API.
+func (s *Server) bringUp(ctx context.Context) error {
+	if err := s.takeAddress(ctx); err != nil {
+		return err
+	}
+	record, err := s.openCatalog(ctx)
+	if err != nil {
+		return err
+	}
+	temporal, key, err := s.startEngine(ctx, record)
+	if err != nil {
+		return err
+	}
+	hostID, err := hostID(ctx, record)
+	if err != nil {
+		return err
+	}
+	sealer, err := secret.LoadOrCreate(filepath.Join(s.config.StateDir, "access.key"))
+	if err != nil {
+		return fmt.Errorf("read the key that seals access keys: %w", err)
+	}
+	s.control = control.New(control.Deps{
+		Catalog: record, Temporal: temporal, Converter: durable.NewDataConverter(key), Host: hostID, Log: s.log,
+		Sealer: sealer, RequestsPerSecond: s.config.RequestsPerSecond,
+	})
+	if err := s.startWorkers(ctx, temporal, record, hostID); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.control.Close) // what requests leave in the record comes before all that may take long
+	return s.serve()
 }
 
 // Address is where the API listens.
@@ -132,11 +176,14 @@ func (s *Server) stopWithin(patience time.Duration) {
 }
 
 // stop undoes Start, last things first.
-func (s *Server) stop() {
-	for i := len(s.closers) - 1; i >= 0; i-- {
+func (s *Server) stop() { s.stopSince(0) }
+
+// stopSince undoes what was made since there were so many things.
+func (s *Server) stopSince(made int) {
+	for i := len(s.closers) - 1; i >= made; i-- {
 		s.closers[i]()
 	}
-	s.closers = nil
+	s.closers = s.closers[:made]
 }
 
 func (s *Server) lockState() error {
