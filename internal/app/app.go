@@ -64,10 +64,17 @@ func Start(ctx context.Context, c config.Server, log *slog.Logger) (_ *Server, e
 // tryEvery is how soon another attempt is made to come up.
 const tryEvery = time.Second
 
+// findOut is how long it is waited for a recovery to find that nothing was left in the middle.
+const findOut = 100 * time.Millisecond
+
 // bringUpWhile comes up beside a recovery. While that goes on, a failure does not end this process, since the
 // recovery would end with it: its source may be the very cluster that the record is in. Without one, whoever
 // started this process sees to it.
 func (s *Server) bringUpWhile(ctx context.Context, recovered <-chan struct{}) error {
+	select {
+	case <-recovered:
+	case <-time.After(findOut):
+	}
 	told := ""
 	for ended := false; ; {
 		select {
@@ -101,15 +108,18 @@ func (s *Server) bringUp(ctx context.Context) error {
 	if err := s.takeAddress(ctx); err != nil {
 		return err
 	}
+	if err := s.retireOldEngine(ctx); err != nil {
+		return err
+	}
 	record, err := s.openCatalog(ctx)
 	if err != nil {
 		return err
 	}
-	temporal, key, err := s.startEngine(ctx, record)
+	own, err := s.ownIdentity(ctx, record) // before there is an engine
 	if err != nil {
 		return err
 	}
-	hostID, err := hostID(ctx, record)
+	temporal, key, err := s.startEngine(ctx)
 	if err != nil {
 		return err
 	}
@@ -118,10 +128,10 @@ func (s *Server) bringUp(ctx context.Context) error {
 		return fmt.Errorf("read the key that seals access keys: %w", err)
 	}
 	s.control = control.New(control.Deps{
-		Catalog: record, Temporal: temporal, Converter: durable.NewDataConverter(key), Host: hostID, Log: s.log,
-		Sealer: sealer, RequestsPerSecond: s.config.RequestsPerSecond,
+		Catalog: record, Temporal: temporal, Converter: durable.NewDataConverter(key), Host: own.host, Server: own.server,
+		Log: s.log, Sealer: sealer, RequestsPerSecond: s.config.RequestsPerSecond,
 	})
-	if err := s.startWorkers(ctx, temporal, record, hostID); err != nil {
+	if err := s.startWorkers(ctx, temporal, record, own.host); err != nil {
 		return err
 	}
 	s.closers = append(s.closers, s.control.Close) // what requests leave in the record comes before all that may take long
@@ -200,12 +210,16 @@ func (s *Server) lockState() error {
 	return nil
 }
 
-func (s *Server) openCatalog(ctx context.Context) (*catalog.Catalog, error) {
-	url := s.config.Catalog
-	if url == "" {
-		url = "sqlite://" + filepath.Join(s.config.StateDir, "catalog.db")
+// catalogURL says where the record is: in the state directory, unless told otherwise.
+func (s *Server) catalogURL() string {
+	if s.config.Catalog != "" {
+		return s.config.Catalog
 	}
-	record, err := catalog.Open(ctx, url, s.log)
+	return "sqlite://" + filepath.Join(s.config.StateDir, "catalog.db")
+}
+
+func (s *Server) openCatalog(ctx context.Context) (*catalog.Catalog, error) {
+	record, err := catalog.Open(ctx, s.catalogURL(), s.log)
 	if err != nil {
 		return nil, err
 	}
@@ -213,15 +227,14 @@ func (s *Server) openCatalog(ctx context.Context) (*catalog.Catalog, error) {
 	return record, nil
 }
 
+func (s *Server) engineDir() string { return filepath.Join(s.config.StateDir, "engine") }
+
 // startEngine starts the embedded engine and connects to it. An engine's file is of one version and
-// disposable, but while upgrades run it must stay what it is.
-func (s *Server) startEngine(ctx context.Context, record *catalog.Catalog) (client.Client, *secret.Key, error) {
-	dir := filepath.Join(s.config.StateDir, "engine")
+// disposable, but while upgrades run it must stay what it is, see retireOldEngine.
+func (s *Server) startEngine(ctx context.Context) (client.Client, *secret.Key, error) {
+	dir := s.engineDir()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, fmt.Errorf("make the engine's directory: %w", err)
-	}
-	if err := retireOldEngine(ctx, record, dir); err != nil {
-		return nil, nil, err
 	}
 	key, err := durable.LoadOrCreateKey(filepath.Join(dir, "payload.key"))
 	if err != nil {
@@ -246,33 +259,22 @@ func (s *Server) startEngine(ctx context.Context, record *catalog.Catalog) (clie
 	return temporal, key, nil
 }
 
-func retireOldEngine(ctx context.Context, record *catalog.Catalog, dir string) error {
-	version, found, err := embedded.Leftover(dir)
+// retireOldEngine removes the file of another engine version, unless a task runs: then this program must not start. It
+// must not have migrated the record either, or the program that began the task could not end it.
+func (s *Server) retireOldEngine(ctx context.Context) error {
+	version, found, err := embedded.Leftover(s.engineDir())
 	if err != nil || !found {
 		return err
 	}
-	running, err := record.RunningTasks(ctx, "")
+	number, running, err := catalog.Running(ctx, s.catalogURL(), s.log)
 	if err != nil {
 		return err
 	}
-	if len(running) > 0 {
+	if running {
 		return fmt.Errorf("task %d is running on engine version %s, and this program has %s: finish or cancel it with the program that began it, then start this one",
-			running[0].Number, version, embedded.Version)
+			number, version, embedded.Version)
 	}
-	return embedded.Discard(dir, version)
-}
-
-// hostID is this host's name for itself, kept in the record: a host that is renamed stays the same.
-func hostID(ctx context.Context, record *catalog.Catalog) (string, error) {
-	const setting = "host-id"
-	if id, err := record.Setting(ctx, setting); err == nil {
-		return id, nil
-	}
-	name, err := os.Hostname()
-	if err != nil {
-		return "", fmt.Errorf("read the host's name: %w", err)
-	}
-	return name, record.SetSetting(ctx, setting, name)
+	return embedded.Discard(s.engineDir(), version)
 }
 
 func (s *Server) startWorkers(ctx context.Context, temporal client.Client, record *catalog.Catalog, hostID string) error {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgleap/pgleap/internal/control"
 	"github.com/pgleap/pgleap/internal/pgtest"
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/switchover"
@@ -53,12 +54,16 @@ func TestRecoveryNeedsNoRecord(t *testing.T) {
 		dir, journal := crashed(t)
 		c := configIn(dir)
 		c.Catalog = asKeeper(source.Port)
+		for _, major := range versions {
+			c.PostgresPrefixes = append(c.PostgresPrefixes, filepath.Dir(filepath.Dir(pgtest.Bindir(t, major))))
+		}
 		s, err := Start(t.Context(), c, testLog(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.stop()
+		defer s.stop()
 		ended(t, journal)
+		refusesOwnCluster(t, s, source)
 	})
 	t.Run("that is down", func(t *testing.T) {
 		dir, journal := crashed(t)
@@ -84,6 +89,22 @@ func TestRecoveryNeedsNoRecord(t *testing.T) {
 			t.Errorf("the journal says %q, %v", state.Stage, err)
 		}
 	})
+}
+
+// refusesOwnCluster wants a server to know that its own record is in a cluster.
+func refusesOwnCluster(t *testing.T, s *Server, cluster *pgtest.Cluster) {
+	t.Helper()
+	who := control.Actor{Name: "dba"}
+	instance, err := s.control.AddInstance(t.Context(), who, control.AddRequest{Port: cluster.Port, Choice: control.EndpointNone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	versions := pgtest.Versions(t)
+	request := control.UpgradeRequest{Instance: instance.ID, Target: upgrade.Major(versions[len(versions)-1]), Mode: upgrade.InPlace}
+	task, err := s.control.Upgrade(t.Context(), who, request)
+	if err == nil || !strings.Contains(err.Error(), "pgleap's own catalogue is in instance "+instance.ID) {
+		t.Errorf("upgrade %d of the cluster that the record is in: %v", task.Number, err)
+	}
 }
 
 // asKeeper is the record's URL, of a server that need not be there.
