@@ -64,6 +64,10 @@ func (a *Agent) Recover(ctx context.Context) (ended <-chan struct{}) {
 	return done
 }
 
+// KeepEndpoints keeps the PgBouncers running that are pgleap's own, until ctx ends. It needs notes of the host alone,
+// too: after a boot a switchover cannot be ended before its PgBouncer runs.
+func (a *Agent) KeepEndpoints(ctx context.Context) { a.worker.KeepEndpoints(ctx) }
+
 // Start begins to work on the host's queue, and returns how to stop.
 func (a *Agent) Start(ctx context.Context, temporal client.Client) (stop func(), err error) {
 	if err := a.worker.RecoverSnapshots(ctx); err != nil {
@@ -74,12 +78,7 @@ func (a *Agent) Start(ctx context.Context, temporal client.Client) (stop func(),
 	if err := worker.Start(); err != nil {
 		return nil, fmt.Errorf("start agent: %w", err)
 	}
-	keeping, stopKeeping := context.WithCancel(ctx)
-	go a.worker.KeepEndpoints(keeping)
-	return func() {
-		stopKeeping()
-		worker.Stop()
-	}, nil
+	return worker.Stop, nil
 }
 
 // Guard watches over the switchover whose journal is at path, see onhost.Worker.Guard.

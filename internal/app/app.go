@@ -52,9 +52,11 @@ func Start(ctx context.Context, c config.Server, log *slog.Logger) (_ *Server, e
 		return nil, err
 	}
 	// Nothing that the rest needs is needed for this, and clients may be waiting.
-	recovering, stop := context.WithCancel(ctx)
+	early, stop := context.WithCancel(ctx)
 	s.closers = append(s.closers, stop)
-	recovered := agent.New(c.Agent("", log)).Recover(recovering)
+	host := agent.New(c.Agent("", log))
+	go host.KeepEndpoints(early)
+	recovered := host.Recover(early)
 	if err := s.bringUpWhile(ctx, recovered); err != nil {
 		return nil, err
 	}

@@ -3,10 +3,13 @@ package app
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -70,10 +73,34 @@ func TestRecoveryNeedsNoRecord(t *testing.T) {
 		c := configIn(dir)
 		c.Catalog = asKeeper(pgtest.FreePort(t))
 		_, err := Start(t.Context(), c, testLog(t))
-		if err == nil || !strings.Contains(err.Error(), "open the catalogue") {
+		if err == nil || !strings.Contains(err.Error(), "connection refused") {
 			t.Errorf("started: %v", err)
 		}
 		ended(t, journal)
+	})
+	t.Run("that is down, while it cannot end", func(t *testing.T) {
+		dir, _ := crashed(t)
+		source.Stop(t)
+		defer source.Restart(t)
+		endpoints := filepath.Join(dir, "agent", "endpoints")
+		if err := os.MkdirAll(endpoints, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(endpoints, "orders.json"), []byte("no note"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := configIn(dir)
+		c.Catalog = asKeeper(pgtest.FreePort(t))
+		// It goes on until it is stopped: when it has tried to come up, and looked after its PgBouncers.
+		stopped, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		wanted := &said{wanted: []string{"not started yet", "a PgBouncer is not as it should be"}, all: stop}
+		if _, err := Start(stopped, c, slog.New(slog.NewTextHandler(wanted, nil))); err == nil {
+			t.Error("it started")
+		}
+		if len(wanted.wanted) > 0 {
+			t.Errorf("it did not say %q", wanted.wanted)
+		}
 	})
 	t.Run("while it cannot end", func(t *testing.T) {
 		dir, journal := crashed(t)
@@ -105,6 +132,23 @@ func refusesOwnCluster(t *testing.T, s *Server, cluster *pgtest.Cluster) {
 	if err == nil || !strings.Contains(err.Error(), "pgleap's own catalogue is in instance "+instance.ID) {
 		t.Errorf("upgrade %d of the cluster that the record is in: %v", task.Number, err)
 	}
+}
+
+// said is a log that waits for words.
+type said struct {
+	mu     sync.Mutex
+	wanted []string
+	all    func()
+}
+
+func (s *said) Write(line []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wanted = slices.DeleteFunc(s.wanted, func(words string) bool { return strings.Contains(string(line), words) })
+	if len(s.wanted) == 0 {
+		s.all()
+	}
+	return len(line), nil
 }
 
 // asKeeper is the record's URL, of a server that need not be there.
