@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -39,23 +40,39 @@ func New(c Config) *Agent {
 	return &Agent{config: c, worker: onhost.New(host, runner, filepath.Join(c.StateDir, "agent"), c.Guard, c.Log, time.Now)}
 }
 
-// Start begins to work on the host's queue, and returns how to stop. What a crash left in the middle
-// of a switchover is ended at once, beside everything else: clients may be waiting.
-func (a *Agent) Start(ctx context.Context, temporal client.Client) (stop func(), err error) {
-	go func() {
+// Recover ends what a crash left in the middle of a switchover or of an upgrade in place, and needs
+// nothing but what is noted on the host: clients wait, and the record or the engine may be behind the very
+// fence that is to be lifted. It returns at once; the channel is closed when nothing is left to do. What
+// cannot be ended is tried again until ctx ends.
+func (a *Agent) Recover(ctx context.Context) (ended <-chan struct{}) {
+	var all sync.WaitGroup
+	all.Go(func() {
 		if err := a.worker.RecoverSwitchovers(ctx); err != nil {
 			a.config.Log.ErrorContext(ctx, "a switchover that was left in the middle could not be ended", "error", err)
 		}
-	}()
-	go func() {
+	})
+	all.Go(func() {
 		if err := a.worker.RecoverInPlace(ctx); err != nil {
 			a.config.Log.ErrorContext(ctx, "an upgrade in place that was left in the middle could not be ended", "error", err)
 		}
+	})
+	done := make(chan struct{})
+	go func() {
+		all.Wait()
+		close(done)
 	}()
+	return done
+}
+
+// KeepEndpoints keeps the PgBouncers running that are pgleap's own, until ctx ends. It needs notes of the host alone,
+// too: after a boot a switchover cannot be ended before its PgBouncer runs.
+func (a *Agent) KeepEndpoints(ctx context.Context) { a.worker.KeepEndpoints(ctx) }
+
+// Start begins to work on the host's queue, and returns how to stop.
+func (a *Agent) Start(ctx context.Context, temporal client.Client) (stop func(), err error) {
 	if err := a.worker.RecoverSnapshots(ctx); err != nil {
 		a.config.Log.WarnContext(ctx, "snapshots of an earlier process may still be held", "error", err)
 	}
-	go a.worker.KeepEndpoints(ctx)
 	worker := durable.NewWorker(temporal, durable.HostQueue(a.config.HostID))
 	a.worker.Register(worker)
 	if err := worker.Start(); err != nil {

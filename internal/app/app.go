@@ -51,37 +51,93 @@ func Start(ctx context.Context, c config.Server, log *slog.Logger) (_ *Server, e
 	if err := s.lockState(); err != nil {
 		return nil, err
 	}
-	if err := s.takeAddress(ctx); err != nil {
-		return nil, err
-	}
-	record, err := s.openCatalog(ctx)
-	if err != nil {
-		return nil, err
-	}
-	temporal, key, err := s.startEngine(ctx, record)
-	if err != nil {
-		return nil, err
-	}
-	hostID, err := hostID(ctx, record)
-	if err != nil {
-		return nil, err
-	}
-	sealer, err := secret.LoadOrCreate(filepath.Join(c.StateDir, "access.key"))
-	if err != nil {
-		return nil, fmt.Errorf("read the key that seals access keys: %w", err)
-	}
-	s.control = control.New(control.Deps{
-		Catalog: record, Temporal: temporal, Converter: durable.NewDataConverter(key), Host: hostID, Log: log,
-		Sealer: sealer, RequestsPerSecond: c.RequestsPerSecond,
-	})
-	if err := s.startWorkers(ctx, temporal, record, hostID); err != nil {
-		return nil, err
-	}
-	s.closers = append(s.closers, s.control.Close) // what requests leave in the record comes before all that may take long
-	if err := s.serve(); err != nil {
+	// Nothing that the rest needs is needed for this, and clients may be waiting.
+	early, stop := context.WithCancel(ctx)
+	s.closers = append(s.closers, stop)
+	host := agent.New(c.Agent("", log))
+	go host.KeepEndpoints(early)
+	recovered := host.Recover(early)
+	if err := s.bringUpWhile(ctx, recovered); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// tryEvery is how soon another attempt is made to come up.
+const tryEvery = time.Second
+
+// findOut is how long it is waited for a recovery to find that nothing was left in the middle.
+const findOut = 100 * time.Millisecond
+
+// bringUpWhile comes up beside a recovery. While that goes on, a failure does not end this process, since the
+// recovery would end with it: its source may be the very cluster that the record is in. Without one, whoever
+// started this process sees to it.
+func (s *Server) bringUpWhile(ctx context.Context, recovered <-chan struct{}) error {
+	select {
+	case <-recovered:
+	case <-time.After(findOut):
+	}
+	told := ""
+	for ended := false; ; {
+		select {
+		case <-recovered:
+			ended = true
+		default:
+		}
+		made := len(s.closers)
+		err := s.bringUp(ctx)
+		if err == nil {
+			return nil
+		}
+		s.stopSince(made)
+		if ended || ctx.Err() != nil {
+			return err
+		}
+		if text := err.Error(); text != told {
+			told = text
+			s.log.WarnContext(ctx, "not started yet; what a crash left in the middle is ended meanwhile", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-recovered:
+		case <-time.After(tryEvery):
+		}
+	}
+}
+
+// bringUp starts all that the API stands on, and the API.
+func (s *Server) bringUp(ctx context.Context) error {
+	if err := s.takeAddress(ctx); err != nil {
+		return err
+	}
+	if err := s.retireOldEngine(ctx); err != nil {
+		return err
+	}
+	record, err := s.openCatalog(ctx)
+	if err != nil {
+		return err
+	}
+	own, err := s.ownIdentity(ctx, record) // before there is an engine
+	if err != nil {
+		return err
+	}
+	temporal, key, err := s.startEngine(ctx)
+	if err != nil {
+		return err
+	}
+	sealer, err := secret.LoadOrCreate(filepath.Join(s.config.StateDir, "access.key"))
+	if err != nil {
+		return fmt.Errorf("read the key that seals access keys: %w", err)
+	}
+	s.control = control.New(control.Deps{
+		Catalog: record, Temporal: temporal, Converter: durable.NewDataConverter(key), Host: own.host, Server: own.server,
+		Log: s.log, Sealer: sealer, RequestsPerSecond: s.config.RequestsPerSecond,
+	})
+	if err := s.startWorkers(ctx, temporal, record, own.host); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.control.Close) // what requests leave in the record comes before all that may take long
+	return s.serve()
 }
 
 // Address is where the API listens.
@@ -132,11 +188,14 @@ func (s *Server) stopWithin(patience time.Duration) {
 }
 
 // stop undoes Start, last things first.
-func (s *Server) stop() {
-	for i := len(s.closers) - 1; i >= 0; i-- {
+func (s *Server) stop() { s.stopSince(0) }
+
+// stopSince undoes what was made since there were so many things.
+func (s *Server) stopSince(made int) {
+	for i := len(s.closers) - 1; i >= made; i-- {
 		s.closers[i]()
 	}
-	s.closers = nil
+	s.closers = s.closers[:made]
 }
 
 func (s *Server) lockState() error {
@@ -153,12 +212,16 @@ func (s *Server) lockState() error {
 	return nil
 }
 
-func (s *Server) openCatalog(ctx context.Context) (*catalog.Catalog, error) {
-	url := s.config.Catalog
-	if url == "" {
-		url = "sqlite://" + filepath.Join(s.config.StateDir, "catalog.db")
+// catalogURL says where the record is: in the state directory, unless told otherwise.
+func (s *Server) catalogURL() string {
+	if s.config.Catalog != "" {
+		return s.config.Catalog
 	}
-	record, err := catalog.Open(ctx, url, s.log)
+	return "sqlite://" + filepath.Join(s.config.StateDir, "catalog.db")
+}
+
+func (s *Server) openCatalog(ctx context.Context) (*catalog.Catalog, error) {
+	record, err := catalog.Open(ctx, s.catalogURL(), s.log)
 	if err != nil {
 		return nil, err
 	}
@@ -166,15 +229,14 @@ func (s *Server) openCatalog(ctx context.Context) (*catalog.Catalog, error) {
 	return record, nil
 }
 
+func (s *Server) engineDir() string { return filepath.Join(s.config.StateDir, "engine") }
+
 // startEngine starts the embedded engine and connects to it. An engine's file is of one version and
-// disposable, but while upgrades run it must stay what it is.
-func (s *Server) startEngine(ctx context.Context, record *catalog.Catalog) (client.Client, *secret.Key, error) {
-	dir := filepath.Join(s.config.StateDir, "engine")
+// disposable, but while upgrades run it must stay what it is, see retireOldEngine.
+func (s *Server) startEngine(ctx context.Context) (client.Client, *secret.Key, error) {
+	dir := s.engineDir()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, fmt.Errorf("make the engine's directory: %w", err)
-	}
-	if err := retireOldEngine(ctx, record, dir); err != nil {
-		return nil, nil, err
 	}
 	key, err := durable.LoadOrCreateKey(filepath.Join(dir, "payload.key"))
 	if err != nil {
@@ -199,33 +261,22 @@ func (s *Server) startEngine(ctx context.Context, record *catalog.Catalog) (clie
 	return temporal, key, nil
 }
 
-func retireOldEngine(ctx context.Context, record *catalog.Catalog, dir string) error {
-	version, found, err := embedded.Leftover(dir)
+// retireOldEngine removes the file of another engine version, unless a task runs: then this program must not start. It
+// must not have migrated the record either, or the program that began the task could not end it.
+func (s *Server) retireOldEngine(ctx context.Context) error {
+	version, found, err := embedded.Leftover(s.engineDir())
 	if err != nil || !found {
 		return err
 	}
-	running, err := record.RunningTasks(ctx, "")
+	number, running, err := catalog.Running(ctx, s.catalogURL(), s.log)
 	if err != nil {
 		return err
 	}
-	if len(running) > 0 {
+	if running {
 		return fmt.Errorf("task %d is running on engine version %s, and this program has %s: finish or cancel it with the program that began it, then start this one",
-			running[0].Number, version, embedded.Version)
+			number, version, embedded.Version)
 	}
-	return embedded.Discard(dir, version)
-}
-
-// hostID is this host's name for itself, kept in the record: a host that is renamed stays the same.
-func hostID(ctx context.Context, record *catalog.Catalog) (string, error) {
-	const setting = "host-id"
-	if id, err := record.Setting(ctx, setting); err == nil {
-		return id, nil
-	}
-	name, err := os.Hostname()
-	if err != nil {
-		return "", fmt.Errorf("read the host's name: %w", err)
-	}
-	return name, record.SetSetting(ctx, setting, name)
+	return embedded.Discard(s.engineDir(), version)
 }
 
 func (s *Server) startWorkers(ctx context.Context, temporal client.Client, record *catalog.Catalog, hostID string) error {

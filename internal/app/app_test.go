@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"database/sql"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -165,6 +167,7 @@ func TestEngineOfAnotherVersion(t *testing.T) {
 	t.Run("is kept while a task runs in it", func(t *testing.T) {
 		dir := prepare(t)
 		runningTask(t, dir)
+		record := olderSchema(t, dir)
 		_, err := Start(t.Context(), configIn(dir), testLog(t))
 		if err == nil || !strings.Contains(err.Error(), "task 1 is running on engine version 0.0.1") || !strings.Contains(err.Error(), "finish or cancel it") {
 			t.Errorf("got %v", err)
@@ -172,7 +175,36 @@ func TestEngineOfAnotherVersion(t *testing.T) {
 		if _, err := os.Stat(old(dir)); err != nil {
 			t.Errorf("it is gone: %v", err)
 		}
+		// The program that began the task must find its record as it was, or it does not start either.
+		var version int
+		if err := record.QueryRowContext(t.Context(), newestMigration).Scan(&version); err != nil || version >= newSchema {
+			t.Errorf("the record was migrated to version %d, %v", version, err)
+		}
 	})
+}
+
+// newSchema is the version of the schema that olderSchema takes back.
+const newSchema = 7
+
+const newestMigration = "SELECT max(version_id) FROM catalog_version"
+
+// olderSchema makes of a record one that an older pgleap has written.
+func olderSchema(t *testing.T, dir string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(dir, "catalog.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	for _, statement := range []string{
+		fmt.Sprintf("DELETE FROM catalog_version WHERE version_id >= %d", newSchema),
+		"ALTER TABLE task DROP COLUMN server",
+	} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return db
 }
 
 // runningTask leaves a record with a task that runs.

@@ -110,6 +110,14 @@ func TestFlowOnTheEngine(t *testing.T) {
 				return s.untilCancelled(said[min(n, len(said))-1], step.Done{})(ctx, n)
 			}
 		}, upgrade.StatusSucceeded, "", 3},
+		{"way-back-does-not-open", func(o *upgrade.Options) { o.SkipSwitchback = false }, func(s *scene) {
+			s.does[step.OpenWayBack] = func(ctx context.Context, _ int) (any, error) {
+				if err := s.client.SignalWorkflow(ctx, s.id, "", step.SignalFinish, nil); err != nil {
+					return nil, err
+				}
+				return nil, temporal.NewNonRetryableApplicationError("connection refused", "Failed", nil)
+			}
+		}, upgrade.StatusSucceeded, "", 1},
 		{"in-place", func(o *upgrade.Options) { o.Statistics = upgrade.StatisticsAfter }, func(s *scene) {
 			s.does[step.UpgradeInPlace] = func(context.Context, int) (any, error) {
 				return step.InPlaceResult{Switchover: upgrade.Switchover{Switched: true}}, nil

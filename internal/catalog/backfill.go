@@ -27,7 +27,7 @@ UPDATE instance
  WHERE id = $1`
 
 	selectAllTasks = `
-  SELECT ` + taskColumns + `
+  SELECT ` + formerTaskColumns + `, ''
     FROM task
 ORDER BY number`
 

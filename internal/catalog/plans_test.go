@@ -110,7 +110,7 @@ func fillRecord(t *testing.T, c *Catalog, numbers string) {
 		`
 INSERT INTO instance (id, host, pgdata, cluster, endpoint, created_at, uuid) ` + numbers + `
 SELECT 'i' || n, 'db1', '/data/' || n, '{}', '{}', 0, 'u' || n FROM s WHERE n <= 500`, `
-INSERT INTO task (` + taskColumns + `) ` + numbers + `
+INSERT INTO task (` + formerTaskColumns + `) ` + numbers + `
 SELECT n, n, CASE WHEN n % 1000 < 500 THEN 'precheck' ELSE 'upgrade' END, 'i' || (n % 500), 'zero-downtime', 150018, 16 + n / 500 % 3,
        CASE WHEN n > 19990 THEN 'running' ELSE 'succeeded' END, '', '', 'null', 'null', 'null', '[]', n, n, '', 'null', 'null' FROM s`, `
 INSERT INTO report (number, instance, mode, target, checked_at, body, retired, passed, valid_until) ` + numbers + `

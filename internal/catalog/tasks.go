@@ -15,13 +15,18 @@ import (
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
-const taskColumns = `number, id, kind, instance, mode, source, target, status, phase, reason,
+// taskColumns are those that scanTask reads, formerTaskColumns those that a record has had before migration 7.
+const (
+	taskColumns = formerTaskColumns + `, server`
+
+	formerTaskColumns = `number, id, kind, instance, mode, source, target, status, phase, reason,
        progress, switchover, plan, phases, started_at, ended_at, requested_by,
        rehearsal, verification`
+)
 
 const insertTask = `
 INSERT INTO task (` + taskColumns + `, target_version, statistics, clone_only, log)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', $10, 'null', $11, $12, $13, NULL, $14, 'null', 'null', $15, $16, $17, $18)`
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', $10, 'null', $11, $12, $13, NULL, $14, 'null', 'null', $15, $16, $17, $18, $19)`
 
 // CreateTask records that a task of an instance has begun, and returns it with its number and its
 // id, which its plan gets too. An instance has one running upgrade at most, and one precheck: a second
@@ -46,7 +51,7 @@ func (c *Catalog) CreateTask(ctx context.Context, t upgrade.Task) (upgrade.Task,
 		t = begun(t)
 		_, err = tx.ExecContext(ctx, insertTask, t.Number, t.ID, t.Kind, t.Instance, t.Mode, t.Source, t.Target,
 			t.Status, t.Phase, document{t.Progress}, document{t.Plan}, document{t.Phases}, instant{&t.StartedAt},
-			legible(t.RequestedBy), targetVersionOf(t.Plan), statisticsOf(t.Plan), flag(isCloneOnly(t.Plan)), logLine(t.StartedAt, fmt.Sprintf("the %s begins", t.Kind)))
+			legible(t.RequestedBy), legible(t.Server), targetVersionOf(t.Plan), statisticsOf(t.Plan), flag(isCloneOnly(t.Plan)), logLine(t.StartedAt, fmt.Sprintf("the %s begins", t.Kind)))
 		if err != nil {
 			return err
 		}
@@ -178,7 +183,7 @@ func scanTask(r row) (upgrade.Task, error) {
 	err := r.Scan(&t.Number, &t.ID, &t.Kind, &t.Instance, &t.Mode, &t.Source, &t.Target, &t.Status, &t.Phase, &t.Reason,
 		document{&t.Progress}, document{&t.Switchover}, document{&t.Plan}, document{&t.Phases},
 		instant{&t.StartedAt}, &ended, &t.RequestedBy,
-		document{&t.Rehearsal}, document{&t.Verification})
+		document{&t.Rehearsal}, document{&t.Verification}, &t.Server)
 	t.EndedAt = moment(ended)
 	return t, err
 }

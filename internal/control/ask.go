@@ -23,6 +23,9 @@ const askTimeout = 70 * time.Second
 // ask has a short activity carried out by the agent of a host and decodes its result into answer.
 // What the agent has to say against it is a *upgrade.Refused; no answer is an *Unavailable.
 func (c *Control) ask(ctx context.Context, host, activity string, argument, answer any) error {
+	if err := c.refuseElsewhere(host); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout+5*time.Second)
 	defer cancel()
 	run, err := c.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{

@@ -28,7 +28,9 @@ type Deps struct {
 	RequestsPerSecond float64
 	// Host is the id of the one host there is, whose agent is asked.
 	Host string
-	Log  *slog.Logger
+	// Server is this server's name for itself, which no other one with the same catalogue has.
+	Server string
+	Log    *slog.Logger
 	// Now is time.Now unless given.
 	Now func() time.Time
 }
@@ -39,6 +41,7 @@ type Control struct {
 	temporal  client.Client
 	converter converter.DataConverter
 	host      string
+	server    string
 	log       *slog.Logger
 	now       func() time.Time
 	sealer    *secret.Key
@@ -54,7 +57,7 @@ type Control struct {
 func New(d Deps) *Control {
 	c := &Control{
 		catalog: d.Catalog, temporal: d.Temporal, converter: d.Converter,
-		host: d.Host, log: d.Log, now: d.Now, sealer: d.Sealer, callers: &callers{},
+		host: d.Host, server: d.Server, log: d.Log, now: d.Now, sealer: d.Sealer, callers: &callers{},
 		throttle:  &throttle{perSecond: d.RequestsPerSecond, limits: map[string]*rate.Limiter{}},
 		endpoints: semaphore.NewWeighted(1),
 	}

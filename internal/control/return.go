@@ -40,6 +40,9 @@ func (c *Control) returnable(ctx context.Context, instanceOrNumber string) (task
 // goBack has clients brought back to the source of a blue-green upgrade that has ended. Whether anything
 // was written on the target since is for the host to find out.
 func (c *Control) goBack(ctx context.Context, who Actor, task upgrade.Task, timeout time.Duration) (upgrade.Task, error) {
+	if err := c.refuseForeign(task); err != nil {
+		return upgrade.Task{}, err
+	}
 	if err := c.sourceIsKept(ctx, task); err != nil {
 		return upgrade.Task{}, err
 	}

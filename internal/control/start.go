@@ -24,7 +24,7 @@ func (c *Control) start(ctx context.Context, who Actor, kind upgrade.TaskKind, p
 		Kind: kind, Instance: plan.Instance, Mode: plan.Mode,
 		Source: plan.Source.Version, Target: plan.Target.Version.Major(),
 		Status: upgrade.StatusRunning, Phase: upgrade.PhasePrecheck,
-		Plan: &plan, StartedAt: c.now(), RequestedBy: who.Name,
+		Plan: &plan, StartedAt: c.now(), RequestedBy: who.Name, Server: c.server,
 	})
 	if err != nil {
 		return upgrade.Task{}, ofRecord(conflicting(err))

@@ -64,6 +64,9 @@ func (c *Control) sayTo(ctx context.Context, task upgrade.Task, verb Verb, paylo
 	if err := verb.allowed(task); err != nil {
 		return upgrade.Task{}, err
 	}
+	if err := c.refuseForeign(task); err != nil {
+		return upgrade.Task{}, err
+	}
 	signal := signals[verb]
 	err := c.temporal.SignalWorkflow(ctx, step.UpgradeWorkflowID(task.Number), "", signal, payload)
 	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {

@@ -28,6 +28,9 @@ func (c *Control) Upgrade(ctx context.Context, who Actor, req UpgradeRequest) (_
 			Cause:  upgrade.CauseNoEndpoint,
 		}
 	}
+	if err := c.refuseOwnCluster(ctx, plan); err != nil {
+		return upgrade.Task{}, err
+	}
 	note, valid, err := c.reportNote(ctx, plan)
 	if err != nil {
 		return upgrade.Task{}, err
@@ -41,6 +44,26 @@ func (c *Control) Upgrade(ctx context.Context, who Actor, req UpgradeRequest) (_
 		}
 	}
 	return c.start(ctx, who, upgrade.TaskUpgrade, plan, note)
+}
+
+// refuseOwnCluster refuses to upgrade the cluster that the catalogue is in: it would be down or fenced just when
+// is to be noted what becomes of it. A clone leaves it as it is.
+func (c *Control) refuseOwnCluster(ctx context.Context, plan upgrade.Plan) error {
+	if plan.Options.CloneOnly {
+		return nil
+	}
+	own, err := c.catalog.SystemIdentifier(ctx)
+	if err != nil {
+		return ofRecord(err)
+	}
+	if own == "" || own != plan.Source.SystemIdentifier {
+		return nil
+	}
+	return &upgrade.Refused{
+		Reason: fmt.Sprintf("pgleap's own catalogue is in instance %s: its system identifier is the same", plan.Instance),
+		Remedy: "move the catalogue to another cluster, or leave --catalog out, then upgrade",
+		Cause:  upgrade.CauseServing,
+	}
 }
 
 // movesClients tells whether clients end elsewhere than they were. An instance that is upgraded in place

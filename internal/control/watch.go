@@ -23,9 +23,8 @@ const (
 	lostAfter = 15 * time.Second
 )
 
-// Watch follows the running tasks until ctx is done: every second it copies where their steps
-// stand from the heart-beats into the record, and it ends tasks whose workflow is gone. One of
-// several servers suffices; more do no harm.
+// Watch follows this server's running tasks until ctx is done: every second it copies where their steps
+// stand from the heart-beats into the record, and it ends tasks whose workflow is gone.
 func (c *Control) Watch(ctx context.Context) {
 	w := &watch{Control: c, tasks: map[int64]*watched{}}
 	ticker := time.NewTicker(watchInterval)
@@ -101,6 +100,9 @@ func (w *watch) look(ctx context.Context) error {
 	still := make(map[int64]*watched, len(running))
 	var errs []error
 	for _, task := range running {
+		if !w.isOurs(task) {
+			continue
+		}
 		seen := w.tasks[task.Number]
 		if seen == nil {
 			seen = &watched{}

@@ -34,6 +34,8 @@ type Task struct {
 	EndedAt      *time.Time    `json:"endedAt,omitempty"`
 	Phases       []PhaseSpan   `json:"phases,omitempty"` // every phase entered so far
 	RequestedBy  string        `json:"requestedBy,omitempty"`
+	// Server is the pgleap server whose engine carries it out; empty: it was not noted yet.
+	Server string `json:"server,omitempty"`
 }
 
 // PhaseSpan is when a phase was entered and left.

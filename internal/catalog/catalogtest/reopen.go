@@ -10,7 +10,9 @@ import (
 func reopened(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 	t.Run("are running again, and end again", func(t *testing.T) {
 		c := withInstances(t, open(t), orders())
-		created(t, c, anUpgrade("orders"))
+		upgraded := anUpgrade("orders")
+		upgraded.Server = "db1:/var/lib/pgleap"
+		created(t, c, upgraded)
 		there := upgrade.Switchover{Switched: true, StartedAt: keptAfter(1), EndedAt: keptAfter(2)}
 		must(t, c.EnterPhase(t.Context(), 1, upgrade.PhaseFinishing, after(1)))
 		must(t, c.EndTask(t.Context(), 1, upgrade.Outcome{Status: upgrade.StatusSucceeded, Switchover: &there}, after(3)))
@@ -19,6 +21,7 @@ func reopened(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 		same(t, "as it is returned", task, taskNow(t, c, 1))
 		same(t, "status", task.Status, upgrade.StatusRunning)
 		same(t, "end", task.EndedAt, nil)
+		same(t, "server", task.Server, upgraded.Server)
 		checkSpans(t, task)
 		same(t, "switchover", *task.Switchover, there)
 		_, err = c.ReopenUpgrade(t.Context(), 1, upgrade.PhaseSwitchback, after(5))

@@ -62,7 +62,7 @@ func numbers(t *testing.T, c *catalog.Catalog) {
 func readBack(t *testing.T, c *catalog.Catalog) {
 	withInstances(t, c, orders())
 	task := anUpgrade("orders")
-	task.Phase = upgrade.PhasePrecheck
+	task.Phase, task.Server = upgrade.PhasePrecheck, "db1:/var/lib/pgleap"
 	task.Plan = &upgrade.Plan{Instance: "orders", Mode: upgrade.ZeroDowntime, Options: upgrade.Options{}.WithDefaults()}
 	got := created(t, c, task)
 

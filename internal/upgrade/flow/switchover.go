@@ -329,8 +329,10 @@ func (t *task) forgetWishes() {
 	}
 }
 
-// forget empties a channel of signals.
-func forget(channel workflow.ReceiveChannel) {
+// forget empties a channel of signals, and tells whether there were any.
+func forget(channel workflow.ReceiveChannel) (found bool) {
 	for channel.ReceiveAsync(nil) {
+		found = true
 	}
+	return found
 }

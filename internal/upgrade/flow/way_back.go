@@ -60,22 +60,35 @@ func (t *task) closeWayBack(ctx workflow.Context) (closed bool) {
 	return err == nil
 }
 
-// openAgain is the time after which the way back is tried to be opened again.
-const openAgain = 30 * time.Second
+// openAgain is the time after which the way back is tried to be opened again. It doubles, up to the other one.
+const openAgain, openAgainAtMost = 30 * time.Second, 10 * time.Minute
 
 // openWayBack tries until the side that clients have left follows, or until the user wants the upgrade
 // to finish, or ctx ends: that side may be down for a while. What only the user could mend is an error.
 func (t *task) openWayBack(ctx workflow.Context, plan upgrade.Plan) (finish bool, err error) {
+	pause, told := openAgain, ""
 	for {
 		err := t.do(ctx, step.OpenWayBack, step.OpenWayBackArgs{Plan: plan, Attempt: t.attempts})
 		if err == nil || isRefused(err) || ctx.Err() != nil {
 			return false, err
 		}
-		t.tell(ctx, upgrade.LevelWarning, "the side that clients have left does not follow yet, which is tried again; what was asked for meanwhile is not done: "+sentence(err))
-		forget(t.backSignal)
-		forget(t.rehearseSignal)
+		// The engine ends a workflow whose history has 51,200 events. That side may be stopped for weeks.
+		sparing := workflow.GetVersion(ctx, "way back less and less often", workflow.DefaultVersion, 1) >= 1
+		asked := forget(t.backSignal)
+		asked = forget(t.rehearseSignal) || asked
+		if reason := sentence(err); !sparing || asked || reason != told {
+			t.tell(ctx, upgrade.LevelWarning, "the side that clients have left does not follow yet, which is tried again; what was asked for meanwhile is not done: "+reason)
+			told = reason
+		}
 		selector := workflow.NewSelector(ctx)
-		selector.AddFuture(workflow.NewTimer(ctx, openAgain), func(workflow.Future) {})
+		timing, stopTimer := workflow.WithCancel(ctx)
+		selector.AddFuture(workflow.NewTimer(timing, pause), func(workflow.Future) {})
+		if sparing {
+			pause = min(2*pause, openAgainAtMost)
+			for _, wish := range []workflow.ReceiveChannel{t.backSignal, t.rehearseSignal} { // nobody is to wait for so long
+				selector.AddReceive(wish, func(workflow.ReceiveChannel, bool) {}) // it is done when the way is open
+			}
+		}
 		if !plan.Reversed {
 			selector.AddReceive(t.finishSignal, func(c workflow.ReceiveChannel, _ bool) {
 				c.Receive(ctx, &t.finishing)
@@ -83,6 +96,9 @@ func (t *task) openWayBack(ctx workflow.Context, plan upgrade.Plan) (finish bool
 			})
 		}
 		selector.Select(ctx)
+		if sparing {
+			stopTimer()
+		}
 		if finish {
 			return true, nil
 		}

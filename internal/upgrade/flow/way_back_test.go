@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -289,8 +290,60 @@ func TestWayBackThatDoesNotOpen(t *testing.T) {
 	}
 	w.script(w.says(step.SignalSwitch))
 	outcome := w.run(t, returningPlan)
-	if outcome.Status != upgrade.StatusSucceeded || len(w.opened) != 15 || len(w.told(upgrade.LevelWarning)) != 3 {
+	if outcome.Status != upgrade.StatusSucceeded || len(w.opened) != 15 || len(w.told(upgrade.LevelWarning)) != 1 {
 		t.Errorf("outcome %+v after %d attempts to open, warnings %q", outcome, len(w.opened), w.told(upgrade.LevelWarning))
+	}
+}
+
+// An old server that is stopped for days must not fill the workflow's history, which has an end.
+func TestWayBackIsTriedLessAndLessOften(t *testing.T) {
+	w := newWorld(t)
+	const rounds, tries = 21, 5
+	var began, ended time.Time
+	w.does[step.OpenWayBack] = func(n int) (any, error) {
+		switch n {
+		case 1:
+			began = w.env.Now()
+		case rounds*tries - 1:
+			ended = w.env.Now()
+			w.signal(step.SignalFinish)
+		}
+		return nil, errors.New("connection refused")
+	}
+	w.script(w.says(step.SignalSwitch))
+	outcome := w.run(t, returningPlan)
+	if outcome.Status != upgrade.StatusSucceeded || len(w.opened) != rounds*tries || len(w.told(upgrade.LevelWarning)) != 1 {
+		t.Errorf("outcome %+v after %d attempts to open, warnings %q", outcome, len(w.opened), w.told(upgrade.LevelWarning))
+	}
+	if took := ended.Sub(began); took < (rounds-6)*openAgainAtMost {
+		t.Errorf("%d rounds within %s", rounds, took)
+	}
+}
+
+// Whoever wants to go back does not wait until it is tried anyway, and learns that it is not done.
+func TestWayBackIsTriedWhenItIsWanted(t *testing.T) {
+	w := newWorld(t)
+	const rounds, tries = 8, 5
+	var failed, again time.Time
+	w.does[step.OpenWayBack] = func(n int) (any, error) {
+		switch n {
+		case (rounds - 1) * tries:
+			failed = w.env.Now()
+			w.env.RegisterDelayedCallback(func() { w.signal(step.SignalBack) }, 2*time.Second)
+		case (rounds-1)*tries + 1:
+			again = w.env.Now()
+		case rounds * tries:
+			w.signal(step.SignalFinish)
+		}
+		return nil, errors.New("connection refused")
+	}
+	w.script(w.says(step.SignalSwitch))
+	outcome := w.run(t, returningPlan)
+	if waited := again.Sub(failed); waited > time.Minute {
+		t.Errorf("tried again after %s", waited)
+	}
+	if outcome.Status != upgrade.StatusSucceeded || len(w.told(upgrade.LevelWarning)) != 2 {
+		t.Errorf("outcome %+v, warnings %q", outcome, w.told(upgrade.LevelWarning))
 	}
 }
 
