@@ -105,7 +105,8 @@ func (b *upgradeBed) fillSource() {
 	space := filepath.Join(filepath.Dir(b.source.Pgdata), "aside")
 	b.must(os.Mkdir(space, 0o700))
 	b.must(owner.Chown(space))
-	b.source.Exec(b, "postgres", "CREATE ROLE app LOGIN PASSWORD 'secret'")
+	b.source.Exec(b, "postgres", "CREATE ROLE app LOGIN PASSWORD 'secret'", "ALTER ROLE app SET work_mem = '5MB'",
+		`ALTER ROLE ALL SET "app.note" = E'it''s \\ {"odd"},\n\n;'`, "ALTER ROLE ALL SET DateStyle = 'ISO, YMD'")
 	b.source.Exec(b, "postgres", "CREATE TABLESPACE aside LOCATION '"+space+"'")
 	b.source.CreateDatabase(b, "shop")
 	b.source.CreateDatabase(b, "Depot's")
@@ -230,6 +231,18 @@ func (b *upgradeBed) sameRows() {
 			b.Errorf("rows of %s (-source +target):\n%s", database, diff)
 		}
 	}
+	if diff := cmp.Diff(b.settingsOfRoles(b.plan.Source), b.settingsOfRoles(b.plan.Target)); diff != "" {
+		b.Errorf("settings of roles and databases (-source +target):\n%s", diff)
+	}
+}
+
+// settingsOfRoles are those of roles and databases, and of all of them.
+func (b *upgradeBed) settingsOfRoles(cluster upgrade.Cluster) []string {
+	b.Helper()
+	return b.ask(cluster, "postgres", `
+		SELECT format('database %s, role %s: %s', coalesce(d.datname, '*'), coalesce(r.rolname, '*'), s.setconfig)
+		FROM pg_db_role_setting s LEFT JOIN pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_roles r ON r.oid = s.setrole
+		ORDER BY 1`)
 }
 
 // everythingOf lists what an upgrade could leave behind on a source.

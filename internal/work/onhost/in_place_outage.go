@@ -70,6 +70,8 @@ type outage struct {
 	// pending are what still waits for servers that have stopped or started already, see ahead.
 	pending []chan error
 	started map[string]string // what the source's server was started with
+	// ofAllRoles is what pg_upgrade does not carry over, see carrySettingsOfAllRoles.
+	ofAllRoles string
 }
 
 func (o *outage) run(ctx context.Context) (upgrade.Switchover, error) {
@@ -134,6 +136,9 @@ func (o *outage) ready(ctx context.Context) (err error) {
 		}
 	}
 	if err := o.surveyStandbys(ctx, plan); err != nil {
+		return err
+	}
+	if o.ofAllRoles, err = readSettingsOfAllRoles(ctx, o.host.Login(plan.Source, "postgres")); err != nil {
 		return err
 	}
 	return o.shorten(ctx)

@@ -60,7 +60,7 @@ func (b *upgradeBed) outage() step.InPlaceResult {
 // content is all that an instance holds, by database.
 func (b *upgradeBed) content(cluster upgrade.Cluster) map[string][]string {
 	b.Helper()
-	content := map[string][]string{}
+	content := map[string][]string{"settings": b.settingsOfRoles(cluster)}
 	for _, database := range b.databases {
 		content[database] = append(b.tableDigests(cluster, database),
 			b.ask(cluster, database, `SELECT 'sequence ' || schemaname || '.' || sequencename || ' ' || coalesce(last_value, -1) FROM pg_sequences ORDER BY 1`)...)

@@ -292,6 +292,9 @@ func (b *upgradeBed) dump(cluster upgrade.Cluster) string {
 	if err := dump.Run(); err != nil {
 		b.Fatalf("dump %s: %v\n%s", cluster, err, complaints.String())
 	}
+	for _, settings := range b.settingsOfRoles(cluster) { // pg_dumpall leaves some of them out
+		fmt.Fprintf(file, "-- %q\n", settings)
+	}
 	return path
 }
 

@@ -93,6 +93,10 @@ func (w *Worker) pgUpgrade(ctx context.Context, plan upgrade.Plan, files files, 
 	if err != nil {
 		return pgbin.UpgradeResult{}, err
 	}
+	ofAllRoles, err := readSettingsOfAllRoles(ctx, login(plan, plan.Source))
+	if err != nil {
+		return pgbin.UpgradeResult{}, err
+	}
 	defer os.RemoveAll(program.SocketDir) //nolint:errcheck // an empty directory is no harm
 	program.NoSync = len(disks) > 0
 	pace := newPace(w.now)
@@ -101,6 +105,9 @@ func (w *Worker) pgUpgrade(ctx context.Context, plan upgrade.Plan, files files, 
 		result, err = program.Run(ctx, as, func(phase string, done, total int64) {
 			progressOf(ctx).count("pg_upgrade: "+phase+pace.remaining(phase, done, total), done, total, unitOf(phase))
 		})
+		if err == nil {
+			err = w.carrySettingsOfAllRoles(ctx, plan, as, ofAllRoles)
+		}
 		if err == nil {
 			err = disks.sync(ctx)
 		}
