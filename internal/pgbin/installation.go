@@ -74,6 +74,9 @@ func parseVersion(text string) (upgrade.VersionNum, error) {
 			return 0, fmt.Errorf("unreadable minor version %q: %w", found[2], err)
 		}
 	}
+	if major < 10 || minor > 9999 { // until 9.6 versions were numbered otherwise
+		return 0, fmt.Errorf("unknown version %q", strings.TrimSpace(text))
+	}
 	return upgrade.VersionNum(major*10000 + minor), nil
 }
 
