@@ -92,7 +92,8 @@ func New(log *slog.Logger) *Runner { return &Runner{log: log} }
 const maxKept = 4 << 20
 
 // Run runs a program to its end and returns what it said. When ctx ends the program's
-// process group gets SIGTERM, and SIGKILL after the grace.
+// process group gets SIGTERM, and SIGKILL after the grace. What a program leaves running in the background
+// does not make it fail; its output is waited for as long as the grace.
 func (r *Runner) Run(ctx context.Context, c Command) (Result, error) {
 	program := filepath.Base(c.Path)
 	cmd := exec.CommandContext(ctx, c.Path, c.Args...)
@@ -122,6 +123,10 @@ func (r *Runner) Run(ctx context.Context, c Command) (Result, error) {
 		_ = syscall.Setpriority(syscall.PRIO_PGRP, cmd.Process.Pid, c.Nice)
 	}
 	err = cmd.Wait()
+	if errors.Is(err, exec.ErrWaitDelay) { // it exited with 0, see exec.Cmd.Wait
+		fmt.Fprintf(kept, "# %s ended; what it left running holds its output, which is not kept any more\n", c.Path)
+		err = nil
+	}
 	lines.flush()
 	removePidfile(c.Pidfile)
 	result := Result{Stdout: stdout.String(), Stderr: stderr.String()}

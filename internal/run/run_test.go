@@ -63,6 +63,45 @@ func TestRunReturnsAndKeepsOutput(t *testing.T) {
 	}
 }
 
+// A program that leaves another one behind, which holds its output, ends as its own exit code says.
+func TestRunLeavesTheBackgroundAlone(t *testing.T) {
+	for _, test := range []struct{ name, end, want string }{
+		{"content", "exit 0", ""},
+		{"failed", "exit 3", "sh: exit code 3"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			left := filepath.Join(dir, "left")
+			command := shell("sleep 600 & echo $! > " + left + "; " + test.end)
+			command.Grace, command.Transcript = 100*time.Millisecond, filepath.Join(dir, "transcript")
+			_, err := newRunner().Run(t.Context(), command)
+			text := ""
+			if err != nil {
+				text, _, _ = strings.Cut(err.Error(), " (")
+			}
+			if text != test.want {
+				t.Errorf("error %q, want %q", text, test.want)
+			}
+			pid, err := os.ReadFile(left)
+			if err != nil {
+				t.Fatal(err)
+			}
+			number, err := strconv.Atoi(strings.TrimSpace(string(pid)))
+			if err != nil || gone(number) {
+				t.Fatalf("process %d was not left running (%v)", number, err)
+			}
+			if err := syscall.Kill(number, syscall.SIGKILL); err != nil {
+				t.Error(err)
+			}
+			kept, err := os.ReadFile(command.Transcript)
+			if told := strings.Contains(string(kept), "what it left running holds its output"); err != nil || told != (test.want == "") {
+				t.Errorf("transcript %q (%v)", kept, err)
+			}
+		})
+	}
+}
+
 func TestRunTellsHowItFailed(t *testing.T) {
 	command := shell("echo first; echo; echo 'last words'; exit 3")
 	command.Transcript = filepath.Join(t.TempDir(), "transcript")

@@ -38,6 +38,7 @@ func TestAdopted(t *testing.T) {
 		{"a process that is killed leaves nothing behind", killedProcess},
 		{"what cannot be switched is refused with a remedy", refusals},
 		{"a PgBouncer that is restarted", restarted},
+		{"a file that no rename can replace is refused while nobody waits", pinnedFile},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			freshDatabases(t, source, target)
@@ -327,6 +328,16 @@ func restarted(t *testing.T, b *pgtest.Bouncer, f endpointtest.Fixture) {
 	if fresh := settings(t, b); overridden(fresh) {
 		t.Error("settings were not put back")
 	}
+}
+
+func pinnedFile(t *testing.T, b *pgtest.Bouncer, f endpointtest.Fixture) {
+	must(t, f.Driver.Check(t.Context()))
+	attribute(t, "i", b.IniPath)
+	err := f.Driver.Check(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "chattr -ia "+b.IniPath) {
+		t.Errorf("check: %v, want the way to make it replaceable", err)
+	}
+	noLeftovers(t, b)
 }
 
 func overBouncer(b *pgtest.Bouncer, source, target *pgtest.Cluster) endpointtest.Fixture {

@@ -50,7 +50,9 @@ func (d *Driver) checkFiles(v *view, add adder) {
 			continue
 		}
 		probed[e.file] = true
-		if err := e.file.editable(); err != nil {
+		if pinned, remedy := e.file.pinned(); pinned != "" {
+			add(remedy, "%s cannot be replaced: %s", e.file.path, pinned)
+		} else if err := e.file.editable(); err != nil {
 			add("let the agent run as the owner of the file, with the right to write in its directory", "%s cannot be replaced (%v)", e.file.path, err)
 		}
 	}

@@ -1,7 +1,6 @@
 package pgbouncer
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -181,15 +180,4 @@ func (c *config) uses(f *file) int {
 		}
 	}
 	return most
-}
-
-// editable tells why a file cannot be replaced, if so: a new file must be made beside it, and
-// must belong to the same user.
-func (f *file) editable() error {
-	probe, err := os.CreateTemp(filepath.Dir(f.path), tempPattern(f.path))
-	if err != nil {
-		return err
-	}
-	defer os.Remove(probe.Name()) //nolint:errcheck // an empty file of ours; the next one cleans up
-	return errors.Join(copyOwner(probe, f.info), probe.Close())
 }

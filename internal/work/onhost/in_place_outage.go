@@ -81,7 +81,7 @@ func (o *outage) run(ctx context.Context) (upgrade.Switchover, error) {
 		}
 		return upgrade.Switchover{Reason: err.Error()}, nil
 	}
-	if err := o.journal.write(outageRecord{Stage: outagePausing, Intent: &o.intent}); err != nil {
+	if err := o.begin(ctx); err != nil {
 		return upgrade.Switchover{Reason: err.Error()}, nil //nolint:nilerr // nothing was touched
 	}
 	o.outcome.StartedAt = o.now().UTC()
@@ -99,6 +99,13 @@ func (o *outage) run(ctx context.Context) (upgrade.Switchover, error) {
 		err = errOutageInterrupted
 	}
 	return o.settle(context.WithoutCancel(ctx), err)
+}
+
+// begin writes the intent, when no RELOAD of PgBouncer is under way that could fall into the pause.
+func (o *outage) begin(ctx context.Context) error {
+	return o.whileNoneBegins(ctx, func() error {
+		return o.journal.write(outageRecord{Stage: outagePausing, Intent: &o.intent})
+	})
 }
 
 // ready does all that can be done while the source serves, and refuses what would fail.

@@ -148,8 +148,33 @@ func (w *Worker) refreshUsers(ctx context.Context, own pgbouncer.Own, cluster up
 	if err != nil {
 		return err
 	}
-	_, err = own.RefreshUsers(ctx, users)
-	return err
+	return w.reloadUsers(ctx, own, users)
+}
+
+// reloadPatience bounds how long a PgBouncer that does not answer keeps switchovers from beginning.
+const reloadPatience = 5 * time.Second
+
+// reloadUsers looks once more whether nobody switches, and lets nobody begin before the RELOAD is over: in the midst of a
+// pause it would put back the time-outs that waiting clients are kept from.
+func (w *Worker) reloadUsers(ctx context.Context, own pgbouncer.Own, users []pgbouncer.User) error {
+	ctx, cancel := context.WithTimeout(ctx, reloadPatience)
+	defer cancel()
+	return w.whileNoneBegins(ctx, func() error {
+		if w.switching() || w.upgradingInPlace() {
+			return nil // the next round does it
+		}
+		_, err := own.RefreshUsers(ctx, users)
+		return err
+	})
+}
+
+// whileNoneBegins does something while no switchover and no outage writes its first line: both do that with
+// the same lock, which whoever dies gives back.
+func (w *Worker) whileNoneBegins(ctx context.Context, do func() error) error {
+	if err := os.MkdirAll(w.journalDir(), 0o700); err != nil {
+		return fmt.Errorf("make the agent's directory: %w", err)
+	}
+	return switchover.OpenJournal(filepath.Join(w.journalDir(), "any"), w.now).Exclusively(ctx, do)
 }
 
 // pooledUsers are the roles that may come through a PgBouncer. Whether a role may log in is the
