@@ -92,8 +92,9 @@ func New(log *slog.Logger) *Runner { return &Runner{log: log} }
 const maxKept = 4 << 20
 
 // Run runs a program to its end and returns what it said. When ctx ends the program's
-// process group gets SIGTERM, and SIGKILL after the grace. What a program leaves running in the background
-// does not make it fail; its output is waited for as long as the grace.
+// process group gets SIGTERM, and SIGKILL after the grace. So does what a program that failed has left of its group, as
+// one does that alone was killed; one that has ended well may leave something in the background, whose output is waited
+// for as long as the grace.
 func (r *Runner) Run(ctx context.Context, c Command) (Result, error) {
 	program := filepath.Base(c.Path)
 	cmd := exec.CommandContext(ctx, c.Path, c.Args...)
@@ -128,7 +129,9 @@ func (r *Runner) Run(ctx context.Context, c Command) (Result, error) {
 		err = nil
 	}
 	lines.flush()
-	removePidfile(c.Pidfile)
+	if err == nil || endGroup(context.WithoutCancel(ctx), cmd.Process.Pid, cmd.WaitDelay) {
+		removePidfile(c.Pidfile)
+	}
 	result := Result{Stdout: stdout.String(), Stderr: stderr.String()}
 	if err == nil {
 		return result, nil
@@ -153,6 +156,9 @@ func prepare(cmd *exec.Cmd, c Command) {
 		"PATH=" + filepath.Dir(c.Path) + ":/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
 		"HOME=" + home, "LC_ALL=C", "LC_MESSAGES=C", "PGCONNECT_TIMEOUT=10",
 	}, c.Env...)
+	if c.Pidfile != "" {
+		cmd.Env = append(cmd.Env, pidfileVariable+c.Pidfile)
+	}
 	if tz, ok := os.LookupEnv("TZ"); ok {
 		cmd.Env = append(cmd.Env, "TZ="+tz)
 	}

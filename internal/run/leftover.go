@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -44,25 +46,46 @@ func removePidfile(path string) {
 
 // EndLeftover ends the process group that a pidfile names, if it is still the one that was
 // started for it: SIGTERM, then SIGKILL after ten seconds. Without a pidfile there is nothing to do.
+// The program may have ended before those that it had started, as when it alone was killed.
 func EndLeftover(ctx context.Context, pidfile string) error {
 	pid, started, err := readPidfile(pidfile)
 	if err != nil {
 		return err
 	}
-	defer removePidfile(pidfile)
-	if pid == 0 {
-		return nil
+	if pid != 0 && isLeftover(pid, started, pidfile) && !endGroup(ctx, pid, 10*time.Second) {
+		return fmt.Errorf("process group %d of an earlier attempt does not end", pid)
 	}
-	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
-		if now, err := startTime(pid); err != nil || now != started {
-			return nil //nolint:nilerr // gone
-		}
-		_ = syscall.Kill(-pid, signal)
-		if waitGone(ctx, pid, started, 10*time.Second) {
-			return nil
-		}
+	removePidfile(pidfile)
+	return nil
+}
+
+// isLeftover tells whether a process group is still the one that was started for a pidfile. Whoever has the leader's pid
+// now, if it is not the leader, has it since nobody of that group is left: a pid is not given away while it names a
+// group (setpgid(2), fork(2)). Without a leader the number proves nothing, but what its members were started with does.
+func isLeftover(pid int, started, pidfile string) bool {
+	if now, err := startTime(pid); err == nil {
+		return now == started
 	}
-	return fmt.Errorf("process %d of an earlier attempt does not end", pid)
+	return slices.ContainsFunc(members(pid), func(member int) bool {
+		environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", member))
+		return err == nil && slices.Contains(strings.Split(string(environ), "\x00"), pidfileVariable+pidfile)
+	})
+}
+
+// pidfileVariable begins the environment variable by which the children of a program are known when it is gone.
+const pidfileVariable = "PGLEAP_PIDFILE="
+
+// endGroup ends a process group: SIGTERM, then SIGKILL after the grace. It tells whether nobody is left.
+func endGroup(ctx context.Context, group int, grace time.Duration) bool {
+	if len(members(group)) == 0 {
+		return true
+	}
+	_ = syscall.Kill(-group, syscall.SIGTERM)
+	if awaitEmpty(ctx, group, grace) {
+		return true
+	}
+	_ = syscall.Kill(-group, syscall.SIGKILL)
+	return awaitEmpty(ctx, group, 10*time.Second)
 }
 
 // Alive tells whether the process that a pidfile names is still the one that was started for it.
@@ -92,13 +115,13 @@ func readPidfile(path string) (pid int, started string, err error) {
 	return pid, started, nil
 }
 
-func waitGone(ctx context.Context, pid int, started string, limit time.Duration) bool {
+func awaitEmpty(ctx context.Context, group int, limit time.Duration) bool {
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if now, err := startTime(pid); err != nil || now != started {
+		if len(members(group)) == 0 {
 			return true
 		}
 		select {
@@ -111,19 +134,51 @@ func waitGone(ctx context.Context, pid int, started string, limit time.Duration)
 	}
 }
 
-// startTime is field 22 of /proc/PID/stat (proc(5)); a zombie counts as gone.
+// members are the processes of a group; a zombie counts as gone.
+func members(group int) []int {
+	if errors.Is(syscall.Kill(-group, 0), syscall.ESRCH) {
+		return nil // as most of the time: no need to look at every process
+	}
+	var found []int
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is right
+	for _, path := range stats {
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if fields, err := stat(pid); err == nil && fields[groupField] == strconv.Itoa(group) {
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+// startTime is when a process was started, in the kernel's ticks; a zombie counts as gone.
 func startTime(pid int) (string, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fields, err := stat(pid)
 	if err != nil {
 		return "", err
 	}
+	return fields[startField], nil
+}
+
+// Of the fields of /proc/PID/stat from the third one on (proc(5)).
+const (
+	stateField = 3 - 3
+	groupField = 5 - 3
+	startField = 22 - 3
+)
+
+// stat reads the fields of a process from the third one on; a zombie counts as gone.
+func stat(pid int) ([]string, error) {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil, err
+	}
 	// The second field is the program's name in parentheses and may hold anything.
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	if len(fields) < 20 {
-		return "", fmt.Errorf("unreadable /proc/%d/stat", pid)
+	fields := strings.Fields(string(content[strings.LastIndexByte(string(content), ')')+1:]))
+	if len(fields) <= startField {
+		return nil, fmt.Errorf("unreadable /proc/%d/stat", pid)
 	}
-	if fields[0] == "Z" {
-		return "", fs.ErrNotExist
+	if fields[stateField] == "Z" {
+		return nil, fs.ErrNotExist
 	}
-	return fields[19], nil
+	return fields, nil
 }

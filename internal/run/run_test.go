@@ -172,6 +172,41 @@ func TestRunEndsTheWholeGroup(t *testing.T) {
 	}
 }
 
+// What a program that failed has left of its group ends with it: nobody would know of it any more. What one that ended
+// well has put into the background goes on.
+func TestRunEndsWhatIsLeft(t *testing.T) {
+	const child = "sleep 1000 >/dev/null 2>&1 & echo $!; "
+	for name, c := range map[string]struct {
+		script string
+		grace  time.Duration
+		stays  bool
+	}{
+		"killed":                       {script: child + "kill -KILL $$"},
+		"killed, and somebody writes":  {script: "sleep 1000 & echo $!; kill -KILL $$", grace: 300 * time.Millisecond},
+		"killed, and somebody is deaf": {script: `(trap '' TERM; while :; do sleep 0.1; done) >/dev/null 2>&1 & echo $!; kill -KILL $$`, grace: 300 * time.Millisecond},
+		"failed":                       {script: child + "exit 1"},
+		"ended well":                   {script: child + "exit 0", stays: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			command := shell(c.script)
+			command.Grace = c.grace
+			command.Pidfile = filepath.Join(t.TempDir(), "pid")
+			var pid int
+			command.OnLine = func(line string) { pid, _ = strconv.Atoi(line) }
+			_, err := newRunner().Run(t.Context(), command)
+			if pid == 0 || (err == nil) != c.stays || gone(pid) == c.stays {
+				t.Errorf("process %d: gone %t, %v", pid, gone(pid), err)
+			}
+			if c.stays {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+			if _, err := os.Stat(command.Pidfile); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("the pidfile is left: %v", err)
+			}
+		})
+	}
+}
+
 func TestRunAsAnotherUser(t *testing.T) {
 	nobody, err := LookupUser("nobody")
 	if err != nil {
@@ -235,7 +270,7 @@ func TestEndLeftover(t *testing.T) {
 	if err := EndLeftover(t.Context(), pidfile); err != nil {
 		t.Fatal(err)
 	}
-	if !gone(pid) {
+	if len(members(pid)) != 0 {
 		t.Error("the leftover still runs")
 	}
 	if _, err := os.Stat(pidfile); !errors.Is(err, os.ErrNotExist) {
@@ -243,6 +278,58 @@ func TestEndLeftover(t *testing.T) {
 	}
 	if err := EndLeftover(t.Context(), pidfile); err != nil {
 		t.Errorf("without a pidfile: %v", err)
+	}
+}
+
+// A program that was killed has left its children: they are known by the pidfile that they were started with, and by
+// nothing else, since another group may have that number by now.
+func TestEndLeftoverWithoutItsLeader(t *testing.T) {
+	for name, c := range map[string]struct {
+		startedFor string
+		stays      bool
+	}{
+		"its children":  {startedFor: "pid"},
+		"somebody else": {startedFor: "pid2", stays: true},
+		"a stranger":    {stays: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			command := shell("sleep 1000 & exec sleep 1000")
+			if c.startedFor != "" {
+				command.Pidfile = filepath.Join(dir, c.startedFor)
+			}
+			pid, err := newRunner().StartDetached(t.Context(), command)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = syscall.Kill(-pid, syscall.SIGKILL) })
+			pidfile := filepath.Join(dir, "pid")
+			if err := writePidfile(pidfile, pid); err != nil {
+				t.Fatal(err)
+			}
+			await(t, "the two are not started", func() bool {
+				started := 0
+				for _, member := range members(pid) {
+					if line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", member)); string(line) == "sleep\x001000\x00" {
+						started++
+					}
+				}
+				return started == 2
+			})
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			await(t, "it does not end", func() bool { return gone(pid) })
+			if err := EndLeftover(t.Context(), pidfile); err != nil {
+				t.Fatal(err)
+			}
+			if left := len(members(pid)); (left == 1) != c.stays {
+				t.Errorf("%d processes are left", left)
+			}
+			if _, err := os.Stat(pidfile); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("the pidfile is still there: %v", err)
+			}
+		})
 	}
 }
 

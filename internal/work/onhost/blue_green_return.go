@@ -57,6 +57,11 @@ func (w *Worker) returnOnce(ctx context.Context, args step.SwitchOverArgs) (upgr
 	if !last.OnTarget() {
 		return last.Outcome, nil
 	}
+	end, ok := w.fates.begin(args.Plan.Target, isReturnedTo)
+	if !ok {
+		return stays(fmt.Errorf("%s is being retired", args.Plan.Target)), nil
+	}
+	defer end()
 	proven, err := w.prepareReturn(ctx, args.Plan)
 	if err != nil {
 		return stays(err), nil //nolint:nilerr // not switching is a result

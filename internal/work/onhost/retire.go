@@ -31,6 +31,14 @@ const retireTimeout = 25 * time.Second
 func (w *Worker) RetireCluster(ctx context.Context, c upgrade.Cluster) (step.Done, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, retireTimeout, fmt.Errorf("it took longer than %s; ask again", retireTimeout))
 	defer cancel()
+	end, ok := w.fates.begin(c, isRetired)
+	if !ok {
+		return step.Done{}, &upgrade.Refused{
+			Reason: fmt.Sprintf("clients are being brought back to %s", c),
+			Remedy: "wait until that has ended", Cause: upgrade.CauseServing,
+		}
+	}
+	defer end()
 	done, err := w.stopFormer(ctx, c)
 	if err != nil {
 		return done, err
@@ -204,7 +212,7 @@ func (w *Worker) keepDown(ctx context.Context, c upgrade.Cluster) error {
 }
 
 // isLeft refuses a cluster that clients are on, or may be about to come to: a switchback may have begun
-// since whoever asks has looked. The journals know.
+// since whoever asks has looked. The journals know; none begins afterwards, see fates.
 func (w *Worker) isLeft(c upgrade.Cluster) error {
 	last, err := w.lastSwitchoverOf(c)
 	if err != nil || last.Stage != switchover.StageDone || last.Intent.Plan.Target.Pgdata != c.Pgdata {

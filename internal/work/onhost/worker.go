@@ -29,6 +29,8 @@ type Worker struct {
 	guard GuardCommand
 	// places is held while one is taken, see takePlace.
 	places sync.Mutex
+	// fates keep what clients come back to from being retired meanwhile.
+	fates fates
 	// snapshots wait for their verification.
 	snapshots snapshots
 }
