@@ -45,6 +45,8 @@ type outageIntent struct {
 	Start    sourceStart     `json:"start"`
 	// Sockets is the private directory by which the servers of pg_upgrade are known.
 	Sockets string `json:"sockets"`
+	// OfAllRoles is what pg_upgrade does not carry over, see carrySettingsOfAllRoles.
+	OfAllRoles string `json:"ofAllRoles,omitempty"`
 }
 
 // outageRecord is a line of the journal.

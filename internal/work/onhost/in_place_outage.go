@@ -70,8 +70,6 @@ type outage struct {
 	// pending are what still waits for servers that have stopped or started already, see ahead.
 	pending []chan error
 	started map[string]string // what the source's server was started with
-	// ofAllRoles is what pg_upgrade does not carry over, see carrySettingsOfAllRoles.
-	ofAllRoles string
 }
 
 func (o *outage) run(ctx context.Context) (upgrade.Switchover, error) {
@@ -145,7 +143,7 @@ func (o *outage) ready(ctx context.Context) (err error) {
 	if err := o.surveyStandbys(ctx, plan); err != nil {
 		return err
 	}
-	if o.ofAllRoles, err = readSettingsOfAllRoles(ctx, o.host.Login(plan.Source, "postgres")); err != nil {
+	if o.intent.OfAllRoles, err = readSettingsOfAllRoles(ctx, o.host.Login(plan.Source, "postgres")); err != nil {
 		return err
 	}
 	return o.shorten(ctx)

@@ -61,7 +61,7 @@ func (o *outage) pgUpgrade(ctx context.Context) error {
 		return explainPgUpgrade(err)
 	}
 	o.told.Events = append(o.told.Events, o.warnedBy(ctx, "pg_upgrade", o.files, as.As, result)...)
-	if err := o.carrySettingsOfAllRoles(ctx, o.plan, as, o.ofAllRoles); ctx.Err() == nil && err != nil {
+	if err := o.carrySettingsOfAllRoles(ctx, o.plan, as, o.intent.OfAllRoles); ctx.Err() == nil && err != nil {
 		o.told.Events = append(o.told.Events, o.say(ctx, upgrade.LevelWarning, err.Error()+"; set them by hand"))
 	}
 	return ctx.Err()

@@ -35,6 +35,9 @@ func (s *settlement) awaitSwap(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	if err := s.carrySettingsOfAllRoles(ctx, s.plan, as, s.intent.OfAllRoles); err != nil { // there is nothing else to start
+		s.log.WarnContext(ctx, "set by hand what ALTER ROLE ALL SET had set", "task", s.plan.Number, "error", err)
+	}
 	control, err := pgbin.PgControldata(ctx, as, s.plan.Target.Bindir, s.plan.Target.Pgdata)
 	if err != nil || control.State != pgbin.StateShutDown {
 		return false, err
@@ -42,11 +45,12 @@ func (s *settlement) awaitSwap(ctx context.Context) (bool, error) {
 	return true, s.journal.write(outageRecord{Stage: outageStarting, Checkpoint: control.CheckpointLSN})
 }
 
-// isUpgraded tells whether some pg_upgrade, or one of its children, works on a data directory as its new one.
-// It goes by the command lines: an agent that died as soon as it had started one has left no pidfile.
+// isUpgraded tells whether some pg_upgrade, or one of its children, works on a data directory as its new one, or the
+// single-user server that comes after it. It goes by the command lines: an agent that died as soon as it had started
+// one has left no pidfile.
 func isUpgraded(pgdata string) bool {
 	for _, args := range commandLines() {
-		if slices.Contains(args, "--new-datadir="+pgdata) {
+		if slices.Contains(args, "--new-datadir="+pgdata) || slices.Contains(args, "--single") && slices.Contains(args, pgdata) {
 			return true
 		}
 	}

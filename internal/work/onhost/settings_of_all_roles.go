@@ -16,12 +16,14 @@ import (
 // set on the source: pg_dumpall writes the settings of each role, and pg_dump those of each database (pg_dumpall.c,
 // dumpUserConfig; pg_dump.c, dumpDatabaseConfig), but nobody writes those of all roles in all databases. The row is
 // carried over as it is, as an array in a literal: ALTER ROLE would want lists quoted otherwise than other values.
+// A second time changes nothing, and completes what was cut short.
 func (w *Worker) carrySettingsOfAllRoles(ctx context.Context, plan upgrade.Plan, as pgbin.Caller, settings string) error {
 	if settings == "" {
 		return nil
 	}
 	server := pgbin.SingleUser{Bindir: plan.Target.Bindir, Pgdata: plan.Target.Pgdata, Database: "template1"}
-	err := server.Run(ctx, as, "INSERT INTO pg_db_role_setting (setdatabase, setrole, setconfig) VALUES (0, 0, "+escaped(settings)+")")
+	err := server.Run(ctx, as, "INSERT INTO pg_db_role_setting (setdatabase, setrole, setconfig) SELECT 0, 0, "+escaped(settings)+
+		"::text[] WHERE NOT EXISTS (SELECT FROM pg_db_role_setting WHERE setdatabase = 0 AND setrole = 0)")
 	if err != nil {
 		return fmt.Errorf("carry over what ALTER ROLE ALL SET has set: %w", err)
 	}
