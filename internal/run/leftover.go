@@ -161,7 +161,7 @@ func startTime(pid int) (string, error) {
 
 // Of the fields of /proc/PID/stat from the third one on (proc(5)).
 const (
-	stateField = 3 - 3
+	stateField = 0
 	groupField = 5 - 3
 	startField = 22 - 3
 )
