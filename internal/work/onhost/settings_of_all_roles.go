@@ -40,5 +40,5 @@ func readSettingsOfAllRoles(ctx context.Context, source postgres.Login) (setting
 
 // escaped is a literal on one line: single-user mode takes an empty one for the end of a statement.
 func escaped(text string) string {
-	return "E'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`, "\n", `\n`, "\r", `\r`).Replace(text) + "'"
+	return "E'" + strings.NewReplacer(`\`, `\\`, `'`, `''`, "\n", `\n`, "\r", `\r`).Replace(text) + "'"
 }
