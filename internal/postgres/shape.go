@@ -277,7 +277,9 @@ func ReadShapeMark(ctx context.Context, conn *pgx.Conn) (string, error) {
 }
 
 // readGlobals has a line for each role with its attributes and password's digest, each membership, each setting
-// of a role or database, each database, tablespace and privilege on a tablespace or parameter. Whether the roles of $1 may log in is left out.
+// of a role or database, each database, tablespace and privilege on a database, tablespace or parameter: no event
+// trigger fires for these (PostgreSQL docs, "Overview of Event Trigger Behavior"). Whether the roles of $1 may log
+// in is left out.
 const readGlobals = `
 	SELECT format('role %I %s %s', rolname, concat_ws(',',
 		CASE WHEN rolsuper THEN 'superuser' END, CASE WHEN NOT rolinherit THEN 'noinherit' END, CASE WHEN rolcreaterole THEN 'createrole' END,
@@ -297,13 +299,16 @@ const readGlobals = `
 	FROM pg_db_role_setting s CROSS JOIN unnest(s.setconfig) AS setting
 	LEFT JOIN pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_roles r ON r.oid = s.setrole
 	UNION ALL
-	SELECT format('database %I, limit %s%s', datname, datconnlimit, CASE WHEN datistemplate THEN ', template' END) FROM pg_database WHERE datallowconn
+	SELECT format('database %I of %I, limit %s%s', datname, pg_get_userbyid(datdba), datconnlimit, CASE WHEN datistemplate THEN ', template' END)
+	FROM pg_database WHERE datallowconn
 	UNION ALL
 	SELECT format('tablespace %I%s', spcname, ' with ' || array_to_string(spcoptions, ', ')) FROM pg_tablespace
 	UNION ALL
 	SELECT format('privilege on %s: %s%s to %s by %I', g.object, x.privilege_type, CASE WHEN x.is_grantable THEN ' with grant option' END,
 		CASE x.grantee WHEN 0 THEN 'public' ELSE quote_ident(pg_get_userbyid(x.grantee)) END, pg_get_userbyid(x.grantor))
 	FROM (
+		SELECT format('database %I', datname), coalesce(datacl, acldefault('d', datdba)) FROM pg_database WHERE datallowconn
+		UNION ALL
 		SELECT format('tablespace %I', spcname), coalesce(spcacl, acldefault('t', spcowner)) FROM pg_tablespace
 		{15:UNION ALL
 		SELECT format('parameter %s', parname), paracl FROM pg_parameter_acl|}

@@ -130,6 +130,25 @@ func refusals(t *testing.T, b *bed) {
 			[]string{"(role or database) changed", "role app login"},
 		},
 		{
+			"somebody may connect to a database",
+			func(t *testing.T) func() {
+				b.source.Exec(t, "postgres", "REVOKE CONNECT ON DATABASE shop FROM PUBLIC", "GRANT CONNECT ON DATABASE shop TO app WITH GRANT OPTION")
+				return func() { both(t, "postgres", "REVOKE ALL ON DATABASE shop FROM app; GRANT CONNECT ON DATABASE shop TO PUBLIC") }
+			},
+			[]string{
+				"(role or database) changed", "only on the source: privilege on database shop: CONNECT with grant option to app",
+				"only on the target: privilege on database shop: CONNECT to public",
+			},
+		},
+		{
+			"a database has another owner",
+			func(t *testing.T) func() {
+				b.source.Exec(t, "postgres", "ALTER DATABASE shop OWNER TO app")
+				return func() { b.source.Exec(t, "postgres", "ALTER DATABASE shop OWNER TO postgres") }
+			},
+			[]string{"(role or database) changed", "only on the source: database shop of app"},
+		},
+		{
 			"a subscription is disabled",
 			func(t *testing.T) func() {
 				b.target.Exec(t, "shop", "ALTER SUBSCRIPTION pgleap_forward DISABLE")
