@@ -40,6 +40,38 @@ func usageOf(pid int) (usage, error) {
 	return u, failed
 }
 
+// processors is the time of all processors since the machine began, and what of it its host gave to others
+// (proc(5), /proc/stat).
+type processors struct{ all, stolen int }
+
+func readProcessors() (processors, error) {
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return processors{}, err
+	}
+	first, _, _ := strings.Cut(string(stat), "\n")
+	fields := strings.Fields(first)
+	if len(fields) < 9 || fields[0] != "cpu" {
+		return processors{}, fmt.Errorf("/proc/stat begins with %q", first)
+	}
+	var p processors
+	for i, field := range fields[1:9] { // guests' time, which follows, is part of the users'
+		n, err := strconv.Atoi(field)
+		if err != nil {
+			return processors{}, fmt.Errorf("/proc/stat begins with %q: %w", first, err)
+		}
+		if p.all += n; i == 7 {
+			p.stolen = n
+		}
+	}
+	return p, nil
+}
+
+// stolenSince is the part of the processors' time that others got, in percent.
+func (p processors) stolenSince(before processors) float64 {
+	return 100 * float64(p.stolen-before.stolen) / float64(max(1, p.all-before.all))
+}
+
 // cpuOfFamily is the processor time of a process and of all its children, present and past.
 func cpuOfFamily(pid int) (time.Duration, error) {
 	u, err := usageOf(pid)

@@ -106,7 +106,7 @@ func (s *stage) measure(ctx context.Context, question scenario, d distribution) 
 	if err := s.rehearse(large, &f); err != nil {
 		return f, err
 	}
-	if err := s.measureLatency(large, &f); err != nil {
+	if err := s.measureLatency(ctx, large, &f); err != nil {
 		return f, err
 	}
 	bare := large
@@ -168,9 +168,40 @@ func (s *stage) rehearse(c contestant, f *figures) error {
 	return err
 }
 
-func (s *stage) measureLatency(c contestant, f *figures) error {
+// Latency is measured again while the machine's host gives more than stealable percent of the processors' time to
+// others, attempts times at most: the time that a request waits for a processor is not the server's.
+const (
+	stealable = 2
+	attempts  = 5
+)
+
+// measureLatency keeps the measurement from which least was stolen.
+func (s *stage) measureLatency(ctx context.Context, c contestant, f *figures) error {
+	for n := range attempts {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		tried := *f
+		if err := s.latency(c, &tried); err != nil {
+			return err
+		}
+		if n == 0 || tried.Stolen < f.Stolen {
+			*f = tried
+		}
+		if f.Stolen <= stealable {
+			break
+		}
+	}
+	return nil
+}
+
+func (s *stage) latency(c contestant, f *figures) error {
 	length := time.Duration(s.seconds) * time.Second
 	busy, err := s.busy(c.server)
+	if err != nil {
+		return err
+	}
+	machine, err := readProcessors()
 	if err != nil {
 		return err
 	}
@@ -179,13 +210,19 @@ func (s *stage) measureLatency(c contestant, f *figures) error {
 	if err != nil {
 		return err
 	}
+	ownAfter := ownCPU()
 	after, err := s.busy(c.server)
 	if err != nil {
 		return err
 	}
+	machineAfter, err := readProcessors()
+	if err != nil {
+		return err
+	}
 	f.Latency = spreadOf(took)
+	f.Stolen = machineAfter.stolenSince(machine)
 	f.ServerShare = 100 * (after - busy).Seconds() / length.Seconds()
-	f.ClientShare = 100 * (ownCPU() - own).Seconds() / length.Seconds()
+	f.ClientShare = 100 * (ownAfter - own).Seconds() / length.Seconds()
 	return nil
 }
 
