@@ -33,6 +33,8 @@ const identityTables = `
 	CREATE TABLE parent (id int, v int) PARTITION BY LIST (id);
 	CREATE TABLE "Part 1" PARTITION OF parent FOR VALUES IN (1, 2);
 	CREATE TABLE documents (id int, v json);
+	CREATE TABLE computed (id int, v int, twice int GENERATED ALWAYS AS (v * 2) STORED);
+	CREATE TABLE by_computed (id int, v int, twice int GENERATED ALWAYS AS (id * 2) STORED PRIMARY KEY);
 	CREATE UNLOGGED TABLE cache (id int, v int);`
 
 // identitiesNow is what ALTER TABLE ... REPLICA IDENTITY has left in the catalogs.
@@ -63,7 +65,8 @@ func TestFullIdentity(t *testing.T) {
 	}
 	from, to := source.Connect(t, "postgres"), target.Connect(t, "postgres")
 	before := lines(t, from, identitiesNow)
-	given, err := postgres.TablesWithoutIdentity(t.Context(), from)
+	newest := versions[len(versions)-1]
+	given, err := postgres.TablesWithoutIdentity(t.Context(), from, newest)
 	must(t, "list tables", err)
 	var names []string
 	for _, table := range given {
@@ -73,21 +76,27 @@ func TestFullIdentity(t *testing.T) {
 		must(t, "give identity", postgres.GiveFullIdentity(t.Context(), to, table))
 	}
 	want := []string{`"public"."Part 1"`, `"public"."deferred"`, `"public"."dropped"`, `"public"."invalid"`, `"public"."none"`, `"public"."nothing"`}
+	tables := []string{"good", "none", "nothing", "deferred", "dropped", "invalid", "parent"}
+	if newest < 18 { // a later server refuses updates of tables with FULL and generated columns
+		want = append(want, `"public"."computed"`)
+		tables = append(tables, "computed")
+	}
+	slices.Sort(want)
 	if slices.Sort(names); !slices.Equal(names, want) {
 		t.Errorf("tables: %v", names)
 	}
-	if left, err := postgres.TablesWithoutIdentity(t.Context(), from); err != nil || len(left) > 0 {
+	if left, err := postgres.TablesWithoutIdentity(t.Context(), from, newest); err != nil || len(left) > 0 {
 		t.Errorf("left: %v, %v", left, err)
 	}
 
 	source.Exec(t, "postgres", "CREATE PUBLICATION p FOR ALL TABLES")
 	target.Exec(t, "postgres", fmt.Sprintf(`
 		CREATE SUBSCRIPTION s CONNECTION 'host=127.0.0.1 port=%d user=postgres dbname=postgres' PUBLICATION p WITH (copy_data = false)`, source.Port))
-	for _, table := range []string{"good", "none", "nothing", "deferred", "dropped", "invalid", "parent"} {
+	for _, table := range tables {
 		source.Exec(t, "postgres",
 			"INSERT INTO "+table+" VALUES (1, 1), (2, NULL)", "UPDATE "+table+" SET v = 3 WHERE id = 1", "DELETE FROM "+table+" WHERE id = 2")
 	}
-	for _, table := range []string{"good", "none", "nothing", "deferred", "dropped", "invalid", "parent"} {
+	for _, table := range tables {
 		until(t, "the changes of "+table, func() bool {
 			return slices.Equal(lines(t, to, "SELECT concat(id, ' ', v) FROM "+table), []string{"1 3"})
 		})
@@ -117,7 +126,7 @@ func TestFullIdentityOfTablesThatChange(t *testing.T) {
 		CREATE TABLE gone (id int); CREATE TABLE renamed (id int); CREATE TABLE "made anew" (id int);
 		CREATE TABLE keyed (id int); CREATE TABLE late (id int NOT NULL)`)
 	conn := c.Connect(t, "postgres")
-	tables, err := postgres.TablesWithoutIdentity(t.Context(), conn)
+	tables, err := postgres.TablesWithoutIdentity(t.Context(), conn, c.Major)
 	must(t, "list tables", err)
 	c.Exec(t, "postgres", `DROP TABLE gone`)
 	for _, table := range tables {
@@ -145,7 +154,7 @@ func TestFullIdentityOfABusyTable(t *testing.T) {
 	c := pgtest.Start(t, pgtest.Versions(t)[0])
 	c.Exec(t, "postgres", `CREATE TABLE busy (id int)`)
 	holder, conn := c.Connect(t, "postgres"), c.Connect(t, "postgres")
-	tables, err := postgres.TablesWithoutIdentity(t.Context(), conn)
+	tables, err := postgres.TablesWithoutIdentity(t.Context(), conn, c.Major)
 	must(t, "list tables", err)
 	_, err = holder.Exec(t.Context(), `BEGIN; INSERT INTO busy VALUES (1)`)
 	must(t, "hold", err)

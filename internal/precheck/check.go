@@ -89,6 +89,9 @@ func (f *Facts) crosses(major upgrade.Major) bool {
 	return f.Version.Major() < major && f.Plan.Target.Version.Major() >= major
 }
 
+// newest is the major version of the newer of source and target.
+func (f *Facts) newest() int { return int(max(f.Version.Major(), f.Plan.Target.Version.Major())) }
+
 // crossing makes a Find of a query for upgrades from before a major version to it or beyond.
 func crossing(major upgrade.Major, sql string) func(context.Context, *Facts, Session) ([]Found, error) {
 	return func(ctx context.Context, f *Facts, s Session) ([]Found, error) {

@@ -24,7 +24,7 @@ var fullIdentitySize = Check{
 		case target == 16:
 			helpers = []string{"btree"}
 		}
-		return s.query(ctx, postgres.WithIdentities+`
+		return s.query(ctx, postgres.WithIdentities(f.newest())+`
 			SELECT name,
 				format('%s, %s rows updated or deleted so far', pg_size_pretty(pg_relation_size(t.oid)),
 					coalesce((SELECT n_tup_upd + n_tup_del FROM pg_stat_all_tables a WHERE a.relid = t.oid), 0)),

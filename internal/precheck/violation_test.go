@@ -281,6 +281,45 @@ func identityViolations() []violation {
 			severity: upgrade.Warning,
 		},
 		{
+			name: "key with a generated column", check: replicaIdentity,
+			violate: []string{
+				`CREATE TABLE t (a int UNIQUE NOT NULL, b int GENERATED ALWAYS AS (a * 2) STORED PRIMARY KEY)`,
+				`CREATE TABLE u (a int UNIQUE NOT NULL, b int GENERATED ALWAYS AS (a * 2) STORED UNIQUE NOT NULL)`,
+				`ALTER TABLE u REPLICA IDENTITY USING INDEX u_b_key`,
+				`CREATE TABLE fine (a int PRIMARY KEY, b int GENERATED ALWAYS AS (a * 2) STORED)`,
+			},
+			want: []string{`{db}.public.t (its key has a generated column)`, `{db}.public.u (its key has a generated column)`},
+		},
+		{
+			name: "primary key of a generated column, which FULL does not make up for", check: replicaIdentity,
+			violate: []string{
+				`CREATE TABLE t (a int, b int GENERATED ALWAYS AS (a * 2) STORED PRIMARY KEY)`,
+				`CREATE TABLE u (a int, b int GENERATED ALWAYS AS (a * 2) STORED PRIMARY KEY)`, `ALTER TABLE u REPLICA IDENTITY FULL`,
+			},
+			want: []string{
+				`{db}.public.t (its key has a generated column; no FULL, with generated columns: b)`,
+				`{db}.public.u (FULL, with generated columns: b)`,
+			},
+			options: upgrade.Options{FullIdentity: true},
+			mend: []string{
+				`ALTER TABLE t ADD UNIQUE (a), ALTER a SET NOT NULL`, `ALTER TABLE t REPLICA IDENTITY USING INDEX t_a_key`,
+				`ALTER TABLE u ADD UNIQUE (a), ALTER a SET NOT NULL`, `ALTER TABLE u REPLICA IDENTITY USING INDEX u_a_key`,
+			},
+		},
+		{
+			name: "generated columns where FULL cannot have them", check: replicaIdentity, target: 18,
+			violate: []string{
+				`CREATE TABLE t (a int, b int GENERATED ALWAYS AS (a * 2) STORED)`,
+				`CREATE TABLE u (a int, "B" int GENERATED ALWAYS AS (a * 2) STORED)`, `ALTER TABLE u REPLICA IDENTITY FULL`,
+			},
+			want: []string{
+				`{db}.public.t (no primary key; no FULL, with generated columns: b)`,
+				`{db}.public.u (FULL, with generated columns: "B")`,
+			},
+			options: upgrade.Options{FullIdentity: true},
+			mend:    []string{`ALTER TABLE t ADD PRIMARY KEY (a)`, `ALTER TABLE u ADD PRIMARY KEY (a)`, `ALTER TABLE u REPLICA IDENTITY DEFAULT`},
+		},
+		{
 			name: "FULL on request where it cannot be", check: replicaIdentity,
 			violate: []string{`CREATE TABLE t (id int, doc json)`},
 			want:    []string{`{db}.public.t (no primary key; no equality for doc json)`},

@@ -34,7 +34,7 @@ func (w *Worker) giveFullIdentity(ctx context.Context, plan upgrade.Plan) ([]upg
 	}
 	var events []upgrade.Event
 	err = inEachDatabase(ctx, quiet(w.host.Login(plan.Source, "postgres")), func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
-		found, err := postgres.TablesWithoutIdentity(ctx, conn)
+		found, err := postgres.TablesWithoutIdentity(ctx, conn, int(max(plan.Source.Version.Major(), plan.Target.Version.Major())))
 		if err != nil {
 			return err
 		}
