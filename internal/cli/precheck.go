@@ -163,7 +163,7 @@ func judged(r upgrade.Report) error {
 		Code: ExitFailed, Reason: r.Instance + " cannot be upgraded as it is",
 		Remedy: "do what the report says, then run the precheck again",
 	}
-	if !slices.ContainsFunc(r.Findings, func(f upgrade.Finding) bool { return f.Severity == upgrade.Blocker }) {
+	if len(r.Blockers()) == 0 {
 		e.Code, e.Reason = ExitIncomplete, "nothing was found that stops an upgrade of "+r.Instance+", but not everything could be checked"
 		e.Remedy = "see what the report has under \"Not checked\""
 	}

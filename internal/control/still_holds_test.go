@@ -1,10 +1,67 @@
 package control
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
+
+// An upgrade that wants a report says why there is none, and how standbys get into one.
+func TestUpgradeIsNotAllowed(t *testing.T) {
+	plan := upgrade.Plan{Instance: "orders", Mode: upgrade.BlueGreen, Target: upgrade.Cluster{Version: 170006}}
+	blocker := func(check string, objects ...string) upgrade.Finding {
+		return upgrade.Finding{Check: check, Severity: upgrade.Blocker, Objects: objects}
+	}
+	standbys := blocker("standbys", "away", "far")
+	for name, test := range map[string]struct {
+		report upgrade.Report
+		want   string
+		cause  upgrade.Cause
+	}{
+		"no report": {
+			upgrade.Report{}, "no valid report allows the upgrade of instance orders to 17 in mode blue-green. Note.; run a precheck", upgrade.CauseNoReport,
+		},
+		"standbys": {
+			upgrade.Report{Number: 7, Findings: []upgrade.Finding{{Severity: upgrade.Warning}, standbys}},
+			"instance orders has standbys that pgleap does not make anew: away, far (report 7); once it is planned what becomes of them, accept each on the host: " +
+				"pgleap precheck orders --to 17 --mode blue-green --accept standbys:NAME;", upgrade.CauseStandbys,
+		},
+		"standbys among others": {
+			upgrade.Report{Number: 7, Findings: []upgrade.Finding{standbys, blocker("disk-space")}}, "no valid report", upgrade.CauseNoReport,
+		},
+		"standbys, and something that was not checked": {
+			upgrade.Report{Number: 7, Findings: []upgrade.Finding{standbys}, NotChecked: []string{"memory"}}, "no valid report", upgrade.CauseNoReport,
+		},
+	} {
+		err := notAllowed(plan, test.report, "Note.")
+		if !strings.HasPrefix(err.Error(), test.want) || upgrade.CauseOf(err) != test.cause {
+			t.Errorf("%s: %v, because of %q", name, err, upgrade.CauseOf(err))
+		}
+	}
+}
+
+// What was accepted for a report is accepted by the upgrade that relies on it.
+func TestAcceptedByAReport(t *testing.T) {
+	t.Parallel()
+	c := newControl(t)
+	addInstance(t, c, "orders")
+	accepted := []string{"standbys:away"}
+	task, err := c.catalog.CreateTask(t.Context(), upgrade.Task{
+		Kind: upgrade.TaskPrecheck, Instance: "orders", Mode: upgrade.BlueGreen, Source: 150012, Target: 17,
+		Phase: upgrade.PhasePrecheck, StartedAt: now, Plan: &upgrade.Plan{Instance: "orders", Options: upgrade.Options{Accepted: accepted}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.acceptedBy(t.Context(), upgrade.Report{Number: task.Number}); err != nil || !slices.Equal(got, accepted) {
+		t.Errorf("accepted: %v, %v", got, err)
+	}
+	if _, err := c.acceptedBy(t.Context(), upgrade.Report{Number: task.Number + 1}); err == nil {
+		t.Error("something was accepted for a report that nobody made")
+	}
+}
 
 // Whoever upgrades is told exactly why the report does not hold any more.
 func TestReportStillHolds(t *testing.T) {

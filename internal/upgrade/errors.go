@@ -14,6 +14,7 @@ const (
 	CauseTarget          Cause = "target"           // the target version is not newer, or not installed
 	CauseOption          Cause = "option"           // an option is out of its range
 	CauseNoReport        Cause = "no-report"        // no report that passed is valid
+	CauseStandbys        Cause = "standbys"         // standbys stand in the way that nobody has accepted
 	CauseRunning         Cause = "running"          // a task is running
 	CausePhase           Cause = "phase"            // the task is in another phase, or there is none
 	CauseNoEndpoint      Cause = "no-endpoint"      // nothing could move the clients

@@ -1,7 +1,6 @@
 package upgrade
 
 import (
-	"slices"
 	"time"
 )
 
@@ -70,9 +69,18 @@ type Report struct {
 
 // Passed tells whether nothing stands in the way of an upgrade.
 func (r Report) Passed() bool {
-	return len(r.NotChecked) == 0 && !slices.ContainsFunc(r.Findings, func(f Finding) bool {
-		return f.Severity == Blocker
-	})
+	return len(r.NotChecked) == 0 && len(r.Blockers()) == 0
+}
+
+// Blockers are the findings that stand in the way.
+func (r Report) Blockers() []Finding {
+	var blockers []Finding
+	for _, f := range r.Findings {
+		if f.Severity == Blocker {
+			blockers = append(blockers, f)
+		}
+	}
+	return blockers
 }
 
 // Seen is the fingerprint of what the checks saw.

@@ -1,6 +1,7 @@
 package aliyun
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -46,6 +47,9 @@ func TestCloneIsAnInstance(t *testing.T) {
 	b.ok(b.record.EndTask(t.Context(), task.Number, upgrade.Outcome{Status: upgrade.StatusSucceeded}, noon))
 	status("Running")
 	target()
+	if code, message := b.refused("DeleteDBInstance", params{instanceID: id}); code != "InvalideStatus.Format" || !strings.Contains(message, "pgleap instance remove "+id) {
+		t.Errorf("delete the clone: %s: %s", code, message)
+	}
 	if code, _ := b.refused("DescribeDBInstanceAttribute", params{instanceID: upgrade.CloneID("orders", task.Number+1)}); code != "InvalidDBInstanceName.NotFound" {
 		t.Errorf("a clone that nobody makes: %s", code)
 	}

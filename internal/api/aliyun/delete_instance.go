@@ -3,6 +3,8 @@ package aliyun
 import (
 	"context"
 	"fmt"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
 // deleteDBInstance gives up the former cluster of an instance, which an upgrade has left behind:
@@ -28,8 +30,7 @@ func retire(ctx context.Context, a *api, c *call) (any, error) {
 	id := c.params.text(instanceID)
 	_, unknown := a.control.Instance(ctx, id)
 	if unknown == nil {
-		return nil, fail("InvalideStatus.Format", fmt.Sprintf(
-			"Instance %s serves applications, and pgleap never deletes an instance that serves; delete its former clusters, such as %s-old-1.", id, id))
+		return nil, fail("InvalideStatus.Format", whyKept(id))
 	}
 	if !isNotFound(unknown) {
 		return nil, fromRecord(unknown)
@@ -39,4 +40,14 @@ func retire(ctx context.Context, a *api, c *call) (any, error) {
 		return nil, unknown
 	}
 	return deleted{RegionID: a.options.Region}, err
+}
+
+// whyKept is why an instance is not deleted.
+func whyKept(id string) string {
+	if instance, _, ok := upgrade.ParseCloneID(id); ok {
+		return fmt.Sprintf("Instance %s, a clone of instance %s, runs by itself, and pgleap does not know who uses it; "+
+			"stop its server on the host and remove its data there, then take it out of the list by: pgleap instance remove %s.", id, instance, id)
+	}
+	return fmt.Sprintf(
+		"Instance %s serves applications, and pgleap never deletes an instance that serves; delete its former clusters, such as %s-old-1.", id, id)
 }

@@ -91,7 +91,7 @@ var errorCodes = map[string]errorCode{
 	"InvalidEngineVersion":                     {status400, "TargetMajorVersion is not valid.", ""},
 	"InvalidDBInstanceStorage":                 {status400, "DBInstanceStorage is not valid.", ""},
 	"InvalidSwitchOver":                        {status400, "SwitchOver must be true or false.", ""},
-	"PrimaryInstanceWithReadonlyNotSupport":    {status400, "An instance with standbys cannot be upgraded.", "standbys are no obstacle"},
+	"PrimaryInstanceWithReadonlyNotSupport":    {status400, "The instance has standbys that are not made anew.", ""},
 	"InvalidSwitchTimeMode":                    {status400, "SwitchTimeMode must be Immediate or MaintainTime.", ""},
 	"InvalidSwitchTime":                        {status400, "SwitchTime is not valid.", ""},
 	"InvalidCollectStats":                      {status400, "CollectStatMode must be Before or After.", ""},

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/pgleap/pgleap/internal/control"
+	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
 // upgradeDBInstanceMajorVersionPrecheck starts a precheck.
@@ -31,7 +32,12 @@ func startPrecheck(ctx context.Context, a *api, c *call) (any, error) {
 		return nil, err
 	}
 	id := c.params.text(instanceID)
-	task, err := a.control.Precheck(ctx, c.actor(), control.UpgradeRequest{Instance: id, Target: target, Mode: mode})
+	request := control.UpgradeRequest{Instance: id, Target: target, Mode: mode}
+	// Whether clients are to be moved is not said before the upgrade. Without an endpoint they cannot be.
+	if instance, err := a.control.Instance(ctx, id); err == nil && mode == upgrade.BlueGreen {
+		request.Options.CloneOnly = instance.Endpoint.Driver == ""
+	}
+	task, err := a.control.Precheck(ctx, c.actor(), request)
 	if err != nil {
 		return nil, a.targetRefused(ctx, id, target, err)
 	}

@@ -101,6 +101,8 @@ func codeOfCause(cause upgrade.Cause) string {
 		return "Parameters.Invalid"
 	case upgrade.CauseNoReport:
 		return "InvalidUpgradePrecheckResult"
+	case upgrade.CauseStandbys:
+		return "PrimaryInstanceWithReadonlyNotSupport"
 	case upgrade.CauseRunning, upgrade.CausePhase, upgrade.CauseNoEndpoint, upgrade.CauseServing:
 		return "InvalideStatus.Format"
 	case upgrade.CauseDown:

@@ -124,6 +124,25 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// An instance without an endpoint can only be cloned: a precheck for that asks for no endpoint.
+func TestInspectionWithoutAnEndpoint(t *testing.T) {
+	b := newBed(t)
+	err := b.record.AddInstance(t.Context(), upgrade.Instance{
+		ID: "orders", UUID: uuid("orders"), CreatedAt: b.now, Cluster: upgrade.Cluster{Host: "db1", Version: 150012, Port: 5432},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.control.task.ID = "3f1b5e0a-0000-4000-8000-000000000001"
+	if w := b.call(t, "POST", versionPath("orders", "inspection"), `{"target_version":"17"}`); w.Code != http.StatusOK {
+		t.Fatalf("got %d: %s", w.Code, w.Body)
+	}
+	want := []control.UpgradeRequest{{Instance: "orders", Target: 17, Mode: upgrade.BlueGreen, Options: upgrade.Options{CloneOnly: true}}}
+	if diff := cmp.Diff(want, b.control.asked); diff != "" {
+		t.Errorf("asked of control (-want +got):\n%s", diff)
+	}
+}
+
 // An upgrade that leaves the private IP address where it is makes a clone, and moves nobody.
 func TestUpgradeThatMovesNobody(t *testing.T) {
 	b := newBed(t)

@@ -157,7 +157,7 @@ func decodeBody(body []byte, into any) *failure {
 	}
 	err := json.Unmarshal(body, into)
 	if err == nil {
-		return nil
+		return refuseRepeated(body)
 	}
 	mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err)
 	switch {
@@ -171,6 +171,34 @@ func decodeBody(body []byte, into any) *failure {
 		return refuse(codeParameter, msgString, "name", mismatch.Field)
 	}
 	return refuse(codeParameter, msgIdentity)
+}
+
+// refuseRepeated refuses a member that an object has twice, in whichever case: what one reader takes from the first,
+// another takes from the last.
+func refuseRepeated(body []byte) *failure {
+	members := json.NewDecoder(bytes.NewReader(body))
+	if _, err := members.Token(); err != nil {
+		return refuse(codeMalformed, msgMalformedJSON)
+	}
+	seen := map[string]bool{}
+	for members.More() {
+		var name string
+		var value json.RawMessage
+		token, err := members.Token()
+		if err == nil {
+			name, _ = token.(string)
+			err = members.Decode(&value)
+		}
+		if err != nil {
+			return refuse(codeMalformed, msgMalformedJSON)
+		}
+		folded := strings.ToLower(strings.ToUpper(name)) // as encoding/json takes names for the same
+		if seen[folded] {
+			return refuse(codeMalformed, msgRepeatedParameter, "name", printable(name))
+		}
+		seen[folded] = true
+	}
+	return nil
 }
 
 // inspectionRequest is the body of an inspection.

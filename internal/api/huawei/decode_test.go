@@ -35,7 +35,9 @@ func TestBodyOfAnInspection(t *testing.T) {
 		`"17"`:                                   {message: msgNotAnObject, code: codeParameter},
 		`{"target_version":"17"`:                 {message: msgMalformedJSON, code: codeMalformed},
 		`{"target_version":"17"}{}`:              {message: msgMalformedJSON, code: codeMalformed},
-		`target_version=17`:                      {message: msgMalformedJSON, code: codeMalformed},
+		`{"target_version":"16","target_version":"17"}`:              {message: msgRepeatedParameter, code: codeMalformed},
+		`{"target_version":"16","x":{"y":[]},"Target_Version":"17"}`: {message: msgRepeatedParameter, code: codeMalformed},
+		`target_version=17`: {message: msgMalformedJSON, code: codeMalformed},
 	} {
 		target, bad := decodeInspection([]byte(body))
 		if target != want.target || (bad == nil) != (want.message == "") || bad != nil && (bad.message != want.message || bad.code != want.code) {

@@ -19,6 +19,8 @@ func (a *api) inspect(ctx context.Context, c *call, instance upgrade.Instance) (
 	}
 	task, err := a.control.Precheck(ctx, c.actor(), control.UpgradeRequest{
 		Instance: instance.ID, Target: target, Mode: upgrade.BlueGreen,
+		// Whether clients are to be moved is not said before the upgrade. Without an endpoint they cannot be.
+		Options: upgrade.Options{CloneOnly: instance.Endpoint.Driver == ""},
 	})
 	if err != nil {
 		return nil, err

@@ -24,6 +24,7 @@ var causes = map[upgrade.Cause]meaning{
 	upgrade.CauseTarget:          {codeTarget, msgTarget},
 	upgrade.CauseOption:          {codeParameter, msgOptionRefused},
 	upgrade.CauseNoReport:        {codeNoReport, msgNoReport},
+	upgrade.CauseStandbys:        {codeNoReport, msgNoReport},
 	upgrade.CauseRunning:         {codeRunning, msgRunning},
 	upgrade.CausePhase:           {codeState, msgState},
 	upgrade.CauseNoEndpoint:      {codeState, msgState},
