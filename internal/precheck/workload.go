@@ -116,6 +116,18 @@ func (r *round) estimate(ctx context.Context, source *pgx.Conn) *upgrade.Estimat
 	speed, _ := r.facts.Host.Speed.Get() // without it there are rates of a slow disk
 	rehearsed := r.facts.Host.SchemaRehearsal.Value
 	speed.SchemaUpgrade, speed.SchemaRelations, speed.SchemaDatabases = rehearsed.Upgraded, rehearsed.Relations, rehearsed.Databases
-	estimate := upgrade.NewEstimate(r.facts.Plan, workload, speed)
+	plan := r.facts.Plan
+	plan.Options.Transfer = r.facts.transfer()
+	estimate := upgrade.NewEstimate(plan, workload, speed)
 	return &estimate
+}
+
+// transfer is how files come to the target. Between file systems they can be neither cloned nor linked, which is
+// what auto tries.
+func (f *Facts) transfer() upgrade.Transfer {
+	transfer := f.Plan.Options.WithDefaults().Transfer
+	if transfer == upgrade.TransferAuto && f.Host.Apart {
+		return upgrade.TransferCopy
+	}
+	return transfer
 }
