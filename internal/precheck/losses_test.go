@@ -386,9 +386,9 @@ func (s stage) testBackups(t *testing.T) {
 			return ""
 		}
 		f := report.Findings[0]
-		return string(f.Severity) + f.Why[strings.Index(f.Why, " Found: "):]
+		return string(f.Severity) + ": " + strings.Join(f.Described(), ", ")
 	}
-	const none = "info Found: base backup: none is known."
+	const none = "info: base backup (none is known)"
 	if got := look(upgrade.InPlace); got != none {
 		t.Errorf("without a backup: got %q, want %q", got, none)
 	}
@@ -416,16 +416,16 @@ func (s stage) testBackups(t *testing.T) {
 	if err := os.Chtimes(histories[0], ended, ended); err != nil {
 		t.Fatal(err)
 	}
-	old := " Found: base backup: the last one that is known ended at " + ended.Format("2006-01-02 15:04 UTC")
-	if got := look(upgrade.BlueGreen); got != "info"+old+"." {
+	old := ": base backup (the last one that is known ended at " + ended.Format("2006-01-02 15:04 UTC")
+	if got := look(upgrade.BlueGreen); got != "info"+old+")" {
 		t.Errorf("with an old one: got %q", got)
 	}
-	if got := look(upgrade.InPlace); got != "warning"+old+"." {
+	if got := look(upgrade.InPlace); got != "warning"+old+")" {
 		t.Errorf("with an old one, in place: got %q", got)
 	}
 	// A place is kept for a standby.
 	s.source.Exec(t, "postgres", `SELECT pg_create_physical_replication_slot('standby1')`)
-	if got := look(upgrade.InPlace); got != "info"+old+"; later ones may be of a standby." {
+	if got := look(upgrade.InPlace); got != "info"+old+"; later ones may be of a standby)" {
 		t.Errorf("with an old one, and a standby: got %q", got)
 	}
 	s.source.Exec(t, "postgres", `SELECT pg_drop_replication_slot('standby1')`)

@@ -99,11 +99,11 @@ func (s stage) testHost(t *testing.T) {
 	for _, f := range report.Findings {
 		found[f.Check] = string(f.Severity) + ": " + strings.Join(f.Objects, ", ")
 		if f.Acceptable {
-			found[f.Check] += f.Why[strings.Index(f.Why, " Found: "):]
+			found[f.Check] += ": " + strings.Join(f.Notes, ", ")
 		}
 	}
 	for check, begins := range map[string]string{
-		"access-control": `warning: /it's here Found: /it's here: of type default_t, the source's data directory is of type postgresql_db_t: ` +
+		"access-control": `warning: /it's here: of type default_t, the source's data directory is of type postgresql_db_t: ` +
 			`semanage fcontext -a -t postgresql_db_t '/it'\''s here(/.*)?'; restorecon -Rv '/it'\''s here'`,
 		"clock": "info: clock of the host",
 	} {

@@ -690,7 +690,7 @@ func (s stage) carryOut(t *testing.T, v violation, database string) {
 		want.Objects = append(want.Objects, words.Replace(object))
 	}
 	got := found
-	got.Why, got.RemedySQL = "", nil
+	got.Why, got.Notes, got.RemedySQL = "", nil, nil
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("finding (-want +got):\n%s", diff)
 	}
