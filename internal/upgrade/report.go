@@ -28,10 +28,10 @@ type Finding struct {
 	Objects []string `json:"objects,omitempty"`
 	// Notes say of each of the objects, in their order, what there is to say of it, where that is not part of its name.
 	// There are none, or as many as objects.
-	Notes []string `json:"notes,omitempty"`
-	Total int      `json:"total"`
-	Why     string   `json:"why"`
-	Remedy  string   `json:"remedy"`
+	Notes  []string `json:"notes,omitempty"`
+	Total  int      `json:"total"`
+	Why    string   `json:"why"`
+	Remedy string   `json:"remedy"`
 	// RemedySQL is ready to run, each statement in the database named before the colon, if one exists.
 	RemedySQL []RemedySQL `json:"remedySQL,omitempty"`
 	// Acceptable tells whether the user may accept the objects by name (Options.Accepted).
