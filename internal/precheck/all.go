@@ -85,6 +85,7 @@ func All() []Check {
 		strandedFiles,
 		defaults,
 		roleSettings,
+		parameterPrivileges,
 		functionSettings,
 		storageOptions,
 		encodings,

@@ -458,6 +458,18 @@ func contentViolations() []violation {
 			want: []string{`{db}.public.t_id`},
 		},
 		{
+			name: "what REINDEX CONCURRENTLY left over", check: invalidIndexes,
+			violate: []string{
+				`CREATE TABLE t (id int, CONSTRAINT t_ccold UNIQUE (id))`,
+				`CREATE INDEX t_id_ccnew ON t (id)`, `CREATE INDEX t_id_ccold12 ON t (id)`, `CREATE INDEX t_ccnewer ON t (id)`,
+				`UPDATE pg_index SET indisvalid = false WHERE indrelid = 't'::regclass`,
+			},
+			want: []string{
+				`{db}.public.t_ccnewer`, `{db}.public.t_ccold`,
+				`{db}.public.t_id_ccnew (left over by REINDEX CONCURRENTLY)`, `{db}.public.t_id_ccold12 (left over by REINDEX CONCURRENTLY)`,
+			},
+		},
+		{
 			name: "tablespace in the data directory", check: tablespaces, source: 15,
 			violate: []string{`SET allow_in_place_tablespaces = on`, `CREATE TABLESPACE near LOCATION ''`},
 			session: true, severity: upgrade.Blocker,
@@ -527,6 +539,25 @@ func targetViolations() []violation {
 			source: -15, target: 16,
 		},
 		{
+			name: "privileges on a removed parameter", check: parameterPrivileges,
+			violate: []string{
+				`CREATE ROLE "Dürfen"`, `CREATE ROLE licensed`,
+				`GRANT SET, ALTER SYSTEM ON PARAMETER force_parallel_mode TO "Dürfen" WITH GRANT OPTION`,
+				`SET ROLE "Dürfen"`, `GRANT SET ON PARAMETER force_parallel_mode TO licensed`, `RESET ROLE`,
+				`GRANT SET ON PARAMETER db_user_namespace TO PUBLIC`,
+				`GRANT SET ON PARAMETER vacuum_defer_cleanup_age TO PUBLIC`, `REVOKE ALL ON PARAMETER vacuum_defer_cleanup_age FROM CURRENT_USER, PUBLIC`,
+				`GRANT SET ON PARAMETER work_mem TO licensed`, `GRANT SET ON PARAMETER my.own TO licensed`,
+			},
+			session: true, // for the role
+			want: []string{
+				`db_user_namespace (granted to PUBLIC; unrecognized configuration parameter "db_user_namespace")`,
+				`force_parallel_mode (granted to "Dürfen", licensed; unrecognized configuration parameter "force_parallel_mode")`,
+				`vacuum_defer_cleanup_age (unrecognized configuration parameter "vacuum_defer_cleanup_age")`,
+			},
+			cleanup: []string{`REVOKE ALL ON PARAMETER work_mem, my.own FROM licensed`, `DROP ROLE "Dürfen"`, `DROP ROLE licensed`},
+			source:  15, upTo: 15, target: 17,
+		},
+		{
 			name: "removed parameter of a function", check: functionSettings,
 			violate: []string{
 				`CREATE FUNCTION f(int) RETURNS int LANGUAGE sql SET force_parallel_mode = on SET work_mem = '8MB' AS 'SELECT 1'`,
@@ -560,7 +591,8 @@ func targetViolations() []violation {
 			name: "collation of an unknown locale", check: locales,
 			violate: []string{
 				`CREATE COLLATION klingon (provider = libc, locale = 'C')`,
-				`UPDATE pg_collation SET collcollate = 'tlh_AA.UTF-8', collctype = 'tlh_AA.UTF-8' WHERE collname = 'klingon'`,
+				`CREATE COLLATION pg_catalog.imported (provider = libc, locale = 'C')`, // as pg_import_system_collations() does
+				`UPDATE pg_collation SET collcollate = 'tlh_AA.UTF-8', collctype = 'tlh_AA.UTF-8' WHERE collname IN ('klingon', 'imported')`,
 			},
 			want: []string{`{db}.public.klingon (could not create locale "tlh_AA.UTF-8": No such file or directory)`},
 			mend: []string{`DROP COLLATION klingon`},
