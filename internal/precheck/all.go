@@ -120,6 +120,7 @@ func All() []Check {
 		archiver(64),
 		extensionScripts,
 		extensionRules,
+		extensionViews,
 		removedInBodies,
 		reservedWords,
 		textSearchFiles,
