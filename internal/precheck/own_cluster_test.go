@@ -230,6 +230,29 @@ func (s stage) testSameRules(t *testing.T) {
 	expectObjects(t, "with the same library", map[string][]string{}, look())
 }
 
+// Before 15 a database has no version of its own: that of the library is asked for.
+func TestVersionOfTheRulesBefore15(t *testing.T) {
+	old := pgtest.Versions(t)[0]
+	if old >= 15 {
+		t.Skipf("%d is the oldest version under test: databases have a version there", old)
+	}
+	c := pgtest.Start(t, old)
+	c.Exec(t, "postgres", `ALTER DATABASE template0 ALLOW_CONNECTIONS true`)
+	conn := connect(t, c, "template0") // which the probe is a copy of
+	execute(t, conn, `ALTER FUNCTION pg_catalog.pg_collation_actual_version(oid) RENAME TO pg_collation_actual_version_real`)
+	execute(t, conn, `CREATE FUNCTION pg_catalog.pg_collation_actual_version(oid) RETURNS text LANGUAGE sql AS $$ SELECT '0.1'::text $$`)
+	conn.Close(t.Context())
+	f, err := gather(t.Context(), c.Connect(t, "postgres"), stage{c, c}.subject(t, upgrade.Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.close(t.Context())
+	p, err := f.probe(t.Context(), f.Databases[0])
+	if err != nil || p.version != "0.1" {
+		t.Errorf("got version %q, %v", p.version, err)
+	}
+}
+
 // What the source is started with, and what takes a restart to mend.
 func TestServerThatIsTuned(t *testing.T) {
 	pgtest.Slow(t)
