@@ -15,6 +15,9 @@ type DumpedObject struct {
 	Of []string
 	// Role and Database tell whose setting it is.
 	Role, Database string
+	// grantee, as SQL, is who has a privilege on a parameter; revoked tells that he lacks it.
+	grantee string
+	revoked bool
 	// Arguments are the types of a routine's arguments, in parentheses, as SQL.
 	Arguments string
 }
@@ -33,6 +36,9 @@ func (s Statement) DumpedObject() (DumpedObject, bool) {
 		if o, ok := settingOf(sql); ok && (strings.Contains(s.Error, `"`+o.Name[0]+`"`) || !strings.Contains(s.SQL, "\n")) {
 			return o, true
 		}
+	}
+	if found := parameter.FindStringSubmatch(s.SQL); found != nil {
+		return DumpedObject{Kind: "parameter", Name: []string{unquote(found[2])}, grantee: found[3], revoked: found[1] == "REVOKE"}, true
 	}
 	head, rest := headOf(s.SQL)
 	name, rest := identifiers(rest)
@@ -66,6 +72,8 @@ var (
 	// What may stand between CREATE or ALTER and a kind, or after it, and does not tell what is made.
 	fillers = regexp.MustCompile(`\b(?:OR REPLACE|UNLOGGED|UNIQUE|ONLY|IF NOT EXISTS|IF EXISTS|TRUSTED|PROCEDURAL|RECURSIVE|DEFAULT|CONSTRAINT|FORCE) `)
 	setting = regexp.MustCompile(`^ALTER (ROLE|DATABASE) ("(?:[^"]|"")*")(?: IN DATABASE ("(?:[^"]|"")*"))? SET ("(?:[^"]|"")*"|[A-Za-z0-9_.]+) (?:TO|=) `)
+	// A privilege on a parameter; PUBLIC alone has no quotes.
+	parameter = regexp.MustCompile(`(?m)^(GRANT|REVOKE) [A-Z, ]*ON PARAMETER ("(?:[^"]|"")*") (?:TO|FROM) ("(?:[^"]|"")*"|PUBLIC)`)
 )
 
 // settingOf reads ALTER ROLE ... SET and ALTER DATABASE ... SET.
@@ -172,6 +180,8 @@ func (o DumpedObject) Undo(cascade bool) string {
 	switch o.Kind {
 	case "setting":
 		return o.reset()
+	case "parameter":
+		return o.regrant()
 	case "function", "procedure", "aggregate":
 		sql = "DROP " + strings.ToUpper(o.Kind) + " " + name + o.Arguments
 	case "trigger", "policy", "rule":
@@ -200,6 +210,14 @@ func (o DumpedObject) reset() string {
 		whose = "ROLE " + quoteName(o.Role) + " IN DATABASE " + database
 	}
 	return "ALTER " + whose + " RESET " + quoteName(strings.Split(o.Name[0], ".")...)
+}
+
+// regrant takes a privilege on a parameter away, with those that come of it, or gives it back.
+func (o DumpedObject) regrant() string {
+	if o.revoked {
+		return "GRANT ALL ON PARAMETER " + quoteName(o.Name...) + " TO " + o.grantee
+	}
+	return "REVOKE ALL ON PARAMETER " + quoteName(o.Name...) + " FROM " + o.grantee + " CASCADE"
 }
 
 // String is the name as SQL writes it, with quotes where they are needed.

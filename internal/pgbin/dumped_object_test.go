@@ -39,6 +39,13 @@ func TestDumpedObject(t *testing.T) {
 			kind: "setting", name: "database d", undo: `ALTER DATABASE "d" RESET "gone"`,
 		},
 		{sql: `CREATE EVENT TRIGGER "e" ON "ddl_command_end"`, kind: "event trigger", name: "e", undo: `DROP EVENT TRIGGER "e"`},
+		{
+			sql: `GRANT SET, ALTER SYSTEM ON PARAMETER "gone" TO "my app" WITH GRANT OPTION;`, kind: "parameter", name: "gone",
+			undo: `REVOKE ALL ON PARAMETER "gone" FROM "my app" CASCADE`,
+		},
+		{sql: `GRANT SET ON PARAMETER "x.y" TO PUBLIC;`, kind: "parameter", name: `"x.y"`, undo: `REVOKE ALL ON PARAMETER "x.y" FROM PUBLIC CASCADE`},
+		{sql: `GRANT SET ON PARAMETER "gone" TO "PUBLIC";`, kind: "parameter", name: `gone`, undo: `REVOKE ALL ON PARAMETER "gone" FROM "PUBLIC" CASCADE`},
+		{sql: `REVOKE ALL ON PARAMETER "gone" FROM "postgres";`, kind: "parameter", name: "gone", undo: `GRANT ALL ON PARAMETER "gone" TO "postgres"`},
 		{sql: `CREATE DATABASE "d" WITH TEMPLATE = "template0"`},
 		{sql: `CREATE FUNCTION "public"."f"("a" integer) RETURNS integer`}, // pg_restore did not say what it restores
 		{sql: `GRANT ALL ON "x" TO "y"`},

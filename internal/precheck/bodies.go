@@ -67,7 +67,8 @@ func callOf(names []string) string {
 }
 
 // removedNames lists the names of the server's functions of which the target has none, whatever the
-// arguments, and the user has none either.
+// arguments, and the user has none either. Where there is no target to ask, that is what is known to be removed
+// without a word of arguments: what has some may have got others.
 func (f *Facts) removedNames(ctx context.Context, s Session) ([]string, error) {
 	calls, err := f.removedCalls(ctx, s, "functions", systemFunctions)
 	if err != nil {
@@ -81,6 +82,9 @@ func (f *Facts) removedNames(ctx context.Context, s Session) ([]string, error) {
 	var names []string
 	for _, call := range calls {
 		name, _, _ := strings.Cut(call.Name, "(")
+		if f.targetErr != nil && !knownRemoved(f.Version, f.Plan.Target.Version, name) {
+			continue
+		}
 		name = name[strings.IndexByte(name, '.')+1:]
 		if !left[name] && !strings.HasPrefix(name, "binary_upgrade_") {
 			names = append(names, name)

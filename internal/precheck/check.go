@@ -72,6 +72,8 @@ type Found struct {
 	// Database is where to run the SQL, when it is not the session's.
 	Database string           `db:"-"`
 	Severity upgrade.Severity // when it is not the check's own
+	// Raise is the value that the SQL gives a setting of the cluster, which has to do for all databases: the highest counts.
+	Raise int64 `db:"-"`
 }
 
 // Session is where a check looks: a read-only transaction in a database of the source.

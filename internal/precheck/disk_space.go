@@ -21,10 +21,7 @@ var diskSpace = Check{
 		if err != nil {
 			return nil, err
 		}
-		transfer := f.Plan.Options.Transfer
-		if transfer == upgrade.TransferAuto && f.Host.Apart {
-			transfer = upgrade.TransferCopy
-		}
+		transfer := f.transfer()
 		need := Space{Bytes: workload.DiskNeeded(f.Plan.Mode, transfer), Inodes: workload.InodesNeeded(f.Plan.Mode, transfer)}
 		target, err := f.Host.TargetSpace.Get()
 		if err != nil {

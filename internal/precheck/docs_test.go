@@ -39,7 +39,8 @@ func docs() string {
 		"It reads, and changes nothing. It holds for seven days, as long as what it saw is unchanged.\n\n" +
 		"A *blocker* stops the upgrade, a *warning* needs a DBA's eye, an *info* is good to know. What could not be checked is listed, and stops the upgrade too.\n" +
 		"SQL that is shown can be pasted as it is: names are quoted, and what cannot be seen in them, such as a line break, is written as an escape (`U&\"two\\+00000Alines\"`).\n" +
-		"Objects of an acceptable check can be accepted by name, as `check:object`; when all are accepted the blocker becomes a warning.\n\n" +
+		"Objects of an acceptable check can be accepted by name, as `check:object`; when all are accepted the blocker becomes a warning. " +
+		"A report lists a hundred of each finding, first those that are not accepted yet.\n\n" +
 		"| check | severity | what it finds |\n|---|---|---|\n")
 	for _, c := range All() {
 		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s |\n", c.ID, c.ID, c.Severity, c.Title)

@@ -3,7 +3,6 @@ package precheck
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
@@ -35,42 +34,45 @@ func filter(all []located, keep func(located) bool) []located {
 	return kept
 }
 
-// maxNotes bounds what is said of single objects after the reason.
-const maxNotes = 5
-
 // finding is what a check found at one severity. A blocker becomes a warning when the user has
-// accepted every single object: an object that came since stops the upgrade again.
+// accepted every single object: an object that came since stops the upgrade again. What is not accepted yet is
+// listed first, so that every report has something to accept.
 func finding(check Check, severity upgrade.Severity, found []located, accepted []string) upgrade.Finding {
 	f := upgrade.Finding{
 		Check: check.ID, Title: check.Title, Severity: severity, Total: len(found),
 		Why: check.Why, Remedy: check.Remedy, Acceptable: check.Acceptable,
 	}
-	var notes []string
-	all := true
+	if check.Acceptable {
+		isOpen := func(one located) bool { return !slices.Contains(accepted, check.ID+":"+one.Object) }
+		open := filter(found, isOpen)
+		f.Accepted = len(open) == 0
+		found = append(open, filter(found, func(one located) bool { return !isOpen(one) })...)
+	}
+	if f.Accepted && severity == upgrade.Blocker {
+		f.Severity = upgrade.Warning
+	}
 	for _, one := range found {
+		list(&f, one)
+	}
+	if !slices.ContainsFunc(f.Notes, func(note string) bool { return note != "" }) {
+		f.Notes = nil
+	}
+	return f
+}
+
+// list adds an object to a finding, as far as it has room. The name of one that can be accepted stands alone.
+func list(f *upgrade.Finding, one located) {
+	if len(f.Objects) < upgrade.MaxObjects {
 		object := one.Object
-		all = all && slices.Contains(accepted, check.ID+":"+object)
-		if check.Acceptable && one.Note != "" {
-			notes = append(notes, object+": "+one.Note)
+		if f.Acceptable {
+			f.Notes = append(f.Notes, one.Note)
 		} else if one.Note != "" {
 			object = fmt.Sprintf("%s (%s)", object, one.Note)
 		}
-		if len(f.Objects) < upgrade.MaxObjects {
-			f.Objects = append(f.Objects, object)
-		}
-		remedy := upgrade.RemedySQL{Database: one.database, SQL: pasteable(one.SQL)}
-		if one.SQL != "" && len(f.RemedySQL) < upgrade.MaxObjects && !slices.Contains(f.RemedySQL, remedy) {
-			f.RemedySQL = append(f.RemedySQL, remedy)
-		}
+		f.Objects = append(f.Objects, object)
 	}
-	if len(notes) > 0 {
-		f.Why += " Found: " + strings.Join(notes[:min(len(notes), maxNotes)], "; ") + "."
+	remedy := upgrade.RemedySQL{Database: one.database, SQL: pasteable(one.SQL)}
+	if one.SQL != "" && len(f.RemedySQL) < upgrade.MaxObjects && !slices.Contains(f.RemedySQL, remedy) {
+		f.RemedySQL = append(f.RemedySQL, remedy)
 	}
-	if check.Acceptable && all {
-		f.Accepted = true
-		if severity == upgrade.Blocker {
-			f.Severity = upgrade.Warning
-		}
-	}
-	return f
 }

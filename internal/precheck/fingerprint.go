@@ -32,6 +32,9 @@ const fingerprintCluster = `
 		SELECT 'role', quote_ident(rolname), format('%s %s %s', rolsuper, rolcanlogin, rolreplication) FROM pg_roles
 		WHERE rolname <> 'pgleap'
 		UNION ALL
+		SELECT 'role', quote_ident(rolname), 'createrole' FROM pg_roles
+		WHERE rolcreaterole AND rolname <> 'pgleap'
+		UNION ALL
 		SELECT 'configuration', concat_ws(' in ',
 				CASE WHEN s.setrole = 0 AND s.setdatabase = 0 THEN 'of all roles' ELSE 'of role ' || quote_ident(r.rolname) END,
 				CASE WHEN s.setrole = 0 THEN 'of ' ELSE '' END || 'database ' || quote_ident(d.datname)),
@@ -57,6 +60,11 @@ const fingerprintAccess = `
 	SELECT 'access', 'by pg_hba.conf', md5(coalesce(string_agg((to_jsonb(h) - 'line_number' - 'rule_number')::text, ',' ORDER BY line_number), ''))
 	FROM pg_hba_file_rules h
 	WHERE user_name IS DISTINCT FROM '{pgleap}'`
+
+// fingerprintParameters has the privileges on parameters, which came with 15.
+const fingerprintParameters = `
+	SELECT 'privilege on parameter', quote_ident(parname), paracl::text FROM pg_parameter_acl
+	ORDER BY parname COLLATE "C"`
 
 // fingerprintDatabase does the same for a database, without temporary objects, TOAST tables (their
 // names change when a table is rewritten), statistics and pgleap's own schema. Columns, indexes, triggers, rules,
@@ -149,6 +157,26 @@ const fingerprintDatabase = `
 		FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 		WHERE p.oid >= 16384 AND n.nspname <> 'pgleap'
 		UNION ALL
+		SELECT 'function', format('%I.%I(%s)', n.nspname, p.proname, oidvectortypes(p.proargtypes)),
+			format('aggregate %s', md5(concat_ws(' ', a.aggkind, a.aggnumdirectargs, a.aggtransfn::oid, a.aggfinalfn::oid, a.aggcombinefn::oid, a.aggserialfn::oid,
+				a.aggdeserialfn::oid, a.aggmtransfn::oid, a.aggminvtransfn::oid, a.aggmfinalfn::oid, a.aggsortop, a.aggtranstype, a.aggmtranstype,
+				quote_nullable(a.agginitval), quote_nullable(a.aggminitval))))
+		FROM pg_aggregate a JOIN pg_proc p ON p.oid = a.aggfnoid JOIN pg_namespace n ON n.oid = p.pronamespace
+		WHERE p.oid >= 16384 AND n.nspname <> 'pgleap'
+		UNION ALL
+		SELECT 'conversion', format('%I.%I', n.nspname, c.conname), format('%s %s %s %s', c.conforencoding, c.contoencoding, c.conproc::oid, c.condefault)
+		FROM pg_conversion c JOIN pg_namespace n ON n.oid = c.connamespace
+		WHERE c.oid >= 16384
+		UNION ALL
+		SELECT 'text search dictionary', format('%I.%I', n.nspname, d.dictname), format('%s %s', d.dicttemplate, d.dictinitoption)
+		FROM pg_ts_dict d JOIN pg_namespace n ON n.oid = d.dictnamespace
+		WHERE d.oid >= 16384
+		UNION ALL
+		SELECT 'text search configuration', format('%I.%I', n.nspname, c.cfgname), concat_ws(' ', c.cfgparser,
+			(SELECT string_agg(concat_ws(' ', m.maptokentype, m.mapseqno, m.mapdict), ',' ORDER BY m.maptokentype, m.mapseqno) FROM pg_ts_config_map m WHERE m.mapcfg = c.oid))
+		FROM pg_ts_config c JOIN pg_namespace n ON n.oid = c.cfgnamespace
+		WHERE c.oid >= 16384
+		UNION ALL
 		SELECT 'collation', format('%I.%I', n.nspname, c.collname), coalesce(c.collversion, '')
 		FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace
 		WHERE c.oid >= 16384
@@ -173,6 +201,10 @@ func Fingerprint(ctx context.Context, source postgres.Login, target ...upgrade.P
 	if err != nil {
 		return upgrade.Fingerprint{}, err
 	}
+	parameters, err := partsOfParameters(ctx, conn)
+	if err != nil {
+		return upgrade.Fingerprint{}, err
+	}
 	databases, err := postgres.Databases(ctx, conn)
 	if err != nil {
 		return upgrade.Fingerprint{}, err
@@ -189,7 +221,7 @@ func Fingerprint(ctx context.Context, source postgres.Login, target ...upgrade.P
 	if err != nil {
 		return upgrade.Fingerprint{}, err
 	}
-	return upgrade.NewFingerprint(slices.Concat(target, parts, files, slices.Concat(ofDatabases...)))
+	return upgrade.NewFingerprint(slices.Concat(target, parts, files, parameters, slices.Concat(ofDatabases...)))
 }
 
 func partsOfFiles(ctx context.Context, conn *pgx.Conn) ([]upgrade.Part, error) {
@@ -212,6 +244,17 @@ func partsOfFiles(ctx context.Context, conn *pgx.Conn) ([]upgrade.Part, error) {
 		all = append(all, parts...)
 	}
 	return all, nil
+}
+
+func partsOfParameters(ctx context.Context, conn *pgx.Conn) ([]upgrade.Part, error) {
+	var since15 bool
+	if err := conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int >= 150000`).Scan(&since15); err != nil {
+		return nil, fmt.Errorf("take the fingerprint of privileges on parameters: %w", err)
+	}
+	if !since15 {
+		return nil, nil
+	}
+	return readParts(ctx, conn, "", fingerprintParameters)
 }
 
 func partsOf(ctx context.Context, source postgres.Login, d postgres.Database) ([]upgrade.Part, error) {

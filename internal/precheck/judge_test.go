@@ -2,6 +2,9 @@ package precheck
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -138,6 +141,79 @@ func TestJudgeSpace(t *testing.T) {
 				t.Errorf("found (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestTransferBetweenFileSystems: what auto ends at is estimated, and wanted of the disk.
+func TestTransferBetweenFileSystems(t *testing.T) {
+	const gb = 1 << 30
+	for _, c := range []struct {
+		transfer upgrade.Transfer
+		apart    bool
+		want     upgrade.Transfer // as if this had been asked for
+	}{
+		{"", false, upgrade.TransferLink},
+		{upgrade.TransferAuto, false, upgrade.TransferLink},
+		{upgrade.TransferAuto, true, upgrade.TransferCopy},
+		{"", true, upgrade.TransferCopy},
+		{upgrade.TransferLink, true, upgrade.TransferLink},
+	} {
+		t.Run(fmt.Sprintf("%q, apart: %t", c.transfer, c.apart), func(t *testing.T) {
+			estimate := func(transfer upgrade.Transfer, apart bool) *upgrade.Estimate {
+				f := &Facts{Workload: Known(upgrade.Workload{DataBytes: 100 * gb, Databases: 1}, nil), Host: UnseenHost(errors.New("not of interest"))}
+				f.Plan.Mode, f.Plan.Options.Transfer, f.Host.Apart = upgrade.InPlace, transfer, apart
+				return (&round{facts: f}).estimate(t.Context(), nil)
+			}
+			got, want := estimate(c.transfer, c.apart), estimate(c.want, false)
+			if got.Pause != want.Pause || got.Disk != want.Disk {
+				t.Errorf("got a pause of %s and %s on disk, want %s and %s", got.Pause, bytes(got.Disk), want.Pause, bytes(want.Disk))
+			}
+		})
+	}
+}
+
+// TestAcceptableObjects: all that is said of an object stands beside it, and what is to be accepted yet comes first.
+func TestAcceptableObjects(t *testing.T) {
+	const many = upgrade.MaxObjects + 2
+	var found []located
+	var all []string
+	for i := range many {
+		object := fmt.Sprintf("shop.public.t%d", i)
+		found = append(found, located{Found: Found{Object: object, Note: fmt.Sprintf("%d rows", i)}})
+		all = append(all, "losing:"+object)
+	}
+	check := Check{ID: "losing", Acceptable: true, Why: "They get lost."}
+	for _, c := range []struct {
+		name        string
+		accepted    []string
+		first, note string
+		want        upgrade.Severity
+	}{
+		{"nothing is accepted", nil, "shop.public.t0", "0 rows", upgrade.Blocker},
+		{"another check's objects are", []string{"other:shop.public.t0"}, "shop.public.t0", "0 rows", upgrade.Blocker},
+		{"what a report listed is", all[:upgrade.MaxObjects], "shop.public.t100", "100 rows", upgrade.Blocker},
+		{"one is missing in the middle", slices.Delete(slices.Clone(all), 7, 8), "shop.public.t7", "7 rows", upgrade.Blocker},
+		{"everything is", all, "shop.public.t0", "0 rows", upgrade.Warning},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := finding(check, upgrade.Blocker, found, c.accepted)
+			if len(f.Objects) != upgrade.MaxObjects || len(f.Notes) != upgrade.MaxObjects || f.Total != many || f.Why != check.Why {
+				t.Fatalf("%d objects, %d notes of %d: %s", len(f.Objects), len(f.Notes), f.Total, f.Why)
+			}
+			if f.Objects[0] != c.first || f.Notes[0] != c.note || f.Described()[0] != c.first+" ("+c.note+")" {
+				t.Errorf("first: got %s (%s), want %s (%s)", f.Objects[0], f.Notes[0], c.first, c.note)
+			}
+			if f.Severity != c.want || f.Accepted != (c.want == upgrade.Warning) {
+				t.Errorf("got %s, accepted: %t", f.Severity, f.Accepted)
+			}
+		})
+	}
+	if f := finding(check, upgrade.Info, []located{{Found: Found{Object: "t"}}}, nil); f.Notes != nil || f.Described()[0] != "t" {
+		t.Errorf("nothing to say: got %+v", f)
+	}
+	check.Acceptable = false
+	if f := finding(check, upgrade.Info, found[:1], nil); f.Notes != nil || f.Objects[0] != "shop.public.t0 (0 rows)" {
+		t.Errorf("what cannot be accepted: got %+v", f)
 	}
 }
 

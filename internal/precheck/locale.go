@@ -160,7 +160,8 @@ func usedCollations(ctx context.Context, s Session) ([]usedCollation, error) {
 				c.oid IN (SELECT attcollation FROM pg_attribute WHERE attrelid >= 16384 AND NOT attisdropped)
 				OR c.oid IN (SELECT typcollation FROM pg_type WHERE oid >= 16384)
 				OR c.oid IN (SELECT unnest(indcollation) FROM pg_index WHERE indexrelid >= 16384)
-				OR c.oid >= 16384
+				-- In pg_catalog are those of pg_import_system_collations(), of every encoding: pg_dump leaves them out.
+				OR c.oid >= 16384 AND n.nspname <> 'pg_catalog'
 			)
 		ORDER BY 1`)
 	if err != nil {

@@ -39,9 +39,11 @@ var lockTable = Check{
 		if relations <= room {
 			return nil, nil
 		}
+		raise := relations*5/4/transactions + 1
 		return []Found{{
-			Note: fmt.Sprintf("%d tables and sequences, room for %d locks", relations, room),
-			SQL:  fmt.Sprintf("ALTER SYSTEM SET max_locks_per_transaction = %d", relations*5/4/transactions+1),
+			Note:  fmt.Sprintf("%d tables and sequences, room for %d locks", relations, room),
+			SQL:   fmt.Sprintf("ALTER SYSTEM SET max_locks_per_transaction = %d", raise),
+			Raise: raise,
 		}}, nil
 	},
 }

@@ -35,18 +35,18 @@ func TestSlotsNeedTheirPlugins(t *testing.T) {
 		t.Fatalf("got %+v", report.Findings)
 	}
 	blocker, warning := report.Findings[0], report.Findings[1]
-	if blocker.Objects[0] != "own" || !strings.Contains(blocker.Why, "inactive, the target does not have the plugin") {
+	if blocker.Objects[0] != "own" || !strings.Contains(blocker.Notes[0], "inactive, the target does not have the plugin") {
 		t.Errorf("got %+v", blocker)
 	}
-	if warning.Objects[0] != "usual" || !strings.Contains(warning.Why, "usual: database postgres, plugin test_decoding, inactive.") {
+	if warning.Objects[0] != "usual" || !strings.Contains(warning.Notes[0], "database postgres, plugin test_decoding, inactive") {
 		t.Errorf("got %+v", warning)
 	}
 	if report := look("logical-slots:own"); !report.Passed() {
 		t.Errorf("accepted, but not passed: %+v", report.Findings)
 	}
 	if allow(t, s.target, "pgoutput") && !allow(t, s.source, library, "test_decoding") { // else the source's setting is carried over
-		if why := look().Findings[1].Why; !strings.Contains(why, "add the plugin to output_plugin_libraries") {
-			t.Errorf("got %s", why)
+		if note := look().Findings[1].Notes[0]; !strings.Contains(note, "add the plugin to output_plugin_libraries") {
+			t.Errorf("got %s", note)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgleap/pgleap/internal/pgtest"
+	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -308,6 +309,8 @@ func TestServerOfSettingsOfItsOwn(t *testing.T) {
 	s.source.CreateDatabase(t, "shop")
 	conn := s.source.Connect(t, "shop")
 	execute(t, conn, `DO $$ BEGIN FOR i IN 1..150 LOOP EXECUTE 'CREATE TABLE t' || i || ' ()'; COMMIT; END LOOP; END $$`)
+	s.source.CreateDatabase(t, "depot")
+	execute(t, s.source.Connect(t, "depot"), `DO $$ BEGIN FOR i IN 1..110 LOOP EXECUTE 'CREATE TABLE t' || i || ' ()'; COMMIT; END LOOP; END $$`)
 	execute(t, conn, `CREATE TEMP TABLE `+oddName+` (id int)`)
 	s.source.Kill(t)
 	s.source.Restart(t)
@@ -337,7 +340,7 @@ func TestServerOfSettingsOfItsOwn(t *testing.T) {
 		objects[key] = f.Objects
 	}
 	want := map[string][]string{
-		"lock-table warning":      {"shop (150 tables and sequences, room for 100 locks)"},
+		"lock-table warning":      {"depot (110 tables and sequences, room for 100 locks)", "shop (150 tables and sequences, room for 100 locks)"},
 		"orphaned-temporary info": objects["orphaned-temporary info"],
 		"archiver blocker":        {"archiver"},
 		"archiver warning":        {"files to be archived"},
@@ -346,6 +349,9 @@ func TestServerOfSettingsOfItsOwn(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, objects); diff != "" {
 		t.Errorf("objects (-want +got):\n%s", diff)
+	}
+	if sql := found["lock-table warning"].RemedySQL; len(sql) != 1 || !strings.HasSuffix(sql[0].SQL, "= 19") {
+		t.Errorf("what is enough for all databases: got %v", sql)
 	}
 	orphans := objects["orphaned-temporary info"]
 	if len(orphans) != 1 || !strings.HasPrefix(orphans[0], "shop.pg_temp_") || !strings.HasSuffix(orphans[0], "."+oddName) {
@@ -386,9 +392,9 @@ func (s stage) testBackups(t *testing.T) {
 			return ""
 		}
 		f := report.Findings[0]
-		return string(f.Severity) + f.Why[strings.Index(f.Why, " Found: "):]
+		return string(f.Severity) + ": " + strings.Join(f.Described(), ", ")
 	}
-	const none = "info Found: base backup: none is known."
+	const none = "info: base backup (none is known)"
 	if got := look(upgrade.InPlace); got != none {
 		t.Errorf("without a backup: got %q, want %q", got, none)
 	}
@@ -416,16 +422,16 @@ func (s stage) testBackups(t *testing.T) {
 	if err := os.Chtimes(histories[0], ended, ended); err != nil {
 		t.Fatal(err)
 	}
-	old := " Found: base backup: the last one that is known ended at " + ended.Format("2006-01-02 15:04 UTC")
-	if got := look(upgrade.BlueGreen); got != "info"+old+"." {
+	old := ": base backup (the last one that is known ended at " + ended.Format("2006-01-02 15:04 UTC")
+	if got := look(upgrade.BlueGreen); got != "info"+old+")" {
 		t.Errorf("with an old one: got %q", got)
 	}
-	if got := look(upgrade.InPlace); got != "warning"+old+"." {
+	if got := look(upgrade.InPlace); got != "warning"+old+")" {
 		t.Errorf("with an old one, in place: got %q", got)
 	}
 	// A place is kept for a standby.
 	s.source.Exec(t, "postgres", `SELECT pg_create_physical_replication_slot('standby1')`)
-	if got := look(upgrade.InPlace); got != "info"+old+"; later ones may be of a standby." {
+	if got := look(upgrade.InPlace); got != "info"+old+"; later ones may be of a standby)" {
 		t.Errorf("with an old one, and a standby: got %q", got)
 	}
 	s.source.Exec(t, "postgres", `SELECT pg_drop_replication_slot('standby1')`)
@@ -540,6 +546,31 @@ func TestWorkloadOfASwitchover(t *testing.T) {
 		if err != nil || w.LargeObjectBytes > 0 != test.large || w.UnloggedBytes > 0 != test.tables {
 			t.Errorf("accepted %q: got %+v, %v", test.accepted, w, err)
 		}
+	}
+}
+
+// Files in tablespaces are files.
+func TestFilesInTablespaces(t *testing.T) {
+	c := pgtest.Start(t, pgtest.Versions(t)[0])
+	conn := c.Connect(t, "postgres")
+	count := func() int64 {
+		t.Helper()
+		settings, err := postgres.ReadSettings(t.Context(), conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := measureCluster(t.Context(), conn, settings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w.Files
+	}
+	place := filepath.Join(c.SocketDir, "space")
+	c.Exec(t, "postgres", `COPY (SELECT WHERE false) TO PROGRAM 'mkdir -m 700 `+place+`'`, `CREATE TABLESPACE "My space" LOCATION '`+place+`'`)
+	before := count()
+	c.Exec(t, "postgres", `DO $$ BEGIN FOR i IN 1..70 LOOP EXECUTE 'CREATE TABLE t' || i || ' (id int) TABLESPACE "My space"'; END LOOP; END $$`)
+	if after := count(); after < before+70 {
+		t.Errorf("%d files before, %d after 70 tables more", before, after)
 	}
 }
 

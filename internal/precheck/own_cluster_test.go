@@ -99,11 +99,11 @@ func (s stage) testHost(t *testing.T) {
 	for _, f := range report.Findings {
 		found[f.Check] = string(f.Severity) + ": " + strings.Join(f.Objects, ", ")
 		if f.Acceptable {
-			found[f.Check] += f.Why[strings.Index(f.Why, " Found: "):]
+			found[f.Check] += ": " + strings.Join(f.Notes, ", ")
 		}
 	}
 	for check, begins := range map[string]string{
-		"access-control": `warning: /it's here Found: /it's here: of type default_t, the source's data directory is of type postgresql_db_t: ` +
+		"access-control": `warning: /it's here: of type default_t, the source's data directory is of type postgresql_db_t: ` +
 			`semanage fcontext -a -t postgresql_db_t '/it'\''s here(/.*)?'; restorecon -Rv '/it'\''s here'`,
 		"clock": "info: clock of the host",
 	} {
@@ -228,6 +228,29 @@ func (s stage) testSameRules(t *testing.T) {
 	tell(version)
 	conn.Close(t.Context())
 	expectObjects(t, "with the same library", map[string][]string{}, look())
+}
+
+// Before 15 a database has no version of its own: that of the library is asked for.
+func TestVersionOfTheRulesBefore15(t *testing.T) {
+	old := pgtest.Versions(t)[0]
+	if old >= 15 {
+		t.Skipf("%d is the oldest version under test: databases have a version there", old)
+	}
+	c := pgtest.Start(t, old)
+	c.Exec(t, "postgres", `ALTER DATABASE template0 ALLOW_CONNECTIONS true`)
+	conn := connect(t, c, "template0") // which the probe is a copy of
+	execute(t, conn, `ALTER FUNCTION pg_catalog.pg_collation_actual_version(oid) RENAME TO pg_collation_actual_version_real`)
+	execute(t, conn, `CREATE FUNCTION pg_catalog.pg_collation_actual_version(oid) RETURNS text LANGUAGE sql AS $$ SELECT '0.1'::text $$`)
+	conn.Close(t.Context())
+	f, err := gather(t.Context(), c.Connect(t, "postgres"), stage{c, c}.subject(t, upgrade.Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.close(t.Context())
+	p, err := f.probe(t.Context(), f.Databases[0])
+	if err != nil || p.version != "0.1" {
+		t.Errorf("got version %q, %v", p.version, err)
+	}
 }
 
 // What the source is started with, and what takes a restart to mend.

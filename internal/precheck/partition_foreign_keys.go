@@ -14,12 +14,14 @@ var partitionForeignKeys = Check{
 	Remedy: "Install the latest minor release, then make the foreign key anew on the source, with the SQL. It reads both tables, and locks them meanwhile. " +
 		"If it is refused, there are rows that have no counterpart: mend them first.",
 	Find: query(`
-		WITH keys AS (
+		WITH parts AS ( -- what inherits from a plain table has no part in its keys
+			SELECT i.inhrelid, i.inhparent FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE c.relispartition
+		), keys AS (
 			SELECT k.oid, k.conname, k.conrelid, k.confrelid,
-				(SELECT count(*) FROM pg_inherits i WHERE i.inhparent = k.confrelid AND NOT EXISTS (
+				(SELECT count(*) FROM parts i WHERE i.inhparent = k.confrelid AND NOT EXISTS (
 					SELECT FROM pg_constraint part
 					WHERE part.conparentid = k.oid AND part.conrelid = k.conrelid AND part.confrelid = i.inhrelid)) AS referenced,
-				(SELECT count(*) FROM pg_inherits i WHERE i.inhparent = k.conrelid AND NOT EXISTS (
+				(SELECT count(*) FROM parts i WHERE i.inhparent = k.conrelid AND NOT EXISTS (
 					SELECT FROM pg_constraint part
 					WHERE part.conparentid = k.oid AND part.conrelid = i.inhrelid AND part.confrelid = k.confrelid)) AS referencing
 			FROM pg_constraint k

@@ -1,6 +1,7 @@
 package precheck
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ func (r *round) hearPgUpgrade() {
 	for _, complaint := range said.Warnings {
 		r.hear(complaint, upgrade.Warning)
 	}
+	r.missWhatNobodyTried(said.Failures)
 	if len(said.Failures) > 0 && len(r.found[pgUpgradeCheck.ID]) == 0 {
 		r.found[pgUpgradeCheck.ID] = []located{{Found: Found{
 			Object: "pg_upgrade --check", Severity: upgrade.Info,
@@ -30,11 +32,37 @@ func (r *round) hearPgUpgrade() {
 	}
 }
 
+// missWhatNobodyTried tells where pg_upgrade --check stopped at what only another mode minds, and the schema rehearsal has
+// not tried the rest either: nothing of what was found stands in the way then, but most was not looked at.
+func (r *round) missWhatNobodyTried(failures []PgUpgradeComplaint) {
+	minded := func(p PgUpgradeComplaint) bool { return !r.concernsAnotherMode(p) }
+	rehearsed, err := r.facts.Host.SchemaRehearsal.Get()
+	why := rehearsed.Unfinished
+	if err != nil {
+		why = err.Error()
+	}
+	if len(failures) == 0 || slices.ContainsFunc(failures, minded) || why == "" {
+		return
+	}
+	r.notChecked = append(r.notChecked, fmt.Sprintf(
+		"%s: pg_upgrade --check stopped at %s, which does not concern an upgrade in this mode, and the schema rehearsal was not finished: %s. Mend either",
+		pgUpgradeCheck.ID, failures[0].subject(), why))
+}
+
+// concernsAnotherMode tells a complaint that belongs to a check of other modes only.
+func (r *round) concernsAnotherMode(complaint PgUpgradeComplaint) bool {
+	if _, ok := checkOf(r.checks, complaint); ok {
+		return false
+	}
+	of, known := checkOf(All(), complaint)
+	return known && !slices.Contains(of.Modes, r.facts.Plan.Mode)
+}
+
 func (r *round) hear(complaint PgUpgradeComplaint, severity upgrade.Severity) {
 	check, ok := checkOf(r.checks, complaint)
 	if !ok {
 		check = pgUpgradeCheck
-		if of, known := checkOf(All(), complaint); known && !slices.Contains(of.Modes, r.facts.Plan.Mode) {
+		if r.concernsAnotherMode(complaint) {
 			r.found[check.ID] = append(r.found[check.ID], located{Found: Found{
 				Object: complaint.subject(), Severity: upgrade.Info,
 				Note: "does not concern an upgrade in this mode, but pg_upgrade --check stopped there",

@@ -3,6 +3,7 @@ package precheck
 import (
 	stdcmp "cmp"
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -168,6 +169,42 @@ func TestPgUpgradeComplaintsGoToTheirChecks(t *testing.T) {
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("found (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// pg_upgrade --check that stopped at what another mode minds has not looked at the rest; the rehearsal may have.
+func TestNobodyLookedAtTheRest(t *testing.T) {
+	ofSlots := PgUpgradeComplaint{Step: "Checking for valid logical replication slots", File: "invalid_logical_slots.txt"}
+	ofTypes := PgUpgradeComplaint{Step: "Checking for reg* data types in user tables", File: "tables_using_reg.txt"}
+	for _, c := range []struct {
+		name      string
+		mode      upgrade.Mode
+		failures  []PgUpgradeComplaint
+		rehearsed Measured[SchemaRehearsal]
+		want      []string
+	}{
+		{name: "no complaint, no rehearsal", mode: upgrade.ZeroDowntime, rehearsed: Known(SchemaRehearsal{}, errors.New("no space"))},
+		{name: "everything else was rehearsed", mode: upgrade.ZeroDowntime, failures: []PgUpgradeComplaint{ofSlots}},
+		{name: "a complaint that stands in the way", mode: upgrade.ZeroDowntime, failures: []PgUpgradeComplaint{ofTypes}, rehearsed: Known(SchemaRehearsal{}, errors.New("no space"))},
+		{name: "in place", mode: upgrade.InPlace, failures: []PgUpgradeComplaint{ofSlots}, rehearsed: Known(SchemaRehearsal{}, errors.New("no space"))},
+		{
+			name: "no rehearsal", mode: upgrade.ZeroDowntime, failures: []PgUpgradeComplaint{ofSlots}, rehearsed: Known(SchemaRehearsal{}, errors.New("no space")),
+			want: []string{"pg-upgrade: pg_upgrade --check stopped at valid logical replication slots, which does not concern an upgrade in this mode, and the schema rehearsal was not finished: no space. Mend either"},
+		},
+		{
+			name: "a rehearsal that was given up", mode: upgrade.BlueGreen, failures: []PgUpgradeComplaint{ofSlots}, rehearsed: Known(SchemaRehearsal{Unfinished: "too many failures"}, nil),
+			want: []string{"pg-upgrade: pg_upgrade --check stopped at valid logical replication slots, which does not concern an upgrade in this mode, and the schema rehearsal was not finished: too many failures. Mend either"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			facts := &Facts{Host: Host{PgUpgrade: Known(PgUpgrade{Failures: c.failures}, nil), SchemaRehearsal: c.rehearsed}}
+			facts.Plan.Mode = c.mode
+			r := round{facts: facts, checks: of(All(), c.mode), seen: newSeen()}
+			r.hearPgUpgrade()
+			if diff := cmp.Diff(c.want, r.notChecked); diff != "" {
+				t.Errorf("not checked (-want +got):\n%s", diff)
 			}
 		})
 	}

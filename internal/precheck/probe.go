@@ -47,15 +47,23 @@ func (f *Facts) probe(ctx context.Context, d postgres.Database) (probe, error) {
 		if p.conn, err = postgres.Connect(ctx, f.login.In(p.name)); err != nil {
 			return probe{}, err
 		}
-		err = p.conn.QueryRow(ctx, `
-			SELECT coalesce(to_jsonb(d) ->> 'datcollversion', '') FROM pg_database d
-			WHERE datname = current_database()`).Scan(&p.version)
-		if err != nil {
+		if p.version, err = f.versionOf(ctx, p.conn, d); err != nil {
 			return probe{}, err
 		}
 	}
 	f.probes[key] = p
 	return p, nil
+}
+
+// versionOf is the version of the rules by which a probe sorts. Before 15 a database has none of its own; there it is
+// that of a collation with the same locale.
+func (f *Facts) versionOf(ctx context.Context, conn *pgx.Conn, d postgres.Database) (version string, err error) {
+	if f.Plan.Target.Version.Major() < 15 {
+		version, _, err = usedCollation{Provider: "libc", Collate: d.Collate, Ctype: d.Ctype}.probe(ctx, conn)
+		return version, err
+	}
+	err = conn.QueryRow(ctx, `SELECT coalesce(datcollversion, '') FROM pg_database WHERE datname = current_database()`).Scan(&version)
+	return version, err
 }
 
 // drop removes the probe. The cluster is a scratch one: what cannot be removed goes with it.

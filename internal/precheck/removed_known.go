@@ -8,11 +8,12 @@ import (
 
 // removals lists what major versions have removed from the server's catalogs, for a precheck that
 // has no scratch cluster of the target to ask. Made from the catalogs of 13, 15, 17, 18 and 19 and
-// the release notes ("Migration to Version ..."); a name without arguments stands for all of them.
+// the release notes ("Migration to Version ..."); a name without arguments stands for
+// all of them; of those with arguments the target may have others.
 func removals() map[upgrade.Major]string {
 	return map[upgrade.Major]string{
 		14: `pg_catalog.close_lb pg_catalog.close_sl pg_catalog.dist_bl pg_catalog.dist_lb pg_catalog.numeric_fac pg_catalog.path_center
-			pg_catalog.currtid(oid,tid) pg_catalog.point(path) ~(aclitem[],aclitem)
+			pg_catalog.currtid pg_catalog.point(path) ~(aclitem[],aclitem)
 			!!(-,bigint) !(bigint,-) ##(line,box) ##(lseg,line) <->(box,line) <->(line,box) @@(-,path)
 			@(box,box) @(circle,circle) @(lseg,box) @(lseg,line) @(point,box) @(point,circle) @(point,line) @(point,lseg)
 			@(point,path) @(point,polygon) @(polygon,polygon) ~(box,box) ~(circle,circle) ~(circle,point) ~(path,point)
@@ -34,7 +35,7 @@ func removals() map[upgrade.Major]string {
 			pg_catalog.pg_stat_get_checkpoint_write_time`,
 		18: `pg_catalog.pg_attribute.attcacheoff pg_catalog.pg_backend_memory_contexts.parent pg_catalog.pg_stat_io.op_bytes
 			pg_catalog.pg_stat_wal.wal_sync pg_catalog.pg_stat_wal.wal_sync_time pg_catalog.pg_stat_wal.wal_write
-			pg_catalog.pg_stat_wal.wal_write_time pg_catalog.pg_timezone_abbrevs()
+			pg_catalog.pg_stat_wal.wal_write_time pg_catalog.pg_timezone_abbrevs
 			pg_catalog.pg_stat_have_stats(text,oid,oid)`,
 		19: `pg_catalog.pg_stat_subscription_stats.sync_error_count
 			pg_catalog.big5_to_mic pg_catalog.euc_cn_to_mic pg_catalog.euc_jp_to_mic pg_catalog.euc_kr_to_mic pg_catalog.euc_tw_to_mic

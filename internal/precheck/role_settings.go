@@ -2,12 +2,10 @@ package precheck
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
@@ -86,19 +84,10 @@ func (f *Facts) refusedByTarget(ctx context.Context, s Session, settings []Found
 }
 
 func refusal(ctx context.Context, target *pgx.Conn, name, value string) (string, error) {
-	tx, err := target.Begin(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // it is meant to be rolled back
 	var statement string
-	err = tx.QueryRow(ctx, `SELECT format('ALTER ROLE %I SET %I TO %L', current_user, $1::text, $2::text)`, name, value).Scan(&statement)
+	err := target.QueryRow(ctx, `SELECT format('ALTER ROLE %I SET %I TO %L', current_user, $1::text, $2::text)`, name, value).Scan(&statement)
 	if err != nil {
 		return "", fmt.Errorf("quote setting %s: %w", name, err)
 	}
-	_, err = tx.Exec(ctx, statement)
-	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return refused.Message, nil
-	}
-	return "", err
+	return tryInTransaction(ctx, target, statement)
 }

@@ -56,6 +56,7 @@ func run(ctx context.Context, checks []Check, subject Subject, now time.Time) (u
 	r.hearPgUpgrade()
 	estimate := r.estimate(ctx, source)
 	r.withoutRepeats()
+	r.raiseOnce()
 	r.withoutRehearsed()
 	if err := ctx.Err(); err != nil {
 		return upgrade.Report{}, fmt.Errorf("precheck: %w", err)
@@ -108,6 +109,23 @@ type located struct {
 func (r *round) withoutRepeats() {
 	if len(r.found[preloadedLibraries.ID]) > 0 {
 		r.found[configurationInvalid.ID] = filter(r.found[configurationInvalid.ID], func(l located) bool { return l.Object != preload })
+	}
+}
+
+// raiseOnce gives what was found in several databases the SQL of the one that needs most of a setting.
+func (r *round) raiseOnce() {
+	for _, found := range r.found {
+		var most located
+		for _, one := range found {
+			if one.Raise > most.Raise {
+				most = one
+			}
+		}
+		for i := range found {
+			if found[i].Raise > 0 {
+				found[i].SQL, found[i].database = most.SQL, most.database
+			}
+		}
 	}
 }
 

@@ -163,8 +163,8 @@ func testCollationVersions(t *testing.T, s stage) {
 	if got := report.Findings[0].Objects; !slices.Equal(got, []string{object}) || report.Passed() {
 		t.Errorf("got %v, passed: %t", got, report.Passed())
 	}
-	if why := report.Findings[0].Why; !strings.Contains(why, old+" on the source, "+changed+" on the target") {
-		t.Errorf("the versions are missing: %s", why)
+	if notes := report.Findings[0].Notes; !slices.Contains(notes, old+" on the source, "+changed+" on the target") {
+		t.Errorf("the versions are missing: %q", notes)
 	}
 	if report := look("collation-versions:" + object); !report.Passed() {
 		t.Errorf("accepted, but not passed: %+v", report.Findings)

@@ -105,7 +105,7 @@ func (r RehearsalFailure) found() Found {
 // the replica identities, an object may have both troubles.
 func foretells() []string {
 	return []string{
-		"role-settings", "function-settings", "encodings", "locales", "extensions", "required-libraries", "languages", "storage-options", "python2",
+		"role-settings", "parameter-privileges", "function-settings", "encodings", "locales", "extensions", "required-libraries", "languages", "storage-options", "python2",
 		"removed-columns", "removed-functions", "reserved-words", "foreign-key-collations", "generated-children", "not-null-names", "text-search-files", "pg-upgrade",
 	}
 }

@@ -263,6 +263,19 @@ func extensionViolations() []violation {
 			mend: []string{`DROP FUNCTION levenshtein(text, text)`},
 		},
 		{
+			name: "views that keep an extension from being updated", check: extensionViews, source: -16, target: 17,
+			violate: []string{
+				`CREATE SCHEMA "my ext"`, `CREATE EXTENSION pg_stat_statements SCHEMA "my ext"`,
+				`CREATE VIEW ` + oddName + ` AS SELECT query, 'it''s' AS "so"  FROM "my ext".pg_stat_statements`,
+				`CREATE VIEW upon_it AS SELECT query FROM ` + oddName,
+				`CREATE MATERIALIZED VIEW ` + longName + ` AS SELECT count(*) FROM "my ext".pg_stat_statements(false) WITH NO DATA`,
+				`CREATE EXTENSION hstore VERSION '1.6'`, // its update replaces nothing that a view is made of
+				`CREATE VIEW fine AS SELECT * FROM each(hstore('a', 'b'))`, `CREATE VIEW fine_too AS SELECT 1 AS one`,
+			},
+			want: []string{`{db}.public.` + longName, `{db}.public.` + oddName},
+			mend: []string{`DROP VIEW ` + oddName + ` CASCADE`, `DROP MATERIALIZED VIEW ` + longName},
+		},
+		{
 			name: "extension with a rule, to be dropped", check: extensionRules,
 			violate: []string{`CREATE EXTENSION intagg`, `UPDATE pg_extension SET extname = 'pg_repack' WHERE extname = 'intagg'`},
 			want:    []string{`{db}.pg_repack`},
@@ -327,7 +340,9 @@ func plantedViolations() []violation {
 				`CREATE TABLE p1 PARTITION OF ` + longName + ` FOR VALUES FROM (0) TO (5)`,
 				`CREATE TABLE p2 PARTITION OF ` + longName + ` FOR VALUES FROM (5) TO (10)`,
 				`CREATE TABLE ` + oddName + ` (id int, ref int CONSTRAINT ` + oddName + ` REFERENCES ` + longName + `)`,
-				`CREATE TABLE fine (id int REFERENCES ` + longName + `)`,
+				`CREATE TABLE fine (id int REFERENCES ` + longName + `)`, `CREATE TABLE "heir of fine" () INHERITS (fine)`,
+				`CREATE TABLE plain (id int PRIMARY KEY)`, `CREATE TABLE "heir of plain" () INHERITS (plain)`,
+				`CREATE TABLE "to plain" (id int REFERENCES plain) PARTITION BY LIST (id)`,
 				`CREATE TABLE parted (id int REFERENCES ` + longName + `) PARTITION BY LIST (id)`, `CREATE TABLE parted1 PARTITION OF parted FOR VALUES IN (1)`,
 				forgetParts(`conrelid = ` + literal(oddName) + `::regclass`),
 			},

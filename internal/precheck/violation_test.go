@@ -439,6 +439,30 @@ func contentViolations() []violation {
 			},
 		},
 		{
+			name: "operators, collations and text search in pg_catalog", check: systemCatalogObjects,
+			violate: []string{
+				`CREATE OPERATOR pg_catalog.=== (FUNCTION = int4eq, LEFTARG = int, RIGHTARG = int)`,
+				`CREATE OPERATOR pg_catalog.!!! (FUNCTION = int4um, RIGHTARG = int)`,
+				`CREATE OPERATOR CLASS pg_catalog."My class" FOR TYPE int USING hash AS OPERATOR 1 =, FUNCTION 1 hashint4(int)`,
+				`CREATE COLLATION pg_catalog."My rules" (provider = icu, locale = 'de')`,
+				`CREATE COLLATION pg_catalog.imported (provider = libc, locale = 'C')`, `UPDATE pg_collation SET collname = 'ucs_basic', collencoding = 7 WHERE collname = 'imported'`,
+				`UPDATE pg_collation SET collname = 'another-x-icu' WHERE collname = 'de-x-icu'`, `CREATE COLLATION pg_catalog."de-x-icu" (provider = icu, locale = 'de')`,
+				`CREATE CONVERSION pg_catalog."My own" FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8`,
+				`CREATE TEXT SEARCH DICTIONARY pg_catalog.words (TEMPLATE = simple)`,
+				`CREATE TEXT SEARCH CONFIGURATION pg_catalog.mine (PARSER = "default")`,
+				`CREATE TEXT SEARCH TEMPLATE pg_catalog.plain (LEXIZE = dsimple_lexize)`,
+				`CREATE TEXT SEARCH PARSER pg_catalog.words (START = prsd_start, GETTOKEN = prsd_nexttoken, END = prsd_end, LEXTYPES = prsd_lextype)`,
+				`CREATE EXTENSION hstore SCHEMA pg_catalog`,
+			},
+			want: []string{
+				`{db}.pg_catalog.!!! (NONE, integer) (operator)`,
+				`{db}.pg_catalog."My class" (operator class)`, `{db}.pg_catalog."My class" (operator family)`, `{db}.pg_catalog."My own" (conversion)`,
+				`{db}.pg_catalog.=== (integer, integer) (operator)`,
+				`{db}.pg_catalog.mine (text search configuration)`, `{db}.pg_catalog.plain (text search template)`,
+				`{db}.pg_catalog.words (text search dictionary)`, `{db}.pg_catalog.words (text search parser)`, `{db}.pg_catalog."My rules" (collation)`,
+			},
+		},
+		{
 			name: "table in pg_catalog", check: systemCatalogObjects,
 			violate: []string{`SET allow_system_table_mods = on`, `CREATE TABLE pg_catalog.mine (id serial PRIMARY KEY)`},
 			session: true,
@@ -456,6 +480,18 @@ func contentViolations() []violation {
 				`UPDATE pg_index SET indisvalid = false WHERE indexrelid = 't_id'::regclass`,
 			},
 			want: []string{`{db}.public.t_id`},
+		},
+		{
+			name: "what REINDEX CONCURRENTLY left over", check: invalidIndexes,
+			violate: []string{
+				`CREATE TABLE t (id int, CONSTRAINT t_ccold UNIQUE (id))`,
+				`CREATE INDEX t_id_ccnew ON t (id)`, `CREATE INDEX t_id_ccold12 ON t (id)`, `CREATE INDEX t_ccnewer ON t (id)`,
+				`UPDATE pg_index SET indisvalid = false WHERE indrelid = 't'::regclass`,
+			},
+			want: []string{
+				`{db}.public.t_ccnewer`, `{db}.public.t_ccold`,
+				`{db}.public.t_id_ccnew (left over by REINDEX CONCURRENTLY)`, `{db}.public.t_id_ccold12 (left over by REINDEX CONCURRENTLY)`,
+			},
 		},
 		{
 			name: "tablespace in the data directory", check: tablespaces, source: 15,
@@ -527,6 +563,25 @@ func targetViolations() []violation {
 			source: -15, target: 16,
 		},
 		{
+			name: "privileges on a removed parameter", check: parameterPrivileges,
+			violate: []string{
+				`CREATE ROLE "Dürfen"`, `CREATE ROLE licensed`,
+				`GRANT SET, ALTER SYSTEM ON PARAMETER force_parallel_mode TO "Dürfen" WITH GRANT OPTION`,
+				`SET ROLE "Dürfen"`, `GRANT SET ON PARAMETER force_parallel_mode TO licensed`, `RESET ROLE`,
+				`GRANT SET ON PARAMETER db_user_namespace TO PUBLIC`,
+				`GRANT SET ON PARAMETER vacuum_defer_cleanup_age TO PUBLIC`, `REVOKE ALL ON PARAMETER vacuum_defer_cleanup_age FROM CURRENT_USER, PUBLIC`,
+				`GRANT SET ON PARAMETER work_mem TO licensed`, `GRANT SET ON PARAMETER my.own TO licensed`,
+			},
+			session: true, // for the role
+			want: []string{
+				`db_user_namespace (granted to PUBLIC; unrecognized configuration parameter "db_user_namespace")`,
+				`force_parallel_mode (granted to "Dürfen", licensed; unrecognized configuration parameter "force_parallel_mode")`,
+				`vacuum_defer_cleanup_age (unrecognized configuration parameter "vacuum_defer_cleanup_age")`,
+			},
+			cleanup: []string{`REVOKE ALL ON PARAMETER work_mem, my.own FROM licensed`, `DROP ROLE "Dürfen"`, `DROP ROLE licensed`},
+			source:  15, upTo: 15, target: 17,
+		},
+		{
 			name: "removed parameter of a function", check: functionSettings,
 			violate: []string{
 				`CREATE FUNCTION f(int) RETURNS int LANGUAGE sql SET force_parallel_mode = on SET work_mem = '8MB' AS 'SELECT 1'`,
@@ -560,7 +615,8 @@ func targetViolations() []violation {
 			name: "collation of an unknown locale", check: locales,
 			violate: []string{
 				`CREATE COLLATION klingon (provider = libc, locale = 'C')`,
-				`UPDATE pg_collation SET collcollate = 'tlh_AA.UTF-8', collctype = 'tlh_AA.UTF-8' WHERE collname = 'klingon'`,
+				`CREATE COLLATION pg_catalog.imported (provider = libc, locale = 'C')`, // as pg_import_system_collations() does
+				`UPDATE pg_collation SET collcollate = 'tlh_AA.UTF-8', collctype = 'tlh_AA.UTF-8' WHERE collname IN ('klingon', 'imported')`,
 			},
 			want: []string{`{db}.public.klingon (could not create locale "tlh_AA.UTF-8": No such file or directory)`},
 			mend: []string{`DROP COLLATION klingon`},
@@ -690,7 +746,7 @@ func (s stage) carryOut(t *testing.T, v violation, database string) {
 		want.Objects = append(want.Objects, words.Replace(object))
 	}
 	got := found
-	got.Why, got.RemedySQL = "", nil
+	got.Why, got.Notes, got.RemedySQL = "", nil, nil
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("finding (-want +got):\n%s", diff)
 	}

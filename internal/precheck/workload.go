@@ -38,7 +38,17 @@ func measureCluster(ctx context.Context, source *pgx.Conn, settings postgres.Set
 	err = source.QueryRow(ctx, `
 		SELECT
 			(SELECT sum(pg_tablespace_size(oid))::bigint FROM pg_tablespace),
-			(SELECT count(*) FROM pg_database d CROSS JOIN LATERAL pg_ls_dir('base/' || d.oid, true, false)),
+			(
+				SELECT count(*)
+				FROM pg_database d CROSS JOIN (
+					SELECT 'base/'
+					UNION ALL
+					SELECT concat('pg_tblspc/', t.oid, '/PG_', current_setting('server_version_num')::int / 10000, '_', catalog_version_no, '/')
+					FROM pg_tablespace t CROSS JOIN pg_control_system()
+					WHERE t.oid >= 16384
+				) AS spaces (dir)
+				CROSS JOIN LATERAL pg_ls_dir(dir || d.oid, true, false)
+			),
 			(SELECT count(*) FROM pg_database)`).Scan(&w.DataBytes, &w.Files, &w.Databases)
 	if err != nil {
 		return w, fmt.Errorf("measure the source: %w", err)
@@ -116,6 +126,18 @@ func (r *round) estimate(ctx context.Context, source *pgx.Conn) *upgrade.Estimat
 	speed, _ := r.facts.Host.Speed.Get() // without it there are rates of a slow disk
 	rehearsed := r.facts.Host.SchemaRehearsal.Value
 	speed.SchemaUpgrade, speed.SchemaRelations, speed.SchemaDatabases = rehearsed.Upgraded, rehearsed.Relations, rehearsed.Databases
-	estimate := upgrade.NewEstimate(r.facts.Plan, workload, speed)
+	plan := r.facts.Plan
+	plan.Options.Transfer = r.facts.transfer()
+	estimate := upgrade.NewEstimate(plan, workload, speed)
 	return &estimate
+}
+
+// transfer is how files come to the target. Between file systems they can be neither cloned nor linked, which is
+// what auto tries.
+func (f *Facts) transfer() upgrade.Transfer {
+	transfer := f.Plan.Options.WithDefaults().Transfer
+	if transfer == upgrade.TransferAuto && f.Host.Apart {
+		return upgrade.TransferCopy
+	}
+	return transfer
 }

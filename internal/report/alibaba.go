@@ -90,7 +90,7 @@ func writeAlibabaSection(b *strings.Builder, heading string, findings []upgrade.
 }
 
 func writeAlibabaObjects(b *strings.Builder, f upgrade.Finding) {
-	for _, object := range f.Objects {
+	for _, object := range f.Described() {
 		fmt.Fprintf(b, "   - %s\n", name(object))
 	}
 	if rest := more(f, len(f.Objects)); rest > 0 {

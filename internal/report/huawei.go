@@ -65,7 +65,7 @@ func writeHuaweiFinding(b *strings.Builder, say Say, f upgrade.Finding) {
 		b.WriteString(" " + say(PhraseAccepted))
 	}
 	b.WriteString("\n")
-	for _, object := range f.Objects {
+	for _, object := range f.Described() {
 		b.WriteString("    " + name(object) + "\n")
 	}
 	if rest := more(f, len(f.Objects)); rest > 0 {

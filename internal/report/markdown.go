@@ -70,7 +70,7 @@ func markdownFinding(b *strings.Builder, f upgrade.Finding) {
 	if len(f.Objects) > 0 {
 		b.WriteString("\n")
 	}
-	for _, object := range f.Objects {
+	for _, object := range f.Described() {
 		fmt.Fprintf(b, "- %s\n", codeSpan(object))
 	}
 	if rest := more(f, len(f.Objects)); rest > 0 {

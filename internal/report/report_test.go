@@ -54,7 +54,7 @@ func blocked() upgrade.Report {
 			},
 			{
 				Check: "unlogged-tables", Title: "Unlogged tables", Severity: upgrade.Blocker, Total: 1,
-				Objects: []string{`app.public."it's"`}, Acceptable: true, Why: "Their rows are not carried over.", Remedy: "Make them logged.",
+				Objects: []string{`app.public."it's"`}, Notes: []string{"8192 bytes"}, Acceptable: true, Why: "Their rows are not carried over.", Remedy: "Make them logged.",
 			},
 			{
 				Check: "large-objects", Title: "Large objects", Severity: upgrade.Warning, Total: 1,

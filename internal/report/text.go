@@ -96,7 +96,7 @@ func writeFinding(b *strings.Builder, f upgrade.Finding, s Style) {
 		note += ", accepted"
 	}
 	fmt.Fprintf(b, "  - %s %s\n", s.paint(bold, oneLine(f.Title)), s.paint(dim, "("+note+")"))
-	shown := f.Objects[:min(len(f.Objects), maxShownObjects)]
+	shown := f.Described()[:min(len(f.Objects), maxShownObjects)]
 	for _, object := range shown {
 		fmt.Fprintf(b, "      %s\n", name(object))
 	}

@@ -23,16 +23,31 @@ type Finding struct {
 	Title    string   `json:"title"`
 	Severity Severity `json:"severity"`
 	// Objects are what was found, schema-qualified and led by the database, at most MaxObjects of Total.
+	// Of what the user may accept those come first that he has not.
 	Objects []string `json:"objects,omitempty"`
-	Total   int      `json:"total"`
-	Why     string   `json:"why"`
-	Remedy  string   `json:"remedy"`
+	// Notes say of each of the objects, in their order, what there is to say of it, where that is not part of its name.
+	// There are none, or as many as objects.
+	Notes  []string `json:"notes,omitempty"`
+	Total  int      `json:"total"`
+	Why    string   `json:"why"`
+	Remedy string   `json:"remedy"`
 	// RemedySQL is ready to run, each statement in the database named before the colon, if one exists.
 	RemedySQL []RemedySQL `json:"remedySQL,omitempty"`
 	// Acceptable tells whether the user may accept the objects by name (Options.Accepted).
 	Acceptable bool `json:"acceptable,omitempty"`
 	// Accepted tells that the user accepted every object, which makes a blocker a warning.
 	Accepted bool `json:"accepted,omitempty"`
+}
+
+// Described are the objects, each with what there is to say of it.
+func (f Finding) Described() []string {
+	described := slices.Clone(f.Objects)
+	for i, note := range f.Notes {
+		if i < len(described) && note != "" {
+			described[i] += " (" + note + ")"
+		}
+	}
+	return described
 }
 
 // RemedySQL is a statement and the database it is to be run in.

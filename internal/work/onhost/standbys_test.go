@@ -386,8 +386,8 @@ func (b *switchBed) becomesOfStandbys() {
 		if f.Check != "standbys" {
 			continue
 		}
-		want := fmt.Sprintf("s1: a successor is made in %s/standby-s1/data-%d while clients wait", filepath.Dir(b.source.Pgdata), b.plan.Target.Version.Major())
-		if f.Severity != upgrade.Warning || !slices.Equal(f.Objects, []string{"s1", "s2"}) || !strings.Contains(f.Why, want) {
+		want := fmt.Sprintf("a successor is made in %s/standby-s1/data-%d while clients wait", filepath.Dir(b.source.Pgdata), b.plan.Target.Version.Major())
+		if f.Severity != upgrade.Warning || !slices.Equal(f.Objects, []string{"s1", "s2"}) || !strings.Contains(f.Notes[0], want) {
 			b.Errorf("finding %+v", f)
 		}
 		return
