@@ -33,6 +33,7 @@ var extensionViews = Check{
 			return nil, err
 		}
 		var found []Found
+		refusals := map[string]string{} // by what was tried: many views may be made of the same member
 		for _, use := range uses {
 			to := available[use.extension]
 			reachable, err := updatable(ctx, conn, use.extension, use.version, to)
@@ -42,9 +43,12 @@ var extensionViews = Check{
 			if to == "" || to == use.version || !reachable || slices.ContainsFunc(found, func(one Found) bool { return one.Object == use.view }) {
 				continue // another check tells what cannot be had
 			}
-			refusal, err := f.tryUpdate(ctx, use)
-			if err != nil {
-				return nil, err
+			refusal, tried := refusals[use.create+use.probe]
+			if !tried {
+				if refusal, err = f.tryUpdate(ctx, use); err != nil {
+					return nil, err
+				}
+				refusals[use.create+use.probe] = refusal
 			}
 			if refusal != "" {
 				note, err := s.describeUse(ctx, use, to, refusal)

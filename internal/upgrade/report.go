@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"slices"
 	"time"
 )
 
