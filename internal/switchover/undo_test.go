@@ -133,7 +133,9 @@ func refusals(t *testing.T, b *bed) {
 			"somebody may connect to a database",
 			func(t *testing.T) func() {
 				b.source.Exec(t, "postgres", "REVOKE CONNECT ON DATABASE shop FROM PUBLIC", "GRANT CONNECT ON DATABASE shop TO app WITH GRANT OPTION")
-				return func() { both(t, "postgres", "REVOKE ALL ON DATABASE shop FROM app; GRANT CONNECT ON DATABASE shop TO PUBLIC") }
+				return func() {
+					both(t, "postgres", "REVOKE ALL ON DATABASE shop FROM app; GRANT CONNECT ON DATABASE shop TO PUBLIC")
+				}
 			},
 			[]string{
 				"(role or database) changed", "only on the source: privilege on database shop: CONNECT with grant option to app",
