@@ -112,12 +112,14 @@ func (s *settlement) targetRuns(ctx context.Context) bool {
 	}
 }
 
-// isWorkedOn tells whether a postgres or a pg_ctl was started with a data directory.
+// isWorkedOn tells whether a server or a pg_ctl was started with a data directory. Between the two there is a shell for
+// a moment (pg_ctl.c, start_postmaster).
 func isWorkedOn(pgdata string) bool {
 	for _, args := range commandLines() {
-		switch filepath.Base(args[0]) {
-		case "postgres", "pg_ctl":
-		default:
+		switch program := filepath.Base(args[0]); {
+		case program == "sh" && strings.Contains(args[len(args)-1], `-D "`+pgdata+`"`):
+			return true
+		case !pgbin.IsServer(program) && program != "pg_ctl":
 			continue
 		}
 		for _, arg := range args[1:] {
