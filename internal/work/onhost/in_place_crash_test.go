@@ -215,7 +215,7 @@ func TestInPlaceCrashAfterFailure(t *testing.T) {
 	}{
 		{"full disk", upgrade.TransferCopy, func(b *upgradeBed) func() {
 			small := b.targetOnSmallDisk()
-			return func() { b.fill(small) }
+			return func() { b.fill(small, 10<<20) }
 		}},
 		{"missing library", upgrade.TransferLink, (*upgradeBed).withLibrary},
 	} {
