@@ -112,7 +112,7 @@ func (w *Worker) StartUpgraded(ctx context.Context, plan upgrade.Plan) (step.Don
 	if err := awaitLogin(ctx, login(plan, plan.Target), hbaWait); err != nil {
 		return done, fmt.Errorf("log in to the target with pgleap's role, look at %s and the target's log: %w", plan.Target.HBAFile, err)
 	}
-	if err := removeClone(plan); err != nil || found {
+	if err := removeClone(plan, files); err != nil || found {
 		return done, err
 	}
 	done.Events = append(done.Events, w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("the target runs: %s", plan.Target)))

@@ -266,8 +266,8 @@ func (w *Worker) removeUpgraded(ctx context.Context, plan upgrade.Plan, files fi
 			return err
 		}
 	}
-	if err := removeTablespacesDir(plan, files); err != nil {
+	if err := removeClone(plan, files); err != nil {
 		return err
 	}
-	return removeClone(plan)
+	return removeTablespacesDir(plan, files)
 }
