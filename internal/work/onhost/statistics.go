@@ -71,7 +71,7 @@ func (w *Worker) analyzeTarget(ctx context.Context, plan upgrade.Plan, at postgr
 		w.log.WarnContext(ctx, "vacuumdb failed; statistics are collected table by table", "error", err)
 		each := analysis{"tables", postgres.AnalyzableTables, postgres.Analyze}
 		if how == pgbin.AnalyzeMissing {
-			each.list = postgres.TablesWithoutStatistics // the partitioned ones follow
+			each.list = postgres.TablesLackingStatistics // the partitioned ones follow
 		}
 		if _, done.Events, err = w.analyzeEach(ctx, at, each, plan.Options.Jobs); err != nil {
 			return step.Done{}, err
