@@ -1,6 +1,7 @@
 package onhost
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -17,20 +18,19 @@ import (
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
-// privateServer is a server as pg_upgrade starts it on the source, which has no lock file before it is let go.
+// privateServer is a server as pg_upgrade starts it on the source, which has no lock file before it is let go. Until then
+// it is what it came from, pg_ctl's shell, or a server that has not come so far.
 type privateServer struct {
 	letGo io.WriteCloser
 	ended chan error
 }
 
-func (b *upgradeBed) privateServer(s *settlement) privateServer {
+func (b *upgradeBed) privateServer(s *settlement, as ...string) privateServer {
 	b.Helper()
+	script := fmt.Sprintf(`read -r line; exec "%s" -D "%s" -b -k "%s" -c listen_addresses=`,
+		filepath.Join(b.source.Bindir, "postgres"), b.source.Pgdata, s.intent.Sockets)
 	cmd := &exec.Cmd{
-		Path: "/bin/sh", Dir: "/",
-		Args: []string{
-			"postgres", "-c", `read -r line; exec "$0" "$@"`, filepath.Join(b.source.Bindir, "postgres"), "-b",
-			"-D", b.source.Pgdata, "-k", s.intent.Sockets, "-c", "listen_addresses=",
-		},
+		Path: "/bin/sh", Dir: "/", Args: append([]string{as[0], "-c", script}, as[1:]...),
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
 	if os.Geteuid() == 0 {
@@ -61,18 +61,29 @@ func TestInPlaceServerOfPgUpgradeComesLate(t *testing.T) {
 	t.Cleanup(func() { _ = os.RemoveAll(s.intent.Sockets) })
 	b.source.Stop(t)
 
-	server, settled := b.privateServer(s), make(chan error, 1)
-	go func() { settled <- s.endPgUpgrade(t.Context(), true) }()
-	select {
-	case err := <-settled:
-		t.Fatalf("it did not wait for a server that was started: %v", err)
-	case <-time.After(300 * time.Millisecond):
+	for _, as := range [][]string{{"sh"}, {"/some/where/postgres", "-D", b.source.Pgdata}} {
+		server, settled := b.privateServer(s, as...), make(chan error, 1)
+		go func() { settled <- s.endPgUpgrade(t.Context(), true) }()
+		select {
+		case err := <-settled:
+			t.Fatalf("it did not wait for a server that was started, which is %v still: %v", as, err)
+		case <-time.After(300 * time.Millisecond):
+		}
+		b.must(server.letGo.Close())
+		b.must(<-settled)
+		b.until("the server has ended", func() bool {
+			b.must(s.endPgUpgrade(t.Context(), true)) // a busy machine may have taken longer than the first waits
+			select {
+			case err := <-server.ended:
+				b.must(err)
+				return true
+			default:
+				return false
+			}
+		})
 	}
-	b.must(server.letGo.Close())
-	b.must(<-settled)
-	b.must(<-server.ended)
 
-	server = b.privateServer(s)
+	server := b.privateServer(s, "sh")
 	b.must(server.letGo.Close())
 	b.until("a server runs in a private directory", func() bool {
 		lock, running := pgbin.RunningPostmaster(b.source.Pgdata)
