@@ -101,6 +101,18 @@ func (w *Worker) prepareBackup(ctx context.Context, plan upgrade.Plan, files fil
 	return from, makeTablespacesDir(plan, files, user)
 }
 
+// removeSpentClone removes the clone of a target that serves, if it was not removed before. A switchback has none.
+func (w *Worker) removeSpentClone(plan upgrade.Plan) error {
+	if plan.Reversed {
+		return nil
+	}
+	files, err := w.files(plan)
+	if err != nil {
+		return err
+	}
+	return removeClone(plan, files)
+}
+
 // removeClone removes the clone, its part of tablespaces included. What pg_upgrade made of that stays: it has names of its
 // own for the files that both have.
 func removeClone(plan upgrade.Plan, files files) error {
