@@ -79,7 +79,7 @@ func (m *machine) clear() {
 func (m *machine) ownUnit() {
 	const id, source, target = "orders", "postgresql-15.service", "postgresql-17.service"
 	for _, version := range []string{"15", "17"} {
-		m.writeUnit("/usr/lib/systemd/system/postgresql-"+version+".service", strings.ReplaceAll(packaged, "VERSION", version))
+		m.writeUnit("/usr/lib/systemd/system/postgresql-"+version+".service", packagedUnit(version))
 	}
 	m.writeUnit("/etc/systemd/system/"+source+".d/limits.conf", "[Service]\nLimitNOFILE=40960\nRuntimeDirectory=orders\nRestart=on-failure\n")
 	m.makeCluster("/var/lib/pgsql/15/data", 5501, source)
@@ -98,7 +98,15 @@ func (m *machine) ownUnit() {
 	m.stays(served{target, 5501, "2"}, source)
 }
 
-// packaged is what the packages for Red Hat bring.
+// packagedUnit is what the packages for Red Hat bring: up to 15 they start the server by its former name.
+func packagedUnit(version string) string {
+	program := "postgres"
+	if version == "15" {
+		program = "postmaster"
+	}
+	return strings.NewReplacer("VERSION", version, "PROGRAM", program).Replace(packaged)
+}
+
 const packaged = `[Unit]
 Description=PostgreSQL VERSION database server
 After=network-online.target
@@ -112,7 +120,7 @@ OOMScoreAdjust=-1000
 Environment=PG_OOM_ADJUST_FILE=/proc/self/oom_score_adj
 Environment=PG_OOM_ADJUST_VALUE=0
 ExecStartPre=/usr/bin/test -d ${PGDATA}/base
-ExecStart=/usr/lib/postgresql/VERSION/bin/postgres -D ${PGDATA}
+ExecStart=/usr/lib/postgresql/VERSION/bin/PROGRAM -D ${PGDATA}
 ExecReload=/bin/kill -HUP $MAINPID
 KillMode=mixed
 KillSignal=SIGINT
@@ -200,7 +208,7 @@ WantedBy=multi-user.target
 // andBack: clients go to a target beside the source and come back, which leaves the source's unit alone.
 func (m *machine) andBack() {
 	const id, source, port = "erp", "pg15-erp.service", 5510
-	m.writeUnit("/etc/systemd/system/"+source, strings.ReplaceAll(strings.ReplaceAll(packaged, "VERSION", "15"), "pgsql", "erp"))
+	m.writeUnit("/etc/systemd/system/"+source, strings.ReplaceAll(packagedUnit("15"), "pgsql", "erp"))
 	m.makeCluster("/var/lib/erp/15/data", port, source)
 	m.run("pgleap", "instance", "add", id, "--port", strconv.Itoa(port), "--auth-type", "trust")
 	before := m.state()

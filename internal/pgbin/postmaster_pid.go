@@ -39,8 +39,8 @@ func ReadPostmasterPid(pgdata string) (PostmasterPid, error) {
 }
 
 // RunningPostmaster finds the postmaster of a data directory. The lock file alone proves nothing: it outlives a
-// crash, and its pid may be a stranger's by now. The process must be called postgres and work in
-// that directory (src/backend/utils/init/miscinit.c, ChangeToDataDir).
+// crash, and its pid may be a stranger's by now. The process must be a server and work in that directory
+// (src/backend/utils/init/miscinit.c, ChangeToDataDir).
 func RunningPostmaster(pgdata string) (PostmasterPid, bool) {
 	lock, err := ReadPostmasterPid(pgdata)
 	if err != nil || lock.Pid <= 0 {
@@ -48,7 +48,7 @@ func RunningPostmaster(pgdata string) (PostmasterPid, bool) {
 	}
 	process := "/proc/" + strconv.Itoa(lock.Pid)
 	name, err := os.ReadFile(process + "/comm")
-	if err != nil || strings.TrimSpace(string(name)) != "postgres" {
+	if err != nil || !IsServer(strings.TrimSpace(string(name))) {
 		return PostmasterPid{}, false
 	}
 	here, err := os.Stat(pgdata)
@@ -61,6 +61,11 @@ func RunningPostmaster(pgdata string) (PostmasterPid, bool) {
 	}
 	return lock, err == nil && os.SameFile(here, works)
 }
+
+// IsServer tells whether a process that is called so may be a server: up to 15 postmaster is a link to postgres
+// (src/backend/Makefile), and a process has the name by which it was started. The units of the packages for Red Hat take
+// the link.
+func IsServer(name string) bool { return name == "postgres" || name == "postmaster" }
 
 // parsePostmasterPid takes a file that is still being written, too: the postmaster adds lines as it starts.
 func parsePostmasterPid(content string) (PostmasterPid, error) {

@@ -29,6 +29,7 @@ type Cluster struct {
 
 	owner   owner
 	logFile string
+	program string
 }
 
 // Start makes a cluster of a major version and starts it. Its settings suit a test: no fsync, logical
@@ -36,7 +37,7 @@ type Cluster struct {
 // every pair of versions fits for pg_upgrade.
 func Start(t testing.TB, major int, opts ...Option) *Cluster {
 	t.Helper()
-	chosen := options{config: defaultConfig(), superuser: "postgres"}
+	chosen := options{config: defaultConfig(), superuser: "postgres", program: "postgres"}
 	for _, option := range opts {
 		option(&chosen)
 	}
@@ -45,7 +46,7 @@ func Start(t testing.TB, major int, opts ...Option) *Cluster {
 	c := &Cluster{
 		Major: major, Bindir: bindir, Pgdata: chosen.pgdata, SocketDir: dir,
 		Owner: who.name, Superuser: chosen.superuser,
-		owner: who, logFile: filepath.Join(dir, "server.log"),
+		owner: who, logFile: filepath.Join(dir, "server.log"), program: chosen.program,
 	}
 	if c.Pgdata == "" {
 		c.Pgdata = filepath.Join(dir, "data")
@@ -140,7 +141,7 @@ func (c *Cluster) write(t testing.TB, name, content string) {
 func (c *Cluster) launch(t testing.TB) error {
 	t.Helper()
 	before := c.logSize()
-	cmd := c.owner.command(context.WithoutCancel(t.Context()), filepath.Join(c.Bindir, "postgres"), "-D", c.Pgdata)
+	cmd := c.owner.command(context.WithoutCancel(t.Context()), filepath.Join(c.Bindir, c.program), "-D", c.Pgdata)
 	server := launch(t, cmd, c.logFile, syscall.SIGQUIT)
 	return await(60*time.Second, func() error {
 		// Its eighth line is the status (src/include/utils/pidfile.h, LOCK_FILE_LINE_PM_STATUS). A file

@@ -11,6 +11,7 @@ type options struct {
 	initdbArgs []string
 	pgdata     string
 	superuser  string
+	program    string
 }
 
 // Config sets parameters in postgresql.conf, over the ones that pgtest chooses.
@@ -32,6 +33,11 @@ func InitdbArgs(args ...string) Option {
 // be able to reach it.
 func Dir(pgdata string) Option {
 	return func(o *options) { o.pgdata = pgdata }
+}
+
+// StartedAs names the program that starts the server, otherwise postgres: up to 15 postmaster is a link to it.
+func StartedAs(program string) Option {
+	return func(o *options) { o.program = program }
 }
 
 // Superuser names the bootstrap superuser, otherwise postgres.

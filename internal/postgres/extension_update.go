@@ -14,18 +14,23 @@ type ExtensionUpdate struct {
 	To   string
 }
 
-// ExtensionUpdates lists what ALTER EXTENSION ... UPDATE would change in a database, those that
-// others require first.
+// ExtensionUpdates lists what ALTER EXTENSION ... UPDATE would change in a database: each after those that it requires,
+// by the longest way to it. Two that came to require each other do so without an end, which is cut.
 func ExtensionUpdates(ctx context.Context, conn *pgx.Conn) ([]ExtensionUpdate, error) {
 	rows, err := conn.Query(ctx, `
+		WITH RECURSIVE needed AS (
+			SELECT oid AS extension, 0 AS depth FROM pg_extension
+			UNION
+			SELECT d.objid, n.depth + 1
+			FROM needed n
+			JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = n.extension
+				AND d.classid = 'pg_extension'::regclass
+			WHERE n.depth < (SELECT count(*) FROM pg_extension)
+		)
 		SELECT e.extname, e.extversion, a.default_version
 		FROM pg_extension e JOIN pg_available_extensions a ON a.name = e.extname
 		WHERE e.extversion <> a.default_version
-		ORDER BY (
-			SELECT count(*) FROM pg_depend d
-			WHERE d.classid = 'pg_extension'::regclass AND d.objid = e.oid
-				AND d.refclassid = 'pg_extension'::regclass
-		), e.oid`)
+		ORDER BY (SELECT max(n.depth) FROM needed n WHERE n.extension = e.oid), e.oid`)
 	if err != nil {
 		return nil, fmt.Errorf("list extension updates: %w", err)
 	}

@@ -10,18 +10,57 @@ import (
 // PartitionedParents lists the partitioned tables of a database whose own statistics, which are of all
 // their partitions together, have to be collected: vacuumdb leaves them out before 19, and so does
 // autovacuum. Before 18 these are all, by their roots, whose ANALYZE goes down to the rest; from 18 on, where
-// pg_upgrade carries statistics over, those that have none.
+// pg_upgrade carries statistics over, those that lack some.
 func PartitionedParents(ctx context.Context, conn *pgx.Conn) ([]string, error) {
-	return tablesWhere(ctx, conn, `
-		c.relkind = 'p' AND CASE
-			WHEN current_setting('server_version_num')::int < 180000 THEN NOT c.relispartition
-			ELSE NOT EXISTS (SELECT FROM pg_statistic s WHERE s.starelid = c.oid AND s.stainherit)
-				OR EXISTS (
-					SELECT FROM pg_statistic_ext e
-					WHERE e.stxrelid = c.oid AND NOT EXISTS (SELECT FROM pg_statistic_ext_data d WHERE d.stxoid = e.oid)
-				)
-			END`)
+	if ServerMajor(conn) < 18 {
+		return tablesWhere(ctx, conn, `c.relkind = 'p' AND NOT c.relispartition`)
+	}
+	return tablesWhere(ctx, conn, `c.relkind = 'p' AND `+lacksStatistics)
 }
+
+// TablesLackingStatistics lists the tables of a server from 18 on, but for partitioned ones, of which vacuumdb
+// --missing-stats-only collects statistics: the catalogs', too.
+func TablesLackingStatistics(ctx context.Context, conn *pgx.Conn) ([]string, error) {
+	return tablesWhere(ctx, conn, `c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND `+lacksStatistics)
+}
+
+// lacksStatistics tells, from 18 on, whether ANALYZE would find statistics of a table that are not there yet: of a column,
+// of an expression in an index, or of what CREATE STATISTICS says; of the table itself and of it with its children, as
+// far as it has both. A virtual column has none, nor has what is wanted in no detail at all (target 0).
+const lacksStatistics = `EXISTS (
+	SELECT
+	FROM (VALUES (false), (true)) kind (inherited)
+	WHERE CASE
+			WHEN NOT kind.inherited THEN c.relkind <> 'p'
+			ELSE c.relkind = 'p' OR EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid)
+		END
+		AND (
+			EXISTS (
+				SELECT FROM pg_attribute a
+				WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+					AND a.attstattarget IS DISTINCT FROM 0 AND a.attgenerated <> 'v'
+					AND NOT EXISTS (
+						SELECT FROM pg_statistic s
+						WHERE s.starelid = a.attrelid AND s.staattnum = a.attnum AND s.stainherit = kind.inherited
+					)
+			)
+			OR EXISTS (
+				SELECT FROM pg_statistic_ext e
+				WHERE e.stxrelid = c.oid AND e.stxstattarget IS DISTINCT FROM 0
+					AND NOT EXISTS (
+						SELECT FROM pg_statistic_ext_data d WHERE d.stxoid = e.oid AND d.stxdinherit = kind.inherited
+					)
+			)
+			OR NOT kind.inherited AND EXISTS (
+				SELECT FROM pg_index x JOIN pg_attribute a ON a.attrelid = x.indexrelid
+				WHERE x.indrelid = c.oid AND x.indkey[a.attnum - 1] = 0 AND NOT a.attisdropped
+					AND a.attstattarget IS DISTINCT FROM 0
+					AND NOT EXISTS (
+						SELECT FROM pg_statistic s WHERE s.starelid = a.attrelid AND s.staattnum = a.attnum AND NOT s.stainherit
+					)
+			)
+		)
+)`
 
 // AnalyzableTables lists what vacuumdb analyzes in a database: the catalogs, too, and no table of a
 // session's own.

@@ -99,6 +99,32 @@ func (h *Host) RegisterDebian(c upgrade.Cluster) error {
 	return nil
 }
 
+// checkDebian refuses a target that RegisterDebian could not register, and a source whose start.conf cannot be changed.
+// Like them it goes by what this process may do.
+func (h *Host) checkDebian(target, source upgrade.Cluster) error {
+	var dirs []string
+	if target.Manager == upgrade.ManagerPgCtlcluster {
+		major := target.Version.Major()
+		dirs = append(dirs, nearest(h.debian.confDir(major, target.Name)))
+		if !exists(h.debian.logfile(major, target.Name)) {
+			dirs = append(dirs, nearest(h.debian.logs))
+		}
+	}
+	if source.Manager == upgrade.ManagerPgCtlcluster {
+		dirs = append(dirs, filepath.Dir(source.ConfigFile))
+	}
+	for _, dir := range dirs {
+		if err := syscall.Access(dir, writeAndSearch); err != nil {
+			return &upgrade.Refused{
+				Reason: fmt.Sprintf("postgresql-common cannot be told of the target: %s: %v", dir, err),
+				Remedy: fmt.Sprintf("make that directory writable for %s (chown %s %s), as postgresql-common makes it, or run the agent as root", source.Owner, source.Owner, dir),
+				Cause:  upgrade.CausePlace,
+			}
+		}
+	}
+	return nil
+}
+
 // The three files say what they are for: whoever opens them did not see them being made.
 const (
 	startConf = `# "auto" starts this cluster with the system, "manual" leaves that to pg_ctlcluster,

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -141,4 +143,52 @@ func TestChooseTargetOnDebian(t *testing.T) {
 	if err != nil || got.Name != "main_pgleap" || got.Pgdata != args.Pgdata {
 		t.Errorf("target in a given directory: %+v, %v", got, err)
 	}
+}
+
+// What postgresql-common's places would refuse when pg_upgrade is done is refused while the source serves.
+func TestCheckRegisterOnDebian(t *testing.T) {
+	owner := sourceIn(t, "").Owner
+	h := newHost(t)
+	h.debian.conf, h.debian.logs = scratch(t, owner), scratch(t, owner)
+	conf := func(major, name string) string { return filepath.Join(h.debian.conf, major, name) }
+	source := upgrade.Cluster{
+		Manager: upgrade.ManagerPgCtlcluster, Version: 150018, Name: "main", Owner: owner,
+		ConfigFile: filepath.Join(mkdir(t, conf("15", "main"), owner), "postgresql.conf"),
+	}
+	target := upgrade.Cluster{Manager: upgrade.ManagerPgCtlcluster, Version: 170011, Name: "main", Owner: owner}
+	if err := h.CheckRegister(t.Context(), target, source); err != nil {
+		t.Errorf("where everything can be written: %v", err)
+	}
+	for _, dir := range []string{h.debian.logs, conf("15", "main"), mkdir(t, conf("17", ""), owner)} {
+		free := forbidWriting(t, dir)
+		wantRefusal(t, h.CheckRegister(t.Context(), target, source), dir, "writable for "+owner)
+		free()
+	}
+	if exists(conf("17", "main")) {
+		t.Error("CheckRegister made something")
+	}
+	by := target
+	by.Manager = upgrade.ManagerPgCtl
+	free := forbidWriting(t, conf("17", ""))
+	if err := h.CheckRegister(t.Context(), by, source); err != nil {
+		t.Errorf("a target that is not registered: %v", err)
+	}
+	free()
+}
+
+// forbidWriting makes a directory one that this process cannot write to: root needs a file system for that.
+func forbidWriting(t *testing.T, dir string) (allow func()) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		if err := os.Chmod(dir, 0o555); err != nil {
+			t.Fatal(err)
+		}
+		return func() { _ = os.Chmod(dir, 0o755) }
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_RDONLY, "size=1m"); err != nil {
+		t.Skipf("mount a file system that cannot be written to: %v", err)
+	}
+	allow = sync.OnceFunc(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	t.Cleanup(allow)
+	return allow
 }

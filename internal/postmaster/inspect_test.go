@@ -17,7 +17,11 @@ import (
 
 func TestDiscoverAndInspect(t *testing.T) {
 	for _, major := range pgtest.Versions(t) {
-		cluster := pgtest.Start(t, major, pgtest.HBA(peer))
+		program := "postgres"
+		if exists(filepath.Join(pgtest.Bindir(t, major), "postmaster")) {
+			program = "postmaster"
+		}
+		cluster := pgtest.Start(t, major, pgtest.HBA(peer), pgtest.StartedAs(program))
 		onlyPostgres(t, cluster)
 		h := newHost(t)
 		want := upgrade.Cluster{
@@ -44,6 +48,9 @@ func TestDiscoverAndInspect(t *testing.T) {
 		byPgdata := inspect(t, h, cluster)
 		if diff := cmp.Diff(want, byPgdata); diff != "" {
 			t.Errorf("inspected %d (-want +got):\n%s", major, diff)
+		}
+		if pid, running := h.Running(byPgdata); !running || pid != cluster.Pid() {
+			t.Errorf("%d, started as %s, runs: %t, with pid %d", major, program, running, pid)
 		}
 		byPort, err := h.Inspect(t.Context(), step.InspectArgs{Port: cluster.Port, Superuser: "postgres"})
 		if err != nil || byPort != byPgdata {

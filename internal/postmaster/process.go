@@ -37,15 +37,15 @@ func processes() []process {
 	return found
 }
 
-// lookAt tells whether a process is a postmaster: it is called postgres, its parent is not (its children
-// are), and the lock file in its working directory names it. A standalone backend, such as
+// lookAt tells whether a process is a postmaster: it is called as a server is, its parent is not (its
+// children are), and the lock file in its working directory names it. A standalone backend, such as
 // initdb uses, writes a negative pid there.
 func lookAt(pid int) (process, bool) {
 	status, err := readStatus(pid)
-	if err != nil || status.name != "postgres" {
+	if err != nil || !pgbin.IsServer(status.name) {
 		return process{}, false
 	}
-	if parent, err := readStatus(status.parent); err == nil && parent.name == "postgres" {
+	if parent, err := readStatus(status.parent); err == nil && pgbin.IsServer(parent.name) {
 		return process{}, false
 	}
 	cwd := fmt.Sprintf("/proc/%d/cwd", pid)

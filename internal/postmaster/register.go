@@ -30,8 +30,8 @@ func (h *Host) Register(ctx context.Context, target, source upgrade.Cluster) err
 // CheckRegister refuses what Register would, and changes nothing. It is for a target that is registered only when
 // nothing may go wrong any more.
 func (h *Host) CheckRegister(ctx context.Context, target, source upgrade.Cluster) error {
-	if target.Manager != upgrade.ManagerSystemd {
-		return nil
+	if err := h.checkDebian(target, source); err != nil || target.Manager != upgrade.ManagerSystemd {
+		return err
 	}
 	_, err := h.composeUnit(ctx, target, source)
 	return err

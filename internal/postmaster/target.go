@@ -244,11 +244,7 @@ func (h *Host) checkPgdata(ctx context.Context, pgdata string, source upgrade.Cl
 
 // canMake refuses a directory that we cannot make, or that its owner could not reach.
 func (h *Host) canMake(ctx context.Context, pgdata string, owner run.User) error {
-	const writeAndSearch = 0x2 | 0x1 // W_OK and X_OK of access(2), which knows read-only file systems, too
-	ancestor := filepath.Dir(pgdata)
-	for !exists(ancestor) {
-		ancestor = filepath.Dir(ancestor)
-	}
+	ancestor := nearest(filepath.Dir(pgdata))
 	if err := syscall.Access(ancestor, writeAndSearch); err != nil {
 		return &upgrade.Refused{
 			Reason: fmt.Sprintf("cannot make the data directory %s: %s: %v", pgdata, ancestor, err),
@@ -263,6 +259,17 @@ func (h *Host) canMake(ctx context.Context, pgdata string, owner run.User) error
 		}
 	}
 	return nil
+}
+
+// writeAndSearch is W_OK and X_OK of access(2), which knows read-only file systems, too.
+const writeAndSearch = 0x2 | 0x1
+
+// nearest is a path, or what exists of those above it.
+func nearest(path string) string {
+	for !exists(path) {
+		path = filepath.Dir(path)
+	}
+	return path
 }
 
 // choosePort takes the port that the user gave, or the first free one above the source's.

@@ -70,7 +70,7 @@ type backupFrom struct {
 // backup, the source keeps for it.
 func (w *Worker) prepareBackup(ctx context.Context, plan upgrade.Plan, files files) (backupFrom, error) {
 	from := backupFrom{what: "the source", login: login(plan, plan.Source), slot: upgrade.BaseBackupSlot, mapping: map[string]string{}}
-	if err := removeClone(plan); err != nil {
+	if err := removeClone(plan, files); err != nil {
 		return from, err
 	}
 	user, err := owner(plan)
@@ -101,10 +101,23 @@ func (w *Worker) prepareBackup(ctx context.Context, plan upgrade.Plan, files fil
 	return from, makeTablespacesDir(plan, files, user)
 }
 
-// removeClone removes the clone, but not what pg_upgrade made of its tablespaces.
-func removeClone(plan upgrade.Plan) error {
+// removeSpentClone removes the clone of a target that serves, if it was not removed before. A switchback has none.
+func (w *Worker) removeSpentClone(plan upgrade.Plan) error {
+	if plan.Reversed {
+		return nil
+	}
+	files, err := w.files(plan)
+	if err != nil {
+		return err
+	}
+	return removeClone(plan, files)
+}
+
+// removeClone removes the clone, its part of tablespaces included. What pg_upgrade made of that stays: it has names of its
+// own for the files that both have.
+func removeClone(plan upgrade.Plan, files files) error {
 	if err := os.RemoveAll(plan.ClonePgdata()); err != nil {
 		return fmt.Errorf("remove clone: %w", err)
 	}
-	return nil
+	return removeParts(plan, files, plan.Source.Version.Major())
 }

@@ -57,6 +57,12 @@ const depotSchema = `CREATE TABLE stock (id bigserial PRIMARY KEY, item text NOT
 // newUpgradeBed makes the source of the oldest version under test and plans its upgrade to the newest.
 func newUpgradeBed(t *testing.T, settings ...map[string]string) *upgradeBed {
 	t.Helper()
+	return newUpgradeBedOf(t, settings)
+}
+
+// newUpgradeBedOf makes a source that has more to it than its settings.
+func newUpgradeBedOf(t *testing.T, settings []map[string]string, options ...pgtest.Option) *upgradeBed {
+	t.Helper()
 	versions := pgtest.Versions(t)
 	from, to := versions[0], versions[len(versions)-1]
 	bindir := pgtest.Bindir(t, to)
@@ -64,7 +70,7 @@ func newUpgradeBed(t *testing.T, settings ...map[string]string) *upgradeBed {
 	for _, s := range settings {
 		maps.Copy(config, s)
 	}
-	b := newBed(t, pgtest.Start(t, from, pgtest.Config(config)), bindir)
+	b := newBed(t, pgtest.Start(t, from, append(options, pgtest.Config(config))...), bindir)
 	b.databases = []string{"Depot's", "postgres", "shop"}
 	b.fillSource()
 	b.planUpgrade(to)

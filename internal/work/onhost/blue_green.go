@@ -93,6 +93,15 @@ func (w *Worker) StartUpgraded(ctx context.Context, plan upgrade.Plan) (step.Don
 	if err != nil {
 		return step.Done{}, err
 	}
+	done, err := w.startUpgraded(ctx, plan, files)
+	if err != nil {
+		return done, err
+	}
+	return done, removeClone(plan, files)
+}
+
+// startUpgraded leaves the clone where it is: it may have a great many files, and clients may be waiting.
+func (w *Worker) startUpgraded(ctx context.Context, plan upgrade.Plan, files files) (step.Done, error) {
 	var done step.Done
 	found, err := files.read(noteTargetStarted, &done)
 	if err != nil {
@@ -112,8 +121,8 @@ func (w *Worker) StartUpgraded(ctx context.Context, plan upgrade.Plan) (step.Don
 	if err := awaitLogin(ctx, login(plan, plan.Target), hbaWait); err != nil {
 		return done, fmt.Errorf("log in to the target with pgleap's role, look at %s and the target's log: %w", plan.Target.HBAFile, err)
 	}
-	if err := removeClone(plan); err != nil || found {
-		return done, err
+	if found {
+		return done, nil
 	}
 	done.Events = append(done.Events, w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("the target runs: %s", plan.Target)))
 	return done, files.write(noteTargetStarted, done)

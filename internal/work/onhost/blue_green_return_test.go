@@ -21,6 +21,7 @@ func newReturnBed(t *testing.T) *switchBed {
 	t.Helper()
 	b := newSwitchBed(t, func(o *upgrade.Options) { o.Statistics = upgrade.StatisticsAfter })
 	b.must(os.MkdirAll(b.worker.dir, 0o700))
+	b.source.Exec(b, "template1", `CREATE EXTENSION hstore VERSION '1.4'`) // its update is ours, and no client's
 	b.toClone()
 	if result := b.switchTo(1); !result.Switchover.Switched {
 		t.Fatalf("it did not switch: %s", result.Switchover.Reason)

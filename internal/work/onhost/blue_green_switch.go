@@ -120,7 +120,13 @@ func (w *Worker) cloneSteps(plan upgrade.Plan, tell func(step.Done)) []switchove
 			return w.promoteCaughtUp(ctx, plan, at)
 		}),
 		planned("pg_upgrade", w.PgUpgrade),
-		planned("start", w.StartUpgraded),
+		planned("start", func(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
+			files, err := w.files(plan)
+			if err != nil {
+				return step.Done{}, err
+			}
+			return w.startUpgraded(ctx, plan, files)
+		}),
 	}
 	if plan.Options.WaitForStandbys {
 		steps = append(steps, planned("standbys", func(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
@@ -266,8 +272,8 @@ func (w *Worker) removeUpgraded(ctx context.Context, plan upgrade.Plan, files fi
 			return err
 		}
 	}
-	if err := removeTablespacesDir(plan, files); err != nil {
+	if err := removeClone(plan, files); err != nil {
 		return err
 	}
-	return removeClone(plan)
+	return removeTablespacesDir(plan, files)
 }

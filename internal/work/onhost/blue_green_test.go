@@ -39,6 +39,7 @@ func TestCloneOnly(t *testing.T) {
 	before := b.sourceState()
 	clients := startLoad(b)
 	b.step("PrepareCloning", b.worker.PrepareCloning)
+	b.cutShort()
 	b.step("BaseBackup", b.worker.BaseBackup)
 	b.step("StreamClone", b.worker.StreamClone)
 	entries := clients.entries.Load()

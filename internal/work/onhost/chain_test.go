@@ -3,8 +3,10 @@ package onhost
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -235,6 +237,34 @@ func (b *upgradeBed) targetIsComplete() {
 	}
 	if _, err := os.Stat(b.plan.ClonePgdata()); !errors.Is(err, fs.ErrNotExist) {
 		b.Errorf("the clone is still there: %v", err)
+	}
+	parts, err := filepath.Glob(filepath.Join(tablespacesDir(b.plan), "*", "*"))
+	b.must(err)
+	for _, part := range parts {
+		if !strings.HasPrefix(filepath.Base(part), fmt.Sprintf("PG_%d_", b.plan.Target.Version.Major())) {
+			b.Errorf("of the clone's tablespaces there is %s still", part)
+		}
+	}
+	if len(parts) != 1 {
+		b.Errorf("the target's tablespaces hold %v", parts)
+	}
+}
+
+// cutShort leaves what a base backup that was killed leaves of a tablespace.
+func (b *upgradeBed) cutShort() {
+	b.Helper()
+	files, err := b.worker.files(b.plan)
+	b.must(err)
+	user, err := owner(b.plan)
+	b.must(err)
+	b.must(makeTablespacesDir(b.plan, files, user))
+	dir := tablespacesDir(b.plan)
+	for _, name := range []string{
+		b.ask(b.plan.Source, "postgres", `SELECT oid::text FROM pg_tablespace WHERE spcname = 'aside'`)[0],
+		fmt.Sprintf("PG_%d_1", b.plan.Source.Version.Major()), "1",
+	} {
+		dir = filepath.Join(dir, name)
+		b.must(makeDir(dir, user))
 	}
 }
 

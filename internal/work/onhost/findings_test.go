@@ -3,11 +3,13 @@ package onhost
 import (
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/pgtest"
+	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/postmaster"
 	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -19,13 +21,15 @@ func TestFindings(t *testing.T) {
 	pgtest.Slow(t)
 	versions := pgtest.Versions(t)
 	version := versions[len(versions)-1]
-	cluster := pgtest.Start(t, version)
+	cluster := pgtest.Start(t, version, pgtest.HBA("local broken all reject\nlocal all all trust\nhost all all 127.0.0.1/32 trust\n"))
+	cluster.CreateDatabase(t, "broken")
 	for _, database := range []string{"shop", "depot"} {
 		cluster.CreateDatabase(t, database)
 		// From 1.5 to 1.6 a function is made that somebody has made already.
 		cluster.Exec(t, database, `CREATE EXTENSION hstore VERSION '1.4'`,
 			`CREATE FUNCTION hstore_hash_extended(hstore, int8) RETURNS int8 LANGUAGE sql AS 'SELECT $2'`)
 	}
+	cluster.Exec(t, "template1", `CREATE EXTENSION hstore VERSION '1.4'`)
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	runner := run.New(log)
 	host := postmaster.New("h1", runner, []string{filepath.Dir(pgtest.Bindir(t, version))}, log)
@@ -37,6 +41,15 @@ func TestFindings(t *testing.T) {
 	done, err := w.updateExtensions(t.Context(), upgrade.Plan{Number: 7, ID: "u", Instance: "shop", Source: inspected, Target: inspected})
 	if err != nil || len(done.Findings) != 2 || done.Findings[0].Database != "depot" || !strings.Contains(done.Findings[0].Reason, "hstore_hash_extended") {
 		t.Fatalf("found %+v, %v", done.Findings, err)
+	}
+	if !slices.ContainsFunc(done.Events, func(e upgrade.Event) bool {
+		return e.Level == upgrade.LevelWarning && strings.Contains(e.Text, "extensions of broken could")
+	}) {
+		t.Errorf("nothing is told of a database that cannot be reached: %+v", done.Events)
+	}
+	left, err := postgres.ExtensionUpdates(t.Context(), cluster.Connect(t, "template1"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("template1 has %+v, %v", left, err)
 	}
 	recheck := func(findings []upgrade.OpenFinding, retry bool, want ...string) []upgrade.OpenFinding {
 		t.Helper()

@@ -57,6 +57,9 @@ func (w *Worker) Finish(ctx context.Context, plan upgrade.Plan) (step.FinishResu
 	if err := w.setHBABlock(ctx, plan.Target, user, nil); err != nil {
 		return result, err
 	}
+	if err := w.removeSpentClone(plan); err != nil {
+		return result, err
+	}
 	err = with(ctx, superuser, func(conn *pgx.Conn) error { return postgres.DropRole(ctx, conn) })
 	if err != nil {
 		return result, err

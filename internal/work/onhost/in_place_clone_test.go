@@ -22,7 +22,7 @@ import (
 const sharingDir = "PGLEAP_TEST_SHARING_DIR"
 
 // TestInPlaceClone upgrades on a file system that shares blocks between files: auto takes that, no block is
-// copied, and the source's files are as they were when it was stopped.
+// copied, a death in the middle is undone, and the source's files are as they were when it was stopped.
 func TestInPlaceClone(t *testing.T) {
 	if dir := os.Getenv(sharingDir); dir != "" {
 		inPlaceClone(t, dir)
@@ -86,6 +86,12 @@ func inPlaceClone(t *testing.T, dir string) {
 	b.planUpgrade(to)
 	b.plan.Mode, b.plan.Target.Port = upgrade.InPlace, b.plan.Source.Port
 	b.source.Exec(t, "shop", `CREATE TABLE filled AS SELECT g FROM generate_series(1, 20000) g`)
+	bouncer := b.adoptBouncer()
+	asItWas := b.prepared()
+	b.dieInPlace(inPlaceDeath{At: "pg_upgrade: " + pgbin.PhaseTransfer, PgUpgrade: true, Agent: true})
+	b.recovers()
+	b.isPutBack(asItWas, bouncer)
+	b.plan.Number, b.plan.Endpoint = b.plan.Number+1, upgrade.Endpoint{}
 	before := b.content(b.plan.Source)
 	b.do("PrepareInPlace", b.worker.PrepareInPlace)
 	if result := b.upgradeInPlace(); !result.Switchover.Switched {

@@ -138,8 +138,9 @@ type sourceStart struct {
 	Options string `json:"options,omitempty"`
 	// Log is the file that its output goes to, when pg_ctl starts it.
 	Log string `json:"log,omitempty"`
-	// Boot is what its start.conf says, when postgresql-common starts it.
-	Boot string `json:"boot,omitempty"`
+	// Boot is what its start.conf says, when postgresql-common starts it; nil without that file, which is as good as auto
+	// (PgCommon.pm, get_cluster_start_conf).
+	Boot *string `json:"boot,omitempty"`
 	// Enabled says that systemd starts it with the system, by a unit of its own.
 	Enabled bool `json:"enabled,omitempty"`
 }
@@ -154,12 +155,8 @@ func (w *Worker) howStarted(ctx context.Context, plan upgrade.Plan, user run.Use
 	if pid, running := w.host.Running(plan.Source); running {
 		start.Log = outputOf(pid, user)
 	}
-	if plan.Source.Manager == upgrade.ManagerPgCtlcluster {
-		boot, err := os.ReadFile(startConf(plan.Source))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return start, fmt.Errorf("read start.conf: %w", err)
-		}
-		start.Boot = string(boot)
+	if start.Boot, err = readBoot(plan.Source); err != nil {
+		return start, err
 	}
 	start.Enabled, err = w.host.Boots(ctx, plan.Source)
 	return start, err
@@ -193,13 +190,53 @@ func startConf(c upgrade.Cluster) string {
 	return filepath.Join(filepath.Dir(c.ConfigFile), "start.conf")
 }
 
-// setBoot writes a cluster's start.conf. One that postgresql-common does not manage has none.
+// notAtBoot is the start.conf of a source whose place the target takes.
+const notAtBoot = "manual\n"
+
+// readBoot reads a cluster's start.conf.
+func readBoot(c upgrade.Cluster) (*string, error) {
+	if c.Manager != upgrade.ManagerPgCtlcluster {
+		return nil, nil
+	}
+	boot, err := os.ReadFile(startConf(c))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read start.conf: %w", err)
+	}
+	return new(string(boot)), nil
+}
+
+// setBoot writes a cluster's start.conf, unless that says so already: the disk may be full. One that postgresql-common
+// does not manage has none.
 func setBoot(c upgrade.Cluster, content string, user run.User) error {
-	if c.Manager != upgrade.ManagerPgCtlcluster || content == "" {
+	if c.Manager != upgrade.ManagerPgCtlcluster {
 		return nil
 	}
 	if _, err := os.Stat(filepath.Dir(startConf(c))); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if now, err := user.ReadFile(startConf(c)); err == nil && string(now) == content {
+		return nil
+	}
 	return writeOwned(startConf(c), []byte(content), user, 0o644)
+}
+
+// restoreBoot gives a source the start.conf that it had, or none if it had none.
+func restoreBoot(c upgrade.Cluster, had *string, user run.User) error {
+	if c.Manager != upgrade.ManagerPgCtlcluster {
+		return nil
+	}
+	if had != nil {
+		return setBoot(c, *had, user)
+	}
+	now, err := user.ReadFile(startConf(c))
+	if err == nil && string(now) == notAtBoot {
+		err = os.Remove(startConf(c))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove start.conf: %w", err)
+	}
+	return nil
 }

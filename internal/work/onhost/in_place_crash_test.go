@@ -32,6 +32,8 @@ type inPlaceDeath struct {
 	Plan  upgrade.Plan
 	Dir   string // the agent's
 	Guard bool
+	// Transfer is by links unless it says otherwise.
+	Transfer upgrade.Transfer
 	// At begins the text that the progress shows then.
 	At string
 	// PgUpgrade and Agent tell who dies.
@@ -46,7 +48,11 @@ func (d inPlaceDeath) String() string {
 	if d.Agent {
 		who = append(who, "agent")
 	}
-	return strings.Join(who, " and ") + " at " + d.At
+	text := strings.Join(who, " and ") + " at " + d.At
+	if d.Transfer != "" {
+		text += " by " + string(d.Transfer)
+	}
+	return text
 }
 
 // inPlaceWorker is the agent of a process that stands for one.
@@ -144,8 +150,39 @@ func (b *upgradeBed) stage() outageStage {
 	return state.Stage
 }
 
-// recoverWithin is how soon the source must serve when the agent is back: a second or two, but on a busy machine.
-const recoverWithin = time.Minute
+// The source is to serve within serveAgainWithin when the agent is back. On a machine that has much else to do that takes
+// longer: it is told, and only recoverWithin is insisted on.
+const (
+	serveAgainWithin = 10 * time.Second
+	recoverWithin    = time.Minute
+)
+
+// recovers has an agent that is back end the outage, and tells how long that took.
+func (b *upgradeBed) recovers() {
+	b.Helper()
+	began := time.Now()
+	b.must(b.worker.RecoverInPlace(b.Context()))
+	took := time.Since(began)
+	b.Logf("the instance served again %s after the agent was back", took.Round(time.Millisecond))
+	if took > serveAgainWithin {
+		b.Logf("that is more than the %s that are wanted", serveAgainWithin)
+	}
+	if took > recoverWithin {
+		b.Errorf("recovery took %s", took)
+	}
+}
+
+// isPutBack looks whether the source serves as before an outage that has ended.
+func (b *upgradeBed) isPutBack(before beforeOutage, bouncer *pgtest.Bouncer) {
+	b.Helper()
+	if b.stage() != outageUndone {
+		b.Errorf("the journal says %q", b.stage())
+	}
+	if version := b.through(bouncer, `SHOW server_version_num`); !strings.HasPrefix(version, fmt.Sprint(b.plan.Source.Version.Major())) {
+		b.Errorf("clients are on %s", version)
+	}
+	b.isAsBefore(before)
+}
 
 // TestInPlaceCrash kills the agent, pg_upgrade, or both, at every stage of the outage. Before the target
 // has begun to write, the source is put back, exactly as it was, without anybody asking; afterwards the
@@ -168,9 +205,13 @@ func TestInPlaceCrash(t *testing.T) {
 			inPlaceDeath{At: at, PgUpgrade: true},
 			inPlaceDeath{At: at, PgUpgrade: true, Agent: true})
 	}
+	deaths = append(deaths, inPlaceDeath{At: "pg_upgrade: " + pgbin.PhaseTransfer, PgUpgrade: true, Agent: true, Transfer: upgrade.TransferCopy})
 	for _, d := range deaths {
 		t.Run(d.String(), func(t *testing.T) {
-			b := newInPlaceBed(t, upgrade.TransferLink)
+			if d.Transfer == "" {
+				d.Transfer = upgrade.TransferLink
+			}
+			b := newInPlaceBed(t, d.Transfer)
 			bouncer := b.adoptBouncer()
 			before := b.prepared()
 			b.dieInPlace(d)
@@ -179,26 +220,17 @@ func TestInPlaceCrash(t *testing.T) {
 			if d.Agent && found.ended() {
 				t.Fatalf("the agent died at %q, and the journal says %q", d.At, found)
 			}
-			began := time.Now()
-			b.must(b.worker.RecoverInPlace(t.Context()))
-			if took := time.Since(began); took > recoverWithin {
-				t.Errorf("recovery took %s", took)
-			} else {
-				t.Logf("recovered within %s", took)
-			}
+			b.recovers()
 			settled, err := b.worker.UpgradeInPlace(t.Context(), step.InPlaceArgs{Plan: b.plan, SettleOnly: true})
 			b.must(err)
 			if d.At == "resume" {
 				b.servesInPlace(settled, before, bouncer)
 				return
 			}
-			if settled.Switchover.Switched || settled.Switchover.Reason == "" || b.stage() != outageUndone {
-				t.Errorf("outcome at %q: %+v", b.stage(), settled.Switchover)
+			if settled.Switchover.Switched || settled.Switchover.Reason == "" {
+				t.Errorf("outcome: %+v", settled.Switchover)
 			}
-			if version := b.through(bouncer, `SHOW server_version_num`); !strings.HasPrefix(version, fmt.Sprint(b.plan.Source.Version.Major())) {
-				t.Errorf("clients are on %s", version)
-			}
-			b.isAsBefore(before)
+			b.isPutBack(before, bouncer)
 		})
 	}
 }
@@ -215,7 +247,7 @@ func TestInPlaceCrashAfterFailure(t *testing.T) {
 	}{
 		{"full disk", upgrade.TransferCopy, func(b *upgradeBed) func() {
 			small := b.targetOnSmallDisk()
-			return func() { b.fill(small) }
+			return func() { b.fill(small, 10<<20) }
 		}},
 		{"missing library", upgrade.TransferLink, (*upgradeBed).withLibrary},
 	} {
@@ -226,20 +258,8 @@ func TestInPlaceCrashAfterFailure(t *testing.T) {
 			before := b.prepared()
 			fail()
 			b.dieInPlace(inPlaceDeath{At: "putting the source back", Agent: true})
-			began := time.Now()
-			b.must(b.worker.RecoverInPlace(t.Context()))
-			if took := time.Since(began); took > recoverWithin {
-				t.Errorf("recovery took %s", took)
-			} else {
-				t.Logf("recovered within %s", took)
-			}
-			if b.stage() != outageUndone {
-				t.Errorf("the journal says %q", b.stage())
-			}
-			if version := b.through(bouncer, `SHOW server_version_num`); !strings.HasPrefix(version, fmt.Sprint(b.plan.Source.Version.Major())) {
-				t.Errorf("clients are on %s", version)
-			}
-			b.isAsBefore(before)
+			b.recovers()
+			b.isPutBack(before, bouncer)
 		})
 	}
 }

@@ -112,12 +112,14 @@ func (s *settlement) targetRuns(ctx context.Context) bool {
 	}
 }
 
-// isWorkedOn tells whether a postgres or a pg_ctl was started with a data directory.
+// isWorkedOn tells whether a server or a pg_ctl was started with a data directory. Between the two there is a shell for
+// a moment (pg_ctl.c, start_postmaster).
 func isWorkedOn(pgdata string) bool {
 	for _, args := range commandLines() {
-		switch filepath.Base(args[0]) {
-		case "postgres", "pg_ctl":
-		default:
+		switch program := filepath.Base(args[0]); {
+		case program == "sh" && strings.Contains(args[len(args)-1], `-D "`+pgdata+`"`):
+			return true
+		case !pgbin.IsServer(program) && program != "pg_ctl":
 			continue
 		}
 		for _, arg := range args[1:] {
@@ -170,7 +172,7 @@ func (s *settlement) disableSource() error {
 	if err := disableControl(s.plan.Source.Pgdata); err != nil {
 		return err
 	}
-	return setBoot(s.plan.Source, "manual\n", s.user)
+	return setBoot(s.plan.Source, notAtBoot, s.user)
 }
 
 // afterFirstStart says what is possible when the target has begun to write.
@@ -205,15 +207,12 @@ func (s *settlement) goBack(ctx context.Context, reason string) (upgrade.Switcho
 			return upgrade.Switchover{}, err
 		}
 	}
-	err = s.host.Withdraw(ctx, s.plan.Target, s.plan.Source, time.Minute)
-	if err == nil {
-		err = enableControl(s.plan.Source.Pgdata)
-	}
-	if err == nil {
-		err = setBoot(s.plan.Source, s.intent.Start.Boot, s.user)
-	}
-	if err == nil {
-		err = s.startSource(ctx)
+	err = s.putSourceBack(ctx)
+	if err != nil && stranger == "" { // a disk that the target has filled may be the source's, too
+		s.log.WarnContext(ctx, "the source cannot be put back; the target is removed first", "task", s.plan.Number, "error", err)
+		if err = s.removeTarget(ctx); err == nil {
+			err = s.putSourceBack(ctx)
+		}
 	}
 	if err = errors.Join(err, s.release(ctx)); err != nil {
 		return upgrade.Switchover{}, fmt.Errorf("put %s back: %w", s.plan.Source, err)
@@ -224,6 +223,21 @@ func (s *settlement) goBack(ctx context.Context, reason string) (upgrade.Switcho
 		return upgrade.Switchover{}, err
 	}
 	return outcome, s.journal.write(outageRecord{Stage: outageUndone, Outcome: &outcome})
+}
+
+// putSourceBack makes the source what it was, and starts it. The target cannot be started any more.
+func (s *settlement) putSourceBack(ctx context.Context) error {
+	err := s.host.Withdraw(ctx, s.plan.Target, s.plan.Source, time.Minute)
+	if err == nil {
+		err = enableControl(s.plan.Source.Pgdata)
+	}
+	if err == nil {
+		err = restoreBoot(s.plan.Source, s.intent.Start.Boot, s.user)
+	}
+	if err == nil {
+		err = s.startSource(ctx)
+	}
+	return err
 }
 
 // outcome is that of an outage that ends now.
@@ -239,31 +253,53 @@ func (s *settlement) endPgUpgrade(ctx context.Context, ours bool) error {
 	if err := run.EndLeftover(ctx, s.files.pidfile("pg_upgrade")); err != nil {
 		return err
 	}
-	as, err := s.caller(s.plan, "pg_ctl")
-	if err != nil {
-		return err
-	}
 	// The target is thrown away: nobody waits for its shutdown, which a full disk may keep from ending.
 	if ours {
 		if err := s.stopLeftover(ctx, s.plan, s.plan.Target.Bindir, s.plan.Target.Pgdata, pgbin.StopImmediate); err != nil {
 			return err
 		}
 	}
-	source := pgbin.PgCtl{Bindir: s.plan.Source.Bindir, Pgdata: s.plan.Source.Pgdata}
-	lock, running := pgbin.RunningPostmaster(source.Pgdata)
-	if !running || lock.SocketDir != s.intent.Sockets {
+	return s.stopPrivate(ctx)
+}
+
+// stopPrivate stops a server of pg_upgrade's that runs on the source: nobody but pg_upgrade can reach it.
+func (s *settlement) stopPrivate(ctx context.Context) error {
+	if lock, running := s.sourceServer(ctx); !running || lock.SocketDir != s.intent.Sockets {
 		return nil
 	}
+	as, err := s.caller(s.plan, "pg_ctl")
+	if err != nil {
+		return err
+	}
+	source := pgbin.PgCtl{Bindir: s.plan.Source.Bindir, Pgdata: s.plan.Source.Pgdata}
 	if source.Stop(ctx, as, pgbin.StopFast, 10*time.Second) == nil {
 		return nil
 	}
 	return source.Stop(ctx, as, pgbin.StopImmediate, time.Minute) // it recovers
 }
 
+// sourceServer finds the server that runs on the source, if one does, when it has said where it listens, which comes
+// before its status (postmaster.c, PostmasterMain). One that pg_upgrade has just started is in a session of its own, and
+// outlives pg_upgrade, but it may not have its lock file yet: it is waited for.
+func (s *settlement) sourceServer(ctx context.Context) (lock pgbin.PostmasterPid, running bool) {
+	ctx, cancel := context.WithTimeout(ctx, startedWait)
+	defer cancel()
+	for {
+		lock, running = pgbin.RunningPostmaster(s.plan.Source.Pgdata)
+		known := running && lock.Status != "" || !running && !isWorkedOn(s.plan.Source.Pgdata)
+		if known || sleep(ctx, lockPoll) != nil {
+			return lock, running
+		}
+	}
+}
+
 // startSource starts the source as it was started before. One that is still stopping is given time,
 // and then no more: clients wait.
 func (s *settlement) startSource(ctx context.Context) error {
 	source := s.plan.Source
+	if err := s.stopPrivate(ctx); err != nil { // it may have come late
+		return err
+	}
 	if lock, running := pgbin.RunningPostmaster(source.Pgdata); running && lock.Status == "stopping" {
 		if err := s.host.Stop(ctx, source, pgbin.StopFast, 30*time.Second); err != nil {
 			if err := s.host.Stop(ctx, source, pgbin.StopImmediate, time.Minute); err != nil {
@@ -335,7 +371,10 @@ func (w *Worker) bootTarget(ctx context.Context, plan upgrade.Plan, intent outag
 		}
 		return w.host.SetBoot(ctx, plan.Target, true)
 	}
-	err := setBoot(plan.Target, intent.Start.Boot, user)
+	var err error
+	if boot := intent.Start.Boot; boot != nil { // else it is as it was made
+		err = setBoot(plan.Target, *boot, user)
+	}
 	w.host.HeedStartConf(ctx, plan.Target)
 	return err
 }

@@ -140,7 +140,7 @@ func (o *outage) configure(ctx context.Context) error {
 	if err := disableControl(o.plan.Source.Pgdata); err != nil {
 		return err
 	}
-	if err := setBoot(o.plan.Source, "manual\n", o.user); err != nil {
+	if err := setBoot(o.plan.Source, notAtBoot, o.user); err != nil {
 		return err
 	}
 	return o.installConfiguration(ctx, o.plan, o.user)

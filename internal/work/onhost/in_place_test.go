@@ -27,13 +27,18 @@ import (
 func newInPlaceBed(t *testing.T, transfer upgrade.Transfer, settings ...map[string]string) *upgradeBed {
 	t.Helper()
 	b := newUpgradeBed(t, settings...)
+	b.planInPlace(transfer)
+	return b
+}
+
+func (b *upgradeBed) planInPlace(transfer upgrade.Transfer) {
+	b.Helper()
 	b.plan.Mode, b.plan.Target.Port = upgrade.InPlace, b.plan.Source.Port
 	b.plan.Options.Transfer = transfer
 	b.source.Exec(b, "shop",
 		`INSERT INTO ledger (account, delta, note, tags) SELECT 1 + g % 50, g % 7, jsonb_build_object('g', g), 'a=>1' FROM generate_series(1, 2000) g`,
 		`INSERT INTO measured (day, value) SELECT '2024-01-01'::date + g % 600, g FROM generate_series(1, 2000) g`,
 		`SELECT lo_from_bytea(0, '\x706c65617365')`)
-	return b
 }
 
 // upgrade carries out the outage, twice: the second call finds it done.
@@ -519,7 +524,7 @@ func TestInPlaceOnFullDisk(t *testing.T) {
 	b := newInPlaceBed(t, upgrade.TransferCopy)
 	small := b.targetOnSmallDisk()
 	before := b.prepared()
-	b.fill(small)
+	b.fill(small, 10<<20)
 	result := b.upgradeInPlace()
 	t.Logf("reason: %s", result.Switchover.Reason)
 	if result.Switchover.Switched {
@@ -534,15 +539,40 @@ func TestInPlaceOnFullDisk(t *testing.T) {
 	b.isAsBefore(before)
 }
 
+// A disk that source and target share has no room for the source's start either, once it is full: the target goes first.
+func TestInPlaceOnOneFullDisk(t *testing.T) {
+	pgtest.Slow(t)
+	above, err := os.MkdirTemp("/tmp", "pgleap-") // every user can reach it
+	if err == nil {
+		err = os.Chmod(above, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(above) })
+	small := smallDisk(t, filepath.Join(above, "small"))
+	b := newUpgradeBedOf(t, nil, pgtest.Dir(filepath.Join(small, "data")))
+	b.planInPlace(upgrade.TransferCopy)
+	before := b.prepared()
+	b.dieInPlace(inPlaceDeath{At: "pg_upgrade: " + pgbin.PhaseTransfer, PgUpgrade: true, Agent: true})
+	kept := filepath.Join(small, "kept") // the room of the target's pg_control, which is removed first, is somebody else's
+	b.must(os.Link(controlFile(b.plan.Target.Pgdata), kept))
+	free := b.fill(small, 0)
+	path, err := b.worker.outagePath(b.plan)
+	b.must(err)
+	b.must(b.worker.recoverOutageOnce(t.Context(), path))
+	free()
+	b.must(os.Remove(kept))
+	if b.stage() != outageUndone {
+		t.Errorf("the journal says %q", b.stage())
+	}
+	b.isAsBefore(before)
+}
+
 // targetOnSmallDisk has the target made in a small file system.
 func (b *upgradeBed) targetOnSmallDisk() (small string) {
 	b.Helper()
-	small = filepath.Join(filepath.Dir(b.source.Pgdata), "small")
-	b.must(os.Mkdir(small, 0o700))
-	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=400m,mode=0777"); err != nil {
-		b.Skipf("mount a small file system: %v", err)
-	}
-	b.Cleanup(func() { _ = syscall.Unmount(small, syscall.MNT_DETACH) })
+	small = smallDisk(b.T, filepath.Join(filepath.Dir(b.source.Pgdata), "small"))
 	target, err := b.worker.host.ChooseTarget(b.Context(), step.ChooseTargetArgs{
 		Source: b.plan.Source, Major: b.plan.Target.Version.Major(), Pgdata: filepath.Join(small, "target"),
 	})
@@ -552,15 +582,32 @@ func (b *upgradeBed) targetOnSmallDisk() (small string) {
 	return small
 }
 
-// fill leaves little room in a file system.
-func (b *upgradeBed) fill(small string) {
+// smallDisk mounts a small file system at a path.
+func smallDisk(t *testing.T, path string) string {
+	t.Helper()
+	if err := os.Mkdir(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", path, "tmpfs", 0, "size=400m,mode=0777"); err != nil {
+		t.Skipf("mount a small file system: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(path, syscall.MNT_DETACH) })
+	return path
+}
+
+// fill leaves little room in a file system, or none, and returns what frees it.
+func (b *upgradeBed) fill(small string, left int64) (free func()) {
 	b.Helper()
-	free, err := freeSpace(small)
+	space, err := freeSpace(small)
 	b.must(err)
-	filler, err := os.Create(filepath.Join(small, "filler"))
+	path := filepath.Join(small, "filler")
+	filler, err := os.Create(path)
 	b.must(err)
-	_, err = io.CopyN(filler, zeros{}, free.Bytes-(10<<20))
+	if _, err = io.CopyN(filler, zeros{}, space.Bytes-left); errors.Is(err, syscall.ENOSPC) {
+		err = nil // somebody else has taken a part of it
+	}
 	b.must(errors.Join(err, filler.Close()))
+	return func() { b.must(os.Remove(path)) }
 }
 
 // zeros never ends.

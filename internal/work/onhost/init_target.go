@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/jackc/pgx/v5"
 
@@ -104,20 +103,7 @@ func removeTarget(plan upgrade.Plan, files files) error {
 	if err := removeTargetWAL(files); err != nil {
 		return err
 	}
-	if !files.has(noteTablespacesDir) {
-		return nil
-	}
-	// pg_upgrade puts the target's part of each tablespace beside the clone's.
-	parts, err := filepath.Glob(filepath.Join(tablespacesDir(plan), "*", fmt.Sprintf("PG_%d_*", plan.Target.Version.Major())))
-	if err != nil {
-		return fmt.Errorf("remove the target's tablespaces: %w", err)
-	}
-	for _, part := range parts {
-		if err := os.RemoveAll(part); err != nil {
-			return fmt.Errorf("remove the target's tablespaces: %w", err)
-		}
-	}
-	return nil
+	return removeParts(plan, files, plan.Target.Version.Major())
 }
 
 // stopLeftover stops a postmaster in one of this upgrade's own directories, whoever started it.

@@ -51,7 +51,7 @@ func (w *Worker) startTarget(ctx context.Context, plan upgrade.Plan) (step.Done,
 	if err := awaitLogin(ctx, login(plan, plan.Target), hbaWait); err != nil {
 		return done, fmt.Errorf("log in to the target with pgleap's role, look at %s and the target's log: %w", plan.Target.HBAFile, err)
 	}
-	if err := removeClone(plan); err != nil {
+	if err := removeClone(plan, files); err != nil {
 		return done, err
 	}
 	if found {

@@ -18,41 +18,6 @@ import (
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
 
-// UpdateExtensions brings the extensions of every database of the target to the version that it
-// has. One that cannot be updated works on as it did: that is told, and changes nothing.
-func (w *Worker) UpdateExtensions(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
-	return whole(ctx, plan, func(ctx context.Context) (step.Done, error) { return w.updateExtensions(ctx, plan) })
-}
-
-func (w *Worker) updateExtensions(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
-	done := step.Done{Findings: []upgrade.OpenFinding{}}
-	files, err := w.files(plan)
-	if err != nil {
-		return done, err
-	}
-	// As the superuser, since what an update adds belongs to who runs it, and pgleap's own role goes.
-	superuser := quiet(w.host.Login(plan.Target, "postgres"))
-	err = inEachDatabase(ctx, superuser, func(conn *pgx.Conn, db postgres.ReplicatedDatabase) error {
-		updates, err := postgres.ExtensionUpdates(ctx, conn)
-		if err != nil {
-			return err
-		}
-		for _, u := range updates {
-			progressOf(ctx).text(fmt.Sprintf("updating extension %s in %s", u.Name, db.Name))
-			event := w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("extension %s in %s updated from %s to %s", u.Name, db.Name, u.From, u.To))
-			if err := postgres.UpdateExtension(ctx, conn, u.Name, files.noteOwnXID); err != nil {
-				event.Level, event.Text = upgrade.LevelWarning, err.Error()+"; it is kept in mind until it is mended, see `pgleap instance show "+plan.Instance+"`"
-				done.Findings = append(done.Findings, upgrade.OpenFinding{
-					Number: plan.Number, Database: db.Name, Extension: u.Name, From: u.From, To: u.To, Reason: err.Error(), Since: w.now().UTC(),
-				})
-			}
-			done.Events = append(done.Events, event)
-		}
-		return nil
-	})
-	return done, err
-}
-
 // CollectStatistics analyzes all databases of the target, in stages when clients are waiting for
 // them already, and then the partitioned tables, which vacuumdb leaves out before 19.
 func (w *Worker) CollectStatistics(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
@@ -106,7 +71,7 @@ func (w *Worker) analyzeTarget(ctx context.Context, plan upgrade.Plan, at postgr
 		w.log.WarnContext(ctx, "vacuumdb failed; statistics are collected table by table", "error", err)
 		each := analysis{"tables", postgres.AnalyzableTables, postgres.Analyze}
 		if how == pgbin.AnalyzeMissing {
-			each.list = postgres.TablesWithoutStatistics // the partitioned ones follow
+			each.list = postgres.TablesLackingStatistics // the partitioned ones follow
 		}
 		if _, done.Events, err = w.analyzeEach(ctx, at, each, plan.Options.Jobs); err != nil {
 			return step.Done{}, err

@@ -29,6 +29,30 @@ func makeTablespacesDir(plan upgrade.Plan, files files, user run.User) error {
 	return ownDir(dir, user)
 }
 
+// removeParts removes from each tablespace in that directory, if it is this upgrade's, the part of one version: pg_upgrade
+// puts the target's beside the clone's (relpath.h, TABLESPACE_VERSION_DIRECTORY).
+func removeParts(plan upgrade.Plan, files files, major upgrade.Major) error {
+	if !files.has(noteTablespacesDir) {
+		return nil
+	}
+	root, err := os.OpenRoot(tablespacesDir(plan))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("remove parts of tablespaces: %w", err)
+	}
+	defer root.Close() //nolint:errcheck // nothing is lost with it
+	parts, err := fs.Glob(root.FS(), fmt.Sprintf("*/PG_%d_*", major))
+	for _, part := range parts {
+		err = errors.Join(err, root.RemoveAll(part))
+	}
+	if err != nil {
+		return fmt.Errorf("remove parts of tablespaces: %w", err)
+	}
+	return nil
+}
+
 // removeTablespacesDir removes it, if it is this upgrade's.
 func removeTablespacesDir(plan upgrade.Plan, files files) error {
 	if !files.has(noteTablespacesDir) {
