@@ -30,7 +30,8 @@ const (
 type Say func(phrase Phrase, args ...string) string
 
 // Huawei is a report as Huawei Cloud's API has it in the detail of an inspection: what stops the upgrade
-// first, each finding with its objects and what to do. What the checks themselves say is in English.
+// first, each finding with its objects and what to do. What the
+// checks themselves say is in the report's own language (see InChinese).
 func Huawei(r upgrade.Report, say Say, until string) string {
 	var b strings.Builder
 	line := func(p Phrase, args ...string) { b.WriteString(say(p, args...) + "\n") }

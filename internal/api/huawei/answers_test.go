@@ -284,7 +284,7 @@ func TestErrors(t *testing.T) {
 		"instances-limit":        {"GET", "/instances?limit=0", "", nil, "400 DBS.280001"},
 		"mode-unavailable":       {"POST", change, start, refused(upgrade.CauseModeUnavailable), "400 DBS.200040"},
 		"no-report":              {"POST", change, start, &control.Conflict{Reason: "no report", Cause: upgrade.CauseNoReport}, "409 DBS.200402"},
-		"running":                {"POST", inspection, start, &control.Conflict{Reason: "upgrade 5 is running", Cause: upgrade.CauseRunning}, "409 DBS.200019"},
+		"running":                {"POST", inspection, start, &control.Conflict{Reason: "upgrade 5 of instance orders is running", Remedy: "wait until it has ended", Cause: upgrade.CauseRunning}, "409 DBS.200019"},
 		"target":                 {"POST", inspection, start, refused(upgrade.CauseTarget), "400 DBS.200041"},
 		"phase":                  {"POST", inspection, start, refused(upgrade.CausePhase), "400 DBS.200086"},
 		"down":                   {"POST", inspection, start, refused(upgrade.CauseDown), "400 DBS.200086"},
@@ -294,7 +294,7 @@ func TestErrors(t *testing.T) {
 		"conflict":               {"POST", inspection, start, &control.Conflict{Reason: "not now"}, "409 DBS.200019"},
 		"refused":                {"POST", inspection, start, refused(upgrade.CauseNone), "400 DBS.200086"},
 		"gone-meanwhile":         {"POST", inspection, start, &upgrade.NotFound{Kind: "instance", Name: "orders"}, "404 DBS.200002"},
-		"agent":                  {"POST", inspection, start, &control.Unavailable{Reason: "the agent is silent", Cause: upgrade.CauseAgent}, "500 DBS.200005"},
+		"agent":                  {"POST", inspection, start, &control.Unavailable{Reason: "the agent of host db1 is not there", Cause: upgrade.CauseAgent}, "500 DBS.200005"},
 		"unavailable":            {"POST", inspection, start, &control.Unavailable{Reason: "not ready"}, "500 DBS.200005"},
 		"unknown-error":          {"POST", inspection, start, errors.New("dial tcp: secret-host refused"), "500 DBS.200005"},
 	} {

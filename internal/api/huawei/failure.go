@@ -67,5 +67,5 @@ func (f *failure) text(in language) string {
 	if f.detail == "" {
 		return text
 	}
-	return msgDetail.text(in, "message", text, "detail", f.detail)
+	return msgDetail.text(in, "message", text, "detail", said(f.detail, in))
 }

@@ -52,10 +52,10 @@ func (a *api) job(ctx context.Context, c *call) (any, error) {
 	case absent:
 		return nil, refuse(codeJobAbsent, msgJobAbsent, "id", printable(given))
 	}
-	return a.jobOf(ctx, task)
+	return a.jobOf(ctx, task, c.language)
 }
 
-func (a *api) jobOf(ctx context.Context, t upgrade.Task) (any, error) {
+func (a *api) jobOf(ctx context.Context, t upgrade.Task, in language) (any, error) {
 	j := job{
 		ID: t.ID, Name: "UpgradeDbMajorVersion", Created: a.clock.format(t.StartedAt), Ended: a.clock.formatSome(t.EndedAt),
 		Instance: jobInstance{Name: t.Instance},
@@ -75,7 +75,7 @@ func (a *api) jobOf(ctx context.Context, t upgrade.Task) (any, error) {
 	case t.Status == upgrade.StatusSucceeded:
 		j.Status = "Completed"
 	default:
-		j.Status, j.FailReason = "Failed", t.Reason
+		j.Status, j.FailReason = "Failed", said(t.Reason, in)
 	}
 	instance, err := a.control.Instance(ctx, t.Instance)
 	if err == nil {

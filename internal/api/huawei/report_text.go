@@ -7,9 +7,20 @@ import (
 
 // reportText is a report for people, in a language.
 func reportText(r upgrade.Report, in language, c clock) string {
+	if in == chinese {
+		r = report.InChinese(r)
+	}
 	words := reportWords()
 	say := func(phrase report.Phrase, args ...string) string { return words[phrase].text(in, args...) }
 	return report.Huawei(r, say, c.format(r.ValidUntil))
+}
+
+// said is a sentence of pgleap's, which is worded in English, in a language.
+func said(text string, in language) string {
+	if in == chinese {
+		return report.SayInChinese(text)
+	}
+	return text
 }
 
 // reportWords are the messages that a report is made of.
