@@ -4,8 +4,8 @@ package report
 type words struct{ title, why, remedy string }
 
 // chineseChecks has the words of each check of internal/precheck in Simplified Chinese, by its id and in the order
-// of its register. Commands, SQL, settings and numbers stand in them as they do in English; a test of
-// internal/precheck compares. It is never changed.
+// of its register. Commands, SQL, settings and numbers stand in them as they do in English; a test compares. It is
+// never changed.
 var chineseChecks = map[string]words{
 	"versions": {
 		"不支持该版本组合",
