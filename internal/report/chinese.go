@@ -23,7 +23,7 @@ func InChinese(r upgrade.Report) upgrade.Report {
 	return r
 }
 
-// found begins what a finding notes of single objects, behind the check's own reason.
+// found begins what a report of an earlier version notes of single objects, behind the check's own reason.
 const found = " Found: "
 
 func findingInChinese(f upgrade.Finding) upgrade.Finding {

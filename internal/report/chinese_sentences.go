@@ -13,6 +13,10 @@ var chineseSentences = []saying{
 	{"try %q on the target: %w", "在目标端尝试 {1}：{2}"},
 	{"look for update scripts of extension %s: %w", "查找扩展 {1} 的更新脚本：{2}"},
 	{"look for library %s: %w", "查找库 {1}：{2}"},
+	{
+		"pg_upgrade --check stopped at %s, which does not concern an upgrade in this mode, and the schema rehearsal was not finished: %s. Mend either",
+		"pg_upgrade --check 在 {1} 处停止，它与此模式的升级无关，而试升级又没有完成：{2}。请解决其中之一",
+	},
 
 	// Whether a report allows an upgrade.
 	{

@@ -46,7 +46,7 @@ func newHistory(t testing.TB) *bed {
 
 	failed := b.addTask(t, "orders", upgrade.TaskUpgrade, at(30))
 	b.end(t, failed.Number, upgrade.Outcome{
-		Status: upgrade.StatusFailed, Reason: "pg_upgrade refused the cluster",
+		Status: upgrade.StatusFailed, Reason: "the target's data directory /srv/17 is not empty",
 		Switchover: &upgrade.Switchover{Reason: "the lag was too large", StartedAt: at(31), EndedAt: at(31).Add(time.Second)},
 	}, at(33))
 
@@ -103,6 +103,16 @@ func TestAnswers(t *testing.T) {
 			if w.Code != http.StatusOK || w.Header().Get("X-Request-Id") == "" || w.Header().Get("Content-Type") != "application/json" {
 				t.Errorf("got %d, %v", w.Code, w.Header())
 			}
+			golden(t, "answers/"+name, b.shown(t, w)+"\n")
+		})
+	}
+	for name, path := range map[string]string{
+		"status-check-chinese":         versionPath(orders, "status?action=check"),
+		"inspection-histories-chinese": versionPath(orders, "inspection-histories"),
+		"job-failed-chinese":           "/jobs?id=" + b.ids[2],
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := b.call(t, "GET", path, "", func(r *http.Request) { r.Header.Set("X-Language", "zh-cn") })
 			golden(t, "answers/"+name, b.shown(t, w)+"\n")
 		})
 	}
