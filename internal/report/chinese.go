@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
@@ -57,9 +58,12 @@ func notCheckedInChinese(what string) string {
 // SayInChinese is a reason, or a reason and a remedy with a semicolon between, in Simplified Chinese, as far as it is
 // made of the sentences that are known here. The rest stays as it is.
 func SayInChinese(text string) string {
-	for _, s := range chineseSentences {
-		if slots := s.pattern().FindStringSubmatch(text); slots != nil {
-			return s.fill(slots[1:])
+	for i, p := range patterns() {
+		if !strings.Contains(text, p.literal) {
+			continue
+		}
+		if slots := p.whole.FindStringSubmatch(text); slots != nil {
+			return chineseSentences[i].fill(slots[1:])
 		}
 	}
 	at := strings.LastIndex(text, "; ")
@@ -80,10 +84,24 @@ type saying struct{ english, chinese string }
 // verb is a verb of a format, as it stands in a quoted expression.
 var verb = regexp.MustCompile(`%[sdqvw]`)
 
-// pattern matches what the English format writes.
-func (s saying) pattern() *regexp.Regexp {
-	return regexp.MustCompile(`(?s)^` + verb.ReplaceAllString(regexp.QuoteMeta(s.english), `(.+?)`) + `$`)
+// pattern matches what an English format writes. Texts without the literal, its longest part between verbs, do not:
+// that is told much sooner.
+type pattern struct {
+	literal string
+	whole   *regexp.Regexp
 }
+
+// patterns are those of chineseSentences, in their order. They are made once: a report may have thousands of reasons.
+var patterns = sync.OnceValue(func() []pattern {
+	all := make([]pattern, len(chineseSentences))
+	for i, s := range chineseSentences {
+		all[i] = pattern{
+			literal: slices.MaxFunc(verb.Split(s.english, -1), func(a, b string) int { return len(a) - len(b) }),
+			whole:   regexp.MustCompile(`(?s)^` + verb.ReplaceAllString(regexp.QuoteMeta(s.english), `(.+?)`) + `$`),
+		}
+	}
+	return all
+})
 
 // fill writes the Chinese sentence. What has a space in it may be a sentence itself, and no name.
 func (s saying) fill(slots []string) string {
