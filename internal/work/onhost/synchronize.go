@@ -22,15 +22,15 @@ const smallLag = 1 << 20
 const samplesUntilReady = 3
 
 // Synchronize measures how far the target is behind, every second, until it is cancelled or, if
-// asked to, until a switchover can be expected to succeed, or until the source, or a slot of somebody else
-// on the target, keeps as much WAL as the user is to be warned of, or until the lag cannot be measured any
-// more, or can again. It is refused when the source keeps more WAL than it may. A server that is away for a
+// asked to, until a switchover can be expected to succeed, or until there is something to be told: of the WAL
+// that is kept for the upgrade (walWatch) or for somebody else (consumerWatch), or that the lag cannot be measured
+// any more, or can again (interruption). It is refused when the source keeps more WAL than it may. A server that is away for a
 // while is waited for.
 func (w *Worker) Synchronize(ctx context.Context, args step.SynchronizeArgs) (result step.Synchronized, err error) {
 	f := &follower{plan: args.Plan}
 	defer f.close()
 	var standbys standbyWatch
-	consumers, interrupted := consumerWatch{told: args.Told}, interruptionOf(args.Told)
+	consumers, interrupted, wal := consumerWatch{told: args.Told}, interruptionOf(args.Told), walWatchOf(args.Told)
 	small := 0
 	tick := time.NewTicker(sampleInterval)
 	defer tick.Stop()
@@ -58,21 +58,18 @@ func (w *Worker) Synchronize(ctx context.Context, args step.SynchronizeArgs) (re
 		}
 		if interrupted.sampled(err) {
 			result.Events = append(result.Events, w.sayInterrupted(ctx, err))
-			result.Told = interrupted.with(consumers.told)
-			return result, nil
 		}
-		if err == nil && args.WarnAt > 0 && lag.RetainedWAL > args.WarnAt {
-			result.Done = w.warnOfCap(ctx, args.Plan, lag.RetainedWAL)
-			if text := f.neverCatchesUp(lag); text != "" {
-				result.Events = append(result.Events, w.say(ctx, upgrade.LevelWarning, text))
-			}
-			return result, nil
+		warnings, news := consumers.warnings, false
+		if err == nil {
+			var ours []string
+			ours, news = wal.judge(args.Plan, f.figures(lag))
+			warnings = append(ours, warnings...)
 		}
-		if len(consumers.warnings) > 0 {
-			for _, text := range consumers.warnings {
-				result.Events = append(result.Events, w.say(ctx, upgrade.LevelWarning, text))
-			}
-			result.Told = interrupted.with(consumers.told)
+		for _, text := range warnings {
+			result.Events = append(result.Events, w.say(ctx, upgrade.LevelWarning, text))
+		}
+		if news || len(result.Events) > 0 {
+			result.Told = wal.with(interrupted.with(consumers.told))
 			return result, nil
 		}
 		select {
@@ -100,6 +97,7 @@ type follower struct {
 	idle      []string  // databases whose subscription has no apply worker
 	advanced  time.Time // when the slots of the other direction were advanced
 	measured  time.Time // when it was looked what they keep
+	kept      int64     // bytes of WAL
 }
 
 // advanceInterval is the time between two advances of the slots of the other direction. Each reads the
@@ -213,11 +211,11 @@ func (f *follower) othersDisk(ctx context.Context) error {
 	if len(f.databases) == 0 || time.Since(f.measured) < capInterval {
 		return nil
 	}
-	f.measured = time.Now()
 	kept, err := postgres.RetainedForUpgrade(ctx, f.databases[0].target)
 	if err != nil {
 		return err
 	}
+	f.measured, f.kept = time.Now(), kept
 	return overFollowersDisk(f.plan, kept)
 }
 

@@ -13,7 +13,6 @@ import (
 
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade"
-	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
 
 // capInterval is how often the WAL that the source keeps for us is looked at.
@@ -97,17 +96,6 @@ func wayBackLost(plan upgrade.Plan, slots postgres.SlotState) error {
 	return &upgrade.Refused{Reason: fmt.Sprintf(
 		"the server at port %d keeps %d MiB of WAL for the way back, more than the cap of %d MiB",
 		plan.Source.Port, slots.RetainedWAL>>20, plan.Options.MaxRetainedWAL>>20)}
-}
-
-// warnOfCap tells well before the cap is reached what will happen then.
-func (w *Worker) warnOfCap(ctx context.Context, plan upgrade.Plan, retained int64) step.Done {
-	then := "the upgrade is given up"
-	if plan.Reversed {
-		then = "the way back is closed"
-	}
-	return step.Done{Events: []upgrade.Event{w.say(ctx, upgrade.LevelWarning, fmt.Sprintf(
-		"the server at port %d keeps %d MiB of WAL because the server at port %d is behind; at %d MiB %s",
-		plan.Source.Port, retained>>20, plan.Target.Port, plan.Options.MaxRetainedWAL>>20, then))}}
 }
 
 // ourShare is how much WAL the slots must keep before a full disk is put down to the upgrade.
