@@ -30,6 +30,7 @@ func (w *Worker) Synchronize(ctx context.Context, args step.SynchronizeArgs) (re
 	f := &follower{plan: args.Plan}
 	defer f.close()
 	var standbys standbyWatch
+	var settling settleWatch
 	consumers, interrupted, wal := consumerWatch{told: args.Told}, interruptionOf(args.Told), walWatchOf(args.Told)
 	small := 0
 	tick := time.NewTicker(sampleInterval)
@@ -46,14 +47,15 @@ func (w *Worker) Synchronize(ctx context.Context, args step.SynchronizeArgs) (re
 			f.close() // the next sample connects again
 			progressOf(ctx).unmeasured(err)
 		default:
-			progressOf(ctx).lag(lag, f.describe(lag)+standbys.look(ctx, w, args.Plan)+consumers.look(ctx, args.Plan))
+			progressOf(ctx).lag(lag, f.describe(lag)+standbys.look(ctx, w, args.Plan)+consumers.look(ctx, args.Plan)+settling.look(ctx, w, args.Plan, f.held))
 			small++
 			if lag.Bytes > smallLag || lag.LagSeconds > 1 || len(f.idle) > 0 {
 				small = 0
 			}
 		}
+		result.Events = append(result.Events, settling.take()...)
 		if args.UntilReady && small >= samplesUntilReady {
-			result.Done = w.info(ctx, "the target has caught up")
+			result.Events = append(result.Events, w.say(ctx, upgrade.LevelInfo, "the target has caught up"))
 			return result, nil
 		}
 		if interrupted.sampled(err) {
@@ -98,6 +100,7 @@ type follower struct {
 	advanced  time.Time // when the slots of the other direction were advanced
 	measured  time.Time // when it was looked what they keep
 	kept      int64     // bytes of WAL
+	held      int64     // bytes of WAL that the plan's source keeps for consumers whose slots could not be made
 }
 
 // advanceInterval is the time between two advances of the slots of the other direction. Each reads the
@@ -122,6 +125,7 @@ func (f *follower) slots(ctx context.Context) (slots postgres.SlotState, err err
 	if slots, err = postgres.ReadSlots(ctx, f.control); err != nil {
 		return slots, err
 	}
+	f.held = slots.HeldWAL
 	return slots, overCap(f.plan, slots)
 }
 

@@ -75,8 +75,8 @@ func overCap(plan upgrade.Plan, slots postgres.SlotState) error {
 	}
 	if slots.RetainedWAL > plan.Options.MaxRetainedWAL {
 		return &upgrade.Refused{
-			Reason: fmt.Sprintf("the source keeps %d MiB of WAL for the upgrade, more than the cap of %d MiB",
-				slots.RetainedWAL>>20, plan.Options.MaxRetainedWAL>>20),
+			Reason: fmt.Sprintf("the source keeps %d MiB of WAL for %s, more than the cap of %d MiB",
+				slots.RetainedWAL>>20, purpose(plan, slots), plan.Options.MaxRetainedWAL>>20),
 			Remedy: "start the upgrade again at a quieter time, or with a higher --max-retained-wal if the disk has room",
 		}
 	}
@@ -87,6 +87,17 @@ func overCap(plan upgrade.Plan, slots postgres.SlotState) error {
 	return overDisk(plan, slots, free, total)
 }
 
+// purpose is what the neediest slot keeps its WAL for.
+func purpose(plan upgrade.Plan, slots postgres.SlotState) string {
+	switch {
+	case slots.HeldWAL > 0 && slots.HeldWAL == slots.RetainedWAL:
+		return "a consumer whose slot could not be made"
+	case plan.Reversed:
+		return "the way back"
+	}
+	return "the upgrade"
+}
+
 // wayBackLost is why clients cannot go back any more.
 func wayBackLost(plan upgrade.Plan, slots postgres.SlotState) error {
 	if len(slots.Lost) > 0 {
@@ -94,8 +105,8 @@ func wayBackLost(plan upgrade.Plan, slots postgres.SlotState) error {
 			"the server at port %d dropped WAL that the way back needs (slots %v are lost, see max_slot_wal_keep_size)", plan.Source.Port, slots.Lost)}
 	}
 	return &upgrade.Refused{Reason: fmt.Sprintf(
-		"the server at port %d keeps %d MiB of WAL for the way back, more than the cap of %d MiB",
-		plan.Source.Port, slots.RetainedWAL>>20, plan.Options.MaxRetainedWAL>>20)}
+		"the server at port %d keeps %d MiB of WAL for %s, more than the cap of %d MiB",
+		plan.Source.Port, slots.RetainedWAL>>20, purpose(plan, slots), plan.Options.MaxRetainedWAL>>20)}
 }
 
 // ourShare is how much WAL the slots must keep before a full disk is put down to the upgrade.

@@ -27,6 +27,7 @@ type walFigures struct {
 	at       time.Time
 	serving  walKept       // the side that clients are on
 	follower walKept       // the other one
+	isHeld   bool          // what the serving side keeps is for a consumer whose slot could not be made
 	losing   time.Duration // for how long it has come no nearer
 	never    string        // that it will never catch up, if that is clear
 }
@@ -88,9 +89,13 @@ func warnOfWAL(plan upgrade.Plan, now walFigures, unknown int) (warnings []strin
 		then = "the way back is closed"
 	}
 	if unknown&(keepsHalf|keepsMost) != 0 {
+		why := fmt.Sprintf("the server at port %d is behind", plan.Target.Port)
+		if now.isHeld {
+			why = "the slot of a consumer could not be made there"
+		}
 		warnings = append(warnings, fmt.Sprintf(
-			"the server at port %d keeps %d MiB of WAL because the server at port %d is behind; at %d MiB %s",
-			plan.Source.Port, now.serving.bytes>>20, plan.Target.Port, plan.Options.MaxRetainedWAL>>20, then))
+			"the server at port %d keeps %d MiB of WAL because %s; at %d MiB %s",
+			plan.Source.Port, now.serving.bytes>>20, why, plan.Options.MaxRetainedWAL>>20, then))
 	}
 	disk := func(port int, kept walKept) {
 		warnings = append(warnings, fmt.Sprintf(
@@ -114,6 +119,7 @@ func (f *follower) figures(lag upgrade.Lag) walFigures {
 	now := walFigures{
 		at: f.trend.last().at, never: f.neverCatchesUp(lag),
 		serving: walKept{bytes: lag.RetainedWAL}, follower: walKept{bytes: f.kept},
+		isHeld: f.held > 0 && f.held == lag.RetainedWAL,
 	}
 	if !f.trend.losing.IsZero() {
 		now.losing = now.at.Sub(f.trend.losing)

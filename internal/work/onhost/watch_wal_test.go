@@ -100,7 +100,7 @@ func (b *upgradeBed) warnsOfWhatIsKept() {
 	plan := b.plan
 	plan.Options.MaxRetainedWAL = 25 << 20
 	var told map[string]int
-	for _, want := range [][]string{{"MiB of WAL because the server at port"}, {"the target has caught up"}} {
+	for _, want := range [][]string{{"MiB of WAL because the slot of a consumer could not be made"}, {"the target has caught up"}} {
 		result, err := b.worker.Synchronize(b.Context(), step.SynchronizeArgs{Plan: plan, UntilReady: told != nil, Told: told})
 		b.must(err)
 		var texts []string
