@@ -4,8 +4,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/switchover"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
@@ -95,4 +97,38 @@ func (b *upgradeBed) consumersHoldTheEnd() {
 		b.Errorf("the consumer finds %s of the rows that were written on the target", at)
 	}
 	b.exec(target, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name IN ('lake', 'audit')`)
+}
+
+// consumersHoldTheReturn: the same goes for an upgrade that is given up after clients have come back.
+func (b *upgradeBed) consumersHoldTheReturn() {
+	b.Helper()
+	source := b.session(b.plan.Source, "shop")
+	b.exec(source, `SELECT pg_create_logical_replication_slot('lake', 'test_decoding')`)
+	b.must(postgres.HoldSlot(b.Context(), source, "lake", "test_decoding"))
+	start, err := postgres.FlushLSN(b.Context(), source)
+	b.must(err)
+	for i, plan := range []upgrade.Plan{b.plan, b.plan.Back()} {
+		path, err := b.worker.journalPath(step.SwitchOverArgs{Plan: plan, Attempt: i + 1})
+		b.must(err)
+		journal := switchover.OpenJournal(path, time.Now)
+		outcome := upgrade.Switchover{Switched: true, Back: plan.Reversed}
+		if plan.Reversed {
+			outcome.Consumers = []upgrade.ConsumerSlot{{Name: "lake", Database: "shop", Plugin: "test_decoding", NewStart: start.String()}}
+		}
+		b.must(journal.Begin(b.Context(), switchover.Intent{Plan: plan}))
+		b.must(journal.Commit(outcome))
+		b.must(journal.Done(outcome))
+	}
+	ours := func() []string {
+		return b.ask(b.plan.Source, "shop", `SELECT slot_name::text FROM pg_replication_slots WHERE slot_name ~ '^pgleap'`)
+	}
+	_, err = b.worker.Discard(b.Context(), b.plan)
+	if err == nil || !strings.Contains(err.Error(), "slot lake exists") || !slices.Equal(ours(), []string{postgres.HeldSlot("lake")}) {
+		b.Errorf("with a slot of somebody else in the way: %v, left %v", err, ours())
+	}
+	b.exec(source, `SELECT pg_drop_replication_slot('lake')`)
+	b.do("Discard", b.worker.Discard)
+	if left := b.ask(b.plan.Source, "shop", `SELECT slot_name::text FROM pg_replication_slots`); !slices.Equal(left, []string{"lake"}) {
+		b.Errorf("slots on the source: %v", left)
+	}
 }
