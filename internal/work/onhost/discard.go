@@ -51,11 +51,9 @@ func (w *Worker) Discard(ctx context.Context, plan upgrade.Plan) (step.Done, err
 		return step.Done{}, err
 	}
 	var settled step.Done
-	restore := func() (err error) {
-		if last.Intent.Plan.Reversed { // clients have come back, and consumers with them
-			if settled, err = w.settleAtTheEnd(ctx, plan, last, quiet(w.host.Login(plan.Source, "postgres"))); err != nil {
-				return err
-			}
+	restore := func() error {
+		if settled, err = w.settleReturned(ctx, plan, last); err != nil {
+			return err
 		}
 		return w.restoreSource(ctx, plan)
 	}
@@ -79,6 +77,14 @@ func (w *Worker) Discard(ctx context.Context, plan upgrade.Plan) (step.Done, err
 	}
 	done.Events = append(settled.Events, done.Events...)
 	return done, nil
+}
+
+// settleReturned gives consumers on the source their slots, if clients have come back, and consumers with them.
+func (w *Worker) settleReturned(ctx context.Context, plan upgrade.Plan, last switchover.State) (step.Done, error) {
+	if !last.Intent.Plan.Reversed {
+		return step.Done{}, nil
+	}
+	return w.settleAtTheEnd(ctx, plan, last, quiet(w.host.Login(plan.Source, "postgres")))
 }
 
 // endSwitchovers ends what an attempt to switch over may have left in the middle, and refuses to
