@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -141,7 +142,7 @@ func FreeSlots(ctx context.Context, conn *pgx.Conn) (int, error) {
 // begins where the held slot stands by then, is on disk when it can be seen (copy_replication_slot).
 // With replace, a slot of that name which stands before from is an old one, and gives way. It may be
 // repeated, and done by several processes: without a held slot there is nothing to do. alter changes
-// the copy's properties.
+// the copy's properties; if it fails the held slot stays, for whoever repeats it.
 func ReleaseSlot(ctx context.Context, conn *pgx.Conn, name string, from LSN, replace bool, alter func() error) error {
 	held := HeldSlot(name)
 	// Held by the session: nobody else drops the former slot when it is the new one already.
@@ -214,25 +215,80 @@ func findSlot(ctx context.Context, conn *pgx.Conn, name string) (confirmed LSN, 
 	return confirmed, true, nil
 }
 
+// HeldWAL is what a slot that is held for a consumer costs.
+type HeldWAL struct {
+	Slot     string
+	Retained int64 // bytes
+	Lost     bool  // nobody can read it any more
+}
+
+// DropStatement is the statement that drops the slot.
+func (h HeldWAL) DropStatement() string { return IdleConsumer{Name: h.Slot}.DropStatement() }
+
+// HeldFor lists the slots that are still held for these consumers.
+func HeldFor(ctx context.Context, conn *pgx.Conn, consumers []string) ([]HeldWAL, error) {
+	var names []string
+	for _, name := range consumers {
+		names = append(names, HeldSlot(name))
+	}
+	rows, err := conn.Query(ctx, `
+		SELECT slot_name::text, coalesce(pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn), 0)::bigint,
+			coalesce(wal_status = 'lost', false)
+		FROM pg_replication_slots
+		WHERE slot_name = ANY($1)
+		ORDER BY slot_name`, names)
+	if err != nil {
+		return nil, fmt.Errorf("list held slots: %w", err)
+	}
+	held, err := pgx.CollectRows(rows, pgx.RowToStructByPos[HeldWAL])
+	if err != nil {
+		return nil, fmt.Errorf("list held slots: %w", err)
+	}
+	return held, nil
+}
+
+// alterPatience is how long the properties of a slot may take.
+const alterPatience = 5 * time.Second
+
 // AlterSlot sets properties that a copy does not have: failover, which can be changed since 17, and
-// two_phase, since 18. Only the replication protocol knows the command.
-func AlterSlot(ctx context.Context, l Login, name string, options ...string) error {
+// two_phase, since 18. Only the replication protocol knows the command, which waits for whoever has the slot
+// (slot.c, ReplicationSlotAlter). A consumer that has found its slot already is ended: it comes again.
+func AlterSlot(ctx context.Context, conn *pgx.Conn, l Login, name string, options ...string) error {
 	if len(options) == 0 {
 		return nil
 	}
-	settings := map[string]string{"replication": "database"}
-	for key, value := range l.Settings {
-		settings[key] = value
-	}
-	l.Settings = settings
-	conn, err := Connect(ctx, l)
+	ctx, cancel := context.WithTimeout(ctx, alterPatience)
+	defer cancel()
+	altering, err := Connect(ctx, l.With(map[string]string{"replication": "database"}))
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
+	defer altering.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
 	command := fmt.Sprintf("ALTER_REPLICATION_SLOT %s (%s)", quoteIdent(name), strings.Join(options, ", "))
-	if _, err := conn.PgConn().Exec(ctx, command).ReadAll(); err != nil {
-		return fmt.Errorf("alter slot %s: %w", name, err)
+	var altered error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, altered = altering.PgConn().Exec(ctx, command).ReadAll()
+	}()
+	err = poll(ctx, "end the consumer of slot "+name, func() (bool, error) {
+		select {
+		case <-done:
+			return true, nil
+		default:
+		}
+		_, err := conn.Exec(ctx, `
+			SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots
+			WHERE slot_name = $1 AND active_pid <> $2`, name, altering.PgConn().PID())
+		return false, err
+	})
+	cancel() // there is nothing to wait for if its consumer cannot be ended
+	<-done
+	switch {
+	case altered == nil:
+		return nil
+	case err != nil && !errors.Is(err, context.DeadlineExceeded):
+		return err
 	}
-	return nil
+	return fmt.Errorf("alter slot %s: %w", name, altered)
 }

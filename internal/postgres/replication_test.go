@@ -85,6 +85,17 @@ func TestReplication(t *testing.T) {
 
 	twice(t, "drop subscription", func() error { return postgres.DropSubscription(t.Context(), to, upgrade.Subscription) })
 	twice(t, "drop slot", func() error { return postgres.DropSlot(t.Context(), from, "pgleap_5") })
+	must(t, "hold a slot", postgres.HoldSlot(t.Context(), from, "lake", "test_decoding"))
+	_, err = from.Exec(t.Context(), "SELECT pg_logical_emit_message(false, 'much', repeat('x', 16 << 20))")
+	must(t, "write WAL", err)
+	held, err := postgres.ReadSlots(t.Context(), from)
+	if must(t, "read slots", err); held.FlushedLSN != 0 || held.RetainedWAL < 16<<20 || held.HeldWAL != held.RetainedWAL {
+		t.Errorf("with one that is held for a consumer: %+v", held)
+	}
+	if kept, err := postgres.RetainedForUpgrade(t.Context(), from); err != nil || kept < 16<<20 {
+		t.Errorf("with one that is held for a consumer %d bytes are kept, %v", kept, err)
+	}
+	must(t, "drop held slots", postgres.DropHeldSlots(t.Context(), from))
 	twice(t, "drop publication", func() error { return postgres.DropPublication(t.Context(), from) })
 	for _, conn := range []*pgx.Conn{from, to} {
 		twice(t, "drop marker", func() error { return postgres.DropMarker(t.Context(), conn) })

@@ -189,12 +189,13 @@ func RetainedBySlot(ctx context.Context, conn *pgx.Conn, name string) (bytes int
 	return bytes, nil
 }
 
-// RetainedForUpgrade is how much WAL the neediest of our slots keeps, or of others of these names.
+// RetainedForUpgrade is how much WAL the neediest of our slots keeps, or of those that are held for consumers, or of
+// others of these names.
 func RetainedForUpgrade(ctx context.Context, conn *pgx.Conn, others ...string) (bytes int64, err error) {
 	err = conn.QueryRow(ctx, `
 		SELECT coalesce(max(pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn)), 0)::bigint
 		FROM pg_replication_slots
-		WHERE slot_name ~ '`+ourSlots+`' OR slot_name ~ '`+standbySlots+`' OR slot_name = ANY($1)`, others).Scan(&bytes)
+		WHERE slot_name ~ '`+ourSlots+`' OR slot_name ~ '`+standbySlots+`' OR slot_name ~ '`+heldSlots+`' OR slot_name = ANY($1)`, others).Scan(&bytes)
 	if err != nil {
 		return 0, fmt.Errorf("read how much WAL the upgrade's slots keep: %w", err)
 	}
@@ -205,7 +206,8 @@ func RetainedForUpgrade(ctx context.Context, conn *pgx.Conn, others ...string) (
 type SlotState struct {
 	InsertLSN   LSN
 	FlushedLSN  LSN   // the least that any logical slot's consumer has confirmed
-	RetainedWAL int64 // bytes that the neediest slot keeps
+	RetainedWAL int64 // bytes that the neediest slot keeps, or one that is held for a consumer
+	HeldWAL     int64 // what the neediest of the latter keeps; 0: there is none
 	Active      int   // slots with a walsender
 	Lost        []string
 }
@@ -216,18 +218,19 @@ func ReadSlots(ctx context.Context, conn *pgx.Conn) (SlotState, error) {
 	var lost []string
 	err := conn.QueryRow(ctx, `
 		WITH ours AS (
-			SELECT s.*, r.flush_lsn
+			SELECT s.*, r.flush_lsn, slot_name ~ '`+heldSlots+`' AS held
 			FROM pg_replication_slots s
 			LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid
-			WHERE slot_name ~ '`+ourSlots+`'
+			WHERE slot_name ~ '`+ourSlots+`' OR slot_name ~ '`+heldSlots+`'
 		)
 		SELECT
 			pg_current_wal_insert_lsn()::text,
-			min(greatest(confirmed_flush_lsn, flush_lsn))::text,
+			min(greatest(confirmed_flush_lsn, flush_lsn)) FILTER (WHERE NOT held)::text,
 			coalesce(max(pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn)), 0)::bigint,
-			count(*) FILTER (WHERE active)::int,
-			coalesce(array_agg(slot_name::text) FILTER (WHERE wal_status = 'lost'), '{}')
-		FROM ours`).Scan(scanLSN{&s.InsertLSN}, scanLSN{&s.FlushedLSN}, &s.RetainedWAL, &s.Active, &lost)
+			coalesce(max(pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn)) FILTER (WHERE held), 0)::bigint,
+			count(*) FILTER (WHERE active AND NOT held)::int,
+			coalesce(array_agg(slot_name::text) FILTER (WHERE wal_status = 'lost' AND NOT held), '{}')
+		FROM ours`).Scan(scanLSN{&s.InsertLSN}, scanLSN{&s.FlushedLSN}, &s.RetainedWAL, &s.HeldWAL, &s.Active, &lost)
 	if err != nil {
 		return SlotState{}, fmt.Errorf("read slots: %w", err)
 	}

@@ -81,13 +81,14 @@ func Tidy(ctx context.Context, c Config) {
 func (c Config) settleConsumers(ctx context.Context, outcome upgrade.Switchover) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), consumersPatience)
 	defer cancel()
-	if err := settleConsumers(ctx, session(c.Target, sessionRecovery), outcome.Consumers); err != nil {
+	if _, err := settleConsumers(ctx, session(c.Target, sessionRecovery), outcome.Consumers, false); err != nil {
 		c.Log.WarnContext(ctx, "slots of others are not made yet", "error", err)
 	}
 }
 
 // SettleConsumers does what a switchover that is done may not have got to: it gives the slots on the
-// target to their consumers. It may be repeated.
-func SettleConsumers(ctx context.Context, c Config, done upgrade.Switchover) error {
-	return settleConsumers(ctx, session(c.Target, sessionRecovery), done.Consumers)
+// target to their consumers. It may be repeated. A consumer whose slot is there, but without a property of the
+// old one, is told of once; an error tells for each why its slot is still held.
+func SettleConsumers(ctx context.Context, c Config, done upgrade.Switchover) (without []string, err error) {
+	return settleConsumers(ctx, session(c.Target, sessionRecovery), done.Consumers, true)
 }

@@ -77,7 +77,8 @@ func TestConsumersFollowASwitchover(t *testing.T) {
 			t.Fatalf("did not switch: %+v", outcome)
 		}
 		t.Logf("%s; pause %s", outcome.Consumers[0], outcome.Pause)
-		must(t, "settle again", SettleConsumers(t.Context(), c.config, outcome))
+		_, err = SettleConsumers(t.Context(), c.config, outcome)
+		must(t, "settle again", err)
 		b.open(t, c.config)
 		w.awaitMore(t, 50)
 		read = slices.Concat(read, b.readEntries(t, c.from, outcome.Consumers[0].OldEnd), b.readEntries(t, c.to, ""))

@@ -199,30 +199,38 @@ func placeConsumers(consumers []upgrade.ConsumerSlot, sourceLSN, targetLSN strin
 const settleAttempts = 5
 
 // settleConsumers gives the slots on the target to their consumers. It may be repeated, and does
-// nothing about those that are settled.
-func settleConsumers(ctx context.Context, target postgres.Login, consumers []upgrade.ConsumerSlot) error {
+// nothing about those that are settled. Whoever settles for good gives up the properties that a slot cannot
+// get, and is told which; else the slot stays held as well, for whoever comes next. An error tells for each
+// consumer why its slot is still held.
+func settleConsumers(ctx context.Context, target postgres.Login, consumers []upgrade.ConsumerSlot, forGood bool) (without []string, err error) {
 	if len(consumers) == 0 {
-		return nil
+		return nil, nil
 	}
 	for attempt := 1; ; attempt++ {
-		err := settleEach(ctx, target, consumers)
+		lacking, err := settleEach(ctx, target, consumers, forGood)
+		without = append(without, lacking...)
 		if err == nil {
-			return discardConsumers(ctx, target) // those of slots that were dropped meanwhile
+			return without, discardConsumers(ctx, target) // those of slots that were dropped meanwhile
 		}
 		if attempt == settleAttempts || sleep(ctx, retryReady) != nil {
-			return fmt.Errorf("make the logical slots of others again: %w", err)
+			return without, err
 		}
 	}
 }
 
-func settleEach(ctx context.Context, target postgres.Login, consumers []upgrade.ConsumerSlot) error {
-	var failed error
+func settleEach(ctx context.Context, target postgres.Login, consumers []upgrade.ConsumerSlot, forGood bool) (without []string, failed error) {
 	for _, c := range consumers {
-		if c.Problem == "" {
-			failed = errors.Join(failed, settleConsumer(ctx, target.In(c.Database), c))
+		if c.Problem != "" {
+			continue
+		}
+		lacks, err := settleConsumer(ctx, target.In(c.Database), c, forGood)
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("slot %s of database %s: %w", c.Name, c.Database, err))
+		} else if lacks != nil {
+			without = append(without, fmt.Sprintf("slot %s of database %s is there, but not as the old one was: %s", c.Name, c.Database, lacks))
 		}
 	}
-	return failed
+	return without, failed
 }
 
 // discardConsumers removes what prepareConsumers has made and nobody has got.
@@ -235,14 +243,14 @@ func discardConsumers(ctx context.Context, target postgres.Login) error {
 	return postgres.DropHeldSlots(ctx, conn)
 }
 
-func settleConsumer(ctx context.Context, target postgres.Login, c upgrade.ConsumerSlot) error {
+func settleConsumer(ctx context.Context, target postgres.Login, c upgrade.ConsumerSlot, forGood bool) (lacks, err error) {
 	from, err := postgres.ParseLSN(c.NewStart)
 	if err != nil {
-		return fmt.Errorf("slot %s: %w", c.Name, err)
+		return nil, err
 	}
 	conn, err := postgres.Connect(ctx, target)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
 	var options []string
@@ -252,7 +260,13 @@ func settleConsumer(ctx context.Context, target postgres.Login, c upgrade.Consum
 	if c.TwoPhase && postgres.ServerMajor(conn) >= 18 {
 		options = append(options, "TWO_PHASE true")
 	}
-	return postgres.ReleaseSlot(ctx, conn, c.Name, from, c.Replaces, func() error {
-		return postgres.AlterSlot(ctx, target, c.Name, options...)
+	err = postgres.ReleaseSlot(ctx, conn, c.Name, from, c.Replaces, func() error {
+		err := postgres.AlterSlot(ctx, conn, target, c.Name, options...)
+		if err != nil && forGood {
+			lacks = fmt.Errorf("stop its consumer, and run ALTER_REPLICATION_SLOT %s (%s) in a replication connection: %w", c.Name, strings.Join(options, ", "), err)
+			return nil
+		}
+		return err
 	})
+	return lacks, err
 }

@@ -1,15 +1,18 @@
 package switchover
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,6 +68,15 @@ func (s *stream) prepare(accepted ...string) ([]upgrade.ConsumerSlot, error) {
 
 func (s *stream) login() postgres.Login {
 	return postgres.Login{Address: upgrade.Address{Host: "127.0.0.1", Port: s.target.Port}, User: "postgres"}
+}
+
+// settle wants each slot to get all that it is to have.
+func (s *stream) settle(consumers []upgrade.ConsumerSlot) error {
+	without, err := settleConsumers(s.Context(), s.login(), consumers, true)
+	if len(without) > 0 {
+		err = errors.Join(err, fmt.Errorf("without all that they are to have: %q", without))
+	}
+	return err
 }
 
 // write commits transactions on one side.
@@ -187,9 +199,9 @@ func TestConsumersGoOn(t *testing.T) {
 	s.target.Exec(t, "app", `ALTER SUBSCRIPTION follow DISABLE`)
 	s.write(s.to, 25) // clients have gone on before the slots are there
 	began := time.Now()
-	must(t, "settle", settleConsumers(t.Context(), s.login(), consumers))
+	must(t, "settle", s.settle(consumers))
 	t.Logf("settled within %s", time.Since(began))
-	must(t, "settle again", settleConsumers(t.Context(), s.login(), consumers))
+	must(t, "settle again", s.settle(consumers))
 	s.write(s.to, 25)
 	if diff := cmp.Diff([]string{"cdc test_decoding app", "lake pgoutput app"}, s.slots(s.target)); diff != "" {
 		t.Errorf("slots on the target (-want +got):\n%s", diff)
@@ -240,7 +252,7 @@ func TestConsumersSettledAfterCrash(t *testing.T) {
 			s.write(s.to, 5)
 			var both errgroup.Group // whoever finds the journal does the same
 			for range 2 {
-				both.Go(func() error { return settleConsumers(t.Context(), s.login(), consumers) })
+				both.Go(func() error { return s.settle(consumers) })
 			}
 			must(t, "settle", both.Wait())
 			if diff := cmp.Diff([]string{"cdc test_decoding app"}, s.slots(s.target)); diff != "" {
@@ -389,7 +401,7 @@ func TestConsumersComeBack(t *testing.T) {
 	s.write(s.to, 3)
 	var both errgroup.Group
 	for range 2 {
-		both.Go(func() error { return settleConsumers(t.Context(), s.login(), consumers) })
+		both.Go(func() error { return s.settle(consumers) })
 	}
 	must(t, "settle", both.Wait())
 	if got := slices.Concat(s.consume(s.from, "cdc", oldEnd), s.consume(s.to, "cdc", 0)); !slices.Equal(got, upTo(9)) {
@@ -412,7 +424,15 @@ func TestConsumersOfTwoPhaseAndFailover(t *testing.T) {
 	oldEnd, newStart := s.standStill()
 	must(t, "read", readConsumers(t.Context(), s.from, consumers))
 	must(t, "place", placeConsumers(consumers, oldEnd.String(), newStart.String()))
-	must(t, "settle", settleConsumers(t.Context(), s.login(), consumers))
+	release := s.takeWalsenders()
+	without, err := settleConsumers(t.Context(), s.login(), consumers, false)
+	if err == nil || !strings.Contains(err.Error(), "slot fail of database app: ") || len(without) > 0 {
+		t.Errorf("without a walsender: %q, %v", without, err)
+	}
+	release()
+	stop := s.readEarly("both") // it has its name
+	must(t, "settle", s.settle(consumers))
+	stop()
 	want := []string{"both test_decoding app two_phase failover", "fail pgoutput app failover", "two test_decoding app two_phase"}
 	if diff := cmp.Diff(want, s.slots(s.target)); diff != "" {
 		t.Errorf("slots on the target (-want +got):\n%s", diff)
@@ -425,6 +445,68 @@ func TestConsumersOfTwoPhaseAndFailover(t *testing.T) {
 	if got := s.consume(s.to, "two", 0); len(got) > 0 {
 		t.Errorf("read once more: %v", got)
 	}
+	s.lacksFailover()
+}
+
+// lacksFailover settles for good what cannot get all that it is to have: it is there, nothing is held for it, and
+// that is told.
+func (s *stream) lacksFailover() {
+	s.Helper()
+	must(s, "hold", postgres.HoldSlot(s.Context(), s.to, "late", "test_decoding"))
+	from, err := postgres.FlushLSN(s.Context(), s.to)
+	must(s, "read where it begins", err)
+	defer s.takeWalsenders()()
+	without, err := settleConsumers(s.Context(), s.login(), []upgrade.ConsumerSlot{
+		{Name: "late", Database: "app", Plugin: "test_decoding", Failover: true, NewStart: from.String()},
+	}, true)
+	must(s, "settle for good", err)
+	if len(without) != 1 || !strings.Contains(without[0], "ALTER_REPLICATION_SLOT late (FAILOVER true)") {
+		s.Errorf("told %q", without)
+	}
+	if got := s.slots(s.target); !slices.Contains(got, "late test_decoding app") || len(got) != 4 {
+		s.Errorf("slots on the target: %v", got)
+	}
+}
+
+// takeWalsenders leaves no walsender of the target to anybody.
+func (s *stream) takeWalsenders() (release func()) {
+	s.Helper()
+	var taken []*pgx.Conn
+	for {
+		conn, err := postgres.Connect(s.Context(), s.login().In("app").With(map[string]string{"replication": "database"}))
+		if err != nil {
+			break
+		}
+		taken = append(taken, conn)
+	}
+	return func() {
+		for _, conn := range taken {
+			must(s, "disconnect", conn.Close(s.Context()))
+		}
+		await(s, "walsenders", func() bool {
+			return s.ask(s.to, `SELECT count(*)::text FROM pg_stat_activity WHERE backend_type = 'walsender'`)[0] == "0"
+		})
+	}
+}
+
+// readEarly has a consumer read a slot of test_decoding, which comes again at once whenever it is sent away.
+func (s *stream) readEarly(slot string) (stop func()) {
+	s.Helper()
+	program := filepath.Join(pgtest.Bindir(s.T, 18), "pg_recvlogical")
+	ctx, cancel := context.WithCancel(context.Background())
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for ctx.Err() == nil {
+			_ = exec.CommandContext(ctx, program, "--start", "--no-loop", "--slot", slot, "--file", os.DevNull,
+				"--dbname", fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=app", s.target.Port)).Run()
+		}
+	})
+	stop = func() { cancel(); reading.Wait() }
+	s.Cleanup(stop)
+	await(s, "the consumer", func() bool {
+		return s.ask(s.to, `SELECT active::text FROM pg_replication_slots WHERE slot_name = $1`, slot)[0] == "true"
+	})
+	return stop
 }
 
 func TestTwoPhaseBefore18(t *testing.T) {
@@ -467,7 +549,7 @@ func TestSubscriberGoesOn(t *testing.T) {
 	must(t, "read", readConsumers(t.Context(), s.from, consumers))
 	must(t, "place", placeConsumers(consumers, oldEnd.String(), newStart.String()))
 	s.write(s.to, 10)
-	must(t, "settle", settleConsumers(t.Context(), s.login(), consumers))
+	must(t, "settle", s.settle(consumers))
 
 	await(t, "the subscriber to have read the old slot", func() bool {
 		return s.ask(s.from, `SELECT (confirmed_flush_lsn >= $1::text::pg_lsn)::text FROM pg_replication_slots WHERE slot_name = 'reader'`, oldEnd.String())[0] == "true"

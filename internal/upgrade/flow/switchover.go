@@ -26,7 +26,7 @@ const (
 	wishRehearsal             // the user asks for a rehearsal
 	wishFinish                // the user gives up the way back
 	wishCompared              // a verification has ended
-	wishWarned                // the user was warned of the WAL that is kept
+	wishTold                  // the user was told something
 )
 
 // leg is a stretch of an upgrade: clients are on one side, and the other side follows, until they go
@@ -39,36 +39,19 @@ type leg struct {
 	automatic bool
 	refreshed bool           // its materialized views
 	failures  int            // in a row, of what pgleap began by itself
-	warnAt    int64          // bytes of WAL that the source keeps; 0: the user was warned for the last time
-	told      map[string]int // of the slots of others, see step.Synchronized
+	told      map[string]int // see step.Synchronized
 }
 
-// firstWarning and lastWarning are the parts of the cap on retained WAL, in percent, at which the user
-// is warned: well before it is reached.
-const (
-	firstWarning = 50
-	lastWarning  = 80
-)
-
-// warnAt is a part of the cap in bytes.
-func (t *task) warnAt(percent int64) int64 { return t.plan.Options.MaxRetainedWAL / 100 * percent }
-
-// takeWarning records that a leg, or slots of others on the side that follows, keep much WAL, or that the lag
-// cannot be measured, or can again, if following ended for that, and lets the next warning come later.
-func (t *task) takeWarning(ctx workflow.Context, l *leg, done step.Synchronized) (warned bool) {
-	warned = done.Told != nil || slices.ContainsFunc(done.Events, func(e upgrade.Event) bool { return e.Level == upgrade.LevelWarning })
-	if !warned {
+// takeNews records what following ended for to tell it: of WAL that is kept, or that the lag cannot be measured, or
+// can again. Older agents do not say what they have told.
+func (t *task) takeNews(ctx workflow.Context, l *leg, done step.Synchronized) (news bool) {
+	news = done.Told != nil || slices.ContainsFunc(done.Events, func(e upgrade.Event) bool { return e.Level == upgrade.LevelWarning })
+	if !news {
 		return false
 	}
 	t.record(ctx, done.Events...)
 	if done.Told != nil {
 		l.told = done.Told
-		return true
-	}
-	if l.warnAt < t.warnAt(lastWarning) {
-		l.warnAt = t.warnAt(lastWarning)
-	} else {
-		l.warnAt = 0
 	}
 	return true
 }
@@ -82,7 +65,7 @@ func (t *task) synchronizeAndSwitch(ctx workflow.Context) (*upgrade.Switchover, 
 	switched, _, err := t.untilSwitched(ctx, &leg{
 		plan: t.plan, phase: upgrade.PhaseSynchronizing, switching: upgrade.PhaseSwitchover,
 		asked:     map[wish]workflow.ReceiveChannel{wishSwitch: t.switchSignal, wishRehearsal: t.rehearseSignal},
-		automatic: t.plan.Options.Switch == upgrade.SwitchAuto && !t.returned, warnAt: t.warnAt(firstWarning),
+		automatic: t.plan.Options.Switch == upgrade.SwitchAuto && !t.returned,
 	})
 	t.endComparing(ctx)
 	return switched, err
@@ -104,7 +87,7 @@ func (t *task) untilSwitched(ctx workflow.Context, l *leg) (_ *upgrade.Switchove
 		switch {
 		case wanted == wishFinish:
 			return nil, true, nil
-		case wanted == wishWarned:
+		case wanted == wishTold:
 			continue
 		case wanted == wishCompared:
 			t.compared(ctx, l)
@@ -222,14 +205,14 @@ func (t *task) synchronize(ctx workflow.Context, l *leg, untilReady bool) (wante
 	following, stop := workflow.WithCancel(ctx)
 	defer stop()
 	future := workflow.ExecuteActivity(t.hostOptions(following, step.Synchronize), step.Synchronize,
-		step.SynchronizeArgs{Plan: l.plan, UntilReady: untilReady, WarnAt: l.warnAt, Told: l.told})
+		step.SynchronizeArgs{Plan: l.plan, UntilReady: untilReady, Told: l.told})
 	ended := false
 	selector := workflow.NewSelector(ctx)
 	selector.AddFuture(future, func(f workflow.Future) {
 		var done step.Synchronized
 		err = f.Get(ctx, &done)
-		if t.takeWarning(ctx, l, done) {
-			wanted = wishWarned
+		if t.takeNews(ctx, l, done) {
+			wanted = wishTold
 		}
 		ended = true
 	})

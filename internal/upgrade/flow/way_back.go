@@ -38,7 +38,7 @@ func (t *task) wayBack(ctx workflow.Context) (*upgrade.Switchover, error) {
 		return nil, err
 	}
 	back, finish, err := t.untilSwitched(ctx, &leg{
-		plan: t.plan.Back(), phase: upgrade.PhaseFollowing, switching: upgrade.PhaseSwitchback, warnAt: t.warnAt(firstWarning),
+		plan: t.plan.Back(), phase: upgrade.PhaseFollowing, switching: upgrade.PhaseSwitchback,
 		asked: map[wish]workflow.ReceiveChannel{wishSwitch: t.backSignal, wishRehearsal: t.rehearseSignal, wishFinish: t.finishSignal},
 	})
 	if back == nil && !finish {

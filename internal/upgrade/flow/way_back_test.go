@@ -195,8 +195,8 @@ func TestWayBackThatCannotBeKept(t *testing.T) {
 	}
 }
 
-// The user is warned twice before the cap is reached.
-func TestWarningsOfTheCap(t *testing.T) {
+// What an older agent warns of is recorded, too, and following goes on.
+func TestWarningsOfAnOlderAgent(t *testing.T) {
 	w := newWorld(t)
 	warning := step.Synchronized{Done: step.Done{Events: []upgrade.Event{{Level: upgrade.LevelWarning, Text: "it keeps much"}}}}
 	told := 0
@@ -214,27 +214,29 @@ func TestWarningsOfTheCap(t *testing.T) {
 	if outcome := w.run(t, returningPlan); outcome.Status != upgrade.StatusSucceeded {
 		t.Errorf("outcome: %+v", outcome)
 	}
-	limit := int64(upgrade.DefaultMaxRetainedWAL)
-	want := []int64{limit / 2, limit * 8 / 10, 0}
-	if diff := cmp.Diff(want, roughly(w.warnAt[len(w.warnAt)-3:])); diff != "" {
-		t.Errorf("warned at (-want +got):\n%s", diff)
+	if warnings := w.told(upgrade.LevelWarning); len(warnings) != 2 || !strings.HasSuffix(warnings[0], "it keeps much") {
+		t.Errorf("told %q", warnings)
 	}
 }
 
-// What was told of the slots of others is not told again, and does not put off what is to be told of ours.
-func TestWarningsOfConsumers(t *testing.T) {
+// What was told is not told again in the same leg, however often following ends to tell something, and may be
+// forgotten: then it is told again. It does not go with clients to the other side.
+func TestWhatWasTold(t *testing.T) {
 	w := newWorld(t)
-	warning := step.Synchronized{
-		Done: step.Done{Events: []upgrade.Event{{Level: upgrade.LevelWarning, Text: "slot lake keeps much"}}},
-		Told: map[string]int{"lake": 1},
+	event := upgrade.Event{Level: upgrade.LevelWarning, Text: "it keeps much"}
+	news := []step.Synchronized{
+		{Done: step.Done{Events: []upgrade.Event{event}}, Told: map[string]int{"(wal)": 1}},
+		{Done: step.Done{Events: []upgrade.Event{event}}, Told: map[string]int{"(wal)": 1, "lake": 1}},
+		{Told: map[string]int{"(wal)": 0, "lake": 1}}, // all is well again: there is no event
+		{Done: step.Done{Events: []upgrade.Event{event}}, Told: map[string]int{"(wal)": 3}},
 	}
 	told := 0
 	w.does[step.Synchronize] = func(int) (any, error) {
 		if !w.hasSwitched() {
 			return nil, nil
 		}
-		if told++; told == 1 {
-			return warning, nil
+		if told++; told <= len(news) {
+			return news[told-1], nil
 		}
 		w.signal(step.SignalFinish)
 		return nil, nil
@@ -243,9 +245,12 @@ func TestWarningsOfConsumers(t *testing.T) {
 	if outcome := w.run(t, returningPlan); outcome.Status != upgrade.StatusSucceeded {
 		t.Errorf("outcome: %+v", outcome)
 	}
-	last := len(w.toldBefore) - 1
-	if w.toldBefore[last-1] != nil || w.toldBefore[last]["lake"] != 1 || w.warnAt[last] != w.warnAt[last-1] {
-		t.Errorf("followed with %v and %v", w.toldBefore, w.warnAt)
+	want := []map[string]int{nil, news[0].Told, news[1].Told, news[2].Told, news[3].Told}
+	if diff := cmp.Diff(want, w.toldBefore[len(w.toldBefore)-len(want):]); diff != "" {
+		t.Errorf("followed with what was told (-want +got):\n%s", diff)
+	}
+	if warnings := w.told(upgrade.LevelWarning); len(warnings) != 3 {
+		t.Errorf("told %q", warnings)
 	}
 }
 
@@ -267,16 +272,6 @@ func TestNewsOfTheLag(t *testing.T) {
 	if !slices.Contains(w.told(upgrade.LevelInfo), ": "+event.Text) || len(w.toldBefore) != 2 || w.toldBefore[1]["(lag)"] != 2 {
 		t.Errorf("told %q, followed with %v", w.told(upgrade.LevelInfo), w.toldBefore)
 	}
-}
-
-// roughly rounds to whole percents of the cap, as the bytes are.
-func roughly(bytes []int64) []int64 {
-	var rounded []int64
-	for _, b := range bytes {
-		percent := (b*100 + upgrade.DefaultMaxRetainedWAL/2) / upgrade.DefaultMaxRetainedWAL
-		rounded = append(rounded, percent*upgrade.DefaultMaxRetainedWAL/100)
-	}
-	return rounded
 }
 
 // A side that cannot follow yet is tried again, until the user gives the way back up.

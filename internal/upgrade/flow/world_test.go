@@ -33,7 +33,6 @@ type world struct {
 	timeouts      []time.Duration        // of SwitchOver
 	settled       upgrade.Switchover     // how an attempt ended that did not tell
 	until         []bool                 // UntilReady of each Synchronize
-	warnAt        []int64                // of each Synchronize
 	toldBefore    []map[string]int       // of each Synchronize
 	verified      []int                  // attempts whose snapshots were compared
 	rehearsals    []upgrade.Rehearsal    // recorded
@@ -97,10 +96,10 @@ func newWorld(t *testing.T) *world {
 	})
 	register(step.Synchronize, func(_ context.Context, args step.SynchronizeArgs) (step.Synchronized, error) {
 		w.note(func() {
-			w.until, w.warnAt, w.toldBefore = append(w.until, args.UntilReady), append(w.warnAt, args.WarnAt), append(w.toldBefore, args.Told)
+			w.until, w.toldBefore = append(w.until, args.UntilReady), append(w.toldBefore, args.Told)
 		})
 		done, err := answer[step.Synchronized](w, step.Synchronize)
-		if err == nil && len(done.Events) == 0 && !(args.UntilReady && w.ready) {
+		if err == nil && len(done.Events) == 0 && done.Told == nil && !(args.UntilReady && w.ready) {
 			err = activity.ErrResultPending // it goes on until it is cancelled
 		}
 		return done, err

@@ -161,8 +161,6 @@ type SynchronizeArgs struct {
 	Plan upgrade.Plan `json:"plan"`
 	// UntilReady ends it as soon as a switchover can be expected to succeed.
 	UntilReady bool `json:"untilReady"`
-	// WarnAt ends it with a warning as soon as the plan's source keeps more bytes of WAL; 0: it does not.
-	WarnAt int64 `json:"warnAt,omitempty"`
 	// Told is what the user was told before, see Synchronized.
 	Told map[string]int `json:"told,omitempty"`
 }
@@ -170,9 +168,9 @@ type SynchronizeArgs struct {
 // Synchronized is why Synchronize ended by itself.
 type Synchronized struct {
 	Done
-	// Told is what the user has been told of the slots of others that keep WAL on the side that follows, with
-	// what the events tell: by slot, for Synchronize alone to read, and whether the lag could be measured. nil: the
-	// events tell of something else.
+	// Told is what the user has been told, with what the events tell: of the slots of others that keep WAL on the
+	// side that follows, by slot, of what is kept for the upgrade, and whether the lag could be measured. It is for
+	// Synchronize alone to read. nil: it ended for something else.
 	Told map[string]int `json:"told,omitempty"`
 }
 

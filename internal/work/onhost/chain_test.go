@@ -57,6 +57,7 @@ func TestChain(t *testing.T) {
 	b.step("PrepareWayBack", b.worker.PrepareWayBack)
 	entries, stock := clients.end()
 	b.caughtUp()
+	b.warnsOfWhatIsKept()
 	b.booksBalance(b.plan.Source, entries+spanningEntries, stock)
 	b.booksBalance(b.plan.Target, entries+spanningEntries, stock)
 	b.keepsLittle()
@@ -91,14 +92,15 @@ func (b *upgradeBed) wayBack() {
 	path, err := b.worker.journalPath(step.SwitchOverArgs{Plan: b.plan, Attempt: 1})
 	b.must(err)
 	journal := switchover.OpenJournal(path, time.Now)
-	outcome := upgrade.Switchover{Switched: true, TargetLSN: at}
+	outcome := upgrade.Switchover{Switched: true, TargetLSN: at, Consumers: b.consumersInTheWay()}
 	b.must(journal.Begin(b.Context(), intent))
 	b.must(journal.Commit(outcome))
 	b.must(journal.Done(outcome))
 	done := twice(b, "OpenWayBack", func(ctx context.Context) (step.Done, error) {
 		return b.worker.OpenWayBack(ctx, step.OpenWayBackArgs{Plan: b.plan, Attempt: 1})
 	})
-	b.Logf("%s", done.Events[0].Text)
+	b.consumersAreToldOf(done.Events)
+	b.Logf("%s", done.Events[len(done.Events)-1].Text)
 	for _, table := range []string{"keyless VALUES (7, 'seven')", "measured (day, value) VALUES ('2026-01-01', 4)", "archived VALUES (2, 'here')", "ledger (id, account, delta, tags) VALUES (-1, 51, 0, 'a=>1')"} {
 		b.exec(b.session(b.plan.Target, "shop"), "INSERT INTO "+table)
 	}
@@ -116,6 +118,7 @@ func (b *upgradeBed) wayBack() {
 	}
 	b.source.Exec(b, "postgres", `SET synchronous_commit = local`, `ALTER SYSTEM RESET synchronous_standby_names`, `SELECT pg_reload_conf()`)
 	b.until("the source wants none", func() bool { return b.ask(b.plan.Source, "postgres", `SHOW synchronous_standby_names`)[0] == "" })
+	b.consumersAreTriedAgain()
 }
 
 // crashTarget ends the target while it applies. What it had not flushed, since the subscription does
@@ -283,9 +286,10 @@ func (b *upgradeBed) partlyForeignIsThere() {
 func (b *upgradeBed) finish() {
 	b.Helper()
 	twice(b, "CloseWayBack", func(ctx context.Context) (step.Done, error) { return b.worker.CloseWayBack(ctx, b.plan) })
-	if kept := b.ask(b.plan.Target, "postgres", `SELECT slot_name::text FROM pg_replication_slots WHERE slot_name ~ '^pgleap'`); len(kept) > 0 {
+	if kept := b.ask(b.plan.Target, "postgres", `SELECT slot_name::text FROM pg_replication_slots WHERE slot_name ~ '^pgleap' AND slot_name !~ '^pgleap_cdc'`); len(kept) > 0 {
 		b.Errorf("a way back that is closed keeps %v", kept)
 	}
+	b.consumersHoldTheEnd()
 	result := twice(b, "Finish", func(ctx context.Context) (step.FinishResult, error) { return b.worker.Finish(ctx, b.plan) })
 	if got, want := result.Cluster.Version, b.plan.Target.Version; got != want {
 		b.Errorf("version of the finished cluster: got %s, want %s", got, want)

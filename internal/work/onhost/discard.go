@@ -12,6 +12,7 @@ import (
 	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/run"
+	"github.com/pgleap/pgleap/internal/switchover"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
@@ -26,7 +27,8 @@ func (w *Worker) Discard(ctx context.Context, plan upgrade.Plan) (step.Done, err
 	if err != nil {
 		return step.Done{}, err
 	}
-	if err := w.endSwitchovers(ctx, plan); err != nil {
+	last, err := w.endSwitchovers(ctx, plan)
+	if err != nil {
 		return step.Done{}, err
 	}
 	if err := w.dropVerification(ctx, plan); err != nil {
@@ -48,7 +50,13 @@ func (w *Worker) Discard(ctx context.Context, plan upgrade.Plan) (step.Done, err
 	if err != nil {
 		return step.Done{}, err
 	}
-	restore := func() error { return w.restoreSource(ctx, plan) }
+	var settled step.Done
+	restore := func() error {
+		if settled, err = w.settleReturned(ctx, plan, last); err != nil {
+			return err
+		}
+		return w.restoreSource(ctx, plan)
+	}
 	// The servers first: their subscriptions would take up the slots again. Then the source, whose disk
 	// the slots fill. Files that cannot be removed only lie around.
 	undo := []func() error{
@@ -67,17 +75,26 @@ func (w *Worker) Discard(ctx context.Context, plan upgrade.Plan) (step.Done, err
 	if err := files.remove(noteSourcePrepared); err != nil {
 		return step.Done{}, fmt.Errorf("remove note: %w", err)
 	}
+	done.Events = append(settled.Events, done.Events...)
 	return done, nil
+}
+
+// settleReturned gives consumers on the source their slots, if clients have come back, and consumers with them.
+func (w *Worker) settleReturned(ctx context.Context, plan upgrade.Plan, last switchover.State) (step.Done, error) {
+	if !last.Intent.Plan.Reversed {
+		return step.Done{}, nil
+	}
+	return w.settleAtTheEnd(ctx, plan, last, quiet(w.host.Login(plan.Source, "postgres")))
 }
 
 // endSwitchovers ends what an attempt to switch over may have left in the middle, and refuses to
 // discard a target that clients write to.
-func (w *Worker) endSwitchovers(ctx context.Context, plan upgrade.Plan) error {
-	last, err := w.settleForGood(ctx, plan)
+func (w *Worker) endSwitchovers(ctx context.Context, plan upgrade.Plan) (last switchover.State, err error) {
+	last, err = w.settleForGood(ctx, plan)
 	if err != nil || !last.OnTarget() {
-		return err
+		return last, err
 	}
-	return &upgrade.Refused{
+	return last, &upgrade.Refused{
 		Reason: fmt.Sprintf("upgrade %d has switched over: clients write to %s", plan.Number, plan.Target),
 		Remedy: "nothing is removed; go back first (`pgleap switchover ID back`), or finish the upgrade",
 	}

@@ -29,9 +29,12 @@ func (w *Worker) Finish(ctx context.Context, plan upgrade.Plan) (step.FinishResu
 		return result, err
 	}
 	w.tidyEndpoint(ctx, plan)
-	said := w.settleConsumers(ctx, w.switchoverConfig(last.Intent.Plan, nil), last.Outcome)
 	superuser := quiet(w.host.Login(plan.Target, "postgres"))
 	// The target's slots first: they fill its disk. Then what would take them up again.
+	said, err := w.settleAtTheEnd(ctx, plan, last, superuser)
+	if err != nil {
+		return result, err
+	}
 	if err := w.dropSlots(ctx, superuser); err != nil {
 		return result, err
 	}

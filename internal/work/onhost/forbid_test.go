@@ -30,7 +30,8 @@ func TestAnEndedAttemptNeverBegins(t *testing.T) {
 			return result, err
 		},
 		"with the upgrade": func(ctx context.Context, w *Worker) (upgrade.Switchover, error) {
-			return ended, w.endSwitchovers(ctx, plan)
+			_, err := w.endSwitchovers(ctx, plan)
+			return ended, err
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

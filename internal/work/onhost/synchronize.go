@@ -22,15 +22,16 @@ const smallLag = 1 << 20
 const samplesUntilReady = 3
 
 // Synchronize measures how far the target is behind, every second, until it is cancelled or, if
-// asked to, until a switchover can be expected to succeed, or until the source, or a slot of somebody else
-// on the target, keeps as much WAL as the user is to be warned of, or until the lag cannot be measured any
-// more, or can again. It is refused when the source keeps more WAL than it may. A server that is away for a
+// asked to, until a switchover can be expected to succeed, or until there is something to be told: of the WAL
+// that is kept for the upgrade (walWatch) or for somebody else (consumerWatch), or that the lag cannot be measured
+// any more, or can again (interruption). It is refused when the source keeps more WAL than it may. A server that is away for a
 // while is waited for.
 func (w *Worker) Synchronize(ctx context.Context, args step.SynchronizeArgs) (result step.Synchronized, err error) {
 	f := &follower{plan: args.Plan}
 	defer f.close()
 	var standbys standbyWatch
-	consumers, interrupted := consumerWatch{told: args.Told}, interruptionOf(args.Told)
+	var settling settleWatch
+	consumers, interrupted, wal := consumerWatch{told: args.Told}, interruptionOf(args.Told), walWatchOf(args.Told)
 	small := 0
 	tick := time.NewTicker(sampleInterval)
 	defer tick.Stop()
@@ -46,33 +47,31 @@ func (w *Worker) Synchronize(ctx context.Context, args step.SynchronizeArgs) (re
 			f.close() // the next sample connects again
 			progressOf(ctx).unmeasured(err)
 		default:
-			progressOf(ctx).lag(lag, f.describe(lag)+standbys.look(ctx, w, args.Plan)+consumers.look(ctx, args.Plan))
+			progressOf(ctx).lag(lag, f.describe(lag)+standbys.look(ctx, w, args.Plan)+consumers.look(ctx, args.Plan)+settling.look(ctx, w, args.Plan, f.held))
 			small++
 			if lag.Bytes > smallLag || lag.LagSeconds > 1 || len(f.idle) > 0 {
 				small = 0
 			}
 		}
+		result.Events = append(result.Events, settling.take()...)
 		if args.UntilReady && small >= samplesUntilReady {
-			result.Done = w.info(ctx, "the target has caught up")
+			result.Events = append(result.Events, w.say(ctx, upgrade.LevelInfo, "the target has caught up"))
 			return result, nil
 		}
 		if interrupted.sampled(err) {
 			result.Events = append(result.Events, w.sayInterrupted(ctx, err))
-			result.Told = interrupted.with(consumers.told)
-			return result, nil
 		}
-		if err == nil && args.WarnAt > 0 && lag.RetainedWAL > args.WarnAt {
-			result.Done = w.warnOfCap(ctx, args.Plan, lag.RetainedWAL)
-			if text := f.neverCatchesUp(lag); text != "" {
-				result.Events = append(result.Events, w.say(ctx, upgrade.LevelWarning, text))
-			}
-			return result, nil
+		warnings, news := consumers.warnings, false
+		if err == nil {
+			var ours []string
+			ours, news = wal.judge(args.Plan, f.figures(lag))
+			warnings = append(ours, warnings...)
 		}
-		if len(consumers.warnings) > 0 {
-			for _, text := range consumers.warnings {
-				result.Events = append(result.Events, w.say(ctx, upgrade.LevelWarning, text))
-			}
-			result.Told = interrupted.with(consumers.told)
+		for _, text := range warnings {
+			result.Events = append(result.Events, w.say(ctx, upgrade.LevelWarning, text))
+		}
+		if news || len(result.Events) > 0 {
+			result.Told = wal.with(interrupted.with(consumers.told))
 			return result, nil
 		}
 		select {
@@ -100,6 +99,8 @@ type follower struct {
 	idle      []string  // databases whose subscription has no apply worker
 	advanced  time.Time // when the slots of the other direction were advanced
 	measured  time.Time // when it was looked what they keep
+	kept      int64     // bytes of WAL
+	held      int64     // bytes of WAL that the plan's source keeps for consumers whose slots could not be made
 }
 
 // advanceInterval is the time between two advances of the slots of the other direction. Each reads the
@@ -124,6 +125,7 @@ func (f *follower) slots(ctx context.Context) (slots postgres.SlotState, err err
 	if slots, err = postgres.ReadSlots(ctx, f.control); err != nil {
 		return slots, err
 	}
+	f.held = slots.HeldWAL
 	return slots, overCap(f.plan, slots)
 }
 
@@ -213,11 +215,11 @@ func (f *follower) othersDisk(ctx context.Context) error {
 	if len(f.databases) == 0 || time.Since(f.measured) < capInterval {
 		return nil
 	}
-	f.measured = time.Now()
 	kept, err := postgres.RetainedForUpgrade(ctx, f.databases[0].target)
 	if err != nil {
 		return err
 	}
+	f.measured, f.kept = time.Now(), kept
 	return overFollowersDisk(f.plan, kept)
 }
 

@@ -95,6 +95,8 @@ func TestWithinCap(t *testing.T) {
 	if err != nil {
 		t.Errorf("a step that was done: %v", err)
 	}
+	b.plan.Options.MaxRetainedWAL = 1 << 40
+	b.consumersHoldTheReturn()
 }
 
 // tellsWhenTheLagCannotBeMeasured follows a source whose target is not there. What was measured before is not shown

@@ -13,7 +13,6 @@ import (
 
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade"
-	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
 
 // capInterval is how often the WAL that the source keeps for us is looked at.
@@ -76,8 +75,8 @@ func overCap(plan upgrade.Plan, slots postgres.SlotState) error {
 	}
 	if slots.RetainedWAL > plan.Options.MaxRetainedWAL {
 		return &upgrade.Refused{
-			Reason: fmt.Sprintf("the source keeps %d MiB of WAL for the upgrade, more than the cap of %d MiB",
-				slots.RetainedWAL>>20, plan.Options.MaxRetainedWAL>>20),
+			Reason: fmt.Sprintf("the source keeps %d MiB of WAL for %s, more than the cap of %d MiB",
+				slots.RetainedWAL>>20, purpose(plan, slots), plan.Options.MaxRetainedWAL>>20),
 			Remedy: "start the upgrade again at a quieter time, or with a higher --max-retained-wal if the disk has room",
 		}
 	}
@@ -88,6 +87,17 @@ func overCap(plan upgrade.Plan, slots postgres.SlotState) error {
 	return overDisk(plan, slots, free, total)
 }
 
+// purpose is what the neediest slot keeps its WAL for.
+func purpose(plan upgrade.Plan, slots postgres.SlotState) string {
+	switch {
+	case slots.HeldWAL > 0 && slots.HeldWAL == slots.RetainedWAL:
+		return "a consumer whose slot could not be made"
+	case plan.Reversed:
+		return "the way back"
+	}
+	return "the upgrade"
+}
+
 // wayBackLost is why clients cannot go back any more.
 func wayBackLost(plan upgrade.Plan, slots postgres.SlotState) error {
 	if len(slots.Lost) > 0 {
@@ -95,19 +105,8 @@ func wayBackLost(plan upgrade.Plan, slots postgres.SlotState) error {
 			"the server at port %d dropped WAL that the way back needs (slots %v are lost, see max_slot_wal_keep_size)", plan.Source.Port, slots.Lost)}
 	}
 	return &upgrade.Refused{Reason: fmt.Sprintf(
-		"the server at port %d keeps %d MiB of WAL for the way back, more than the cap of %d MiB",
-		plan.Source.Port, slots.RetainedWAL>>20, plan.Options.MaxRetainedWAL>>20)}
-}
-
-// warnOfCap tells well before the cap is reached what will happen then.
-func (w *Worker) warnOfCap(ctx context.Context, plan upgrade.Plan, retained int64) step.Done {
-	then := "the upgrade is given up"
-	if plan.Reversed {
-		then = "the way back is closed"
-	}
-	return step.Done{Events: []upgrade.Event{w.say(ctx, upgrade.LevelWarning, fmt.Sprintf(
-		"the server at port %d keeps %d MiB of WAL because the server at port %d is behind; at %d MiB %s",
-		plan.Source.Port, retained>>20, plan.Target.Port, plan.Options.MaxRetainedWAL>>20, then))}}
+		"the server at port %d keeps %d MiB of WAL for %s, more than the cap of %d MiB",
+		plan.Source.Port, slots.RetainedWAL>>20, purpose(plan, slots), plan.Options.MaxRetainedWAL>>20)}
 }
 
 // ourShare is how much WAL the slots must keep before a full disk is put down to the upgrade.

@@ -75,7 +75,11 @@ func (w *Worker) openWayBack(ctx context.Context, args step.OpenWayBackArgs) (st
 	if err != nil {
 		return step.Done{}, err
 	}
-	done := w.settleConsumers(ctx, config, state.Outcome)
+	done, err := w.settleConsumers(ctx, config, state.Outcome)
+	if err != nil { // the way back does not depend on it
+		done.Events = append(done.Events, w.say(ctx, upgrade.LevelError, fmt.Sprintf(
+			"the slots of other consumers are not all made yet; what they need is kept, and it is tried again: %v", err)))
+	}
 	took, err := w.proveWayBack(ctx, plan.Back())
 	if err != nil {
 		return step.Done{}, err
@@ -84,17 +88,6 @@ func (w *Worker) openWayBack(ctx context.Context, args step.OpenWayBackArgs) (st
 		"the way back is open and proven: PostgreSQL %s at port %d follows; a marker that was written at port %d arrived there in every database, within %s",
 		plan.Source.Version, plan.Source.Port, plan.Target.Port, took.Round(time.Millisecond))))
 	return done, nil
-}
-
-// settleConsumers gives consumers their slots, if the switchover has not got to that. What cannot be done
-// is told: neither the way back nor the end of the upgrade depends on it.
-func (w *Worker) settleConsumers(ctx context.Context, config switchover.Config, outcome upgrade.Switchover) (done step.Done) {
-	ctx, cancel := context.WithTimeout(ctx, proofPatience)
-	defer cancel()
-	if err := switchover.SettleConsumers(ctx, config, outcome); err != nil {
-		done.Events = append(done.Events, w.say(ctx, upgrade.LevelError, "make the slots of other consumers yourself: "+err.Error()))
-	}
-	return done
 }
 
 // proveWayBack sends a marker from a plan's source to its target in every database.
