@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -100,6 +101,16 @@ func TestFullIdentity(t *testing.T) {
 		until(t, "the changes of "+table, func() bool {
 			return slices.Equal(lines(t, to, "SELECT concat(id, ' ', v) FROM "+table), []string{"1 3"})
 		})
+	}
+
+	if newest >= 18 { // as clients of the target would find it, which publishes for the way back
+		target.Exec(t, "postgres", "ALTER TABLE computed REPLICA IDENTITY FULL", "CREATE PUBLICATION back FOR ALL TABLES")
+		for _, table := range []string{"computed", "by_computed"} {
+			if _, err := to.Exec(t.Context(), "UPDATE "+table+" SET v = 4"); err == nil || !strings.Contains(err.Error(), table) {
+				t.Errorf("update of %s: %v", table, err)
+			}
+		}
+		target.Exec(t, "postgres", "DROP PUBLICATION back", "ALTER TABLE computed REPLICA IDENTITY DEFAULT")
 	}
 
 	target.Exec(t, "postgres", "DROP SUBSCRIPTION s")

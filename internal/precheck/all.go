@@ -45,6 +45,7 @@ func All() []Check {
 		replicaIdentity,
 		fullIdentityTypes,
 		fullIdentitySize,
+		truncateForeignKeys,
 		unloggedTables(64 << 20),
 		largeObjects(256 << 20),
 		largeValues(maxAlloc),

@@ -338,6 +338,22 @@ func identityViolations() []violation {
 			want: []string{`{db}.public.t (a json[], b public.pair, c point, e public.pair[])`},
 		},
 		{
+			name: "keys that keep a TRUNCATE from being replicated", check: truncateForeignKeys,
+			violate: []string{
+				`CREATE TABLE orders (id int PRIMARY KEY)`,
+				`CREATE TABLE "Items" (id int CONSTRAINT "Key" REFERENCES orders) PARTITION BY LIST (id)`,
+				`CREATE TABLE items_1 PARTITION OF "Items" FOR VALUES IN (1)`,
+				`CREATE UNLOGGED TABLE cache (id int REFERENCES orders)`,
+				`CREATE UNLOGGED TABLE scratch (id int PRIMARY KEY, up int REFERENCES scratch)`,
+				`CREATE TABLE notes (id int REFERENCES orders)`,
+			},
+			want: []string{
+				`{db}.public."Items"."Key"`,
+				`{db}.public.cache.cache_id_fkey`,
+			},
+			mend: []string{`ALTER TABLE "Items" DROP CONSTRAINT "Key"`, `DROP TABLE cache`},
+		},
+		{
 			name: "whole rows of a large table", check: fullIdentitySize,
 			violate: []string{
 				`CREATE TABLE t (id int NOT NULL UNIQUE, filler text)`,

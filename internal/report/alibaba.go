@@ -43,7 +43,7 @@ func replicationChecks() []string {
 		"applied-search-path", "connections", "event-triggers", "foreign-partitions", "full-identity-size", "full-identity-types",
 		"large-objects", "large-values", "long-transactions", "replica-identity", "reserved-objects",
 		"slot-retention", "source-minor", "switchback", "target-minor", "template-contents",
-		"triggers",
+		"triggers", "truncate-foreign-keys",
 	}
 }
 

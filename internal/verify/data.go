@@ -165,13 +165,23 @@ func (r *run) compareCatalogs(ctx context.Context, db *database) error {
 	return nil
 }
 
-// onBoth does something on both sides at a time.
+// sideError tells on which side it was.
+type sideError struct {
+	side Side
+	err  error
+}
+
+func (e *sideError) Error() string { return e.side.String() + ": " + e.err.Error() }
+
+func (e *sideError) Unwrap() error { return e.err }
+
+// onBoth does something on both sides at a time. Its error is a sideError.
 func onBoth(ctx context.Context, do func(ctx context.Context, side Side) error) error {
 	both, ctx := errgroup.WithContext(ctx)
 	for _, side := range []Side{Source, Target} {
 		both.Go(func() error {
 			if err := do(ctx, side); err != nil {
-				return fmt.Errorf("%s: %w", side, err)
+				return &sideError{side, err}
 			}
 			return nil
 		})

@@ -106,6 +106,8 @@ func TestData(t *testing.T) {
 	t.Run("a comparison goes on where it was", func(t *testing.T) { b.resumes(t) })
 	t.Run("one that is broken off proves nothing", func(t *testing.T) { b.brokenOff(t) })
 	t.Run("rows are told apart by key and column", func(t *testing.T) { b.rows(t) })
+	t.Run("what keeps rows from being found is said of its side", func(t *testing.T) { b.rowsLocked(t) })
+	t.Run("rows are looked for in the share of the time", func(t *testing.T) { b.rests(t) })
 }
 
 func (b bed) identical(t *testing.T) {
@@ -321,6 +323,54 @@ func (b bed) rows(t *testing.T) {
 	}
 	if len(want) > 0 {
 		t.Errorf("not found: %v", want)
+	}
+}
+
+func (b bed) rowsLocked(t *testing.T) {
+	b.target.Exec(t, "postgres", "INSERT INTO keyless VALUES (77, 'more')")
+	defer b.target.Exec(t, "postgres", "DELETE FROM keyless WHERE a = 77")
+	locker := b.target.Connect(t, "postgres")
+	defer locker.Close(t.Context())
+	lock := func(p Progress) {
+		if p.TablesDone < p.Tables {
+			return
+		}
+		if _, err := locker.Exec(t.Context(), "BEGIN; LOCK TABLE keyless"); err != nil {
+			t.Error(err)
+		}
+	}
+	result := compare(t, b.pair(t), Options{Progress: lock})
+	if len(result.Differences) != 1 || !strings.HasSuffix(result.Differences[0].Detail, ": on the target a client holds a lock on it") {
+		t.Errorf("want keyless and the target's lock, have %s", show(t, result))
+	}
+}
+
+// The share is so small that whoever rests after the first part reads no other.
+func (b bed) rests(t *testing.T) {
+	pair := b.pair(t)
+	defer pair.Source.Close(t.Context())
+	defer pair.Target.Close(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r := &run{Options: Options{Share: 1e-12, chunkBytes: 1 << 20}.withDefaults()}
+	db := &database{Pair: pair}
+	if err := r.prepare(ctx, db); err != nil {
+		t.Fatal(err)
+	}
+	large := slices.IndexFunc(db.tables, func(t *table) bool { return t.name == "public.large" })
+	f := finder{run: r, db: db, table: db.tables[large]}
+	if parts := f.split(f.table.scans[Target].Table, db.majors[Target]); len(parts) < 2 {
+		t.Fatalf("%d parts", len(parts))
+	}
+	var read [2]int
+	err := f.onParts(ctx, func(_ context.Context, side Side, _ postgres.RowScan, _ postgres.BlockRange) error {
+		if read[side]++; side == Target {
+			cancel()
+		}
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) || read[Source] > 1 || read[Target] != 1 {
+		t.Errorf("read %v parts: %v", read, err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pgleap/pgleap/internal/postgres"
 )
@@ -28,7 +29,7 @@ func (r *run) findRows(ctx context.Context, db *database) error {
 		if err != nil {
 			reason, fatal := err.Error(), error(nil)
 			if !errors.Is(err, errTooMany) {
-				reason, fatal = whyNot(err, Source)
+				reason, fatal = whyNot(err, sideOf(err))
 			}
 			if fatal != nil {
 				return fatal
@@ -38,6 +39,14 @@ func (r *run) findRows(ctx context.Context, db *database) error {
 		t.verdict = decided
 	}
 	return nil
+}
+
+// sideOf is the side on which something failed.
+func sideOf(err error) Side {
+	if failed, ok := errors.AsType[*sideError](err); ok {
+		return failed.side
+	}
+	return Source
 }
 
 const kindRows = "rows"
@@ -128,7 +137,7 @@ func (f finder) find(ctx context.Context) (rows []differing, complete bool, err 
 	return f.pairUp(left), complete, nil
 }
 
-// onParts reads the table on both sides part by part.
+// onParts reads the table on both sides part by part, in its share of the time.
 func (f finder) onParts(ctx context.Context, read func(context.Context, Side, postgres.RowScan, postgres.BlockRange) error) error {
 	return onBoth(ctx, func(ctx context.Context, side Side) error {
 		scan := f.table.scans[side]
@@ -137,7 +146,11 @@ func (f finder) onParts(ctx context.Context, read func(context.Context, Side, po
 			if scan.Timeout, err = f.timeout(); err != nil {
 				return err
 			}
+			begun := time.Now()
 			if err := read(ctx, side, scan, blocks); err != nil {
+				return err
+			}
+			if err := f.rest(ctx, time.Since(begun)); err != nil {
 				return err
 			}
 		}
