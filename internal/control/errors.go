@@ -32,7 +32,8 @@ func (e *Conflict) Error() string { return sentence(e.Reason, e.Remedy) }
 // Why returns the cause.
 func (e *Conflict) Why() upgrade.Cause { return e.Cause }
 
-// Unavailable tells that a part of pgleap does not answer. Nothing was changed.
+// Unavailable tells that a part of pgleap does not answer. What was to be written down may have been, if only the
+// answer was lost.
 type Unavailable struct {
 	Reason string
 	Remedy string

@@ -129,7 +129,9 @@ func workflowID(task upgrade.Task) string {
 }
 
 // startDoubtful is what follows when the engine did not say that it has taken a task: perhaps only its answer was
-// lost. If it cannot be asked either, the record stays as it is, and the watch ends it.
+// lost. If it cannot be asked either, the task is the answer all the same, for it may be running: whoever asked needs
+// its number, and a client that repeats its request must get that, and no second task. The watch ends it if the engine
+// turns out not to know it.
 func (c *Control) startDoubtful(ctx context.Context, task upgrade.Task, cause error) (upgrade.Task, error) {
 	asking, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -138,19 +140,17 @@ func (c *Control) startDoubtful(ctx context.Context, task upgrade.Task, cause er
 		c.log.WarnContext(ctx, "the engine has taken the task, but has not said so", "task", task.Number, "error", cause)
 		return task, nil
 	}
-	why := &Unavailable{
+	if _, unknown := errors.AsType[*serviceerror.NotFound](err); !unknown {
+		c.log.WarnContext(ctx, "the engine has not said whether it has taken the task", "task", task.Number, "error", cause, "asked", err)
+		return task, nil
+	}
+	c.endUnstarted(ctx, task, cause)
+	return upgrade.Task{}, &Unavailable{
 		Reason: fmt.Sprintf("the engine did not take task %d", task.Number),
 		Remedy: "see the server's log, then try again",
 		Cause:  upgrade.CauseEngine,
 		Err:    cause,
 	}
-	if _, unknown := errors.AsType[*serviceerror.NotFound](err); unknown {
-		c.endUnstarted(ctx, task, cause)
-	} else {
-		why.Reason = fmt.Sprintf("the engine has not said whether it has taken task %d", task.Number)
-		why.Remedy = fmt.Sprintf("see the server's log, and what becomes of the task: pgleap task show %d", task.Number)
-	}
-	return upgrade.Task{}, why
 }
 
 // endUnstarted ends a task whose workflow the engine does not know. One that comes to life after all ends itself, since

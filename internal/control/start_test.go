@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"strconv"
 	"testing"
 	"time"
 
@@ -68,16 +69,19 @@ func TestStartsThatAreDoubtful(t *testing.T) {
 		"it was taken":                      {engine{}, upgrade.StatusRunning, false},
 		"only the answer was lost":          {engine{fails: errLate, runs: map[string]bool{"upgrade-1": true}}, upgrade.StatusRunning, false},
 		"it was taken, and has ended since": {engine{fails: errLate, runs: map[string]bool{"upgrade-1": false}}, upgrade.StatusRunning, false},
-		"nobody can tell":                   {engine{fails: errLate, unknown: errLate}, upgrade.StatusRunning, true},
+		"nobody can tell":                   {engine{fails: errLate, unknown: errLate}, upgrade.StatusRunning, false},
 		"it was not taken":                  {engine{fails: errLate, unknown: unknown}, upgrade.StatusFailed, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newControl(t)
 			c.temporal = &test.engine
 			addInstance(t, c, "orders")
-			_, err := c.start(t.Context(), Actor{Name: "dba"}, upgrade.TaskUpgrade, upgrade.Plan{Instance: "orders", Mode: upgrade.ZeroDowntime}, "a note")
+			started, err := c.start(t.Context(), Actor{Name: "dba"}, upgrade.TaskUpgrade, upgrade.Plan{Instance: "orders", Mode: upgrade.ZeroDowntime}, "a note")
 			if (err != nil) != test.fails || test.fails && kind(err) != "unavail" {
 				t.Errorf("started: %v", err)
+			}
+			if !test.fails && started.Number != 1 {
+				t.Errorf("started task %d", started.Number)
 			}
 			task, err := c.Task(t.Context(), 1)
 			if err != nil || task.Status != test.status {
@@ -87,6 +91,23 @@ func TestStartsThatAreDoubtful(t *testing.T) {
 				t.Errorf("told %v", test.engine.told)
 			}
 		})
+	}
+}
+
+// Who repeats a request because it is not known what became of it gets the task that may be running, and no other one.
+func TestARepeatedRequestGetsTheTaskThatIsDoubtful(t *testing.T) {
+	c := newControl(t)
+	c.temporal = &engine{fails: errLate, unknown: errLate}
+	addInstance(t, c, "orders")
+	for range 2 {
+		answer, err := c.Once(t.Context(), Once{Account: "acme", Action: "upgrade", Token: "t"}, func(ctx context.Context) ([]byte, error) {
+			plan := upgrade.Plan{Instance: "orders", Mode: upgrade.ZeroDowntime}
+			task, err := c.start(ctx, Actor{Name: "dba"}, upgrade.TaskUpgrade, plan)
+			return strconv.AppendInt(nil, task.Number, 10), err
+		})
+		if err != nil || string(answer) != "1" {
+			t.Errorf("got task %s, %v", answer, err)
+		}
 	}
 }
 

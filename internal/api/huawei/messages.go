@@ -123,7 +123,7 @@ var texts = map[message][2]string{
 	msgThrottled:   {"The throttling threshold has been reached. Try again in {seconds} s.", "已达到流量控制阈值，请在 {seconds} 秒后重试。"},
 	msgTimeout:     {"The backend did not answer in time.", "后端服务响应超时。"},
 	msgInternal:    {"The server failed to carry out the request. Its log has the cause beside the request ID.", "服务器处理请求失败，原因已连同请求 ID 记入服务器日志。"},
-	msgUnavailable: {"A part of the service does not answer; nothing was changed.", "服务的某个组件没有响应，未做任何更改。"},
+	msgUnavailable: {"A part of the service does not answer.", "服务的某个组件没有响应。"},
 
 	msgNoCredentials: {
 		"Incorrect IAM authentication information: neither an Authorization nor an X-Auth-Token header was sent.",
