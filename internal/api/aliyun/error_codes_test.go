@@ -4,7 +4,9 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -103,6 +105,43 @@ func TestStatusesOfErrorCodes(t *testing.T) {
 	for code := range errorCodes {
 		if !name.MatchString(code) {
 			t.Errorf("%q is no code", code)
+		}
+	}
+}
+
+// A cause that has a code is given by something: else the code is raised by nothing, whatever the table says.
+func TestEveryCauseWithACodeIsGiven(t *testing.T) {
+	given := map[string]bool{}
+	name := regexp.MustCompile(`\bupgrade\.(Cause[A-Za-z]+)\b`)
+	err := filepath.WalkDir("../..", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (entry.Name() == "api" || entry.Name() == "testdata"): // those only read causes
+			return filepath.SkipDir
+		case !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		for _, found := range name.FindAllSubmatch(text, -1) {
+			given[string(found[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	translated, err := os.ReadFile("translate.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := name.FindAllSubmatch(translated, -1)
+	if len(found) < 10 {
+		t.Errorf("only %d causes have codes", len(found))
+	}
+	for _, cause := range found {
+		if !given[string(cause[1])] {
+			t.Errorf("nothing gives %s", cause[1])
 		}
 	}
 }

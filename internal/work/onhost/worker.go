@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
@@ -120,7 +121,20 @@ func atBorder(ctx context.Context, err error) error {
 	if refused, ok := errors.AsType[*upgrade.Refused](err); ok {
 		return temporal.NewNonRetryableApplicationError(err.Error(), "Refused", nil, refused)
 	}
+	if isOfSQL(err) {
+		return temporal.NewApplicationError(err.Error(), "Failed", upgrade.Refused{Reason: err.Error(), Cause: upgrade.CauseSQL})
+	}
 	return temporal.NewApplicationError(err.Error(), "Failed")
+}
+
+// isOfSQL tells whether a server refused a statement, or took too long over it. What is wrong with a connection is not
+// of this kind.
+func isOfSQL(err error) bool {
+	if _, unconnected := errors.AsType[*pgconn.ConnectError](err); unconnected {
+		return false
+	}
+	_, said := errors.AsType[*pgconn.PgError](err)
+	return said || pgconn.Timeout(err)
 }
 
 // say makes an event of the step that ctx belongs to.

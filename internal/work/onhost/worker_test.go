@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
@@ -50,6 +51,20 @@ func TestAtBorder(t *testing.T) {
 				t.Errorf("non-retryable %t, text %q", application.NonRetryable(), application.Message())
 			}
 		})
+	}
+	for _, c := range []struct {
+		err  error
+		want upgrade.Cause
+	}{
+		{fmt.Errorf("read the roles: %w", &pgconn.PgError{Code: "57014", Message: "canceling statement due to statement timeout"}), upgrade.CauseSQL},
+		{fmt.Errorf("connect: %w", &pgconn.ConnectError{}), upgrade.CauseNone},
+		{errors.New("no space left on device"), upgrade.CauseNone},
+	} {
+		var details upgrade.Refused
+		application, _ := errors.AsType[*temporal.ApplicationError](atBorder(alive, c.err))
+		if application.HasDetails() && application.Details(&details) != nil || details.Cause != c.want || application.NonRetryable() {
+			t.Errorf("%v travels as %+v", c.err, details)
+		}
 	}
 	if err := atBorder(alive, nil); err != nil {
 		t.Errorf("no error became %v", err)
