@@ -333,10 +333,7 @@ func (s *Server) serve() error {
 		}
 		s.listen, s.scheme = tls.NewListener(s.listen, cert.config()), "https"
 	}
-	s.http = &http.Server{
-		Handler: bounded(s.doors(token), bodyPatience), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
+	s.http = boundedServer(bounded(s.doors(token), bodyPatience), s.log)
 	s.closers = append(s.closers, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()

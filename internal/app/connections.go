@@ -2,6 +2,7 @@ package app
 
 import (
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -11,6 +12,18 @@ import (
 // maxConnections is how many connections the API serves at once. Strangers can open them; they must not take the
 // file descriptors that the work needs. Those who come later wait until one has ended.
 const maxConnections = 512
+
+// maxStreams is how many requests a connection carries at once over HTTP/2, each of which may have a body.
+const maxStreams = 8
+
+// boundedServer serves with what strangers may take of it bounded.
+func boundedServer(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		HTTP2:          &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
 
 // limitedListener accepts so many connections at once.
 type limitedListener struct {

@@ -2,11 +2,16 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/binary"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -100,4 +105,40 @@ func TestConnectionsBeyondTheLimitWait(t *testing.T) {
 	if err := <-ended; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("accept after the end: %v", err)
 	}
+}
+
+// Over HTTP/2 one connection carries many requests, each of which may have a body to be kept in memory.
+func TestStreamsOfAConnectionAreBounded(t *testing.T) {
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = boundedServer(http.NotFoundHandler(), slog.New(slog.DiscardHandler))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	trusted := x509.NewCertPool()
+	trusted.AddCert(server.Certificate())
+	dialer := &tls.Dialer{Config: &tls.Config{RootCAs: trusted, ServerName: "example.com", NextProtos: []string{"h2"}}}
+	conn, err := dialer.DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	// RFC 9113: a client begins with its preface and a SETTINGS frame, and so does a server, without the preface.
+	if _, err := io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"); err != nil {
+		t.Fatal(err)
+	}
+	var head [9]byte
+	if _, err := io.ReadFull(conn, head[:]); err != nil {
+		t.Fatal(err)
+	}
+	settings := make([]byte, int(head[0])<<16|int(head[1])<<8|int(head[2]))
+	if _, err := io.ReadFull(conn, settings); err != nil || head[3] != 4 {
+		t.Fatalf("the first frame is %v: %v", head, err)
+	}
+	for setting := range slices.Chunk(settings, 6) {
+		const maxConcurrentStreams = 3
+		if binary.BigEndian.Uint16(setting) == maxConcurrentStreams && binary.BigEndian.Uint32(setting[2:]) == maxStreams {
+			return
+		}
+	}
+	t.Errorf("the settings are %v: streams are not bounded to %d", settings, maxStreams)
 }
