@@ -211,6 +211,10 @@ DELETE FROM client_token
  WHERE created_at < $1`
 )
 
+// nonceGrace is how long nonces are kept that have expired: the clock of another server with the same record may be
+// behind, and let a request in for a while that is too old by this one's.
+const nonceGrace = 5 * time.Minute
+
 // ForgetExpired deletes what requests have left behind and nobody asks for any more. It returns
 // whether there is more to delete.
 func (c *Catalog) ForgetExpired(ctx context.Context, now time.Time) (more bool, err error) {
@@ -219,7 +223,7 @@ func (c *Catalog) ForgetExpired(ctx context.Context, now time.Time) (more bool, 
 			query  string
 			before time.Time
 		}{
-			{deleteNonces, now}, {deleteCalls, now.Add(-CallRetention)}, {deleteClientTokens, now.Add(-ClientTokenRetention)},
+			{deleteNonces, now.Add(-nonceGrace)}, {deleteCalls, now.Add(-CallRetention)}, {deleteClientTokens, now.Add(-ClientTokenRetention)},
 		} {
 			n, err := changed(tx.ExecContext(ctx, expired.query, instant{&expired.before}))
 			if err != nil {
