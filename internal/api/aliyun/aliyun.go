@@ -101,9 +101,17 @@ type exchange struct {
 // known tells whether the access key exists that the request names.
 func (x *exchange) known() bool { return x.caller.KeyID != "" }
 
+// actionName is what a call asked for, for the record: which of the operations, if it came so far.
+func (x *exchange) actionName() string {
+	if x.action == nil {
+		return "unknown API"
+	}
+	return x.action.name
+}
+
 // objectID is the id of the instance that a call is about, if it is about one.
 func (x *exchange) objectID() string {
-	if x.action.object == nil {
+	if x.action == nil || x.action.object == nil {
 		return ""
 	}
 	return x.action.object(x)
@@ -192,7 +200,9 @@ func (a *api) read(w http.ResponseWriter, x *exchange) (who credentials, err err
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
 		return who, fail("UnsupportedHTTPMethod", "")
 	}
-	if x.request, err = decodeRequest(w, r); err != nil {
+	x.request, err = decodeRequest(w, r)
+	x.keyID = namedKey(&x.request)
+	if err != nil {
 		return who, err
 	}
 	if x.format, err = formatOf(r, x); err != nil {
@@ -213,7 +223,6 @@ func (a *api) read(w http.ResponseWriter, x *exchange) (who credentials, err err
 // authenticate finds the caller and checks that the request is the caller's, and made just now. It
 // returns when that was.
 func (a *api) authenticate(ctx context.Context, x *exchange, who credentials) (signed time.Time, err error) {
-	x.keyID = who.keyID
 	caller, err := a.gate.Caller(ctx, who.keyID)
 	if _, unknown := errors.AsType[*upgrade.NotFound](err); unknown {
 		return signed, fail("InvalidAccessKeyId.NotFound", "")

@@ -359,7 +359,11 @@ func TestEveryCallOfKeyIsRecordedWithoutSecrets(t *testing.T) {
 	send(wrong)
 	send(newV1().set("AccessKeyId", "LTAI\x1b[2J"+strings.Repeat("x", 100)))
 	send(newV1().set("AccessKeyId", "LTAI\x1b[2J"+strings.Repeat("x", 100)).signed())
-	send(newV1().set("Action", "Other").signed()) // came to no key
+	// What is refused before the key is looked up: its name is what the request says.
+	send(newV1().set("Action", "Other").signed())
+	send(newV1().signed().without("Signature"))
+	d.send(t, newV3().set("x-acs-date", "").request())
+	send(newV1().without("AccessKeyId").signed())
 	var got []string
 	for _, c := range d.calls {
 		if c.RequestID == "" || !c.At.Equal(signedAt) {
@@ -371,7 +375,18 @@ func TestEveryCallOfKeyIsRecordedWithoutSecrets(t *testing.T) {
 		"access key TESTAK | aliyun DescribeUpgradeMajorVersionTasks | orders | ok",
 		"access key TESTAK | aliyun DescribeUpgradeMajorVersionTasks | missing | InvalidDBInstanceName.NotFound: The database instance does not exist.",
 		"access key TESTAK | aliyun DescribeUpgradeMajorVersionTasks | orders | SignatureDoesNotMatch: Specified signature is not matched with our calculation.",
+		"access key LTAI?[2Jxxxxxxxxxxxxxxxxxxxxxxxx | aliyun unknown API |  | MissingSignature: The request is not signed.",
 		"access key LTAI?[2Jxxxxxxxxxxxxxxxxxxxxxxxx | aliyun DescribeUpgradeMajorVersionTasks | orders | InvalidAccessKeyId.NotFound: Specified access key is not found.",
+		"access key TESTAK | aliyun unknown API |  | InvalidAction.NotFound",
+		"access key TESTAK | aliyun unknown API |  | MissingSignature",
+		"access key TESTAK | aliyun unknown API |  | MissingTimestamp",
+		"nobody | aliyun unknown API |  | MissingAccessKeyId",
+	}
+	for i := 5; i < len(got); i++ { // their messages are told elsewhere
+		got[i], _, _ = strings.Cut(got[i], ": ")
+	}
+	if bounded := len(got) - 2; d.strangers != bounded {
+		t.Errorf("%d calls are recorded within bounds, want %d", d.strangers, bounded)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -33,6 +33,15 @@ func (a *api) credentialsOf(q *request) (credentials, error) {
 	return a.credentialsV1(q)
 }
 
+// namedKey is the access key that a request names, however little else of it can be read.
+func namedKey(q *request) string {
+	if authorization := q.http.Header.Get("Authorization"); strings.HasPrefix(authorization, "ACS3-") {
+		z, _ := parseAuthorizationV3(authorization) // what is wrong with it is told when it is needed
+		return z.keyID
+	}
+	return q.text("AccessKeyId")
+}
+
 // validNonce tells whether a nonce has the form that clients give it: 1 to 128 printable characters.
 func validNonce(nonce string) bool {
 	if len(nonce) == 0 || len(nonce) > 128 {

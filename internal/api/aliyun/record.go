@@ -30,24 +30,23 @@ func (a *api) explain(ctx context.Context, x *exchange, err error) *Error {
 	return fail("InternalError", "")
 }
 
-// record writes down a call that came as far as naming an access key, with what became of it. Who
-// names a key that does not exist is a stranger, whose words are shortened.
+// record writes down a call, with what became of it. Who names no key, or one that was not looked up or does not
+// exist, is a stranger, whose words are shortened.
 func (a *api) record(ctx context.Context, x *exchange, e *Error) {
-	if x.keyID == "" {
-		a.log.DebugContext(ctx, "request refused", "request", x.requestID, "error", e)
-		return
-	}
 	who := "access key " + x.caller.KeyID
 	if !x.known() {
-		who = "access key " + printable(x.keyID, 32)
-		a.log.DebugContext(ctx, "request of an unknown key refused", "request", x.requestID, "who", who, "error", e)
+		who = "nobody"
+		if x.keyID != "" {
+			who = "access key " + printable(x.keyID, 32)
+		}
+		a.log.DebugContext(ctx, "request of a stranger refused", "request", x.requestID, "who", who, "error", e)
 	}
 	result := "ok"
 	if e != nil {
 		result = shortened(e.Error(), maxResult)
 	}
 	call := control.Call{
-		At: x.at, Who: who, What: "aliyun " + x.action.name, Object: printable(x.objectID(), 128),
+		At: x.at, Who: who, What: "aliyun " + x.actionName(), Object: printable(x.objectID(), 128),
 		Result: result, RequestID: x.requestID,
 	}
 	if x.proven && !unbounded(e) {
