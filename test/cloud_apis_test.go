@@ -51,7 +51,7 @@ func TestCloudSDKsDriveAnUpgrade(t *testing.T) {
 		c.offeredAtHuawei(true)
 	})
 	s.within("Alibaba: precheck", c.precheck)
-	s.within("Huawei: inspection", func() { c.inspect(2) }) // the first was Alibaba's
+	s.within("Huawei: inspection", func() { c.inspect(1) }) // Alibaba's was for another mode
 	s.within("Huawei: token", c.useToken)
 
 	var number int64

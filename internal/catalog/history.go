@@ -37,6 +37,8 @@ type Summary struct {
 	SwitchStartedAt *time.Time
 	SwitchEndedAt   *time.Time
 	Switched        bool
+	// Followed tells whether the source has followed the target, which keeps a way back open.
+	Followed bool
 	// CloneOnly tells whether the upgrade was to make a clone, and to move nobody.
 	CloneOnly bool
 	// Clone is the id of the instance that the upgrade made beside its own; empty: none.
@@ -50,6 +52,7 @@ type Summary struct {
 type HistoryFilter struct {
 	Instance string
 	Kind     upgrade.TaskKind
+	Mode     upgrade.Mode
 	Target   upgrade.Major
 	Number   int64
 	// PassedAt keeps only prechecks whose report passed and is valid at that moment.
@@ -61,7 +64,8 @@ type HistoryFilter struct {
 }
 
 const summaryColumns = `number, id, kind, instance, mode, source, target, target_version,
-       status, phase, reason, statistics, started_at, ended_at, switch_started_at, switch_ended_at, switched, clone_only, clone, log`
+       status, phase, reason, statistics, started_at, ended_at, switch_started_at, switch_ended_at, switched, clone_only, clone, log,
+       CASE WHEN phases LIKE '%"phase":"following"%' THEN 1 ELSE 0 END AS followed`
 
 // Conditions are put together, and not switched off by a parameter: only so is an index found.
 const (
@@ -82,6 +86,9 @@ func (f HistoryFilter) conditions() (where string, args []any) {
 	add := func(condition string, value any) {
 		args = append(args, value)
 		where += fmt.Sprintf(condition, len(args))
+	}
+	if f.Mode != "" {
+		add(" AND mode = $%d", f.Mode)
 	}
 	if f.Target != 0 {
 		add(" AND target = $%d", f.Target)
@@ -137,11 +144,11 @@ func (c *Catalog) History(ctx context.Context, f HistoryFilter) (page []Summary,
 
 func scanSummary(r row) (Summary, error) {
 	var s Summary
-	var started, switched, cloneOnly int64
+	var started, switched, cloneOnly, followed int64
 	var ended, switchStarted, switchEnded sql.Null[int64]
 	err := r.Scan(&s.Number, &s.ID, &s.Kind, &s.Instance, &s.Mode, &s.Source, &s.Target, &s.TargetVersion, &s.Status, &s.Phase, &s.Reason,
-		&s.Statistics, &started, &ended, &switchStarted, &switchEnded, &switched, &cloneOnly, &s.Clone, &s.Log)
-	s.StartedAt, s.Switched, s.CloneOnly = time.UnixMicro(started).UTC(), switched != 0, cloneOnly != 0
+		&s.Statistics, &started, &ended, &switchStarted, &switchEnded, &switched, &cloneOnly, &s.Clone, &s.Log, &followed)
+	s.StartedAt, s.Switched, s.CloneOnly, s.Followed = time.UnixMicro(started).UTC(), switched != 0, cloneOnly != 0, followed != 0
 	s.SwitchStartedAt, s.SwitchEndedAt, s.EndedAt = inOrder(started, switchStarted, switchEnded, ended)
 	return s, err
 }

@@ -24,9 +24,14 @@ type Former struct {
 
 const formerMark = "-old-"
 
+// FormerID is the id of the former cluster that an upgrade leaves of an instance.
+func FormerID(instance string, upgrade int64) string {
+	return instance + formerMark + strconv.FormatInt(upgrade, 10)
+}
+
 func former(f catalog.FormerCluster) Former {
 	return Former{
-		ID:       f.Instance + formerMark + strconv.FormatInt(f.Number, 10),
+		ID:       FormerID(f.Instance, f.Number),
 		Instance: f.Instance, Number: f.Number, Cluster: f.Cluster, Since: f.Since, RetiredAt: f.RetiredAt,
 	}
 }

@@ -12,6 +12,7 @@ import (
 type HistoryFilter struct {
 	Instance string
 	Kind     upgrade.TaskKind
+	Mode     upgrade.Mode
 	Target   upgrade.Major
 	Number   int64
 	// Passed keeps only prechecks whose report passed and is still valid.
@@ -34,7 +35,7 @@ type Summary struct {
 // instance that never was is *upgrade.NotFound.
 func (c *Control) History(ctx context.Context, f HistoryFilter) (tasks []Summary, total int, err error) {
 	filter := catalog.HistoryFilter{
-		Instance: f.Instance, Kind: f.Kind, Target: f.Target, Number: f.Number,
+		Instance: f.Instance, Kind: f.Kind, Mode: f.Mode, Target: f.Target, Number: f.Number,
 		ByEnd: f.ByEnd, OldestFirst: f.OldestFirst, Limit: f.Limit, Offset: f.Offset,
 	}
 	if f.Passed {
@@ -51,8 +52,8 @@ func (c *Control) History(ctx context.Context, f HistoryFilter) (tasks []Summary
 	}
 	tasks = make([]Summary, len(page))
 	for i, s := range page {
-		tasks[i].Summary = s
 		if s.Status.Ended() {
+			tasks[i] = onceEnded(s)
 			continue
 		}
 		task, err := c.catalog.Task(ctx, s.Number)
@@ -75,6 +76,15 @@ func whileRunning(s catalog.Summary, task upgrade.Task) Summary {
 	return line
 }
 
+// onceEnded is the line of a task that has ended. One that had succeeded while it kept a way back open has ended then,
+// and not once more when that was given up.
+func onceEnded(s catalog.Summary) Summary {
+	if s.Followed && s.Switched && s.Status == upgrade.StatusSucceeded && s.SwitchEndedAt != nil {
+		s.EndedAt = s.SwitchEndedAt
+	}
+	return Summary{Summary: s}
+}
+
 // everWas returns *upgrade.NotFound for an instance that is unknown, and that no task remembers.
 func (c *Control) everWas(ctx context.Context, instance string) error {
 	_, unknown := c.catalog.Instance(ctx, instance)
@@ -91,10 +101,10 @@ func (c *Control) everWas(ctx context.Context, instance string) error {
 	return nil
 }
 
-// LatestTask returns the newest task of a kind of an instance. *upgrade.NotFound says whether it is
-// the instance or the task that there is none of.
-func (c *Control) LatestTask(ctx context.Context, instance string, kind upgrade.TaskKind) (Summary, error) {
-	tasks, _, err := c.History(ctx, HistoryFilter{Instance: instance, Kind: kind, Limit: 1})
+// LatestTask returns the newest task of a kind of an instance, in a mode unless that is empty.
+// *upgrade.NotFound says whether it is the instance or the task that there is none of.
+func (c *Control) LatestTask(ctx context.Context, instance string, kind upgrade.TaskKind, mode upgrade.Mode) (Summary, error) {
+	tasks, _, err := c.History(ctx, HistoryFilter{Instance: instance, Kind: kind, Mode: mode, Limit: 1})
 	if err != nil {
 		return Summary{}, err
 	}

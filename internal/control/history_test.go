@@ -39,6 +39,51 @@ func TestALineIsOfOneMoment(t *testing.T) {
 	}
 }
 
+// The clouds were told when an upgrade had ended that kept a way back open. That it is given up days later changes nothing.
+func TestTheEndOfAnUpgradeStays(t *testing.T) {
+	switched := now.Add(time.Minute)
+	for name, test := range map[string]struct {
+		follows bool
+		want    time.Time
+	}{
+		"with a way back":    {true, switched},
+		"without a way back": {false, now.Add(48 * time.Hour)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newControl(t)
+			addInstance(t, c, "orders")
+			plan := &upgrade.Plan{Options: upgrade.Options{SkipSwitchback: !test.follows}}
+			task, err := c.catalog.CreateTask(t.Context(), upgrade.Task{
+				Kind: upgrade.TaskUpgrade, Instance: "orders", Mode: upgrade.ZeroDowntime, Plan: plan, StartedAt: now,
+			})
+			ok := func(err error) {
+				t.Helper()
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			ok(err)
+			told := func(ended bool) {
+				t.Helper()
+				line, err := c.LatestTask(t.Context(), "orders", upgrade.TaskUpgrade, "")
+				ok(err)
+				if (line.EndedAt != nil) != ended || ended && !line.EndedAt.Equal(test.want) {
+					t.Errorf("ended at %v", line.EndedAt)
+				}
+			}
+			went := upgrade.Switchover{Switched: true, StartedAt: now, EndedAt: switched}
+			ok(c.catalog.SetSwitchover(t.Context(), task.Number, went))
+			if test.follows {
+				ok(c.catalog.EnterPhase(t.Context(), task.Number, upgrade.PhaseFollowing, switched))
+			}
+			told(test.follows)
+			ok(c.catalog.EnterPhase(t.Context(), task.Number, upgrade.PhaseFinishing, now.Add(47*time.Hour)))
+			ok(c.catalog.EndTask(t.Context(), task.Number, upgrade.Outcome{Status: upgrade.StatusSucceeded, Switchover: &went}, now.Add(48*time.Hour)))
+			told(true)
+		})
+	}
+}
+
 // A rehearsal of the way back is nothing that the clouds know of.
 func TestInstancesThatAreBusy(t *testing.T) {
 	for _, test := range []struct {

@@ -95,10 +95,10 @@ func TestHistoryKnowsWhatRunsAndWhoNeverWas(t *testing.T) {
 	if err != nil || state.Upgrade == nil || state.Upgrade.Number != running.Number || state.Precheck != nil {
 		t.Errorf("state %+v (%v)", state, err)
 	}
-	if latest, err := c.LatestTask(t.Context(), "orders", upgrade.TaskUpgrade); err != nil || latest.Number != running.Number {
+	if latest, err := c.LatestTask(t.Context(), "orders", upgrade.TaskUpgrade, ""); err != nil || latest.Number != running.Number {
 		t.Errorf("latest is %d (%v)", latest.Number, err)
 	}
-	if _, err := c.LatestTask(t.Context(), "orders", upgrade.TaskPrecheck); kind(err) != "notfound" {
+	if _, err := c.LatestTask(t.Context(), "orders", upgrade.TaskPrecheck, ""); kind(err) != "notfound" {
 		t.Errorf("latest precheck: %v", err)
 	}
 }

@@ -47,7 +47,7 @@ func switchOver(ctx context.Context, a *api, c *call) (any, error) {
 // over, to interrupt the way back, and to switch over while replication is interrupted. What cannot be done at all the
 // one door refuses.
 func (a *api) permitted(ctx context.Context, instance string, verb control.Verb) error {
-	line, err := a.control.LatestTask(ctx, instance, upgrade.TaskUpgrade)
+	line, err := a.control.LatestTask(ctx, instance, upgrade.TaskUpgrade, "")
 	if isNotFound(err) {
 		return nil
 	}

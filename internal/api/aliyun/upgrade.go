@@ -2,6 +2,7 @@ package aliyun
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 
 	"github.com/pgleap/pgleap/internal/control"
@@ -49,16 +50,18 @@ func startUpgrade(ctx context.Context, a *api, c *call) (any, error) {
 }
 
 // alreadyUpgrading tells whether the running upgrade has made a target yet: for the vendor that
-// makes a difference.
+// makes a difference. One that only keeps its way back open is ended by the deletion of its source.
 func (a *api) alreadyUpgrading(ctx context.Context, instance string, err error) error {
-	state, unknown := a.control.InstanceState(ctx, instance)
-	if unknown != nil || state.Upgrade == nil {
+	running, unknown := a.control.Tasks(ctx, control.TaskFilter{Instance: instance, Kind: upgrade.TaskUpgrade, Status: upgrade.StatusRunning})
+	if unknown != nil || len(running) == 0 {
 		return err
 	}
-	if state.Upgrade.Mode == upgrade.InPlace { // its target is the instance itself
-		return err
-	}
-	if phase := state.Upgrade.Phase; phase == upgrade.PhasePrecheck || phase == upgrade.PhasePrepare {
+	task := running[0]
+	switch {
+	case task.AwaitsFinish():
+		return fail("MirrorInsExists", explained(err)+fmt.Sprintf(" Or delete instance %s, which gives it up as well.", control.FormerID(instance, task.Number)))
+	case task.Mode == upgrade.InPlace, // its target is the instance itself
+		task.Phase == upgrade.PhasePrecheck, task.Phase == upgrade.PhasePrepare:
 		return err
 	}
 	return fail("MirrorInsExists", explained(err))

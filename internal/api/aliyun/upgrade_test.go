@@ -143,6 +143,21 @@ func TestUpgradeBesideAnother(t *testing.T) {
 	}
 }
 
+// While the way back is open the target is there, and the deletion of the source is the way on.
+func TestUpgradeWhileTheWayBackIsOpen(t *testing.T) {
+	b := newBed(t, Options{})
+	b.addInstance("orders", 150018)
+	task := b.begin("orders", upgrade.TaskUpgrade, 0, 150018, 17)
+	b.ok(b.record.SetSwitchover(t.Context(), task.Number, upgrade.Switchover{Switched: true, StartedAt: noon, EndedAt: noon}))
+	for _, phase := range []upgrade.Phase{upgrade.PhaseFollowing, upgrade.PhaseRehearsal} {
+		b.enter(task, phase, 1)
+		code, message := b.refused("UpgradeDBInstanceMajorVersion", with(nil))
+		if code != "MirrorInsExists" || !strings.Contains(message, "elete instance orders-old-1") {
+			t.Errorf("%s: got %s: %s", phase, code, message)
+		}
+	}
+}
+
 func TestTargetThatIsNotInstalled(t *testing.T) {
 	b := newBed(t, Options{})
 	b.addInstance("orders", 150018)

@@ -520,16 +520,60 @@ func TestJobThatKeepsAWayBack(t *testing.T) {
 	b := newBed(t)
 	b.addInstance(t, "orders")
 	task := b.addTask(t, "orders", upgrade.TaskUpgrade, b.now)
+	ended := func(after any) {
+		t.Helper()
+		text := b.call(t, "GET", "/jobs?id="+task.ID, "").Body.String()
+		if !strings.Contains(text, `"status":"Completed"`) || !strings.Contains(text, `"ended":"2026-03-01T12:01:02+0000"`) {
+			t.Errorf("after %+v: %s", after, text)
+		}
+	}
+	if err := b.record.EnterPhase(t.Context(), task.Number, upgrade.PhaseFollowing, b.now.Add(2*time.Minute)); err != nil {
+		t.Fatal(err)
+	}
 	went := upgrade.Switchover{Switched: true, StartedAt: b.now.Add(time.Minute), EndedAt: b.now.Add(time.Minute + 2*time.Second)}
 	for _, s := range []upgrade.Switchover{went, {Back: true, Reason: "source and target differ"}} {
 		if err := b.record.SetSwitchover(t.Context(), task.Number, s); err != nil {
 			t.Fatal(err)
 		}
-		text := b.call(t, "GET", "/jobs?id="+task.ID, "").Body.String()
-		if !strings.Contains(text, `"status":"Completed"`) || !strings.Contains(text, `"ended":"2026-03-01T12:01:02+0000"`) {
-			t.Errorf("after %+v: %s", s, text)
+		ended(s)
+	}
+	b.end(t, task.Number, upgrade.Outcome{Status: upgrade.StatusSucceeded, Switchover: &went}, b.now.Add(48*time.Hour))
+	ended("the way back was given up")
+}
+
+// Only an inspection for this API's own upgrade tells whether that is allowed.
+func TestInspectionsForOtherModes(t *testing.T) {
+	b := newBed(t)
+	b.addInstance(t, "orders")
+	check := func(mode upgrade.Mode, minutes int, change func(*upgrade.Report)) {
+		at := b.now.Add(time.Duration(minutes-60) * time.Minute)
+		task := b.addTaskIn(t, "orders", upgrade.TaskPrecheck, mode, at)
+		b.saveReport(t, task.Number, func(r *upgrade.Report) {
+			r.Mode, r.CheckedAt = mode, at
+			change(r)
+		})
+		b.end(t, task.Number, upgrade.Outcome{Status: upgrade.StatusSucceeded}, at)
+	}
+	passed := func(r *upgrade.Report) { r.Findings, r.NotChecked = r.Findings[1:], nil }
+	blocked := func(*upgrade.Report) {}
+	told := func(available int, status string) {
+		t.Helper()
+		list := b.call(t, "GET", versionPath("orders", "inspection-histories?is_available=true"), "").Body.String()
+		if !strings.Contains(list, fmt.Sprintf(`"total_count":%d,`, available)) {
+			t.Errorf("want %d available: %s", available, list)
+		}
+		if got := b.call(t, "GET", versionPath("orders", "status?action=check"), "").Body.String(); !strings.Contains(got, status) {
+			t.Errorf("want %s: %s", status, got)
 		}
 	}
+	check(upgrade.ZeroDowntime, 0, passed)
+	told(0, "DBS.")
+	check(upgrade.BlueGreen, 1, passed)
+	told(1, `"status":"success"`)
+	check(upgrade.ZeroDowntime, 2, blocked)
+	told(1, `"status":"success"`)
+	check(upgrade.BlueGreen, 3, blocked)
+	told(1, `"status":"failed"`)
 }
 
 func TestPercent(t *testing.T) {

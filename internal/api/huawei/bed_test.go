@@ -121,11 +121,20 @@ func (b *bed) addInstance(t testing.TB, id string) {
 
 func (b *bed) addTask(t testing.TB, instance string, kind upgrade.TaskKind, started time.Time) upgrade.Task {
 	t.Helper()
+	mode := upgrade.ZeroDowntime
+	if kind == upgrade.TaskPrecheck {
+		mode = upgrade.BlueGreen // as this API starts them
+	}
+	return b.addTaskIn(t, instance, kind, mode, started)
+}
+
+func (b *bed) addTaskIn(t testing.TB, instance string, kind upgrade.TaskKind, mode upgrade.Mode, started time.Time) upgrade.Task {
+	t.Helper()
 	task, err := b.record.CreateTask(t.Context(), upgrade.Task{
-		Kind: kind, Instance: instance, Mode: upgrade.ZeroDowntime, Source: 150012, Target: 17,
+		Kind: kind, Instance: instance, Mode: mode, Source: 150012, Target: 17,
 		Phase: upgrade.PhasePrecheck, StartedAt: started,
 		Plan: &upgrade.Plan{
-			Instance: instance, Mode: upgrade.ZeroDowntime, Target: upgrade.Cluster{Version: 170011},
+			Instance: instance, Mode: mode, Target: upgrade.Cluster{Version: 170011},
 			Options: upgrade.Options{Statistics: upgrade.StatisticsBefore},
 		},
 	})

@@ -30,7 +30,7 @@ type Control interface {
 	Precheck(ctx context.Context, who control.Actor, req control.UpgradeRequest) (upgrade.Task, error)
 	Upgrade(ctx context.Context, who control.Actor, req control.UpgradeRequest) (upgrade.Task, error)
 	History(ctx context.Context, filter control.HistoryFilter) ([]control.Summary, int, error)
-	LatestTask(ctx context.Context, instance string, kind upgrade.TaskKind) (control.Summary, error)
+	LatestTask(ctx context.Context, instance string, kind upgrade.TaskKind, mode upgrade.Mode) (control.Summary, error)
 	TaskByID(ctx context.Context, id string) (upgrade.Task, error)
 	Reports(ctx context.Context, numbers []int64) (map[int64]upgrade.Report, error)
 }

@@ -33,6 +33,9 @@ func (a *api) inspectionHistories(ctx context.Context, c *call, instance upgrade
 	if filter.Passed, bad = boolean(c.query, "is_available"); bad != nil {
 		return nil, bad
 	}
+	if filter.Passed { // what is available must allow the upgrade that this API starts
+		filter.Mode = upgrade.BlueGreen
+	}
 	tasks, total, err := a.control.History(ctx, filter)
 	if err != nil {
 		return nil, err

@@ -72,6 +72,12 @@ func (a *api) jobOf(ctx context.Context, t upgrade.Task, in language) (any, erro
 		j.Status, j.Ended = "Completed", ended
 	case t.Status == upgrade.StatusRunning:
 		j.Status, j.Process = "Running", percent(t)
+	case t.Status == upgrade.StatusSucceeded && keptWayBack(t):
+		ended, err := a.switchedAt(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		j.Status, j.Ended = "Completed", ended
 	case t.Status == upgrade.StatusSucceeded:
 		j.Status = "Completed"
 	default:
@@ -84,6 +90,12 @@ func (a *api) jobOf(ctx context.Context, t upgrade.Task, in language) (any, erro
 		return nil, err
 	}
 	return jobAnswer{j}, nil
+}
+
+// keptWayBack tells whether the job was completed when clients had switched: what followed was the keeping of a way
+// back, until that was given up.
+func keptWayBack(t upgrade.Task) bool {
+	return t.OnTarget() && slices.ContainsFunc(t.Phases, func(s upgrade.PhaseSpan) bool { return s.Phase == upgrade.PhaseFollowing })
 }
 
 // switchedAt is when clients went over to the target. The task itself tells of its last switchover only, which may

@@ -125,7 +125,7 @@ type counting struct {
 	lookups int
 }
 
-func (c *counting) LatestTask(ctx context.Context, instance string, kind upgrade.TaskKind) (control.Summary, error) {
+func (c *counting) LatestTask(ctx context.Context, instance string, kind upgrade.TaskKind, mode upgrade.Mode) (control.Summary, error) {
 	c.lookups++
-	return c.engineless.LatestTask(ctx, instance, kind)
+	return c.engineless.LatestTask(ctx, instance, kind, mode)
 }

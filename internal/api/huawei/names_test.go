@@ -30,3 +30,16 @@ func TestNamesAreMadeOfWhatTheyMayBe(t *testing.T) {
 		}
 	}
 }
+
+// The longest id of an instance has its former clusters and clones as well.
+func TestOwnIDs(t *testing.T) {
+	longest := strings.Repeat("x", 63)
+	for given, want := range map[string]bool{
+		"orders": true, longest: true, longest + "-old-7": true, longest + "-clone-7": true,
+		longest + "x": false, longest + "-new-7": false, longest + "-clone-": false, strings.Repeat("0", 32) + instanceSuffix: false,
+	} {
+		if got := isOwnID(given); got != want {
+			t.Errorf("%s is one of ours: %t", given, got)
+		}
+	}
+}

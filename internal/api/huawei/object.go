@@ -32,7 +32,7 @@ func (o object) id() string {
 // vendorID is the form of an instance's id at the vendor, ownID that of pgleap's ids.
 var (
 	vendorID = regexp.MustCompile(`^[0-9a-f]{32}` + instanceSuffix + `$`)
-	ownID    = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}(-old-[0-9]{1,10})?$`)
+	ownID    = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}(-(old|clone)-[0-9]{1,10})?$`)
 )
 
 // isOwnID tells whether an id can only be one of pgleap's.

@@ -45,7 +45,7 @@ func (a *api) status(ctx context.Context, c *call, instance upgrade.Instance) (a
 }
 
 func (a *api) upgradeStatus(ctx context.Context, c *call, instance upgrade.Instance) (taskStatus, error) {
-	s, err := a.control.LatestTask(ctx, instance.ID, upgrade.TaskUpgrade)
+	s, err := a.control.LatestTask(ctx, instance.ID, upgrade.TaskUpgrade, "")
 	if err != nil {
 		return taskStatus{}, none(err, msgNeverUpgraded, c)
 	}
@@ -55,8 +55,9 @@ func (a *api) upgradeStatus(ctx context.Context, c *call, instance upgrade.Insta
 	}, nil
 }
 
+// checkStatus tells of the last inspection for the upgrade that this API starts: no other one allows it, or forbids it.
 func (a *api) checkStatus(ctx context.Context, c *call, instance upgrade.Instance) (taskStatus, error) {
-	s, err := a.control.LatestTask(ctx, instance.ID, upgrade.TaskPrecheck)
+	s, err := a.control.LatestTask(ctx, instance.ID, upgrade.TaskPrecheck, upgrade.BlueGreen)
 	if err != nil {
 		return taskStatus{}, none(err, msgNeverChecked, c)
 	}
