@@ -49,6 +49,8 @@ type Control struct {
 	requests  *requests
 	throttle  *throttle
 	strangers *rate.Limiter
+	// installations are those that agents have told of.
+	installations *installations
 	// endpoints is held while an instance comes or goes together with its endpoint.
 	endpoints *semaphore.Weighted
 }
@@ -59,7 +61,7 @@ func New(d Deps) *Control {
 		catalog: d.Catalog, temporal: d.Temporal, converter: d.Converter,
 		host: d.Host, server: d.Server, log: d.Log, now: d.Now, sealer: d.Sealer, callers: &callers{},
 		throttle:  &throttle{perSecond: d.RequestsPerSecond, limits: map[string]*rate.Limiter{}},
-		endpoints: semaphore.NewWeighted(1),
+		endpoints: semaphore.NewWeighted(1), installations: &installations{known: map[string]installation{}},
 	}
 	if c.converter == nil {
 		c.converter = converter.GetDefaultDataConverter()
