@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
@@ -20,6 +21,21 @@ func (c *Control) refuseForeign(task upgrade.Task) error {
 		Reason: fmt.Sprintf("%s %d is carried out by another pgleap server with this catalogue, %s", task.Kind, task.Number, task.Server),
 		Remedy: "say it to that one", Cause: upgrade.CausePhase,
 	}
+}
+
+// Reached is the address at which clients reach what listens at one on a host: by the name of the host where it stands
+// for all of that host's, or for a loopback that is not this server's. An empty host is this server's.
+func (c *Control) Reached(host string, listen upgrade.Address) upgrade.Address {
+	if host == "" {
+		host = c.host
+	}
+	reached := listen.Reachable()
+	ip, err := netip.ParseAddr(reached.Host)
+	loopback := reached.Host == "localhost" || err == nil && ip.IsLoopback()
+	if listen.IsWildcard() || loopback && host != c.host {
+		reached.Host = host
+	}
+	return reached
 }
 
 // refuseElsewhere refuses to ask the agent of a host that is another server's: nobody here would answer.

@@ -52,3 +52,29 @@ func TestOtherHostsAreNotAskedHere(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What clients are told to connect to leads them to the instance's host, whichever server they ask.
+func TestAddressesThatClientsReach(t *testing.T) {
+	c := newControl(t) // of host db1
+	for _, test := range []struct{ host, listen, want string }{
+		{"db1", "127.0.0.1", "127.0.0.1"},
+		{"db1", "", "127.0.0.1"},
+		{"", "127.0.0.1", "127.0.0.1"},
+		{"db1", "192.0.2.1", "192.0.2.1"},
+		{"db1", "*", "db1"},
+		{"db1", "0.0.0.0", "db1"},
+		{"db1", "::", "db1"},
+		{"db2", "127.0.0.1", "db2"},
+		{"db2", "::1", "db2"},
+		{"db2", "localhost", "db2"},
+		{"db2", "", "db2"},
+		{"db2", "/run/postgresql", "db2"},
+		{"db2", "0.0.0.0", "db2"},
+		{"db2", "192.0.2.2", "192.0.2.2"},
+	} {
+		got := c.Reached(test.host, upgrade.Address{Host: test.listen, Port: 6432})
+		if got != (upgrade.Address{Host: test.want, Port: 6432}) {
+			t.Errorf("%q on %q is reached at %v", test.listen, test.host, got)
+		}
+	}
+}

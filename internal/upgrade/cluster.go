@@ -68,8 +68,11 @@ func (a Address) String() string {
 	return net.JoinHostPort(a.Host, strconv.Itoa(a.Port))
 }
 
-// Loopback is where clusters listen for those who do not come through a socket: all of them are on this host.
+// Loopback is where clusters listen for those who do not come through a socket and are on the same host.
 const Loopback = "127.0.0.1"
+
+// IsWildcard tells whether the address stands for all of a host's.
+func (a Address) IsWildcard() bool { return a.Host == "*" || a.Host == "0.0.0.0" || a.Host == "::" }
 
 // Reachable is the address as one connects to it: not one that stands for all of a host's, and not a socket.
 func (a Address) Reachable() Address {

@@ -109,20 +109,20 @@ func (a *api) listedInstances(ctx context.Context) ([]listed, error) {
 	all := make([]listed, 0, len(instances)+len(formers))
 	made := make(map[string]bool, len(instances))
 	for _, in := range instances {
-		all = append(all, listedInstance(in, states[in.ID]))
+		all = append(all, a.listedInstance(in, states[in.ID]))
 		made[in.ID] = true
 	}
 	for _, state := range states {
 		if state.Upgrade == nil {
 			continue
 		}
-		if clone, making := listedClone(*state.Upgrade); making && !made[clone.id] {
+		if clone, making := a.listedClone(*state.Upgrade); making && !made[clone.id] {
 			all = append(all, clone)
 		}
 	}
 	for _, f := range formers {
 		if f.RetiredAt == nil {
-			all = append(all, listedFormer(f))
+			all = append(all, a.listedFormer(f))
 		}
 	}
 	slices.SortFunc(all, func(x, y listed) int { return cmp.Compare(x.id, y.id) })

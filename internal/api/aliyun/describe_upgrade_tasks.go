@@ -26,6 +26,9 @@ var describeUpgradeMajorVersionTasks = action{
 		}
 		for i := range tasks {
 			answer.items[i] = newUpgradeTask(tasks[i], a.options.DetailNewline)
+			if f := answer.items[i].following; f != nil {
+				f.host = a.clusterAddress(tasks[i].Running.Plan.Target).Host
+			}
 		}
 		return answer, nil
 	},

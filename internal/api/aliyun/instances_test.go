@@ -166,3 +166,21 @@ func TestInstanceStatus(t *testing.T) {
 		t.Errorf("during a precheck: got %s", got)
 	}
 }
+
+// Servers with one catalogue answer for each other's instances: 127.0.0.1 is where the caller's question went.
+func TestInstanceOfAnotherHost(t *testing.T) {
+	b := newBed(t, Options{})
+	b.ok(b.record.AddInstance(t.Context(), upgrade.Instance{
+		ID: "far", Cluster: upgrade.Cluster{Host: "db2", Version: 150018, Pgdata: "/srv/far", Port: 5432},
+		Endpoint: upgrade.Endpoint{Driver: upgrade.PgBouncer, Listen: upgrade.Address{Host: "127.0.0.1", Port: 6432}},
+	}))
+	b.ok(b.record.AddInstance(t.Context(), upgrade.Instance{
+		ID: "bare", Cluster: upgrade.Cluster{Host: "db2", Version: 150018, Pgdata: "/srv/bare", Port: 5433},
+	}))
+	for id, port := range map[string]int{"far": 6432, "bare": 5433} {
+		l, err := b.listedByID(t.Context(), id)
+		if want := (upgrade.Address{Host: "db2", Port: port}); err != nil || l.address != want {
+			t.Errorf("%s is reached at %v, want %v (%v)", id, l.address, want, err)
+		}
+	}
+}

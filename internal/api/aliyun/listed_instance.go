@@ -24,26 +24,31 @@ type listed struct {
 	lockReason  string // empty: it is not locked
 }
 
-func listedInstance(in upgrade.Instance, state control.InstanceState) listed {
+func (a *api) listedInstance(in upgrade.Instance, state control.InstanceState) listed {
 	l := listed{
 		id: in.ID, version: in.Cluster.Version, created: in.CreatedAt, window: in.Window,
 		status:  instanceStatus(state),
-		address: upgrade.Address{Host: upgrade.Loopback, Port: in.Cluster.Port},
+		address: a.clusterAddress(in.Cluster),
 	}
 	if in.Endpoint.Driver != "" {
-		l.address, l.endpoint = in.Endpoint.Listen.Reachable(), true
+		l.address, l.endpoint = a.control.Reached(in.Cluster.Host, in.Endpoint.Listen), true
 	}
 	return l
 }
 
-func listedFormer(f control.Former) listed {
+func (a *api) listedFormer(f control.Former) listed {
 	return listed{
 		id: f.ID, version: f.Cluster.Version, created: f.Since, status: statusRunning,
-		address:     upgrade.Address{Host: upgrade.Loopback, Port: f.Cluster.Port},
+		address:     a.clusterAddress(f.Cluster),
 		description: fmt.Sprintf("Source of upgrade %d of instance %s", f.Number, f.Instance),
 		lockReason: fmt.Sprintf("Upgrade %d moved instance %s away from it: applications cannot log in, and it is kept until it is deleted",
 			f.Number, f.Instance),
 	}
+}
+
+// clusterAddress is where clients reach a cluster itself.
+func (a *api) clusterAddress(c upgrade.Cluster) upgrade.Address {
+	return a.control.Reached(c.Host, upgrade.Address{Host: upgrade.Loopback, Port: c.Port})
 }
 
 // listedByID finds one instance or former cluster. One that was retired is gone.
@@ -51,7 +56,7 @@ func (a *api) listedByID(ctx context.Context, id string) (listed, error) {
 	instance, err := a.control.Instance(ctx, id)
 	if err == nil {
 		state, err := a.control.InstanceState(ctx, id)
-		return listedInstance(instance, state), fromRecord(err)
+		return a.listedInstance(instance, state), fromRecord(err)
 	}
 	if !isNotFound(err) {
 		return listed{}, fromRecord(err)
@@ -69,7 +74,7 @@ func (a *api) listedByID(ctx context.Context, id string) (listed, error) {
 	if former.RetiredAt != nil {
 		return listed{}, fail("InvalidDBInstanceName.NotFound", fmt.Sprintf("Instance %s was released at %s.", id, second(*former.RetiredAt)))
 	}
-	return listedFormer(former), nil
+	return a.listedFormer(former), nil
 }
 
 // cloneInTheMaking is a clone whose upgrade runs: it is no instance yet, and clients wait for it.
@@ -82,22 +87,22 @@ func (a *api) cloneInTheMaking(ctx context.Context, id string) (listed, bool) {
 	if err != nil || task.Instance != instance || task.Status.Ended() {
 		return listed{}, false
 	}
-	return listedClone(task)
+	return a.listedClone(task)
 }
 
 // listedClone is the clone that a running upgrade makes, if it does.
-func listedClone(task upgrade.Task) (listed, bool) {
+func (a *api) listedClone(task upgrade.Task) (listed, bool) {
 	if task.Plan == nil || !task.Plan.Options.CloneOnly {
 		return listed{}, false
 	}
 	return listed{
 		id: upgrade.CloneID(task.Instance, task.Number), version: task.Plan.Target.Version, created: task.StartedAt, status: statusCreating,
-		address:     upgrade.Address{Host: upgrade.Loopback, Port: task.Plan.Target.Port},
+		address:     a.clusterAddress(task.Plan.Target),
 		description: fmt.Sprintf("Clone that upgrade %d makes of instance %s", task.Number, task.Instance),
 	}, true
 }
 
-// What is the same for all instances: they are on this host, on its disks, and nobody pays for them.
+// What is the same for all instances: they are on a host of pgleap's, on its disks, and nobody pays for them.
 const (
 	engine       = "PostgreSQL"
 	payType      = "Postpaid"

@@ -541,6 +541,25 @@ func TestJobThatKeepsAWayBack(t *testing.T) {
 	ended("the way back was given up")
 }
 
+// Servers with one catalogue answer for each other's instances: 127.0.0.1 is where the caller's question went.
+func TestInstanceOfAnotherHost(t *testing.T) {
+	b := newBed(t)
+	for id, endpoint := range map[string]upgrade.Endpoint{
+		"far": {Driver: upgrade.PgBouncer, Listen: upgrade.Address{Host: "127.0.0.1", Port: 6432}}, "bare": {},
+	} {
+		err := b.record.AddInstance(t.Context(), upgrade.Instance{
+			ID: id, Cluster: upgrade.Cluster{Host: "db2", Version: 150012, Pgdata: "/srv/" + id, Port: 5432}, Endpoint: endpoint,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := b.call(t, "GET", "/instances", "").Body.String()
+	if strings.Count(text, `"private_ips":["db2"]`) != 2 {
+		t.Errorf("got %s", text)
+	}
+}
+
 // Only an inspection for this API's own upgrade tells whether that is allowed.
 func TestInspectionsForOtherModes(t *testing.T) {
 	b := newBed(t)

@@ -24,6 +24,7 @@ type Control interface {
 	InstanceByUUID(ctx context.Context, uuid string) (upgrade.Instance, error)
 	Revision(ctx context.Context, instance string) (int64, error)
 	InstanceStates(ctx context.Context) (map[string]control.InstanceState, error)
+	Reached(host string, listen upgrade.Address) upgrade.Address
 	Formers(ctx context.Context) ([]control.Former, error)
 	Targets(ctx context.Context, instance string) ([]upgrade.VersionNum, error)
 

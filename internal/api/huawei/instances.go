@@ -157,7 +157,7 @@ func (a *api) instanceAnswer(i upgrade.Instance, s control.InstanceState) instan
 	answer := a.clusterAnswer(i.UUID, i.ID, state, i.Cluster)
 	answer.Created = a.clock.format(i.CreatedAt)
 	if i.Endpoint.Driver != "" {
-		reached := i.Endpoint.Listen.Reachable()
+		reached := a.control.Reached(i.Cluster.Host, i.Endpoint.Listen)
 		answer.Port, answer.PrivateIPs = reached.Port, []string{reached.Host}
 	}
 	if w := i.Window; w != nil {
@@ -186,7 +186,7 @@ func (a *api) formerAnswer(f control.Former) instanceAnswer {
 func (a *api) clusterAnswer(uuid, name, state string, cluster upgrade.Cluster) instanceAnswer {
 	return instanceAnswer{
 		ID: uuid + instanceSuffix, Name: name, Status: state, Type: "Single",
-		PrivateIPs: []string{upgrade.Loopback}, PublicIPs: []string{}, Port: cluster.Port, UserName: cluster.Superuser,
+		PrivateIPs: []string{a.control.Reached(cluster.Host, upgrade.Address{Host: upgrade.Loopback}).Host}, PublicIPs: []string{}, Port: cluster.Port, UserName: cluster.Superuser,
 		Datastore: datastore{
 			Type: "PostgreSQL", Version: strconv.Itoa(int(cluster.Version.Major())), CompleteVersion: cluster.Version.String(),
 		},
