@@ -279,7 +279,8 @@ func (c *clouds) switchOverAtAlibaba() {
 	}))
 }
 
-// toldByAlibaba compares the history with the native API, whoever asks and however.
+// toldByAlibaba compares the history with the native API, whoever asks and however. To the clouds the upgrade has ended
+// when clients had switched: they know no way back.
 func (c *clouds) toldByAlibaba(task upgrade.Task) {
 	response, tasks := c.alibabaUpgrades()
 	if len(tasks) != 1 {
@@ -288,7 +289,7 @@ func (c *clouds) toldByAlibaba(task upgrade.Task) {
 	got := tasks[0]
 	want := alibabaTask{
 		TaskID: task.Number, SourceInsName: id, TargetInsName: id, SourceMajorVersion: c.from, TargetMajorVersion: c.to,
-		StartTime: task.StartedAt.UnixMilli(), EndTime: task.EndedAt.UnixMilli(),
+		StartTime: task.StartedAt.UnixMilli(), EndTime: task.Switchover.EndedAt.UnixMilli(),
 		SwitchTime: task.Switchover.StartedAt.UnixMilli(), SwitchEndTime: task.Switchover.EndedAt.UnixMilli(),
 		Result: "Success", UpgradeMode: "switch", CollectStatMode: "After", CutOver: true, Detail: got.Detail,
 	}

@@ -233,7 +233,7 @@ func (c *clouds) followedAtHuawei(number int64) {
 func (c *clouds) toldByHuawei(task upgrade.Task) {
 	got := c.huaweiUpgrade()
 	want := model.UpgradeReports{
-		Id: task.ID, StartTime: atHuawei(task.StartedAt), EndTime: atHuawei(*task.EndedAt),
+		Id: task.ID, StartTime: atHuawei(task.StartedAt), EndTime: atHuawei(task.Switchover.EndedAt),
 		SrcInstanceId: c.huaweiID, SrcDatabaseVersion: task.Source.String(), DstInstanceId: c.huaweiID, DstDatabaseVersion: got.DstDatabaseVersion,
 		Result: "success", IsPrivateIpChanged: true, PrivateIpChangeTime: atHuawei(task.Switchover.EndedAt),
 		StatisticsCollectionMode: "after_change_private_ip", Detail: got.Detail,
