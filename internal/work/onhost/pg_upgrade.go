@@ -2,9 +2,7 @@ package onhost
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -59,9 +57,10 @@ func (w *Worker) afterCrash(ctx context.Context, plan upgrade.Plan, files files,
 	}
 	// Link mode takes the name of pg_control away so that nobody starts both (pg_upgrade's
 	// controldata.c, disable_old_cluster).
-	control := filepath.Join(plan.ClonePgdata(), "global", "pg_control")
-	if err := os.Rename(control+".old", control); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("enable the clone again: %w", err)
+	if isDisabled(plan.ClonePgdata()) {
+		if err := enableControl(plan.ClonePgdata()); err != nil {
+			return err
+		}
 	}
 	if err := w.shutDownCleanly(ctx, plan, as); err != nil {
 		return err
