@@ -296,7 +296,7 @@ func inPlaceViolations() []violation {
 				`SELECT pg_create_logical_replication_slot('stopped', 'test_decoding')`, `CREATE TABLE unread (a int)`,
 				`SELECT pg_create_physical_replication_slot('physical', true)`,
 			},
-			want:    []string{`stopped`},
+			want:    []string{`stopped (of database {db})`},
 			mend:    []string{`SELECT pg_drop_replication_slot('stopped')`},
 			cleanup: []string{`SELECT pg_drop_replication_slot('physical')`},
 		},

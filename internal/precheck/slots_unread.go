@@ -20,7 +20,7 @@ var slotsUnread = Check{
 			return nil, nil
 		}
 		return s.query(ctx, `
-			SELECT slot_name, format('database %I, %s of WAL behind', database, pg_size_pretty(pg_current_wal_lsn() - confirmed_flush_lsn)), NULL::text
+			SELECT slot_name, format('of database %I', database), NULL::text
 			FROM pg_replication_slots
 			WHERE slot_type = 'logical' AND NOT temporary AND NOT active AND invalidation_reason IS NULL
 				AND confirmed_flush_lsn < pg_current_wal_lsn()
