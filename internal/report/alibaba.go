@@ -31,7 +31,7 @@ func pgUpgradeChecks() []string {
 	return []string{
 		"aclitem-types", "clean-shutdown", "encoding-conversions", "gist-inet-indexes", "inherited-not-null", "install-user", "isn-passing",
 		"line-breaks-in-names", "oldest-transaction-ids", "pg-upgrade", "pg-upgrade-connection", "pg-upgrade-place", "polymorphic-functions",
-		"postfix-operators", "reg-types", "required-libraries", "slots-taken-over", "slots-unread", "subscription-state", "system-composite-types",
+		"postfix-operators", "reg-types", "required-libraries", "slots-taken-over", "subscription-state", "system-composite-types",
 		"tablespace-leftovers", "target-empty", "target-origins", "target-programs", "target-slots", "transfer-method", "unicode-update",
 	}
 }

@@ -321,7 +321,7 @@ func (w *Worker) checkInPlace(ctx context.Context, plan upgrade.Plan, prepared i
 	progressOf(ctx).text("running pg_upgrade --check")
 	result, err := check.Check(ctx, as)
 	if err != nil {
-		return nil, explainPgUpgrade(err)
+		return nil, explainPgUpgrade(err, nil)
 	}
 	return w.warnedBy(ctx, "pg_upgrade --check", files, as.As, result), nil
 }

@@ -72,8 +72,10 @@ type outage struct {
 	// notAfter is when it is too late to begin, if that is set.
 	notAfter time.Time
 	late     bool // it had passed
-	outcome  upgrade.Switchover
-	told     step.Done
+	// databases are the source's, by their oids.
+	databases map[uint32]string
+	outcome   upgrade.Switchover
+	told      step.Done
 	// pending are what still waits for servers that have stopped or started already, see ahead.
 	pending []chan error
 	started map[string]string // what the source's server was started with

@@ -74,7 +74,7 @@ func (o *outage) pgUpgrade(ctx context.Context) error {
 		progressOf(ctx).count("pg_upgrade: "+phase+pace.remaining(phase, done, total), done, total, unitOf(phase))
 	})
 	if err != nil {
-		return explainPgUpgrade(err)
+		return explainPgUpgrade(err, o.databases)
 	}
 	o.told.Events = append(o.told.Events, o.warnedBy(ctx, "pg_upgrade", o.files, as.As, result)...)
 	if err := o.carrySettingsOfAllRoles(ctx, o.plan, as, o.intent.OfAllRoles); ctx.Err() == nil && err != nil {

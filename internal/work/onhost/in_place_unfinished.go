@@ -27,6 +27,14 @@ func (o *outage) unfinished(ctx context.Context) (err error) {
 	if o.watch, err = postgres.Connect(ctx, o.host.Login(o.plan.Source, "postgres")); err != nil {
 		return err
 	}
+	databases, err := postgres.Databases(ctx, o.watch)
+	if err != nil {
+		return err
+	}
+	o.databases = map[uint32]string{}
+	for _, database := range databases {
+		o.databases[database.OID] = database.Name
+	}
 	limited, cancel := context.WithTimeout(ctx, o.plan.Options.SwitchoverTimeout)
 	defer cancel()
 	prepared, err := postgres.ListPrepared(limited, o.watch)
