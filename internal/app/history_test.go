@@ -123,6 +123,11 @@ func TestFlowOnTheEngine(t *testing.T) {
 				return step.InPlaceResult{Switchover: upgrade.Switchover{Switched: true}}, nil
 			}
 		}, upgrade.StatusSucceeded, "", 0},
+		{"in-place-in-window", func(o *upgrade.Options) { o.SwitchInWindow = true }, func(s *scene) {
+			s.does[step.UpgradeInPlace] = func(context.Context, int) (any, error) {
+				return step.InPlaceResult{Switchover: upgrade.Switchover{Switched: true}}, nil
+			}
+		}, upgrade.StatusSucceeded, "", 0},
 		{"blue-green", func(o *upgrade.Options) { o.Switch = upgrade.SwitchAuto }, func(s *scene) {
 			s.does[step.SwitchToClone] = func(context.Context, int) (any, error) {
 				return step.CloneSwitch{Switchover: upgrade.Switchover{Switched: true}}, nil
@@ -187,7 +192,7 @@ func (s *scene) count(name string) int {
 
 func workflowOf(name string) string {
 	switch name {
-	case "in-place":
+	case "in-place", "in-place-in-window":
 		return step.WorkflowInPlace
 	case "blue-green", "clone-registered":
 		return step.WorkflowBlueGreen
@@ -203,6 +208,12 @@ var lost = step.Lost{Reason: "The workflow of this upgrade is gone."}
 
 func argumentsOf(name string, plan upgrade.Plan) []any {
 	switch name {
+	case "in-place-in-window":
+		const hour, day = 60, 24 * 60
+		now := time.Now().UTC()
+		minute := now.Hour()*hour + now.Minute()
+		open := upgrade.Window{Start: (minute - hour + day) % day, End: (minute + hour) % day}
+		return []any{step.InPlaceUpgradeArgs{Plan: plan, Window: &open}}
 	case "return":
 		return []any{step.ReturnArgs{Plan: plan, Attempt: 7, Switched: upgrade.Switchover{Switched: true}}}
 	case "cleanup":

@@ -17,6 +17,7 @@ func All() []Check {
 		subscriptions,
 		subscriptionState,
 		slotsTakenOver,
+		slotsUnread,
 		lineBreaksInNames,
 		installUser,
 

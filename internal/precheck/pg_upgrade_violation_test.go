@@ -291,6 +291,16 @@ func inPlaceViolations() []violation {
 			want:    []string{`pg_conflict_detection (its name is reserved)`},
 		},
 		{
+			name: "slot from which nobody reads", check: slotsUnread, mode: upgrade.InPlace, source: 17,
+			violate: []string{
+				`SELECT pg_create_logical_replication_slot('stopped', 'test_decoding')`, `CREATE TABLE unread (a int)`,
+				`SELECT pg_create_physical_replication_slot('physical', true)`,
+			},
+			want:    []string{`stopped (of database {db})`},
+			mend:    []string{`SELECT pg_drop_replication_slot('stopped')`},
+			cleanup: []string{`SELECT pg_drop_replication_slot('physical')`},
+		},
+		{
 			name: "slot of a plugin that the target does not allow", check: targetSlots, mode: upgrade.InPlace, source: 17,
 			violate: []string{
 				`SELECT pg_create_logical_replication_slot('cdc', 'test_decoding')`, `SELECT pg_create_logical_replication_slot('fine', 'pgoutput')`,

@@ -7,13 +7,12 @@ import (
 )
 
 // slotsTakenOver: from 17 on pg_upgrade takes logical slots over (its check.c, check_old_cluster_for_valid_slots).
-// Whether their consumers have caught up shows when the source is down.
+// Whether their consumers have caught up is slotsUnread's.
 var slotsTakenOver = Check{
 	ID: "slots-taken-over", Title: "Logical slots cannot be taken over",
 	Severity: upgrade.Blocker, Modes: []upgrade.Mode{upgrade.InPlace}, Scope: PerCluster,
-	Why: "Logical slots go over to the target. One that is invalid cannot, and since 19 the server keeps the name pg_conflict_detection for itself.",
-	Remedy: "Drop the slot: nobody can read an invalid one any more. Its consumer begins anew with another slot. " +
-		"A slot whose consumer has not read everything when the source is down is refused too: let the consumers catch up before the upgrade.",
+	Why:       "Logical slots go over to the target. One that is invalid cannot, and since 19 the server keeps the name pg_conflict_detection for itself.",
+	Remedy:    "Drop the slot: nobody can read an invalid one any more. Its consumer begins anew with another slot.",
 	PgUpgrade: []string{"invalid_logical_slots.txt"},
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
 		if f.Version.Major() < 17 {

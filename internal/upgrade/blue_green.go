@@ -34,13 +34,25 @@ func BlueGreenPhases(cloneOnly bool) []Phase {
 
 // Until is how long it takes from a moment until the window is open; 0 while it is.
 func (w Window) Until(now time.Time) time.Duration {
-	const day = 24 * time.Hour
+	since, length := w.opened(now)
+	if since < length {
+		return 0
+	}
+	return day - since
+}
+
+// Closes is when a window closes that is open at a moment.
+func (w Window) Closes(now time.Time) time.Time {
+	since, length := w.opened(now)
+	return now.UTC().Add(length - since)
+}
+
+const day = 24 * time.Hour
+
+// opened is how long ago the window last opened, and how long it stays open.
+func (w Window) opened(now time.Time) (since, length time.Duration) {
 	now = now.UTC()
 	midnight := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, time.UTC)
 	start, end := time.Duration(w.Start)*time.Minute, time.Duration(w.End)*time.Minute
-	sinceStart := (now.Sub(midnight) - start + day) % day
-	if sinceStart < (end-start+day)%day {
-		return 0
-	}
-	return day - sinceStart
+	return (now.Sub(midnight) - start + day) % day, (end - start + day) % day
 }

@@ -29,6 +29,9 @@ func TestWindowUntil(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if closes := window.Closes(now); c.want == 0 && (window.Until(closes.Add(-time.Nanosecond)) != 0 || window.Until(closes) == 0) {
+			t.Errorf("%s, which is open at %s, does not close at %s", c.window, c.now, closes)
+		}
 		if got := window.Until(now); got != c.want {
 			t.Errorf("from %s until %s: got %s, want %s", c.now, c.window, got, c.want)
 		}

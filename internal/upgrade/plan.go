@@ -73,7 +73,7 @@ type Options struct {
 	// MaxRetainedWAL is the number of bytes of WAL the source may keep for the
 	// upgrade. Beyond it the upgrade is cancelled.
 	MaxRetainedWAL int64 `json:"maxRetainedWAL"`
-	// Jobs is the parallelism of pg_upgrade and of the statistics.
+	// Jobs is the parallelism of pg_upgrade and of the statistics; 0: as the host's processors allow.
 	Jobs int `json:"jobs"`
 
 	// SkipSchemaRehearsal leaves the upgrade of a copy without data out of the precheck; the rehearsal
@@ -127,9 +127,6 @@ func (o Options) WithDefaults() Options {
 	if o.MaxRetainedWAL == 0 {
 		o.MaxRetainedWAL = DefaultMaxRetainedWAL
 	}
-	if o.Jobs == 0 {
-		o.Jobs = 2
-	}
 	if o.TableGroups == 0 {
 		o.TableGroups = 1
 	}
@@ -165,7 +162,7 @@ func (o Options) Validate() error {
 	if o.MaxRetainedWAL < 64<<20 {
 		return fmt.Errorf("maxRetainedWAL %d bytes: choose at least 64 MiB", o.MaxRetainedWAL)
 	}
-	if o.Jobs < 1 || o.Jobs > 64 {
+	if o.Jobs < 0 || o.Jobs > 64 {
 		return fmt.Errorf("jobs %d: choose between 1 and 64", o.Jobs)
 	}
 	if o.TableGroups < 1 || o.TableGroups > MaxTableGroups {

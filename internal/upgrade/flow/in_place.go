@@ -23,12 +23,7 @@ func InPlace(ctx workflow.Context, args step.InPlaceUpgradeArgs) (upgrade.Outcom
 	if err := t.prepareInPlace(work); err != nil {
 		return t.giveUpInPlace(ctx, err)
 	}
-	if t.plan.Options.SwitchInWindow {
-		if err := t.awaitWindow(work, args.Window); err != nil {
-			return t.giveUpInPlace(ctx, err)
-		}
-	}
-	upgraded, err := t.outage(work)
+	upgraded, err := t.outageInTime(work, args.Window)
 	if err != nil {
 		return t.giveUpInPlace(ctx, err)
 	}
@@ -43,21 +38,62 @@ func (t *task) prepareInPlace(ctx workflow.Context) error {
 	return t.phase(ctx, upgrade.PhasePrepareTarget, step.PrepareInPlace)
 }
 
-// awaitWindow waits until the window is open, or until the user says that he does not want to wait. What
-// was prepared may not fit any more then, and is made anew.
-func (t *task) awaitWindow(ctx workflow.Context, window *upgrade.Window) error {
+// outageInTime is the outage, which waits for the window if it is to. It does not begin when the window has closed
+// while it was made ready, or while its agent was away: it waits for the next one then.
+func (t *task) outageInTime(ctx workflow.Context, window *upgrade.Window) (upgrade.Switchover, error) {
+	if !t.plan.Options.SwitchInWindow {
+		upgraded, _, err := t.outage(ctx, time.Time{})
+		return upgraded, err
+	}
 	if window == nil {
-		return t.noWindow()
+		return upgrade.Switchover{}, t.noWindow()
 	}
-	if untilOpen(ctx, window) == 0 {
-		return nil
+	// Upgrades that were started by an older program looked at the window once.
+	again := workflow.GetVersion(ctx, "outage within the window", workflow.DefaultVersion, 1) >= 1
+	for {
+		asked, err := t.awaitWindow(ctx, window, again)
+		if err != nil {
+			return upgrade.Switchover{}, err
+		}
+		var end time.Time
+		if again && !asked {
+			end = window.Closes(workflow.Now(ctx))
+		}
+		upgraded, late, err := t.outage(ctx, end)
+		if err != nil || !late {
+			return upgraded, err
+		}
+		if err := workflow.Sleep(ctx, end.Sub(workflow.Now(ctx))); err != nil { // the agent's clock is ahead
+			return upgrade.Switchover{}, err
+		}
 	}
+}
+
+// awaitWindow waits until the window is open, or until the user says that he does not want to wait, which is returned.
+// What was prepared may not fit any more then, and is made anew; if the window has closed meanwhile, it waits again.
+func (t *task) awaitWindow(ctx workflow.Context, window *upgrade.Window, again bool) (asked bool, err error) {
+	for untilOpen(ctx, window) > 0 {
+		if asked, err = t.untilOpenOrAsked(ctx, window); err != nil {
+			return false, err
+		}
+		if err := t.do(ctx, step.DiscardInPlace, t.plan); err != nil {
+			return false, err
+		}
+		if err := t.prepareInPlace(ctx); err != nil || asked || !again {
+			return asked, err
+		}
+	}
+	return false, nil
+}
+
+// untilOpenOrAsked does the waiting.
+func (t *task) untilOpenOrAsked(ctx workflow.Context, window *upgrade.Window) (asked bool, err error) {
 	forget(t.switchSignal) // before the phase is recorded: one that comes later counts
 	t.enter(ctx, upgrade.PhaseWaiting)
 	t.tell(ctx, upgrade.LevelInfo, fmt.Sprintf("the outage waits for the maintenance window %s, or for `pgleap switchover %s switch`", window, t.plan.Instance))
 	waiting, stop := workflow.WithCancel(ctx)
 	defer stop()
-	for asked := false; !asked && untilOpen(ctx, window) > 0; {
+	for !asked && untilOpen(ctx, window) > 0 {
 		workflow.NewSelector(ctx).
 			AddReceive(t.switchSignal, func(c workflow.ReceiveChannel, _ bool) {
 				c.Receive(ctx, nil)
@@ -66,32 +102,34 @@ func (t *task) awaitWindow(ctx workflow.Context, window *upgrade.Window) error {
 			AddFuture(workflow.NewTimer(waiting, untilOpen(ctx, window)), func(workflow.Future) {}).
 			Select(ctx)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return false, ctx.Err()
 		}
 	}
-	if err := t.do(ctx, step.DiscardInPlace, t.plan); err != nil {
-		return err
-	}
-	return t.prepareInPlace(ctx)
+	return asked, nil
 }
 
-// outage stops the source and starts the target. Not upgrading is an error here, which tells why.
-func (t *task) outage(ctx workflow.Context) (upgrade.Switchover, error) {
+// outage stops the source and starts the target. Not upgrading is an error here, which tells why, unless it is too late
+// to begin: an end that is set is that of the window.
+func (t *task) outage(ctx workflow.Context, end time.Time) (upgraded upgrade.Switchover, late bool, err error) {
 	t.enter(ctx, upgrade.PhaseUpgrade)
-	result, err := t.upgradeInPlace(ctx, step.InPlaceArgs{Plan: t.plan})
+	result, err := t.upgradeInPlace(ctx, step.InPlaceArgs{Plan: t.plan, NotAfter: end})
 	if err != nil {
 		// It was cancelled, or its agent was not heard of: nothing goes on before it is clear who serves.
 		ctx, _ = workflow.NewDisconnectedContext(ctx)
 		if result, err = t.upgradeInPlace(ctx, step.InPlaceArgs{Plan: t.plan, SettleOnly: true}); err != nil {
-			return result.Switchover, err
+			return result.Switchover, false, err
 		}
 	}
 	t.record(ctx, result.Events...)
+	if result.Late {
+		t.tell(ctx, upgrade.LevelWarning, result.Switchover.Reason)
+		return result.Switchover, true, nil
+	}
 	t.recordOutage(ctx, result.Switchover)
 	if !result.Switchover.Switched {
-		return result.Switchover, temporal.NewNonRetryableApplicationError(result.Switchover.Reason, "Refused", nil)
+		return result.Switchover, false, temporal.NewNonRetryableApplicationError(result.Switchover.Reason, "Refused", nil)
 	}
-	return result.Switchover, nil
+	return result.Switchover, false, nil
 }
 
 func (t *task) upgradeInPlace(ctx workflow.Context, args step.InPlaceArgs) (result step.InPlaceResult, err error) {

@@ -20,9 +20,22 @@ func newInPlaceWorld(t *testing.T) *world {
 	register := func(name string, do any) {
 		w.env.RegisterActivityWithOptions(do, activity.RegisterOptions{Name: name})
 	}
-	for _, name := range []string{step.PrepareInPlace, step.UpdateInPlace, step.AnalyzeInPlace, step.DiscardInPlace} {
+	for _, name := range []string{step.UpdateInPlace, step.AnalyzeInPlace, step.DiscardInPlace} {
 		register(name, func(context.Context, upgrade.Plan) (step.Done, error) { return answer[step.Done](w, name) })
 	}
+	register(step.PrepareInPlace, func(ctx context.Context, _ upgrade.Plan) (step.Done, error) {
+		done, err := answer[step.Done](w, step.PrepareInPlace)
+		if took := w.takes[step.PrepareInPlace][w.counts[step.PrepareInPlace]]; took > 0 && err == nil {
+			token := activity.GetInfo(ctx).TaskToken
+			w.env.RegisterDelayedCallback(func() {
+				if err := w.env.CompleteActivity(token, done, nil); err != nil {
+					t.Error(err)
+				}
+			}, took)
+			err = activity.ErrResultPending
+		}
+		return done, err
+	})
 	register(step.FinishInPlace, func(context.Context, upgrade.Plan) (step.FinishResult, error) {
 		return answer[step.FinishResult](w, step.FinishInPlace)
 	})
@@ -31,6 +44,7 @@ func newInPlaceWorld(t *testing.T) *world {
 			w.note(func() { w.calls = append(w.calls, "settle") })
 			return step.InPlaceResult{Switchover: w.settled}, nil
 		}
+		w.note(func() { w.notAfter = append(w.notAfter, args.NotAfter) })
 		return answer[step.InPlaceResult](w, step.UpgradeInPlace)
 	})
 	return w

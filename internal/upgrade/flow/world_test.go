@@ -42,7 +42,9 @@ type world struct {
 	opened        []step.OpenWayBackArgs
 	moves         []step.MoveInstanceArgs
 	standbys      []step.StandbysArgs
+	notAfter      []time.Time // of each UpgradeInPlace
 	counts        map[string]int
+	takes         map[string]map[int]time.Duration // how long the nth call of an activity takes, if at all
 	// does overrides what an activity does at its nth call, from 1 on. A nil function does nothing.
 	does map[string]func(n int) (any, error)
 	// entered is called with each phase that is recorded.

@@ -1,6 +1,10 @@
 package step
 
-import "github.com/pgleap/pgleap/internal/upgrade"
+import (
+	"time"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
 
 // WorkflowInPlace upgrades the data directory of an instance where it is. Argument: InPlaceUpgradeArgs, or a
 // plan; result: upgrade.Outcome.
@@ -37,10 +41,14 @@ type InPlaceArgs struct {
 	Plan upgrade.Plan `json:"plan"`
 	// SettleOnly ends the outage, if it had begun, instead of beginning it.
 	SettleOnly bool `json:"settleOnly,omitempty"`
+	// NotAfter is when it is too late to begin; zero: never.
+	NotAfter time.Time `json:"notAfter,omitzero"`
 }
 
 // InPlaceResult tells how the outage ended.
 type InPlaceResult struct {
 	Done
 	Switchover upgrade.Switchover `json:"switchover"` // Switched: the target serves
+	// Late tells that it did not begin because NotAfter had passed.
+	Late bool `json:"late,omitempty"`
 }

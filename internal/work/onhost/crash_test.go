@@ -135,6 +135,10 @@ func TestPgUpgradeAfterCrash(t *testing.T) {
 	_, err := b.worker.PromoteClone(b.Context(), args)
 	b.must(err)
 	b.do("InitTarget", b.worker.InitTarget)
+	// It came with the clone: the source is of an earlier upgrade that was undone by a copy.
+	user, err := owner(b.plan)
+	b.must(err)
+	b.must(writeOwned(controlFile(b.plan.ClonePgdata())+".old", []byte("stale"), user, 0o600))
 	for _, moment := range []string{pgbin.PhaseRestoring, pgbin.PhaseTransfer, pgbin.PhaseEnding} {
 		err := b.endAt(moment, b.worker.PgUpgrade)
 		if err == nil {

@@ -120,6 +120,7 @@ func (w *Worker) prepareInPlace(ctx context.Context, plan upgrade.Plan, files fi
 	decided := []upgrade.Event{
 		w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("files are transferred by %s: %s", prepared.Chosen.Transfer, prepared.Chosen.Why)),
 		w.say(ctx, upgrade.LevelInfo, wayBack(prepared.Chosen.Transfer)),
+		w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("pg_upgrade works with %d jobs", jobsOf(plan))),
 	}
 	if err := w.enoughSpace(ctx, plan, prepared.Chosen.Transfer, spaces); err != nil {
 		return err
@@ -220,7 +221,7 @@ func (w *Worker) optionsInPlace(ctx context.Context, plan upgrade.Plan, user run
 	if err != nil {
 		return err
 	}
-	locks, err := askLockNeeds(ctx, superuser, plan.Options.Jobs)
+	locks, err := askLockNeeds(ctx, superuser, jobsOf(plan))
 	if err != nil {
 		return err
 	}
@@ -321,7 +322,7 @@ func (w *Worker) checkInPlace(ctx context.Context, plan upgrade.Plan, prepared i
 	progressOf(ctx).text("running pg_upgrade --check")
 	result, err := check.Check(ctx, as)
 	if err != nil {
-		return nil, explainPgUpgrade(err)
+		return nil, explainPgUpgrade(err, nil)
 	}
 	return w.warnedBy(ctx, "pg_upgrade --check", files, as.As, result), nil
 }
@@ -343,7 +344,7 @@ func (w *Worker) pgUpgradeInPlace(plan upgrade.Plan, prepared inPlacePrepared, s
 	return pgbin.PgUpgrade{
 		OldMajor: plan.Source.Version.Major(), OldBindir: plan.Source.Bindir, NewBindir: plan.Target.Bindir,
 		OldPgdata: plan.Source.Pgdata, NewPgdata: plan.Target.Pgdata, OldPort: oldPort, NewPort: newPort,
-		SocketDir: sockets, Superuser: plan.Source.Superuser, Transfer: prepared.Chosen.Transfer, Jobs: plan.Options.Jobs,
+		SocketDir: sockets, Superuser: plan.Source.Superuser, Transfer: prepared.Chosen.Transfer, Jobs: jobsOf(plan),
 		OldOptions: prepared.OldOptions, NewOptions: prepared.NewOptions, NoSync: prepared.SyncAtOnce, Dir: dir,
 	}, nil
 }

@@ -11,6 +11,13 @@ import (
 // controlFile is what a cluster cannot be started without.
 func controlFile(pgdata string) string { return filepath.Join(pgdata, "global", "pg_control") }
 
+// isDisabled tells whether pg_control's name was taken away. A .old may lie beside it from before.
+func isDisabled(pgdata string) bool {
+	_, missing := os.Lstat(controlFile(pgdata))
+	_, disabled := os.Lstat(controlFile(pgdata) + ".old")
+	return errors.Is(missing, fs.ErrNotExist) && disabled == nil
+}
+
 // disableControl takes pg_control's name away, as pg_upgrade does with links (controldata.c,
 // disable_old_cluster): a cluster without it cannot be started.
 func disableControl(pgdata string) error {

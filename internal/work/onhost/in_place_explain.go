@@ -12,32 +12,29 @@ import (
 )
 
 // explainPgUpgrade says why pg_upgrade failed: the object, its database, the SQL, and what to do. What
-// pg_upgrade itself refuses, no retry can mend. Other errors, such as the end of a context, stay as they are.
-func explainPgUpgrade(err error) error {
+// pg_upgrade itself refuses, no retry can mend. The databases are the source's by their oids: the names of logs have no
+// more. Other errors, such as the end of a context, stay as they are.
+func explainPgUpgrade(err error, databases map[uint32]string) error {
 	failure, ok := errors.AsType[*pgbin.Failure](err)
 	if !ok {
 		return err
 	}
-	return &upgrade.Refused{Reason: pgUpgradeReason(failure), Remedy: pgUpgradeRemedy(failure)}
+	return &upgrade.Refused{Reason: pgUpgradeReason(failure, databases), Remedy: pgUpgradeRemedy(failure)}
 }
 
 // maxComplaints bounds the objects that are named.
 const maxComplaints = 10
 
-func pgUpgradeReason(failure *pgbin.Failure) string {
-	if statement, ok := failure.Statement(); ok {
-		text := "pg_upgrade: " + failure.Check
-		if statement.Object != "" {
-			text += ": " + statement.Object
+func pgUpgradeReason(failure *pgbin.Failure, databases map[uint32]string) string {
+	statement, ok := failure.Statement()
+	if !ok {
+		statement, ok = failure.Dump()
+	}
+	if ok {
+		if statement.Database == "" {
+			statement.Database = databases[failure.DatabaseOID()]
 		}
-		if statement.Database != "" {
-			text += " in database " + statement.Database
-		}
-		text += ": " + statement.Error
-		if statement.SQL != "" {
-			text += fmt.Sprintf("; the statement was: %s", strings.TrimSuffix(oneLine(statement.SQL), ";"))
-		}
-		return text
+		return statementReason(failure.Check, statement)
 	}
 	var objects []string
 	for _, file := range slices.Sorted(maps.Keys(failure.Files)) {
@@ -62,6 +59,22 @@ func pgUpgradeReason(failure *pgbin.Failure) string {
 	return fmt.Sprintf("pg_upgrade: %s: %s", failure.Check, named)
 }
 
+// statementReason names what failed in some SQL.
+func statementReason(check string, statement pgbin.Statement) string {
+	text := "pg_upgrade: " + check
+	if statement.Object != "" {
+		text += ": " + statement.Object
+	}
+	if statement.Database != "" {
+		text += " in database " + statement.Database
+	}
+	text += ": " + statement.Error
+	if statement.SQL != "" {
+		text += fmt.Sprintf("; the statement was: %s", strings.TrimSuffix(oneLine(statement.SQL), ";"))
+	}
+	return text
+}
+
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 // remedies are by a part of the name of a report file, or of the status line at which pg_upgrade ended.
@@ -82,6 +95,10 @@ var remedies = []struct{ part, remedy string }{
 	{"roles starting with", "rename the roles that begin with pg_"},
 	{"pg_role_prefix", "rename the roles that begin with pg_"},
 	{"install user", "name the bootstrap superuser"},
+	{"gist_inet_ops", "drop the indexes that are named, or build them with inet_ops or cidr_ops of the target's own kind after the upgrade"},
+	{"db_role_tablespace_invalid_names", "rename the databases, roles and tablespaces whose names have line breaks"},
+	{"disallowed_output_plugins", "add the plugins to output_plugin_libraries, or drop the slots that use them"},
+	{"Creating dump", "run that statement on the source, in that database, and mend what it complains of: pg_dump --schema-only must go through; then start the upgrade again; the source is as it was"},
 	{"Restoring", "change or drop that object on the source, so that the target's version takes it, and start the upgrade again; the source is as it was"},
 	{"Linking", "choose --transfer copy"},
 	{"Cloning", "choose --transfer copy"},

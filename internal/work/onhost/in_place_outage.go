@@ -25,6 +25,9 @@ const (
 // errOutageInterrupted is why an upgrade in place did not happen whose context was cancelled.
 var errOutageInterrupted = errors.New("the upgrade was interrupted; the source serves as before")
 
+// errLate is why an outage does not begin whose window has closed: it was made ready for long, or its agent was away.
+var errLate = errors.New("the maintenance window closed before the outage could begin")
+
 // agentDied is why an upgrade in place did not happen that somebody else had to end.
 const agentDied = "the agent that upgraded it died in the middle; the source serves as before, start the upgrade again"
 
@@ -48,10 +51,10 @@ func (w *Worker) UpgradeInPlace(ctx context.Context, args step.InPlaceArgs) (ste
 	if args.SettleOnly {
 		return step.InPlaceResult{Switchover: upgrade.Switchover{Reason: "interrupted before it began"}}, nil
 	}
-	o := &outage{Worker: w, plan: args.Plan, journal: journal}
+	o := &outage{Worker: w, plan: args.Plan, journal: journal, notAfter: args.NotAfter}
 	defer o.close()
 	outcome, err := o.run(ctx)
-	return step.InPlaceResult{Switchover: outcome, Done: o.told}, err
+	return step.InPlaceResult{Switchover: outcome, Done: o.told, Late: o.late}, err
 }
 
 // outage is one run of the part of an upgrade in which nobody serves.
@@ -65,15 +68,28 @@ type outage struct {
 	session endpoint.Session // nil: the instance has no endpoint
 	disks   fileSystems      // the target's, if pg_upgrade does not sync it
 	guard   *endpoint.Guard
-	outcome upgrade.Switchover
-	told    step.Done
+	watch   *pgx.Conn // with the source, up to its stop
+	// notAfter is when it is too late to begin, if that is set.
+	notAfter time.Time
+	late     bool // it had passed
+	// databases are the source's, by their oids.
+	databases map[uint32]string
+	outcome   upgrade.Switchover
+	told      step.Done
 	// pending are what still waits for servers that have stopped or started already, see ahead.
 	pending []chan error
 	started map[string]string // what the source's server was started with
 }
 
 func (o *outage) run(ctx context.Context) (upgrade.Switchover, error) {
-	if err := o.ready(ctx); err != nil {
+	err := o.inTime()
+	if err == nil {
+		err = o.ready(ctx)
+	}
+	if err == nil {
+		err = o.inTime()
+	}
+	if err != nil {
 		if ctx.Err() != nil {
 			err = errOutageInterrupted
 		}
@@ -83,7 +99,7 @@ func (o *outage) run(ctx context.Context) (upgrade.Switchover, error) {
 		return upgrade.Switchover{Reason: err.Error()}, nil //nolint:nilerr // nothing was touched
 	}
 	o.outcome.StartedAt = o.now().UTC()
-	err := o.watchOver(ctx)
+	err = o.watchOver(ctx)
 	if err == nil {
 		err = o.carryOut(ctx)
 	}
@@ -97,6 +113,15 @@ func (o *outage) run(ctx context.Context) (upgrade.Switchover, error) {
 		err = errOutageInterrupted
 	}
 	return o.settle(context.WithoutCancel(ctx), err)
+}
+
+// inTime refuses to begin when it is too late.
+func (o *outage) inTime() error {
+	o.late = !o.notAfter.IsZero() && o.now().After(o.notAfter)
+	if o.late {
+		return errLate
+	}
+	return nil
 }
 
 // begin writes the intent, when no RELOAD of PgBouncer is under way that could fall into the pause.
@@ -144,6 +169,9 @@ func (o *outage) ready(ctx context.Context) (err error) {
 		return err
 	}
 	if o.intent.OfAllRoles, err = readSettingsOfAllRoles(ctx, o.host.Login(plan.Source, "postgres")); err != nil {
+		return err
+	}
+	if err := o.unfinished(ctx); err != nil {
 		return err
 	}
 	return o.shorten(ctx)
@@ -282,6 +310,7 @@ func (o *outage) closeSession() {
 }
 
 func (o *outage) close() {
+	o.stopWatching(context.Background())
 	o.closeSession()
 	o.disks.close()
 	if o.intent.Sockets != "" {

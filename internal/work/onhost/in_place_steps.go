@@ -8,18 +8,34 @@ import (
 	"time"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
+	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
 
-// pause lets the clients of the endpoint wait. Those who come round it are disconnected by the stop.
+// pause lets the clients of the endpoint wait. Those who come round it are disconnected by the stop. A transaction that is
+// prepared in between would make pg_upgrade refuse the source: its client goes on, to end it, and waits again.
 func (o *outage) pause(ctx context.Context) error {
-	if o.session == nil {
-		return nil
-	}
+	defer o.stopWatching(context.WithoutCancel(ctx))
 	ctx, cancel := context.WithTimeout(ctx, o.plan.Options.SwitchoverTimeout)
 	defer cancel()
-	return o.session.Pause(ctx)
+	for {
+		if o.session != nil {
+			if err := o.session.Pause(ctx); err != nil {
+				return err
+			}
+		}
+		prepared, err := postgres.ListPrepared(ctx, o.watch)
+		if err != nil || len(prepared) == 0 {
+			return err
+		}
+		if err := o.resume(ctx); err != nil {
+			return err
+		}
+		if err := o.awaitPrepared(ctx, prepared); err != nil {
+			return err
+		}
+	}
 }
 
 func (o *outage) stopSource(ctx context.Context) error {
@@ -58,7 +74,7 @@ func (o *outage) pgUpgrade(ctx context.Context) error {
 		progressOf(ctx).count("pg_upgrade: "+phase+pace.remaining(phase, done, total), done, total, unitOf(phase))
 	})
 	if err != nil {
-		return explainPgUpgrade(err)
+		return explainPgUpgrade(err, o.databases)
 	}
 	o.told.Events = append(o.told.Events, o.warnedBy(ctx, "pg_upgrade", o.files, as.As, result)...)
 	if err := o.carrySettingsOfAllRoles(ctx, o.plan, as, o.intent.OfAllRoles); ctx.Err() == nil && err != nil {

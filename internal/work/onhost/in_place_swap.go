@@ -3,7 +3,6 @@ package onhost
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
@@ -11,11 +10,10 @@ import (
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
-// hasSwapped tells whether swap has begun to move the source's files: pg_upgrade takes the name of
-// pg_control away right before (pg_upgrade.c, main).
+// hasSwapped tells whether swap has begun to move the source's files: pg_upgrade takes the name of pg_control away
+// right before (pg_upgrade.c, main). A .old beside pg_control is of an earlier upgrade, which was undone by a copy.
 func (s *settlement) hasSwapped() bool {
-	_, err := os.Stat(controlFile(s.plan.Source.Pgdata) + ".old")
-	return s.intent.Prepared.Chosen.Transfer == pgbin.TransferSwap && err == nil
+	return s.intent.Prepared.Chosen.Transfer == pgbin.TransferSwap && isDisabled(s.plan.Source.Pgdata)
 }
 
 // awaitSwap lets a pg_upgrade that was to swap come to its end, however far it is: it may begin to move the

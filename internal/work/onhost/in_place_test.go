@@ -258,6 +258,27 @@ func TestInPlaceFailsWithinPgUpgrade(t *testing.T) {
 		}
 	}
 	b.isAsBefore(before)
+	b.dumpFails()
+}
+
+// dumpFails is the same for what pg_dump cannot read of the source: a view whose function is gone from the catalogs.
+func (b *upgradeBed) dumpFails() {
+	b.Helper()
+	b.plan.Number++
+	b.source.Exec(b, "Depot's", `CREATE FUNCTION gone() RETURNS int LANGUAGE sql AS 'SELECT 1'`, `CREATE VIEW torn AS SELECT gone()`,
+		`SET allow_system_table_mods = on; DELETE FROM pg_proc WHERE proname = 'gone'`)
+	before := b.prepared()
+	result := b.upgradeInPlace()
+	b.Logf("reason: %s", result.Switchover.Reason)
+	for _, part := range []string{
+		"Creating dump of database schemas in database Depot's: cache lookup failed for function", "the statement was: SELECT", "pg_get_viewdef",
+		"run that statement on the source",
+	} {
+		if result.Switchover.Switched || !strings.Contains(result.Switchover.Reason, part) {
+			b.Errorf("the reason lacks %q", part)
+		}
+	}
+	b.isAsBefore(before)
 }
 
 // What pg_upgrade's check knows costs no outage: the source runs all the time.

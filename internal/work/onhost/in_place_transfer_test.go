@@ -147,16 +147,34 @@ func TestPgUpgradeFailureIsExplained(t *testing.T) {
 			"pg_upgrade: Checking for prepared transactions: The source cluster contains prepared transactions", "COMMIT PREPARED",
 		},
 		{
+			pgbin.Failure{Check: "Checking names of databases, roles and tablespaces", Files: map[string][]pgbin.Line{
+				"db_role_tablespace_invalid_names.txt": {{Object: `role "say\r"`}},
+			}},
+			`pg_upgrade: Checking names of databases, roles and tablespaces: role "say\r"`, "whose names have line breaks",
+		},
+		{
+			pgbin.Failure{Check: "Checking for uses of gist_inet_ops/gist_cidr_ops", Files: map[string][]pgbin.Line{
+				"gist_inet_ops.txt": {{Database: "shop", Object: `public.by_net`}},
+			}},
+			`pg_upgrade: Checking for uses of gist_inet_ops/gist_cidr_ops: public.by_net in database shop`, "drop the indexes",
+		},
+		{
+			pgbin.Failure{Check: "Checking output plugins", Files: map[string][]pgbin.Line{
+				"disallowed_output_plugins.txt": {{Object: `cdc`}},
+			}},
+			`pg_upgrade: Checking output plugins: cdc`, "output_plugin_libraries",
+		},
+		{
 			pgbin.Failure{Check: "Checking for something new", Message: "it is so"},
 			"pg_upgrade: Checking for something new: it is so", "its whole output is kept",
 		},
 	} {
-		refused, ok := explainPgUpgrade(&test.failure).(*upgrade.Refused) //nolint:errorlint // it is not wrapped
+		refused, ok := explainPgUpgrade(&test.failure, nil).(*upgrade.Refused) //nolint:errorlint // it is not wrapped
 		if !ok || refused.Reason != test.reason || !strings.Contains(refused.Remedy, test.remedy) {
 			t.Errorf("%+v", refused)
 		}
 	}
-	if err := explainPgUpgrade(os.ErrPermission); err != os.ErrPermission { //nolint:errorlint // the same one
+	if err := explainPgUpgrade(os.ErrPermission, nil); err != os.ErrPermission { //nolint:errorlint // the same one
 		t.Errorf("another error became %v", err)
 	}
 }

@@ -2,9 +2,7 @@ package onhost
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -59,9 +57,10 @@ func (w *Worker) afterCrash(ctx context.Context, plan upgrade.Plan, files files,
 	}
 	// Link mode takes the name of pg_control away so that nobody starts both (pg_upgrade's
 	// controldata.c, disable_old_cluster).
-	control := filepath.Join(plan.ClonePgdata(), "global", "pg_control")
-	if err := os.Rename(control+".old", control); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("enable the clone again: %w", err)
+	if isDisabled(plan.ClonePgdata()) {
+		if err := enableControl(plan.ClonePgdata()); err != nil {
+			return err
+		}
 	}
 	if err := w.shutDownCleanly(ctx, plan, as); err != nil {
 		return err
@@ -118,7 +117,7 @@ func (w *Worker) pgUpgrade(ctx context.Context, plan upgrade.Plan, files files, 
 
 // pgUpgradeOfClone is the pg_upgrade of a plan with a clone. Its sockets' directory is to be removed.
 func (w *Worker) pgUpgradeOfClone(ctx context.Context, plan upgrade.Plan, user run.User) (pgbin.PgUpgrade, error) {
-	locks, err := askLockNeeds(ctx, login(plan, plan.Source), plan.Options.Jobs)
+	locks, err := askLockNeeds(ctx, login(plan, plan.Source), jobsOf(plan))
 	if err != nil {
 		return pgbin.PgUpgrade{}, err
 	}
@@ -145,7 +144,7 @@ func (w *Worker) pgUpgradeOfClone(ctx context.Context, plan upgrade.Plan, user r
 	return pgbin.PgUpgrade{
 		OldMajor: plan.Source.Version.Major(), OldBindir: plan.Source.Bindir, NewBindir: plan.Target.Bindir,
 		OldPgdata: plan.ClonePgdata(), NewPgdata: plan.Target.Pgdata, OldPort: oldPort, NewPort: newPort,
-		SocketDir: sockets, Superuser: plan.Source.Superuser, Transfer: pgbin.TransferLink, Jobs: plan.Options.Jobs,
+		SocketDir: sockets, Superuser: plan.Source.Superuser, Transfer: pgbin.TransferLink, Jobs: jobsOf(plan),
 		OldOptions: pgbin.Options(locks.source(), withoutJIT, withoutMergeJoin, "max_worker_processes=0"),
 		NewOptions: pgbin.Options(append(server, locks.target(plan.Target.Version.Major()), withoutJIT)...), Dir: dir,
 	}, nil
