@@ -129,11 +129,12 @@ func forgotten(t *testing.T, c *catalog.Catalog) {
 	old := aCall(-int(catalog.CallRetention/time.Second), "old")
 	written(t, c, catalog.APIBatch{
 		Nonces: []catalog.Nonce{
-			{AccessKey: "a", Nonce: "past", ExpiresAt: after(-graceful - 1)}, {AccessKey: "a", Nonce: "now", ExpiresAt: after(-graceful)},
+			{AccessKey: "a", Nonce: "past", ExpiresAt: after(-graceful - 1)},
+			{AccessKey: "a", Nonce: "now", ExpiresAt: after(-graceful)},
 			// By the clock of another server, which is a little behind, it may not have expired.
 			{AccessKey: "a", Nonce: "kept", ExpiresAt: after(1 - graceful)},
 		},
-		Calls:  []catalog.AuditEntry{old, aCall(0, "new")},
+		Calls: []catalog.AuditEntry{old, aCall(0, "new")},
 	})
 	kind := func(token string, seconds int) catalog.ClientToken {
 		taken := catalog.ClientToken{Account: "1", Action: "Upgrade", Token: token}

@@ -119,7 +119,10 @@ func atBorder(ctx context.Context, err error) error {
 		return temporal.NewCanceledError()
 	}
 	if refused, ok := errors.AsType[*upgrade.Refused](err); ok {
-		return temporal.NewNonRetryableApplicationError(err.Error(), "Refused", nil, refused)
+		// Benign: the user is told, and the server's log needs no error of it.
+		return temporal.NewApplicationErrorWithOptions(err.Error(), "Refused", temporal.ApplicationErrorOptions{
+			NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign, Details: []any{refused},
+		})
 	}
 	if isOfSQL(err) {
 		return temporal.NewApplicationError(err.Error(), "Failed", upgrade.Refused{Reason: err.Error(), Cause: upgrade.CauseSQL})
