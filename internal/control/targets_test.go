@@ -73,7 +73,7 @@ func TestInstallationsAreAskedForOnce(t *testing.T) {
 		if h.asked != 1 {
 			t.Errorf("the engine was asked %d times", h.asked)
 		}
-		time.Sleep(installedFor) // of the test's own clock
+		<-time.After(installedFor) // of the test's own clock
 		go func() { h.tell <- []upgrade.VersionNum{180001} }()
 		if versions, err := c.installed(t.Context(), "db1"); err != nil || len(versions) != 1 || h.asked != 2 {
 			t.Errorf("later: %v, %v, asked %d times", versions, err, h.asked)
