@@ -1,6 +1,7 @@
 package onhost
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -67,7 +68,7 @@ func (b *hookBed) attempt(args step.SwitchOverArgs, outcome upgrade.Switchover, 
 	return got, done, failed
 }
 
-// running waits until a program is under way: its pidfile is written when it has noted itself.
+// running waits until a program is under way and has noted itself.
 func (b *hookBed) running() {
 	files, err := b.w.files(b.plan)
 	if err != nil {
@@ -76,8 +77,8 @@ func (b *hookBed) running() {
 	}
 	deadline := time.Now().Add(time.Minute)
 	for tick := time.NewTicker(time.Millisecond); time.Now().Before(deadline); <-tick.C {
-		_, noted := os.Stat(filepath.Join(b.dir, "log"))
-		if content, err := os.ReadFile(files.pidfile("hook-before")); err == nil && len(content) > 0 && noted == nil {
+		noted, _ := os.ReadFile(filepath.Join(b.dir, "log")) // which the shell makes before it writes
+		if content, err := os.ReadFile(files.pidfile("hook-before")); err == nil && len(content) > 0 && bytes.HasSuffix(noted, []byte("\n")) {
 			return
 		}
 	}
