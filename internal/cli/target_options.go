@@ -35,7 +35,7 @@ func (t *targetOptions) addFlags(cmd *cobra.Command) {
 	flags.IntVar(&t.port, "target-port", 0, "`port` of the target (default: a free one)")
 	flags.StringArrayVar(&t.accepted, "accept", nil, "finding that you take upon yourself, as `check:object`; repeat it for more")
 	flags.Var(&t.maxRetainedWAL, "max-retained-wal", "WAL that the source may keep for the upgrade, which is cancelled beyond (default 16GB)")
-	flags.IntVar(&t.jobs, "jobs", 0, "parallelism of pg_upgrade and of the statistics (default: by the processors of the host, 2 to 8)")
+	flags.IntVar(&t.jobs, "jobs", 0, "parallelism of pg_upgrade and of the statistics (default: by the processors of the host, 2 to 8, and 2 for statistics)")
 	flags.BoolVar(&t.noStandbys, "no-standbys", false, "make no standbys of the target, though the source has some on this host")
 	flags.StringVar(&t.cloneFrom, "clone-from", "", "copy the clone from this `standby`, to spare the source: its data directory, or HOST:PORT")
 	flags.BoolVar(&t.noRehearsal, "no-schema-rehearsal", false, "do not upgrade a copy of all definitions in the precheck")

@@ -2,9 +2,11 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // SlotBehind is a logical slot whose consumer has not confirmed an LSN.
@@ -34,9 +36,10 @@ func SlotsBehind(ctx context.Context, conn *pgx.Conn, lsn LSN) ([]SlotBehind, er
 
 // SlotHoldsChanges tells whether a transaction waits to be read from a logical slot of the database of conn. What comes
 // after what was confirmed may be checkpoints and changes of other databases, which pg_upgrade does not mind
-// (logical.c, LogicalReplicationSlotHasPendingWal). A copy of the slot is read, which is gone with the session.
+// (logical.c, LogicalReplicationSlotHasPendingWal). A copy of the slot is read, which is gone with the session. An error
+// that IsUnreadable is of the server, not of the slot.
 func SlotHoldsChanges(ctx context.Context, conn *pgx.Conn, slot string) (holds bool, err error) {
-	const copied = "pgleap_unread"
+	copied := fmt.Sprintf("pgleap_unread_%d", conn.PgConn().PID()) // the slot of a session that ends may still be there
 	if _, err := conn.Exec(ctx, `SELECT pg_copy_logical_replication_slot($1, $2, true, 'test_decoding')`, slot, copied); err != nil {
 		return false, fmt.Errorf("copy slot %s: %w", slot, err)
 	}
@@ -46,4 +49,17 @@ func SlotHoldsChanges(ctx context.Context, conn *pgx.Conn, slot string) (holds b
 		return false, fmt.Errorf("read from slot %s: %w", slot, err)
 	}
 	return holds, nil
+}
+
+// SQLSTATEs (PostgreSQL docs, appendix "PostgreSQL Error Codes").
+const (
+	configurationLimitExceeded = "53400"
+	undefinedFile              = "58P01"
+)
+
+// IsUnreadable tells that nothing can be read from any slot: there is no slot to spare for a copy, or test_decoding, one of
+// the contrib modules, is not installed.
+func IsUnreadable(err error) bool {
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (refused.Code == configurationLimitExceeded || refused.Code == undefinedFile)
 }

@@ -32,6 +32,8 @@ func InPlace(ctx workflow.Context, args step.InPlaceUpgradeArgs) (upgrade.Outcom
 
 // prepareInPlace is all that can be done, and can fail, while the source serves.
 func (t *task) prepareInPlace(ctx workflow.Context) error {
+	began := workflow.Now(ctx)
+	defer func() { t.preparing = workflow.Now(ctx).Sub(began) }()
 	if err := t.precheck(ctx); err != nil {
 		return err
 	}
@@ -70,10 +72,15 @@ func (t *task) outageInTime(ctx workflow.Context, window *upgrade.Window) (upgra
 }
 
 // awaitWindow waits until the window is open, or until the user says that he does not want to wait, which is returned.
-// What was prepared may not fit any more then, and is made anew; if the window has closed meanwhile, it waits again.
+// What was prepared may not fit any more then, and is made anew, so early that it should be done when the window opens. If
+// the window has closed meanwhile, it waits again.
 func (t *task) awaitWindow(ctx workflow.Context, window *upgrade.Window, again bool) (asked bool, err error) {
 	for untilOpen(ctx, window) > 0 {
-		if asked, err = t.untilOpenOrAsked(ctx, window); err != nil {
+		var early time.Duration
+		if again {
+			early = t.preparing
+		}
+		if asked, err = t.untilOpenOrAsked(ctx, window, early); err != nil {
 			return false, err
 		}
 		if err := t.do(ctx, step.DiscardInPlace, t.plan); err != nil {
@@ -82,24 +89,31 @@ func (t *task) awaitWindow(ctx workflow.Context, window *upgrade.Window, again b
 		if err := t.prepareInPlace(ctx); err != nil || asked || !again {
 			return asked, err
 		}
+		switch wait := untilOpen(ctx, window); {
+		case wait > early:
+			t.tell(ctx, upgrade.LevelWarning, fmt.Sprintf(
+				"it took %s to make the outage ready, and the maintenance window closed meanwhile: the next one is waited for", t.preparing.Round(time.Second)))
+		case wait > 0: // it opens soon
+			return t.untilOpenOrAsked(ctx, window, 0)
+		}
 	}
 	return false, nil
 }
 
-// untilOpenOrAsked does the waiting.
-func (t *task) untilOpenOrAsked(ctx workflow.Context, window *upgrade.Window) (asked bool, err error) {
+// untilOpenOrAsked does the waiting, up to some time before the window opens.
+func (t *task) untilOpenOrAsked(ctx workflow.Context, window *upgrade.Window, early time.Duration) (asked bool, err error) {
 	forget(t.switchSignal) // before the phase is recorded: one that comes later counts
 	t.enter(ctx, upgrade.PhaseWaiting)
 	t.tell(ctx, upgrade.LevelInfo, fmt.Sprintf("the outage waits for the maintenance window %s, or for `pgleap switchover %s switch`", window, t.plan.Instance))
 	waiting, stop := workflow.WithCancel(ctx)
 	defer stop()
-	for !asked && untilOpen(ctx, window) > 0 {
+	for !asked && untilOpen(ctx, window) > early {
 		workflow.NewSelector(ctx).
 			AddReceive(t.switchSignal, func(c workflow.ReceiveChannel, _ bool) {
 				c.Receive(ctx, nil)
 				asked = true
 			}).
-			AddFuture(workflow.NewTimer(waiting, untilOpen(ctx, window)), func(workflow.Future) {}).
+			AddFuture(workflow.NewTimer(waiting, untilOpen(ctx, window)-early), func(workflow.Future) {}).
 			Select(ctx)
 		if ctx.Err() != nil {
 			return false, ctx.Err()

@@ -48,6 +48,7 @@ type task struct {
 	backSignal      workflow.ReceiveChannel
 	finishSignal    workflow.ReceiveChannel
 	behind          []entry             // what the record has not taken yet, in order
+	preparing       time.Duration       // how long it took last, in place
 	finishing       step.FinishRequest  // what the user said with it
 	work            workflow.Context    // what the user's cancel ends
 	abandon         workflow.CancelFunc // ends it

@@ -120,7 +120,10 @@ func (o *outage) slotsAreRead(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case err != nil: // no slot is to spare, or its WAL is more than can be looked through
+		case postgres.IsUnreadable(err): // pg_upgrade will tell; the source is put back if it refuses
+			o.told.Events = append(o.told.Events, o.say(ctx, upgrade.LevelWarning, fmt.Sprintf(
+				"slot %s of database %s may not be read to the end, which pg_upgrade would refuse: %v", slot.Name, slot.Database, err)))
+		case err != nil: // its WAL is more than can be looked through
 			o.log.WarnContext(ctx, "it is not known what is left to read from a slot", "task", o.plan.Number, "slot", slot.Name, "error", err)
 			holds = !slot.Active
 		}

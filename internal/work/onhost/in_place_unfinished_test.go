@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -138,8 +139,17 @@ func TestInPlaceWithUnreadSlots(t *testing.T) {
 	})
 
 	b.ask(b.plan.Source, "shop", `SELECT data FROM pg_logical_slot_get_changes('stopped', NULL, NULL)`)
-	if result := b.upgradeInPlace(); !result.Switchover.Switched {
+	// Where no slot is to spare for a look, pg_upgrade itself is asked, which takes both over.
+	b.exec(b.source.Connect(t, "shop"), `SELECT pg_create_physical_replication_slot('spare' || i, false, true)
+		FROM generate_series(1, current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots)) AS i`)
+	result := b.upgradeInPlace()
+	if !result.Switchover.Switched {
 		t.Fatalf("not upgraded: %s", result.Switchover.Reason)
+	}
+	if !slices.ContainsFunc(result.Events, func(e upgrade.Event) bool {
+		return strings.Contains(e.Text, "slot idle of database Depot's may not be read to the end") && strings.Contains(e.Text, "53400")
+	}) {
+		t.Errorf("nothing is said of the slot that could not be read: %v", result.Events)
 	}
 	got := strings.Join(b.ask(b.plan.Target, "shop", `SELECT slot_name::text FROM pg_replication_slots ORDER BY 1`), " ")
 	if got != "idle stopped" {

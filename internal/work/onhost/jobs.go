@@ -14,7 +14,16 @@ const (
 	mostJobs   = 8
 )
 
-// jobsOf is the parallelism of pg_upgrade and of the statistics.
+// statisticsJobs is the parallelism of the statistics. Clients may be back by then, and few sessions left beside theirs:
+// superuser_reserved_connections is 3.
+func statisticsJobs(plan upgrade.Plan) int {
+	if plan.Options.Jobs > 0 {
+		return plan.Options.Jobs
+	}
+	return fewestJobs
+}
+
+// jobsOf is the parallelism of pg_upgrade.
 func jobsOf(plan upgrade.Plan) int { return chooseJobs(plan, runtime.GOMAXPROCS(0)) }
 
 // chooseJobs takes what the user has chosen, else the processors that the agent may use. Beside a source that serves

@@ -21,6 +21,7 @@ func (w *Worker) settleConsumers(ctx context.Context, config switchover.Config, 
 	defer cancel()
 	without, err := switchover.SettleConsumers(ctx, config, outcome)
 	for _, text := range without {
+		w.log.WarnContext(ctx, text, "task", config.Plan.Number) // the step may fail before its events are taken
 		done.Events = append(done.Events, w.say(ctx, upgrade.LevelWarning, text))
 	}
 	return done, err
@@ -35,7 +36,7 @@ type settleWatch struct {
 }
 
 // settleInterval is the time between two tries, and settlePatience how long nobody looks at the cap for one.
-const settleInterval, settlePatience = time.Minute, 5 * time.Second
+const settleInterval, settlePatience = time.Minute, 15 * time.Second
 
 // look tries it, now and then, as long as the plan's source keeps WAL for that, and says what is in the way in a line for
 // people.

@@ -56,7 +56,7 @@ func (w *Worker) analyzeTarget(ctx context.Context, plan upgrade.Plan, at postgr
 	}
 	vacuumdb := pgbin.Vacuumdb{
 		Bindir: plan.Target.Bindir, Version: plan.Target.Version, At: at.Address, User: at.User, Passfile: at.Passfile,
-		Analyze: how, Jobs: jobsOf(plan),
+		Analyze: how, Jobs: statisticsJobs(plan),
 	}
 	err = vacuumdb.Run(ctx, as, func(database, stage string) {
 		progressOf(ctx).text(strings.TrimSpace(fmt.Sprintf("collecting statistics of %s %s", database, stage)))
@@ -73,11 +73,11 @@ func (w *Worker) analyzeTarget(ctx context.Context, plan upgrade.Plan, at postgr
 		if how == pgbin.AnalyzeMissing {
 			each.list = postgres.TablesLackingStatistics // the partitioned ones follow
 		}
-		if _, done.Events, err = w.analyzeEach(ctx, at, each, jobsOf(plan)); err != nil {
+		if _, done.Events, err = w.analyzeEach(ctx, at, each, statisticsJobs(plan)); err != nil {
 			return step.Done{}, err
 		}
 	}
-	parents, failed, err := w.analyzeEach(ctx, at, analysis{"partitioned tables", postgres.PartitionedParents, postgres.AnalyzeParent}, jobsOf(plan))
+	parents, failed, err := w.analyzeEach(ctx, at, analysis{"partitioned tables", postgres.PartitionedParents, postgres.AnalyzeParent}, statisticsJobs(plan))
 	done.Events = append(done.Events, failed...)
 	done.Events = append(done.Events, w.info(ctx, fmt.Sprintf("statistics collected, those of partitioned tables (%d) included", parents)).Events...)
 	return done, err
