@@ -21,7 +21,7 @@ func (w *Worker) settleConsumers(ctx context.Context, config switchover.Config, 
 	defer cancel()
 	without, err := switchover.SettleConsumers(ctx, config, outcome)
 	for _, text := range without {
-		w.log.WarnContext(ctx, text, "task", config.Plan.Number) // the step may fail before its events are taken
+		w.log.WarnContext(ctx, "the slot of a consumer lacks something", "task", config.Plan.Number, "what", text) // the step may fail before its events are taken
 		done.Events = append(done.Events, w.say(ctx, upgrade.LevelWarning, text))
 	}
 	return done, err
