@@ -18,7 +18,8 @@ const CallRetention = 30 * 24 * time.Hour
 // MaxCalls bounds them besides: they take about a gigabyte then.
 const MaxCalls = 5_000_000
 
-// Nonce is what a client says once in its life.
+// Nonce is what a client says once in its life. A request that is sent again has the same nonce and expires at the same
+// time. One that is signed anew with a nonce used before is refused too on PostgreSQL; SQLite takes it for another one.
 type Nonce struct {
 	AccessKey string
 	Nonce     string

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -67,7 +68,7 @@ func (i inserts) write(ctx context.Context, tx *sql.Tx, nonces []Nonce, calls []
 // writeNonces goes through the index from one end to the other.
 func (i inserts) writeNonces(ctx context.Context, tx *sql.Tx, nonces []Nonce) (inserted []Nonce, err error) {
 	one, many := tx.StmtContext(ctx, i.nonce), tx.StmtContext(ctx, i.nonces)
-	for some := range slices.Chunk(inKeyOrder(nonces), rowsAtOnce) {
+	for some := range slices.Chunk(inIndexOrder(nonces), rowsAtOnce) {
 		if len(some) == rowsAtOnce {
 			if _, failed := many.ExecContext(ctx, valuesOf(some, nonceValues)...); failed == nil {
 				for _, n := range some {
@@ -116,8 +117,21 @@ func valuesOf[T any](rows []T, values func([]any, T) []any) []any {
 }
 
 func nonceValues(to []any, n Nonce) []any {
-	key := n.key()
-	return append(to, key.AccessKey, key.Nonce, n.ExpiresAt.UnixMicro())
+	return append(to, n.AccessKey, n.inTime(), n.ExpiresAt.UnixMicro())
+}
+
+// inTime is the nonce behind the time at which it expires, which is that of its request. So nonces that come one after
+// the other lie side by side in the index: a batch changes a few of its pages, and not one for each nonce. Who repeats
+// a request repeats its time.
+func (n Nonce) inTime() string {
+	return fmt.Sprintf("%016x %s", n.ExpiresAt.UnixMicro(), n.key().Nonce)
+}
+
+// inIndexOrder sorts nonces as the index on what inserts write does.
+func inIndexOrder(nonces []Nonce) []Nonce {
+	return slices.SortedFunc(slices.Values(nonces), func(a, b Nonce) int {
+		return cmp.Or(cmp.Compare(a.AccessKey, b.AccessKey), a.ExpiresAt.Compare(b.ExpiresAt), cmp.Compare(a.Nonce, b.Nonce))
+	})
 }
 
 func callValues(to []any, e AuditEntry) []any {
