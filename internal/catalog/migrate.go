@@ -50,7 +50,7 @@ func newProvider(db *sql.DB, dialect goose.Dialect) (*goose.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := []goose.ProviderOption{goose.WithTableName("catalog_version"), goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(backfill())}
+	options := []goose.ProviderOption{goose.WithTableName("catalog_version"), goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(backfill(), withoutRowid(dialect))}
 	if dialect == goose.DialectPostgres {
 		const everySecond, forAMinute = 1, 60
 		turns, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(everySecond, forAMinute))

@@ -1,0 +1,108 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/pressly/goose/v3"
+)
+
+// withoutRowid is migration 8: on SQLite the tables that every request writes become their own primary key's index
+// (https://www.sqlite.org/withoutrowid.html), where a row is otherwise written to the table and to the index. Nonces
+// get the form of inTime. On PostgreSQL nothing changes.
+func withoutRowid(dialect goose.Dialect) *goose.Migration {
+	up, down := tablesWithoutRowid, tablesWithRowid
+	if dialect == goose.DialectPostgres {
+		up, down = "", ""
+	}
+	return goose.NewGoMigration(8, &goose.GoFunc{RunTx: rebuilding(up)}, &goose.GoFunc{RunTx: rebuilding(down)})
+}
+
+func rebuilding(statements string) func(context.Context, *sql.Tx) error {
+	return func(ctx context.Context, tx *sql.Tx) error {
+		if statements == "" {
+			return nil
+		}
+		if _, err := tx.ExecContext(ctx, statements); err != nil {
+			return fmt.Errorf("rebuild the tables of calls: %w", err)
+		}
+		return nil
+	}
+}
+
+const (
+	tablesWithoutRowid = `
+ALTER TABLE used_nonce RENAME TO former_nonce;
+DROP INDEX nonce_by_expiry;
+
+CREATE TABLE used_nonce (
+    access_key TEXT   NOT NULL,
+    nonce      TEXT   NOT NULL, -- behind the time at which it expires
+    expires_at BIGINT NOT NULL,
+    PRIMARY KEY (access_key, nonce)
+) WITHOUT ROWID;
+
+INSERT INTO used_nonce (access_key, nonce, expires_at)
+  SELECT access_key, printf('%016x %s', expires_at, nonce), expires_at
+    FROM former_nonce
+ORDER BY access_key, expires_at;
+
+DROP TABLE former_nonce;
+CREATE INDEX nonce_by_expiry ON used_nonce (expires_at);
+
+ALTER TABLE api_call RENAME TO former_call;
+
+CREATE TABLE api_call (
+    at         BIGINT NOT NULL,
+    request_id TEXT   NOT NULL,
+    who        TEXT   NOT NULL,
+    what       TEXT   NOT NULL,
+    object     TEXT   NOT NULL,
+    result     TEXT   NOT NULL,
+    PRIMARY KEY (at, request_id)
+) WITHOUT ROWID;
+
+INSERT INTO api_call (at, request_id, who, what, object, result)
+  SELECT at, request_id, who, what, object, result
+    FROM former_call
+ORDER BY at, request_id;
+
+DROP TABLE former_call;`
+
+	tablesWithRowid = `
+ALTER TABLE used_nonce RENAME TO former_nonce;
+DROP INDEX nonce_by_expiry;
+
+CREATE TABLE used_nonce (
+    access_key TEXT   NOT NULL,
+    nonce      TEXT   NOT NULL,
+    expires_at BIGINT NOT NULL,
+    PRIMARY KEY (access_key, nonce)
+);
+
+INSERT OR IGNORE INTO used_nonce (access_key, nonce, expires_at)
+SELECT access_key, substr(nonce, 18), expires_at
+  FROM former_nonce;
+
+DROP TABLE former_nonce;
+CREATE INDEX nonce_by_expiry ON used_nonce (expires_at);
+
+ALTER TABLE api_call RENAME TO former_call;
+
+CREATE TABLE api_call (
+    at         BIGINT NOT NULL,
+    request_id TEXT   NOT NULL,
+    who        TEXT   NOT NULL,
+    what       TEXT   NOT NULL,
+    object     TEXT   NOT NULL,
+    result     TEXT   NOT NULL,
+    PRIMARY KEY (at, request_id)
+);
+
+INSERT INTO api_call (at, request_id, who, what, object, result)
+SELECT at, request_id, who, what, object, result
+  FROM former_call;
+
+DROP TABLE former_call;`
+)
