@@ -124,11 +124,14 @@ func CheckConfiguration(ctx context.Context, as Caller, bindir, pgdata string) e
 	return err
 }
 
-// ConfigurationComplaints does the same and returns what postgres has to complain of. The error is that
-// of a program that could not tell.
-func ConfigurationComplaints(ctx context.Context, as Caller, bindir, pgdata string) (complaints []string, err error) {
-	// In English, whatever the files say: the words are looked for.
-	out, err := as.run(ctx, bindir, "postgres", "-D", pgdata, "-c", "lc_messages=C", "-C", "port")
+// ConfigurationComplaints does the same, of a cluster that runs or not, and returns what postgres has to complain of.
+// Settings, NAME=VALUE, are given on the command line. The error is that of a program that could not tell.
+func ConfigurationComplaints(ctx context.Context, as Caller, bindir, pgdata string, settings ...string) (complaints []string, err error) {
+	args := []string{"-D", pgdata}
+	for _, setting := range append(settings, "lc_messages=C") { // in English, whatever the files say: the words are looked for
+		args = append(args, "-c", setting)
+	}
+	out, err := as.run(ctx, bindir, "postgres", append(args, "-C", "port")...)
 	if err == nil {
 		return nil, nil
 	}

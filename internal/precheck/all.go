@@ -83,6 +83,8 @@ func All() []Check {
 		extensions,
 		preloadedLibraries,
 		configurationInvalid,
+		sourceRestart,
+		pendingRestart,
 		configuration,
 		strandedFiles,
 		defaults,

@@ -113,7 +113,10 @@ func query(sql string) func(context.Context, *Facts, Session) ([]Found, error) {
 
 // query runs a query that returns object, note and SQL; each may be NULL.
 func (s Session) query(ctx context.Context, sql string, args ...any) ([]Found, error) {
-	rows, err := s.Tx.Query(ctx, sql, args...)
+	return founds(s.Tx.Query(ctx, sql, args...))
+}
+
+func founds(rows pgx.Rows, err error) ([]Found, error) {
 	if err != nil {
 		return nil, err
 	}

@@ -39,16 +39,18 @@ type Host struct {
 	Apart           bool            // whether the target's place is on another file system than the source's data directory
 	MemoryAvailable Measured[int64] // bytes, without swapping
 	// HugePages are the bytes free in huge pages, by the size of a page; 0 is the kernel's default.
-	HugePages       Measured[map[int64]int64]
-	HugePagesHeld   Measured[int64] // bytes of them that the source's server has
-	OpenFiles       Measured[OpenFiles]
-	AccessControl   Measured[AccessControl]
-	ClockAdrift     Measured[bool] // whether nothing keeps the host's clock in time
-	PgUpgrade       Measured[PgUpgrade]
-	Configuration   Measured[Configuration]
-	SchemaRehearsal Measured[SchemaRehearsal]
-	Speed           Measured[upgrade.Speed]
-	WAL             Measured[WALPoint] // a while ago
+	HugePages     Measured[map[int64]int64]
+	HugePagesHeld Measured[int64] // bytes of them that the source's server has
+	OpenFiles     Measured[OpenFiles]
+	AccessControl Measured[AccessControl]
+	ClockAdrift   Measured[bool] // whether nothing keeps the host's clock in time
+	PgUpgrade     Measured[PgUpgrade]
+	Configuration Measured[Configuration]
+	// SourceConfiguration is what the source's program has to complain of in the source's configuration files.
+	SourceConfiguration Measured[[]string]
+	SchemaRehearsal     Measured[SchemaRehearsal]
+	Speed               Measured[upgrade.Speed]
+	WAL                 Measured[WALPoint] // a while ago
 	// Standbys are the source's, and those of this host that do not stream from it now.
 	Standbys Measured[[]Standby]
 	// CloneFrom tells why the standby that the plan names cannot be copied, in a sentence.
@@ -67,22 +69,23 @@ type Standby struct {
 // UnseenHost is a host of which nothing is known, for a reason.
 func UnseenHost(reason error) Host {
 	return Host{
-		Unseen:          reason,
-		TargetSpace:     Measured[Space]{Err: reason},
-		SourceSpace:     Measured[Space]{Err: reason},
-		MemoryAvailable: Measured[int64]{Err: reason},
-		HugePages:       Measured[map[int64]int64]{Err: reason},
-		HugePagesHeld:   Measured[int64]{Err: reason},
-		OpenFiles:       Measured[OpenFiles]{Err: reason},
-		AccessControl:   Measured[AccessControl]{Err: reason},
-		ClockAdrift:     Measured[bool]{Err: reason},
-		PgUpgrade:       Measured[PgUpgrade]{Err: reason},
-		Configuration:   Measured[Configuration]{Err: reason},
-		SchemaRehearsal: Measured[SchemaRehearsal]{Err: reason},
-		Speed:           Measured[upgrade.Speed]{Err: reason},
-		WAL:             Measured[WALPoint]{Err: reason},
-		Standbys:        Measured[[]Standby]{Err: reason},
-		Dependents:      Measured[[]Dependent]{Err: reason},
+		Unseen:              reason,
+		TargetSpace:         Measured[Space]{Err: reason},
+		SourceSpace:         Measured[Space]{Err: reason},
+		MemoryAvailable:     Measured[int64]{Err: reason},
+		HugePages:           Measured[map[int64]int64]{Err: reason},
+		HugePagesHeld:       Measured[int64]{Err: reason},
+		OpenFiles:           Measured[OpenFiles]{Err: reason},
+		AccessControl:       Measured[AccessControl]{Err: reason},
+		ClockAdrift:         Measured[bool]{Err: reason},
+		PgUpgrade:           Measured[PgUpgrade]{Err: reason},
+		Configuration:       Measured[Configuration]{Err: reason},
+		SourceConfiguration: Measured[[]string]{Err: reason},
+		SchemaRehearsal:     Measured[SchemaRehearsal]{Err: reason},
+		Speed:               Measured[upgrade.Speed]{Err: reason},
+		WAL:                 Measured[WALPoint]{Err: reason},
+		Standbys:            Measured[[]Standby]{Err: reason},
+		Dependents:          Measured[[]Dependent]{Err: reason},
 	}
 }
 

@@ -60,6 +60,8 @@ func register() map[string]proof {
 		"collation-versions":    {test: planned, instead: "two servers may have different libraries, as Debian's 15 and 17; that the target has the source's is what it is made to say"},
 		"configuration":         {test: "TestConfiguration"},
 		"configuration-invalid": {test: "TestConfiguration"},
+		"source-restart":        {test: "TestSourceThatWouldNotStartAgain"},
+		"pending-restart":       {test: "TestSourceThatWouldNotStartAgain"},
 		"defaults":              {test: "TestConfiguration"},
 		"dependent-units":       {test: "TestDependentUnits", instead: "most machines of tests have no systemd: its word is made up; a program that stands for it is asked in package postmaster"},
 		"stranded-files":        {test: "work/onhost.TestStrandedFiles"},

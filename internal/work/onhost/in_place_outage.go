@@ -151,6 +151,9 @@ func (o *outage) ready(ctx context.Context) (err error) {
 	if _, running := o.host.Running(plan.Source); !running {
 		return &upgrade.Refused{Reason: fmt.Sprintf("%s does not run", plan.Source), Remedy: "start it, and start the upgrade again", Cause: upgrade.CauseDown}
 	}
+	if err := o.restartable(ctx); err != nil {
+		return err
+	}
 	if err := o.renew(ctx); err != nil {
 		return err
 	}

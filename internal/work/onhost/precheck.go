@@ -129,6 +129,7 @@ func (w *Worker) hostFacts(ctx context.Context, plan upgrade.Plan) precheck.Host
 	facts.SourceSpace = precheck.Known(freeSpace(wal))
 	facts.SameFileSystem = sameFileSystem(target, wal)
 	facts.Apart = !sameFileSystem(target, plan.Source.Pgdata)
+	facts.SourceConfiguration = precheck.Known(w.sourceConfiguration(ctx, plan))
 	facts.Standbys = precheck.Known(w.standbyPlaces(ctx, plan))
 	facts.CloneFrom = w.copyProblem(ctx, plan)
 	facts.Dependents = precheck.Known(w.dependents(ctx, plan))
