@@ -278,19 +278,23 @@ func withhold(conf *pgconf.Conf) (changes []pgconf.Change, err error) {
 	return append(changes, archiving...), err
 }
 
-// withholdArchiving keeps the target from writing into the source's archive.
+// withholdArchiving keeps the target from writing into the source's archive. archive_mode stays, since only a restart
+// changes it: a command that does nothing (documentation, 25.3.1) can be replaced while clients are served.
 func withholdArchiving(conf *pgconf.Conf) (changes []pgconf.Change, err error) {
-	if mode, ok := conf.Get("archive_mode"); ok && mode != "off" {
-		if err := conf.Set("archive_mode", "off"); err != nil {
-			return nil, fmt.Errorf("set archive_mode: %w", err)
-		}
-		changes = append(changes, pgconf.Change{
-			Kind: pgconf.Changed, Name: "archive_mode", From: mode, To: "off", Weighty: true, // until then it cannot be restored
-			Reason: "archiving is off on the target, since it must not write into the source's archive; " +
-				"give it an archive of its own, set archive_mode again, restart it and take a base backup",
-		})
+	if mode, ok := conf.Get("archive_mode"); !ok || mode == "off" {
+		return nil, nil
 	}
-	return changes, nil
+	const reason = "archiving is withheld on the target, since it must not write into the source's archive; " +
+		"give it an archive of its own, set archive_command or archive_library again, reload it and take a base backup"
+	for _, name := range []string{"archive_command", "archive_library"} {
+		conf.CommentOut(name, reason)
+	}
+	if err := conf.Set("archive_command", "true"); err != nil {
+		return nil, fmt.Errorf("set archive_command: %w", err)
+	}
+	return []pgconf.Change{{
+		Kind: pgconf.Changed, Name: "archive_command", To: "true", Reason: reason, Weighty: true, // until then it cannot be restored
+	}}, nil
 }
 
 // endReplicationSettings takes out what only replication needed. It holds from the next start on.

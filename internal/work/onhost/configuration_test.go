@@ -40,10 +40,16 @@ func TestCarryConfiguration(t *testing.T) {
 		fmt.Fprintln(&told, event.Text)
 	}
 	t.Logf("told:\n%s", told.String())
-	for _, name := range []string{"old_snapshot_threshold", "archiving is off", "synchronous_standby_names", "log_directory kept"} {
+	for _, name := range []string{"old_snapshot_threshold", "archiving is withheld", "synchronous_standby_names", "log_directory kept"} {
 		if !strings.Contains(told.String(), name) {
 			t.Errorf("%s is not told", name)
 		}
+	}
+	if strings.Contains(told.String(), "hunter2") {
+		t.Error("a command is told that may hold a secret")
+	}
+	if conf := read(b.plan.Target.ConfigFile); !strings.Contains(conf, "#archive_command = 'cp --key hunter2") {
+		t.Errorf("the source's archive_command is not in the target's postgresql.conf any more:\n%s", conf)
 	}
 	certs := filepath.Join(b.plan.Source.Pgdata, "certs")
 	b.must(os.Rename(certs, certs+".removed"))
@@ -53,7 +59,8 @@ func TestCarryConfiguration(t *testing.T) {
 		"work_mem":                       "9MB", // ALTER SYSTEM over conf.d
 		"maintenance_work_mem":           "70MB",
 		"shop.currency":                  "EUR",
-		"archive_mode":                   "off",
+		"archive_mode":                   "on",
+		"archive_command":                "true",
 		"synchronous_standby_names":      "",
 		"synchronous_commit":             "local",
 		"maintenance_io_concurrency":     "3", // the command line
@@ -103,7 +110,7 @@ func (b *upgradeBed) configure(user run.User) {
 	b.append(user, "postgresql.conf", `
 include_dir 'conf.d'
 archive_mode = on
-archive_command = 'true'
+archive_command = 'cp --key hunter2 %p /archive/%f'
 synchronous_standby_names = 'FIRST 1 (standby1)'
 synchronous_commit = local
 log_line_prefix = 'it''s %m '
