@@ -100,6 +100,7 @@ bench-roundtrips: setup build ## bring clients to the target and back a hundred 
 
 .PHONY: bench-inplace
 bench-inplace: setup ## measure the outage of an in-place upgrade against pg_upgrade run by a script
+	go run ./bench/inplace -tables 100
 	go run ./bench/inplace
 
 .PHONY: bench-precheck
