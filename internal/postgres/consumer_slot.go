@@ -250,11 +250,40 @@ func HeldFor(ctx context.Context, conn *pgx.Conn, consumers []string) ([]HeldWAL
 // alterPatience is how long the properties of a slot may take.
 const alterPatience = 5 * time.Second
 
-// AlterSlot sets properties that a copy does not have: failover, which can be changed since 17, and
-// two_phase, since 18. Only the replication protocol knows the command, which waits for whoever has the slot
+// SlotProperties are those that a copy of a slot does not have: failover, which can be changed since 17, and
+// two_phase, since 18.
+type SlotProperties struct{ Failover, TwoPhase bool }
+
+// Any tells whether there is one.
+func (p SlotProperties) Any() bool { return p.Failover || p.TwoPhase }
+
+// String names them as ALTER_REPLICATION_SLOT does.
+func (p SlotProperties) String() string {
+	var options []string
+	if p.Failover {
+		options = append(options, "FAILOVER true")
+	}
+	if p.TwoPhase {
+		options = append(options, "TWO_PHASE true")
+	}
+	return strings.Join(options, ", ")
+}
+
+// SlotLacks tells which of the wanted properties a slot does not have. One that is not there lacks nothing.
+func SlotLacks(ctx context.Context, conn *pgx.Conn, name string, wanted SlotProperties) (missing SlotProperties, err error) {
+	err = conn.QueryRow(ctx, `
+		SELECT $2 AND NOT coalesce((to_jsonb(s) ->> 'failover')::boolean, false), $3 AND NOT coalesce((to_jsonb(s) ->> 'two_phase')::boolean, false)
+		FROM pg_replication_slots s WHERE slot_name = $1`, name, wanted.Failover, wanted.TwoPhase).Scan(&missing.Failover, &missing.TwoPhase)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return missing, fmt.Errorf("look at slot %s: %w", name, err)
+	}
+	return missing, nil
+}
+
+// AlterSlot gives a slot properties. Only the replication protocol knows the command, which waits for whoever has the slot
 // (slot.c, ReplicationSlotAlter). A consumer that has found its slot already is ended: it comes again.
-func AlterSlot(ctx context.Context, conn *pgx.Conn, l Login, name string, options ...string) error {
-	if len(options) == 0 {
+func AlterSlot(ctx context.Context, conn *pgx.Conn, l Login, name string, properties SlotProperties) error {
+	if !properties.Any() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, alterPatience)
@@ -264,7 +293,7 @@ func AlterSlot(ctx context.Context, conn *pgx.Conn, l Login, name string, option
 		return err
 	}
 	defer altering.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
-	command := fmt.Sprintf("ALTER_REPLICATION_SLOT %s (%s)", quoteIdent(name), strings.Join(options, ", "))
+	command := fmt.Sprintf("ALTER_REPLICATION_SLOT %s (%s)", quoteIdent(name), properties)
 	var altered error
 	done := make(chan struct{})
 	go func() {

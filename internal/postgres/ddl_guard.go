@@ -120,7 +120,7 @@ func dropDDLFunctions() []string {
 		"capture_ddl(text, text, text, boolean)", "ddl_changed()", "ddl_dropped()", "ddl_changes_nothing(text)",
 		"ddl_is_alone(text, text)", "ddl_obstacle(text, text, boolean)", "ddl_plain(text, text)", "ddl_token(text)",
 		"ddl_unsteady_column(oid, text, boolean)", "refuse_code_left()", "refuse_ddl(text, text, text)", "refuse_ddl_default(text, text)",
-		"replay_ddl()", "run_ddl(text, text, jsonb, text)", "settle_ddl(bigint)", "subscribe_tables(text[])",
+		"replay_ddl()", "run_ddl(text, text, jsonb, text)", "settle_ddl(bigint)", "settle_superseded(bigint, text, text)", "subscribe_tables(text[])",
 	} {
 		statements = append(statements, "DROP FUNCTION IF EXISTS pgleap."+function)
 	}

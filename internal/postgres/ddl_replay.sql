@@ -72,10 +72,32 @@ BEGIN
 	DROP FUNCTION IF EXISTS pgleap.run_ddl_now(text, text); -- after DROP OWNED it is gone
 END $ddl$;
 
+-- What could not be made here does not keep the sides apart any more when it is undone there, or made again in a way
+-- that is possible here: the command that drops an object, or makes it anew, settles those that were to make it, and
+-- with a drop whatever else was to be done to it. Tells whether there were any.
+CREATE FUNCTION pgleap.settle_superseded(later bigint, later_tag text, objects text) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $ddl$
+DECLARE
+	object text := regexp_replace(objects, '^(.+), \1$', '\1'); -- CREATE OR REPLACE VIEW names it twice
+BEGIN
+	UPDATE pgleap.ddl AS d SET outcome = 'settled', ended_at = clock_timestamp()
+	WHERE d.outcome IN ('failed', 'left out') AND d.number < later
+		AND d.tag = regexp_replace(later_tag, '^DROP ', 'CREATE ') AND length(object) < 500 -- else it is cut off
+		AND (d.objects = object OR d.tag = 'CREATE TABLE' AND cardinality(d.tables) = 1 AND object = 'table ' || d.tables[1]);
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	UPDATE pgleap.ddl AS d SET outcome = 'settled', ended_at = clock_timestamp()
+	WHERE d.outcome IN ('failed', 'left out') AND d.number < later AND later_tag ~ '^DROP ' AND d.objects = object;
+	RETURN true;
+END $ddl$;
+
 -- Replays a command as it arrives, so that it takes its place among the changes of rows. A failure is
 -- recorded and the worker goes on, but for failures that pass by themselves: those it meets by starting over.
 CREATE FUNCTION pgleap.replay_ddl() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $ddl$
+DECLARE
+	missing boolean := false; -- what the command was to drop
 BEGIN
 	PERFORM setval('pgleap.ddl_number', NEW.number) FROM pgleap.ddl_number AS n WHERE n.last_value < NEW.number OR NOT n.is_called;
 	IF NEW.obstacle IS NOT NULL THEN
@@ -91,7 +113,11 @@ BEGIN
 			END IF;
 			NEW.outcome := 'failed';
 			NEW.error := SQLERRM;
+			missing := NEW.tag ~ '^DROP ' AND SQLSTATE IN ('3F000', '42704', '42883', '42P01'); -- undefined_...
 		END;
+		IF (missing OR NEW.outcome = 'replayed') AND pgleap.settle_superseded(NEW.number, NEW.tag, NEW.objects) AND missing THEN
+			NEW.outcome := 'settled'; -- it was never made here
+		END IF;
 	END IF;
 	NEW.ended_at := clock_timestamp();
 	RETURN NEW;

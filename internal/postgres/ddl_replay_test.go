@@ -305,6 +305,42 @@ func TestDDLFails(t *testing.T) {
 	p.alike(t, "app.late", "app.next")
 }
 
+// TestDDLUndone: what could not be done on the other side is no obstacle when it is undone, or done differently. What
+// only resembles it changes nothing.
+func TestDDLUndone(t *testing.T) {
+	t.Parallel()
+	p := followDDL(t, 15, 17)
+	must(t, "end the way there", postgres.DropSubscription(t.Context(), p.to, upgrade.Subscription))
+	p.follow(t, p.to, p.from, p.target, upgrade.BackSubscription, "pgleap_back_5")
+	app, super := client(t, p.target), p.target.Connect(t, "postgres")
+	send(t, app,
+		"CREATE VIEW modern AS SELECT any_value(a) FROM t", "COMMENT ON VIEW modern IS 'x'", "CREATE VIEW again AS SELECT any_value(a) FROM t",
+		"CREATE TABLE made (id int PRIMARY KEY, a jsonb CHECK (a IS JSON))", "CREATE FUNCTION named(int) RETURNS int LANGUAGE sql AS 'SELECT 1'")
+	send(t, super, "DO $$ BEGIN CREATE FUNCTION app.named() RETURNS int LANGUAGE sql AS 'SELECT 1'; END $$", "SET search_path = app")
+	applied(t, p.to, p.from)
+	wantUnreplayed := func(what string, want ...string) {
+		t.Helper()
+		var got []string
+		for _, command := range unreplayed(t, p.from) {
+			got = append(got, command.Tag+" "+command.Objects)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("not replayed %s (-want +got):\n%s", what, diff)
+		}
+	}
+	table := "CREATE TABLE table app.made, index app.made_pkey"
+	wantUnreplayed("at first", "CREATE VIEW view app.modern", "COMMENT view app.modern", "CREATE VIEW view app.again", table, "CREATE FUNCTION function app.named()")
+
+	send(t, app, "DROP FUNCTION named(int)", "DROP VIEW modern", "CREATE OR REPLACE VIEW again AS SELECT max(a) AS any_value FROM t")
+	applied(t, p.to, p.from)
+	wantUnreplayed("when views are undone", table, "CREATE FUNCTION function app.named()")
+	send(t, app, "DROP TABLE made")
+	send(t, super, "DROP FUNCTION named()")
+	applied(t, p.to, p.from)
+	wantUnreplayed("when all is")
+	p.alike(t, "app.t")
+}
+
 // TestDDLRowsWait: rows of a table whose definition failed wait for a person, and are applied when it is settled.
 func TestDDLRowsWait(t *testing.T) {
 	t.Parallel()

@@ -18,7 +18,7 @@ type TableGroups struct {
 	Count  int
 	Tables int // with their partitions
 	// Cut are foreign keys between groups, as "table and table". No apply worker checks them, but TRUNCATE of a
-	// table that is referenced from another group cannot be applied (tablecmds.c, heap_truncate_check_FKs).
+	// table that is referenced from another group cannot be applied (heap.c, heap_truncate_check_FKs).
 	Cut []string
 }
 
@@ -168,13 +168,17 @@ func readGroupedTables(ctx context.Context, conn *pgx.Conn) ([]groupedTable, err
 	return tables, nil
 }
 
+// readForeignKeys lists them, but those that are NOT ENFORCED (from 18 on) to a table without triggers, which TRUNCATE
+// does not mind (heap.c, heap_truncate_check_FKs).
 func readForeignKeys(ctx context.Context, conn *pgx.Conn) ([]tableLink, error) {
 	rows, err := conn.Query(ctx, `
 		SELECT DISTINCT
 			coalesce(pg_partition_root(conrelid)::oid, conrelid),
 			coalesce(pg_partition_root(confrelid)::oid, confrelid)
-		FROM pg_constraint
+		FROM pg_constraint k
 		WHERE contype = 'f' AND conrelid <> confrelid
+			AND (coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true) OR EXISTS (
+				SELECT FROM pg_trigger WHERE tgrelid = confrelid OR tgrelid IN (SELECT relid FROM pg_partition_tree(confrelid))))
 		ORDER BY 1, 2`)
 	if err != nil {
 		return nil, fmt.Errorf("list foreign keys: %w", err)

@@ -44,10 +44,15 @@ type groupPair struct {
 func newGroupPair(t *testing.T) *groupPair {
 	t.Helper()
 	versions := pgtest.Versions(t)
+	return groupPairOf(t, versions[0], versions[len(versions)-1], groupedSchema)
+}
+
+func groupPairOf(t *testing.T, oldVersion, newVersion int, schema string) *groupPair {
+	t.Helper()
 	p := &groupPair{}
-	p.source, p.target = pgtest.Pair(t, versions[0], versions[len(versions)-1])
+	p.source, p.target = pgtest.Pair(t, oldVersion, newVersion)
 	for _, c := range []*pgtest.Cluster{p.source, p.target} {
-		c.Exec(t, "postgres", groupedSchema)
+		c.Exec(t, "postgres", schema)
 		conn := c.Connect(t, "postgres")
 		must(t, "make role", postgres.EnsureRole(t.Context(), conn, verifier(t, "secret")))
 		must(t, "make marker", postgres.EnsureMarker(t.Context(), conn))
@@ -348,4 +353,41 @@ func TestTruncateAcrossGroups(t *testing.T) {
 	if rows > 0 {
 		t.Errorf("%d rows are left", rows)
 	}
+}
+
+// TestTruncateAcrossGroupsNotEnforced: a foreign key that is not enforced is in the way where the table that it refers
+// to has a trigger, and only there.
+func TestTruncateAcrossGroupsNotEnforced(t *testing.T) {
+	t.Parallel()
+	p := groupPairOf(t, 18, 19, `
+		CREATE TABLE account (id int PRIMARY KEY);
+		CREATE TABLE entry (id int PRIMARY KEY, account int REFERENCES account NOT ENFORCED);
+		CREATE TABLE whole (id int PRIMARY KEY) PARTITION BY LIST (id);
+		CREATE TABLE whole_1 PARTITION OF whole FOR VALUES IN (1);
+		CREATE TABLE piece (id int PRIMARY KEY, whole int REFERENCES whole NOT ENFORCED);
+		INSERT INTO account VALUES (1); INSERT INTO entry VALUES (1, 7); INSERT INTO whole VALUES (1); INSERT INTO piece VALUES (1, 7)`)
+	if cut := p.follow(t, 4).Cut; len(cut) > 0 {
+		t.Errorf("foreign keys between groups: %q", cut)
+	}
+	p.source.Exec(t, "postgres", "TRUNCATE account, entry", "TRUNCATE whole CASCADE")
+	number, err := postgres.AdvanceMarker(t.Context(), p.from)
+	must(t, "write marker", err)
+	awaitMarker(t, p.to, number)
+
+	const watch = `CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+		CREATE TRIGGER watch BEFORE INSERT ON account FOR EACH ROW EXECUTE FUNCTION watch();
+		CREATE TRIGGER watch BEFORE INSERT ON whole_1 FOR EACH ROW EXECUTE FUNCTION watch()`
+	p.source.Exec(t, "postgres", watch)
+	p.target.Exec(t, "postgres", watch)
+	groups, err := postgres.EnsureTableGroups(t.Context(), p.from, 4)
+	must(t, "look again", err)
+	if diff := cmp.Diff([]string{"public.entry and public.account", "public.piece and public.whole"}, groups.Cut); diff != "" {
+		t.Errorf("foreign keys between groups when there are triggers (-want +got):\n%s", diff)
+	}
+	p.source.Exec(t, "postgres", "TRUNCATE account CASCADE")
+	until(t, "the group to fail", func() bool {
+		var errors int
+		must(t, "ask", p.to.QueryRow(t.Context(), `SELECT coalesce(sum(apply_error_count), 0)::int FROM pg_stat_subscription_stats`).Scan(&errors))
+		return errors > 0
+	})
 }

@@ -78,6 +78,65 @@ func TestTruncateForeignKeys(t *testing.T) {
 	target.Exec(t, "postgres", "DROP SUBSCRIPTION s")
 }
 
+// A key that is not enforced makes no trigger, and TRUNCATE looks at tables with triggers only: what refers to one of
+// them is not among them if it has none itself, even where it is truncated too.
+func TestTruncateForeignKeysNotEnforced(t *testing.T) {
+	t.Parallel()
+	source, target := pgtest.Pair(t, 18, 19, pgtest.Config(map[string]string{"wal_retrieve_retry_interval": "100ms"}))
+	for _, c := range []*pgtest.Cluster{source, target} {
+		c.Exec(t, "postgres", `
+			CREATE TABLE marks (shape text PRIMARY KEY);
+			CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+			CREATE TABLE orders (id int PRIMARY KEY);
+			CREATE TABLE items (id int REFERENCES orders NOT ENFORCED) PARTITION BY LIST (id);
+			CREATE TABLE items_1 PARTITION OF items FOR VALUES IN (1);
+			CREATE UNLOGGED TABLE cache (id int REFERENCES orders NOT ENFORCED);
+			CREATE TABLE nodes (id int PRIMARY KEY, up int REFERENCES nodes NOT ENFORCED) PARTITION BY LIST (id);
+			CREATE TABLE nodes_1 PARTITION OF nodes FOR VALUES IN (1);
+
+			CREATE TABLE watched (id int PRIMARY KEY);
+			CREATE TRIGGER watch BEFORE INSERT ON watched FOR EACH ROW EXECUTE FUNCTION watch();
+			CREATE TABLE parts (id int REFERENCES watched NOT ENFORCED) PARTITION BY LIST (id);
+			CREATE TABLE parts_1 PARTITION OF parts FOR VALUES IN (1);
+			CREATE TABLE seen (id int PRIMARY KEY);
+			CREATE TRIGGER watch BEFORE INSERT ON seen FOR EACH ROW EXECUTE FUNCTION watch();
+			CREATE TABLE seeing (id int REFERENCES seen NOT ENFORCED);
+			CREATE TRIGGER watch BEFORE INSERT ON seeing FOR EACH ROW EXECUTE FUNCTION watch();
+			CREATE TABLE heard (id int PRIMARY KEY);
+			CREATE TRIGGER watch BEFORE INSERT ON heard FOR EACH ROW EXECUTE FUNCTION watch();
+			CREATE TABLE notes (id int REFERENCES heard NOT ENFORCED);
+			CREATE TABLE trees (id int PRIMARY KEY, up int REFERENCES trees NOT ENFORCED) PARTITION BY LIST (id);
+			CREATE TABLE trees_1 PARTITION OF trees FOR VALUES IN (1);
+			CREATE TRIGGER watch BEFORE INSERT ON trees_1 FOR EACH ROW EXECUTE FUNCTION watch();`)
+	}
+	s := stage{source, target}
+	report, err := run(t.Context(), []Check{truncateForeignKeys}, s.subject(t, upgrade.Options{}), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"postgres.public.notes.notes_id_fkey", "postgres.public.parts.parts_id_fkey", "postgres.public.trees.trees_up_fkey"}
+	if len(report.Findings) != 1 || !slices.Equal(report.Findings[0].Objects, want) {
+		t.Errorf("found %v, want %q", report.Findings, want)
+	}
+	source.Exec(t, "postgres", "CREATE PUBLICATION p FOR ALL TABLES")
+	target.Exec(t, "postgres", fmt.Sprintf(
+		`CREATE SUBSCRIPTION s CONNECTION 'host=127.0.0.1 port=%d user=postgres dbname=postgres' PUBLICATION p WITH (copy_data = false)`, source.Port))
+	for _, command := range []string{"TRUNCATE orders, items", "TRUNCATE orders CASCADE", "TRUNCATE nodes CASCADE", "TRUNCATE orders", "TRUNCATE seen CASCADE"} {
+		source.Exec(t, "postgres", command, fmt.Sprintf("INSERT INTO marks VALUES ('%s')", command))
+		until(t, target, fmt.Sprintf("SELECT EXISTS (SELECT FROM marks WHERE shape = '%s')", command))
+	}
+	for _, shape := range []struct{ command, refused, undo string }{
+		{"TRUNCATE heard CASCADE", `Table "notes" references "heard".`, "ALTER TABLE notes DROP CONSTRAINT notes_id_fkey"},
+		{"TRUNCATE trees CASCADE", `Table "trees" references "trees_1".`, "ALTER TABLE trees DROP CONSTRAINT trees_up_fkey"},
+		{"TRUNCATE watched CASCADE", `Table "parts" references "watched".`, "ALTER TABLE parts DROP CONSTRAINT parts_id_fkey"},
+	} {
+		source.Exec(t, "postgres", shape.command)
+		until(t, target, fmt.Sprintf(`SELECT strpos(pg_read_file('%s/server.log'), '%s') > 0`, target.SocketDir, shape.refused))
+		target.Exec(t, "postgres", shape.undo)
+	}
+	target.Exec(t, "postgres", "DROP SUBSCRIPTION s")
+}
+
 func value(t *testing.T, conn *pgx.Conn, query string) (text string) {
 	t.Helper()
 	if err := conn.QueryRow(t.Context(), query).Scan(&text); err != nil {

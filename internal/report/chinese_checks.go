@@ -183,8 +183,8 @@ var chineseChecks = map[string]words{
 		"为该表添加主键，或指定一个唯一索引作为标识。目标端为 16 或更高版本时，选择性好的列上任意一个 B-tree 索引即可。",
 	},
 	"truncate-foreign-keys": {
-		"分区表或不记日志（UNLOGGED）表的外键使 TRUNCATE 无法复制",
-		"被引用的表只能与引用它的表一起清空。分区表本身和不记日志的表都不会被复制，因此目标端会拒绝源端已接受的操作：同时 TRUNCATE 两张表、使用 CASCADE，或对引用自身的分区表执行 TRUNCATE。此后该数据库的复制停止，切换一直等待，WAL 在源端堆积。",
+		"外键使 TRUNCATE 无法复制",
+		"被引用的表只能与引用它的表一起清空。分区表本身和不记日志的表都不会被复制，因此目标端会拒绝源端已接受的操作：同时 TRUNCATE 两张表、使用 CASCADE，或对引用自身的分区表执行 TRUNCATE。从 18 起，如果 NOT ENFORCED 外键引用的表有触发器，而引用它的表没有，则 TRUNCATE ... CASCADE 也只在源端被接受。此后该数据库的复制停止，切换一直等待，WAL 在源端堆积。",
 		"升级运行期间直至其 finish 之前，请让应用对被引用的表使用 DELETE 而不是 TRUNCATE；如果没有应用清空该表，则无需处理。如果已经发生：以超级用户身份在目标端先执行 SET session_replication_role = replica，删除该外键，等待复制继续，再以原名重新添加外键。切换之后，源端同样如此。",
 	},
 	"unlogged-tables": {

@@ -1,10 +1,14 @@
 package switchover
 
 import (
+	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pgleap/pgleap/internal/pgtest"
 	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
 // TestLargeObjectsComeAlong: whatever a client does to large objects, up to the last moment, is on the other
@@ -127,4 +131,66 @@ func TestUnloggedTablesComeAlong(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestUnloggedTablesMadeMeanwhile: rows that nobody would copy keep clients where the rows are. What became of unlogged
+// tables since they were listed, on both sides alike as definitions are that are replayed, is refused under the freeze;
+// everything is as before, and the next attempt copies them.
+func TestUnloggedTablesMadeMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := lay(t, "CREATE UNLOGGED TABLE cache (id int)", "CREATE TABLE kept (id int)")
+	b.prepareWayBack(t)
+	w := b.write(t)
+	w.awaitMore(t, 50)
+	for _, c := range []struct{ name, definition, row, undo string }{
+		{"created", "CREATE UNLOGGED TABLE fresh (id int)", "INSERT INTO fresh VALUES (7)", "DROP TABLE fresh"},
+		{"with a column more", "ALTER TABLE cache ADD COLUMN more int", "INSERT INTO cache VALUES (7, 8)", "ALTER TABLE cache DROP COLUMN more"},
+		{"not logged any more", "ALTER TABLE kept SET UNLOGGED", "INSERT INTO kept VALUES (7)", "ALTER TABLE kept SET LOGGED"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			before := b.everything(t)
+			outcome := b.switchMeanwhile(t, c.definition, c.row)
+			if want := "unlogged tables were created or altered meanwhile; try again"; outcome.Switched || !strings.Contains(outcome.Reason, want) {
+				t.Fatalf("it was to be refused for %q: %+v", want, outcome)
+			}
+			w.awaitMore(t, 20)
+			b.wantServing(t, b.source)
+			for _, side := range []*pgtest.Cluster{b.source, b.target} {
+				side.Exec(t, "app", c.undo)
+			}
+			b.settled(t, before)
+		})
+	}
+	outcome := b.switchMeanwhile(t, "SELECT", "INSERT INTO cache VALUES (7)")
+	if !outcome.Switched {
+		t.Fatalf("it did not switch: %s", outcome.Reason)
+	}
+	w.awaitMore(t, 20)
+	w.stop(t)
+	var sevens int
+	must(t, "count", b.ours(t, b.target, "app").QueryRow(t.Context(), `SELECT count(*) FROM public.cache WHERE id = 7`).Scan(&sevens))
+	if sevens != 2 {
+		t.Errorf("%d rows on the target, want that of the last attempt and that of the one before", sevens)
+	}
+}
+
+// switchMeanwhile begins a switchover; when it is prepared a definition changes on both sides, and a row is written.
+func (b *bed) switchMeanwhile(t *testing.T, definition, row string) upgrade.Switchover {
+	t.Helper()
+	source, target := b.ours(t, b.source, "app"), b.ours(t, b.target, "app")
+	config := b.config(t)
+	config.OnStep = func(step string) {
+		if step != "pause" {
+			return
+		}
+		for _, conn := range []*pgx.Conn{source, target} {
+			_, err := conn.Exec(t.Context(), "SET search_path = public; "+definition)
+			must(t, definition, err)
+		}
+		_, err := source.Exec(t.Context(), row)
+		must(t, row, err)
+	}
+	outcome, err := Run(t.Context(), config)
+	must(t, "switch over", err)
+	return outcome
 }

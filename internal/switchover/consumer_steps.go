@@ -88,7 +88,7 @@ func (c Config) settleConsumers(ctx context.Context, outcome upgrade.Switchover)
 
 // SettleConsumers does what a switchover that is done may not have got to: it gives the slots on the
 // target to their consumers. It may be repeated. A consumer whose slot is there, but without a property of the
-// old one, is told of once; an error tells for each why its slot is still held.
+// old one, is told of each time; an error tells for each why its slot is still held.
 func SettleConsumers(ctx context.Context, c Config, done upgrade.Switchover) (without []string, err error) {
 	return settleConsumers(ctx, session(c.Target, sessionRecovery), done.Consumers, true)
 }

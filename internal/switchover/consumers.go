@@ -200,15 +200,15 @@ const settleAttempts = 5
 
 // settleConsumers gives the slots on the target to their consumers. It may be repeated, and does
 // nothing about those that are settled. Whoever settles for good gives up the properties that a slot cannot
-// get, and is told which; else the slot stays held as well, for whoever comes next. An error tells for each
-// consumer why its slot is still held.
+// get; else the slot stays held as well, for whoever comes next. Then each slot is told of that lacks something,
+// whoever gave it up: what was told by a step that failed after it would be known to nobody. An error tells for
+// each consumer why its slot is still held.
 func settleConsumers(ctx context.Context, target postgres.Login, consumers []upgrade.ConsumerSlot, forGood bool) (without []string, err error) {
 	if len(consumers) == 0 {
 		return nil, nil
 	}
 	for attempt := 1; ; attempt++ {
-		lacking, err := settleEach(ctx, target, consumers, forGood)
-		without = append(without, lacking...)
+		without, err = settleEach(ctx, target, consumers, forGood)
 		if err == nil {
 			return without, discardConsumers(ctx, target) // those of slots that were dropped meanwhile
 		}
@@ -226,7 +226,7 @@ func settleEach(ctx context.Context, target postgres.Login, consumers []upgrade.
 		lacks, err := settleConsumer(ctx, target.In(c.Database), c, forGood)
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("slot %s of database %s: %w", c.Name, c.Database, err))
-		} else if lacks != nil {
+		} else if lacks != "" {
 			without = append(without, fmt.Sprintf("slot %s of database %s is there, but not as the old one was: %s", c.Name, c.Database, lacks))
 		}
 	}
@@ -243,30 +243,34 @@ func discardConsumers(ctx context.Context, target postgres.Login) error {
 	return postgres.DropHeldSlots(ctx, conn)
 }
 
-func settleConsumer(ctx context.Context, target postgres.Login, c upgrade.ConsumerSlot, forGood bool) (lacks, err error) {
+func settleConsumer(ctx context.Context, target postgres.Login, c upgrade.ConsumerSlot, forGood bool) (lacks string, err error) {
 	from, err := postgres.ParseLSN(c.NewStart)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	conn, err := postgres.Connect(ctx, target)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
-	var options []string
-	if c.Failover {
-		options = append(options, "FAILOVER true")
-	}
-	if c.TwoPhase && postgres.ServerMajor(conn) >= 18 {
-		options = append(options, "TWO_PHASE true")
-	}
+	wanted := postgres.SlotProperties{Failover: c.Failover, TwoPhase: c.TwoPhase && postgres.ServerMajor(conn) >= 18}
+	var refused error
 	err = postgres.ReleaseSlot(ctx, conn, c.Name, from, c.Replaces, func() error {
-		err := postgres.AlterSlot(ctx, conn, target, c.Name, options...)
-		if err != nil && forGood {
-			lacks = fmt.Errorf("stop its consumer, and run ALTER_REPLICATION_SLOT %s (%s) in a replication connection: %w", c.Name, strings.Join(options, ", "), err)
+		if refused = postgres.AlterSlot(ctx, conn, target, c.Name, wanted); forGood {
 			return nil
 		}
-		return err
+		return refused
 	})
-	return lacks, err
+	if err != nil || !forGood {
+		return "", err
+	}
+	missing, err := postgres.SlotLacks(ctx, conn, c.Name, wanted)
+	if err != nil || !missing.Any() {
+		return "", err
+	}
+	lacks = fmt.Sprintf("stop its consumer, and run ALTER_REPLICATION_SLOT %s (%s) in a replication connection", c.Name, missing)
+	if refused != nil {
+		lacks += ": " + refused.Error()
+	}
+	return lacks, nil
 }

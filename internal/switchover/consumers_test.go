@@ -449,22 +449,32 @@ func TestConsumersOfTwoPhaseAndFailover(t *testing.T) {
 }
 
 // lacksFailover settles for good what cannot get all that it is to have: it is there, nothing is held for it, and
-// that is told.
+// that is told until somebody has given it, since the step that told it may have failed.
 func (s *stream) lacksFailover() {
 	s.Helper()
 	must(s, "hold", postgres.HoldSlot(s.Context(), s.to, "late", "test_decoding"))
 	from, err := postgres.FlushLSN(s.Context(), s.to)
 	must(s, "read where it begins", err)
-	defer s.takeWalsenders()()
-	without, err := settleConsumers(s.Context(), s.login(), []upgrade.ConsumerSlot{
-		{Name: "late", Database: "app", Plugin: "test_decoding", Failover: true, NewStart: from.String()},
-	}, true)
-	must(s, "settle for good", err)
-	if len(without) != 1 || !strings.Contains(without[0], "ALTER_REPLICATION_SLOT late (FAILOVER true)") {
-		s.Errorf("told %q", without)
+	settle := func() []string {
+		without, err := settleConsumers(s.Context(), s.login(), []upgrade.ConsumerSlot{
+			{Name: "late", Database: "app", Plugin: "test_decoding", Failover: true, NewStart: from.String()},
+		}, true)
+		must(s, "settle for good", err)
+		return without
 	}
-	if got := s.slots(s.target); !slices.Contains(got, "late test_decoding app") || len(got) != 4 {
-		s.Errorf("slots on the target: %v", got)
+	release := s.takeWalsenders()
+	for _, time := range []string{"at first", "again"} {
+		if without := settle(); len(without) != 1 || !strings.Contains(without[0], "ALTER_REPLICATION_SLOT late (FAILOVER true)") {
+			s.Errorf("told %s: %q", time, without)
+		}
+		if got := s.slots(s.target); !slices.Contains(got, "late test_decoding app") || len(got) != 4 {
+			s.Errorf("slots on the target: %v", got)
+		}
+	}
+	release()
+	must(s, "give it", postgres.AlterSlot(s.Context(), s.to, s.login().In("app"), "late", postgres.SlotProperties{Failover: true}))
+	if without := settle(); len(without) > 0 {
+		s.Errorf("told of what it has: %q", without)
 	}
 }
 

@@ -220,7 +220,7 @@ func nextXID(snapshot string) (uint64, bool) {
 // may also be sequences and unlogged tables, alike on both sides, that nobody has read. Nothing is printed again on the source: that
 // would take an xid.
 func (s *section) shapeUnchanged(ctx context.Context, db *database) error {
-	if err := definitionsReplayed(ctx, db); err != nil {
+	if err := s.definitionsReplayed(ctx, db); err != nil {
 		return err
 	}
 	if db.shapeNow == db.shapeMark {

@@ -176,28 +176,32 @@ func (s *section) globalsAlike(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return unlike("role or database", source, target)
+	return s.unlike("role or database", source, target)
 }
 
-func unlike(what string, source, target postgres.Shape) error {
+func (s *section) unlike(what string, source, target postgres.Shape) error {
 	missing, extra := source.Without(target), target.Without(source)
 	if len(missing)+len(extra) == 0 {
 		return nil
 	}
 	slices.Sort(missing)
 	slices.Sort(extra)
+	here, there, orElse := "source", "target", "cancel the upgrade and start it again"
+	if s.Plan.Reversed {
+		here, there, orElse = there, here, "finish the upgrade"
+	}
 	var said []string
 	if len(missing) > 0 {
-		said = append(said, "only on the source: "+inOneLine(missing))
+		said = append(said, "only on the "+here+": "+inOneLine(missing))
 	}
 	if len(extra) > 0 {
-		said = append(said, "only on the target: "+inOneLine(extra))
+		said = append(said, "only on the "+there+": "+inOneLine(extra))
 	}
 	return &upgrade.Refused{
 		Reason: fmt.Sprintf("%d definitions (%s) changed since the upgrade began and are not replicated; %s",
 			len(missing)+len(extra), what, strings.Join(said, "; ")),
 		Remedy: "make the same change on the side that lacks it (in a session with SET session_replication_role = replica, since changes are blocked), " +
-			"or cancel the upgrade and start it again",
+			"or " + orElse,
 	}
 }
 
@@ -309,7 +313,7 @@ func (s *section) databaseReady(ctx context.Context, db *database) error {
 // shapesAlike compares what is not replicated, and notes the mark under which it was alike. The printers are for
 // definitions that are worded differently.
 func (s *section) shapesAlike(ctx context.Context, db *database, printers ...*pgx.Conn) error {
-	if err := definitionsReplayed(ctx, db); err != nil {
+	if err := s.definitionsReplayed(ctx, db); err != nil {
 		return err
 	}
 	mark, err := postgres.ReadShapeMark(ctx, db.source)
@@ -323,7 +327,7 @@ func (s *section) shapesAlike(ctx context.Context, db *database, printers ...*pg
 	if err := db.definitions.Reconcile(ctx, source, target, printers...); err != nil {
 		return err
 	}
-	if err := unlike("schema", source, target); err != nil {
+	if err := s.unlike("schema", source, target); err != nil {
 		return err
 	}
 	db.shapeMark = mark
@@ -363,14 +367,18 @@ func replicate(plan upgrade.Plan) string {
 
 // definitionsReplayed wants every change of a definition that was captured to have been made on the
 // target too.
-func definitionsReplayed(ctx context.Context, db *database) error {
+func (s *section) definitionsReplayed(ctx context.Context, db *database) error {
 	left, err := postgres.UnreplayedDDL(ctx, db.target)
 	if err != nil || len(left) == 0 {
 		return err
 	}
+	orElse := "cancel the upgrade"
+	if s.Plan.Reversed {
+		orElse = "finish the upgrade"
+	}
 	return &upgrade.Refused{
 		Reason: fmt.Sprintf("%d changes of definitions in %s were not replayed on the other side: %s", len(left), db.name, postgres.DescribeDDL(left)),
-		Remedy: "make the same changes there and settle them (docs/definitions.md), or cancel the upgrade",
+		Remedy: "undo them where they were made, or make the same changes there and settle them (docs/definitions.md), or " + orElse,
 	}
 }
 

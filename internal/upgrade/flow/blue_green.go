@@ -101,6 +101,7 @@ func (t *task) towardsClone(ctx workflow.Context, window *upgrade.Window) (*upgr
 func (t *task) followAndSwitch(ctx workflow.Context, window *upgrade.Window) (*upgrade.Switchover, error) {
 	automatic := t.plan.Options.Switch == upgrade.SwitchAuto || window != nil
 	cloned, failures := false, 0
+	l := &leg{plan: t.plan}
 	for {
 		if !cloned {
 			if err := t.phase(ctx, upgrade.PhaseBaseBackup, step.BaseBackup); err != nil {
@@ -108,7 +109,7 @@ func (t *task) followAndSwitch(ctx workflow.Context, window *upgrade.Window) (*u
 			}
 			cloned = true
 		}
-		wanted, request, err := t.awaitSwitch(ctx, automatic, window)
+		wanted, request, err := t.awaitSwitch(ctx, l, automatic, window)
 		if err != nil {
 			return nil, err
 		}
@@ -142,15 +143,26 @@ func (t *task) followAndSwitch(ctx workflow.Context, window *upgrade.Window) (*u
 
 // awaitSwitch follows the source until the user wants the switch or, if nobody needs to be asked, the
 // window is open and the clone has caught up. It may return without: then it is to be called again.
-func (t *task) awaitSwitch(ctx workflow.Context, automatic bool, window *upgrade.Window) (wanted bool, request step.SwitchRequest, err error) {
+func (t *task) awaitSwitch(ctx workflow.Context, l *leg, automatic bool, window *upgrade.Window) (wanted bool, request step.SwitchRequest, err error) {
 	forget(t.switchSignal) // before the phase is recorded: one that comes later counts
 	t.enter(ctx, upgrade.PhaseSynchronizing)
-	if closed := untilOpen(ctx, window); automatic && closed > 0 {
+	closed := untilOpen(ctx, window)
+	waits := automatic && closed > 0
+	if waits {
 		t.tell(ctx, upgrade.LevelInfo, fmt.Sprintf("the switchover waits for the maintenance window %s, or for `pgleap switchover %s switch`", window, t.plan.Instance))
-		return t.followSource(ctx, false, closed)
+	} else {
+		closed = 0
 	}
-	asked, request, err := t.followSource(ctx, automatic, 0)
-	return err == nil && (asked || automatic && untilOpen(ctx, window) == 0), request, err
+	why := wishTold
+	for err == nil && why == wishTold {
+		why, request, err = t.followSource(ctx, l, automatic && !waits, closed)
+		if closed = untilOpen(ctx, window); !waits {
+			closed = 0
+		} else if closed == 0 {
+			break
+		}
+	}
+	return err == nil && (why == wishSwitch || why == wishNothing && automatic && !waits && untilOpen(ctx, window) == 0), request, err
 }
 
 // noWindow is why nothing waits for a window that does not exist.
@@ -167,33 +179,36 @@ func untilOpen(ctx workflow.Context, window *upgrade.Window) time.Duration {
 	return window.Until(workflow.Now(ctx))
 }
 
-// followSource lets the clone follow the source until the user asks for the switch, which is told, until the
-// limit, if there is one, or, if asked to, until the clone has caught up.
-func (t *task) followSource(ctx workflow.Context, untilReady bool, limit time.Duration) (asked bool, request step.SwitchRequest, err error) {
+// followSource lets the clone follow the source until the user asks for the switch, until something was told, until
+// the limit, if there is one, or, if asked to, until the clone has caught up.
+func (t *task) followSource(ctx workflow.Context, l *leg, untilReady bool, limit time.Duration) (why wish, request step.SwitchRequest, err error) {
 	following, stop := workflow.WithCancel(ctx)
 	defer stop()
 	future := workflow.ExecuteActivity(t.unlimited(following, step.FollowSource), step.FollowSource,
-		step.SynchronizeArgs{Plan: t.plan, UntilReady: untilReady})
+		step.SynchronizeArgs{Plan: t.plan, UntilReady: untilReady, Told: l.told, TellNews: true})
 	ended := false
 	selector := workflow.NewSelector(ctx)
 	selector.AddFuture(future, func(f workflow.Future) {
-		err = f.Get(ctx, nil)
+		var done step.Synchronized
+		if err = f.Get(ctx, &done); t.takeNews(ctx, l, done) {
+			why = wishTold
+		}
 		ended = true
 	})
 	selector.AddReceive(t.switchSignal, func(c workflow.ReceiveChannel, _ bool) {
 		c.Receive(ctx, &request)
-		asked = true
+		why = wishSwitch
 	})
 	if limit > 0 {
 		selector.AddFuture(workflow.NewTimer(following, limit), func(workflow.Future) {})
 	}
 	selector.Select(ctx)
 	if ended {
-		return false, request, err
+		return why, request, err
 	}
 	stop()
 	_ = future.Get(ctx, nil) // it ends because it was stopped
-	return asked, request, ctx.Err()
+	return why, request, ctx.Err()
 }
 
 // switchToClone is one attempt to switch. Its activity is not given up on: it must end in one of two

@@ -20,6 +20,7 @@ type cloneWorld struct {
 	*world
 	switchedAt []time.Time // the workflow's time when SwitchToClone was called
 	settles    int
+	toldBefore []map[string]int // as FollowSource was given it
 }
 
 func newCloneWorld(t *testing.T) *cloneWorld {
@@ -34,10 +35,10 @@ func newCloneWorld(t *testing.T) *cloneWorld {
 	register(step.FinishClone, func(context.Context, upgrade.Plan) (step.FinishResult, error) {
 		return answer[step.FinishResult](w.world, step.FinishClone)
 	})
-	register(step.FollowSource, func(_ context.Context, args step.SynchronizeArgs) (step.Done, error) {
-		w.note(func() { w.until = append(w.until, args.UntilReady) })
-		done, err := answer[step.Done](w.world, step.FollowSource)
-		if err == nil && !args.UntilReady {
+	register(step.FollowSource, func(_ context.Context, args step.SynchronizeArgs) (step.Synchronized, error) {
+		w.note(func() { w.until, w.toldBefore = append(w.until, args.UntilReady), append(w.toldBefore, args.Told) })
+		done, err := answer[step.Synchronized](w.world, step.FollowSource)
+		if err == nil && !args.UntilReady && done.Told == nil {
 			err = activity.ErrResultPending // it goes on until it is cancelled
 		}
 		return done, err
@@ -199,6 +200,51 @@ func TestSwitchToCloneSpent(t *testing.T) {
 	}
 	if !slices.Equal(w.until, []bool{true, false}) {
 		t.Errorf("followed until ready: %v", w.until)
+	}
+}
+
+// What is told of WAL while the clone follows is recorded, and no reason to switch; what was told is not told again.
+func TestFollowSourceTells(t *testing.T) {
+	window, err := upgrade.ParseWindow("22:00Z-02:00Z")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		change func(*upgrade.Options)
+		until  []bool
+		waits  string
+	}{
+		"by itself":     {auto, []bool{true, true, true}, ""},
+		"in the window": {inWindow, []bool{false, false, false, true}, "the switchover waits for the maintenance window"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newCloneWorld(t)
+			w.env.SetStartTime(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+			told := []map[string]int{{"(wal)": 1}, {"(wal)": 3}}
+			w.does[step.FollowSource] = func(n int) (any, error) {
+				if n > len(told) {
+					return step.Synchronized{}, nil
+				}
+				event := upgrade.Event{Level: upgrade.LevelWarning, Text: "the server at port 5432 keeps WAL"}
+				return step.Synchronized{Done: step.Done{Events: []upgrade.Event{event}}, Told: told[n-1]}, nil
+			}
+			outcome := w.run(t, &window, c.change)
+			if outcome.Status != upgrade.StatusSucceeded || !slices.Equal(w.attempts, []int{1}) {
+				t.Errorf("outcome %+v, attempts %v", outcome, w.attempts)
+			}
+			if warned := w.told(upgrade.LevelWarning); len(warned) != len(told) {
+				t.Errorf("warned: %q", warned)
+			}
+			if !slices.Equal(w.until, c.until) {
+				t.Errorf("followed until ready: %v, want %v", w.until, c.until)
+			}
+			if diff := cmp.Diff(append([]map[string]int{nil}, told...), w.toldBefore[:3]); diff != "" {
+				t.Errorf("what FollowSource knew (-want +got):\n%s", diff)
+			}
+			if said := strings.Count(strings.Join(w.told(upgrade.LevelInfo), "\n"), "waits for the maintenance window"); said != min(1, len(c.waits)) {
+				t.Errorf("told %d times that it waits", said)
+			}
+		})
 	}
 }
 

@@ -33,8 +33,8 @@ const (
 	// FinishClone removes what the cloning needed, on both sides, and reports the target.
 	FinishClone = "FinishClone" // result: FinishResult
 	// FollowSource lets the clone stream and shows how far it is behind, until it is cancelled, or, when
-	// asked to, until that is little.
-	FollowSource = "FollowSource" // long; argument: SynchronizeArgs
+	// asked to, until that is little, or until there is something to be told of the WAL that is kept for it.
+	FollowSource = "FollowSource" // long; argument: SynchronizeArgs; result: Synchronized
 	// SwitchToClone is the switch: source fenced, clone caught up, upgraded and started, endpoint moved.
 	// Not switching is a result, not an error. After a crash it finishes or undoes what its journal
 	// tells. Argument: SwitchOverArgs; result: CloneSwitch.

@@ -163,9 +163,12 @@ type SynchronizeArgs struct {
 	UntilReady bool `json:"untilReady"`
 	// Told is what the user was told before, see Synchronized.
 	Told map[string]int `json:"told,omitempty"`
+	// TellNews lets FollowSource end, too, when there is something to be told. A server of an older program would take
+	// that for a clone that has caught up.
+	TellNews bool `json:"tellNews,omitempty"`
 }
 
-// Synchronized is why Synchronize ended by itself.
+// Synchronized is why Synchronize, or FollowSource, ended by itself.
 type Synchronized struct {
 	Done
 	// Told is what the user has been told, with what the events tell: of the slots of others that keep WAL on the

@@ -255,7 +255,8 @@ func TestDiscardCloneAfterEachStep(t *testing.T) {
 		{"PrepareCloning", b.worker.PrepareCloning, true},
 		{"BaseBackup", b.worker.BaseBackup, false},
 		{"FollowSource", func(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
-			return b.worker.FollowSource(ctx, step.SynchronizeArgs{Plan: plan, UntilReady: true})
+			result, err := b.worker.FollowSource(ctx, step.SynchronizeArgs{Plan: plan, UntilReady: true})
+			return result.Done, err
 		}, true},
 		{"DetachClone", b.worker.DetachClone, true},
 		{"InitTarget", b.worker.InitTarget, false},

@@ -15,23 +15,25 @@ import (
 )
 
 // FollowSource lets the clone stream from the source, and shows every second how far it is behind, until
-// it is cancelled or, if asked to, until a switch can be expected to succeed. The clone streams on
-// after that. It ends the upgrade when the source keeps more WAL for it than it may. Standbys of the target, and
-// slots for them, are not there yet, and need no watch as in Synchronize: they are made behind the fence, and go with
-// a switch that is undone, or when clients are on the target, where a slot lasts no longer than the making.
-func (w *Worker) FollowSource(ctx context.Context, args step.SynchronizeArgs) (step.Done, error) {
+// it is cancelled or, if asked to, until a switch can be expected to succeed, or until there is something to be told of
+// the WAL that is kept for the clone (walWatch). The clone streams on after that. It ends the upgrade when the source
+// keeps more WAL for it than it may. Standbys of the target, and slots for them, are not there yet, and need no watch as
+// in Synchronize: they are made behind the fence, and go with a switch that is undone, or when clients are on the
+// target, where a slot lasts no longer than the making.
+func (w *Worker) FollowSource(ctx context.Context, args step.SynchronizeArgs) (result step.Synchronized, err error) {
 	if err := w.stream(ctx, args.Plan); err != nil {
-		return step.Done{}, err
+		return result, err
 	}
 	var rate trend
+	wal := walWatchOf(args.Told)
 	small := 0
 	for {
 		lag, streaming, err := cloneLag(ctx, args.Plan)
 		switch refused, isRefused := errors.AsType[*upgrade.Refused](err); {
 		case ctx.Err() != nil:
-			return step.Done{}, ctx.Err()
+			return result, ctx.Err()
 		case isRefused:
-			return step.Done{}, refused
+			return result, refused
 		case err != nil:
 			small = 0
 			progressOf(ctx).unmeasured(err)
@@ -44,15 +46,39 @@ func (w *Worker) FollowSource(ctx context.Context, args step.SynchronizeArgs) (s
 			}
 		}
 		if args.UntilReady && small >= samplesUntilReady {
-			return w.info(ctx, "the clone has caught up"), nil
+			result.Done = w.info(ctx, "the clone has caught up")
+			return result, nil
+		}
+		if args.TellNews && err == nil {
+			warnings, news := wal.judge(args.Plan, cloneFigures(args.Plan, &rate, lag, streaming))
+			for _, text := range warnings {
+				result.Events = append(result.Events, w.say(ctx, upgrade.LevelWarning, text))
+			}
+			if news {
+				result.Told = wal.with(args.Told)
+				return result, nil
+			}
 		}
 		if err := w.stillRunning(args.Plan); err != nil {
-			return step.Done{}, err
+			return result, err
 		}
 		if err := sleep(ctx, sampleInterval); err != nil {
-			return step.Done{}, err
+			return result, err
 		}
 	}
+}
+
+// cloneFigures is what was measured last. The clone keeps nothing for anybody.
+func cloneFigures(plan upgrade.Plan, rate *trend, lag upgrade.Lag, streaming bool) walFigures {
+	now := walFigures{at: rate.last().at, serving: walKept{bytes: lag.RetainedWAL}}
+	now.serving.measure(plan.Source)
+	if !streaming || rate.losing.IsZero() {
+		return now
+	}
+	if now.losing = now.at.Sub(rate.losing); now.losing >= neverAfter {
+		now.never = fmt.Sprintf("the clone is %d MiB behind, and at this rate it will never catch up; cancel the upgrade and start it again at a quieter time", lag.Bytes>>20)
+	}
+	return now
 }
 
 // stream starts the clone as a standby, unless it runs: then it streams already.

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -295,6 +298,61 @@ func TestFollowSourceWithinCap(t *testing.T) {
 	}
 	b.do("Discard", b.worker.Discard)
 	b.unchanged(before)
+}
+
+// Well before that, it is told: once at half of the cap, and once more when it comes near.
+func TestFollowSourceWarnsOfWAL(t *testing.T) {
+	pgtest.Slow(t)
+	b := newBlueGreenBed(t, func(o *upgrade.Options) { o.CloneOnly = true })
+	before := b.sourceState()
+	b.do("PrepareCloning", b.worker.PrepareCloning)
+	b.do("BaseBackup", b.worker.BaseBackup)
+	_, err := b.worker.FollowSource(t.Context(), step.SynchronizeArgs{Plan: b.plan, UntilReady: true})
+	b.must(err)
+	goOn := b.stopReceiving()
+	b.plan.Options.MaxRetainedWAL = 200 << 20
+	told := map[string]int(nil)
+	follow := func(limit time.Duration) step.Synchronized {
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		defer cancel()
+		result, err := b.worker.FollowSource(ctx, step.SynchronizeArgs{Plan: b.plan, Told: told, TellNews: true})
+		if ctx.Err() == nil {
+			b.must(err)
+		}
+		return result
+	}
+	for _, segments := range []int{7, 4} { // of 16 MiB each: 112, then 176
+		for range segments {
+			b.source.Exec(t, "postgres", "SELECT pg_logical_emit_message(false, 'x', 'x')", "SELECT pg_switch_wal()")
+		}
+		result := follow(20 * time.Second)
+		if len(result.Events) != 1 || result.Told == nil || !strings.Contains(result.Events[0].Text, "because the clone is behind; at 200 MiB the upgrade is given up") {
+			t.Fatalf("after %d segments: %+v", segments, result)
+		}
+		told = result.Told
+		if again := follow(3 * time.Second); len(again.Events) > 0 {
+			t.Errorf("told once more: %+v", again.Events)
+		}
+	}
+	goOn()
+	b.do("Discard", b.worker.Discard)
+	b.unchanged(before)
+}
+
+// stopReceiving holds up the process of the clone that receives WAL.
+func (b *upgradeBed) stopReceiving() (goOn func()) {
+	b.Helper()
+	pidfile, err := os.ReadFile(filepath.Join(b.plan.ClonePgdata(), "postmaster.pid"))
+	b.must(err)
+	postmaster, _, _ := strings.Cut(string(pidfile), "\n")
+	children, err := exec.CommandContext(b.Context(), "pgrep", "-P", postmaster, "-f", "walreceiver").Output()
+	b.must(err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(children)))
+	b.must(err)
+	b.must(syscall.Kill(pid, syscall.SIGSTOP))
+	goOn = sync.OnceFunc(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	b.Cleanup(goOn)
+	return goOn
 }
 
 // What only replication needs does not stand in the way: the WAL level, tables without a key.

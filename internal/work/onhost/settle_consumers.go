@@ -15,13 +15,12 @@ import (
 )
 
 // settleConsumers gives consumers their slots, if the switchover has not got to that. An error tells which are still
-// held, and why.
+// held, and why. What a slot lacks is told as often as this is done: the step that told it may have failed after it.
 func (w *Worker) settleConsumers(ctx context.Context, config switchover.Config, outcome upgrade.Switchover) (done step.Done, err error) {
 	ctx, cancel := context.WithTimeout(ctx, proofPatience)
 	defer cancel()
 	without, err := switchover.SettleConsumers(ctx, config, outcome)
 	for _, text := range without {
-		w.log.WarnContext(ctx, "the slot of a consumer lacks something", "task", config.Plan.Number, "what", text) // the step may fail before its events are taken
 		done.Events = append(done.Events, w.say(ctx, upgrade.LevelWarning, text))
 	}
 	return done, err
@@ -56,13 +55,13 @@ func (s *settleWatch) look(ctx context.Context, w *Worker, plan upgrade.Plan, he
 	ctx, cancel := context.WithTimeout(ctx, settlePatience)
 	defer cancel()
 	done, err := w.settleConsumers(ctx, w.switchoverConfig(last.Intent.Plan, nil), last.Outcome)
-	s.events, s.shown = append(s.events, done.Events...), ""
-	if err != nil {
+	if err != nil { // what those lack that are made is told with the last one, once
 		s.shown = "; slots of other consumers cannot be made yet: " + err.Error()
-	} else {
-		s.events = append(s.events, w.say(ctx, upgrade.LevelInfo, "the slots of other consumers are made"))
+		return s.shown
 	}
-	return s.shown
+	s.shown = ""
+	s.events = append(append(s.events, done.Events...), w.say(ctx, upgrade.LevelInfo, "the slots of other consumers are made"))
+	return ""
 }
 
 // take is what has happened since it was taken last.

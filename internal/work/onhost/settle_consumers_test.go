@@ -35,7 +35,8 @@ func TestHeldTooLong(t *testing.T) {
 }
 
 // consumersInTheWay has slots held on the target for two consumers, as a switchover leaves them that has come no
-// further, and slots of somebody else by their names, so that they cannot be made.
+// further, and slots of somebody else by their names, so that they cannot be made. A third has got its slot, without
+// failover, from a step that failed after that.
 func (b *upgradeBed) consumersInTheWay() (consumers []upgrade.ConsumerSlot) {
 	b.Helper()
 	target := b.session(b.plan.Target, "shop")
@@ -45,6 +46,8 @@ func (b *upgradeBed) consumersInTheWay() (consumers []upgrade.ConsumerSlot) {
 	}
 	start, err := postgres.FlushLSN(b.Context(), target)
 	b.must(err)
+	b.exec(target, `SELECT pg_create_logical_replication_slot('given', 'test_decoding')`)
+	consumers = append(consumers, upgrade.ConsumerSlot{Name: "given", Database: "shop", Plugin: "test_decoding", Failover: true, NewStart: start.String()})
 	for _, name := range []string{"lake", "audit"} {
 		consumers = append(consumers, upgrade.ConsumerSlot{Name: name, Database: "shop", Plugin: "test_decoding", NewStart: start.String()})
 	}
@@ -58,6 +61,12 @@ func (b *upgradeBed) consumersAreToldOf(events []upgrade.Event) {
 		return e.Level == upgrade.LevelError && strings.Contains(e.Text, "slot lake of database shop: ") && strings.Contains(e.Text, "it is tried again")
 	}) {
 		b.Errorf("told %+v", events)
+	}
+	if !slices.ContainsFunc(events, func(e upgrade.Event) bool {
+		return e.Level == upgrade.LevelWarning && strings.Contains(e.Text, "slot given of database shop is there, but not as the old one was") &&
+			strings.Contains(e.Text, "ALTER_REPLICATION_SLOT given (FAILOVER true)")
+	}) {
+		b.Errorf("nothing is told of what a slot lacks: %+v", events)
 	}
 }
 
@@ -96,7 +105,7 @@ func (b *upgradeBed) consumersHoldTheEnd() {
 	if at != "1" {
 		b.Errorf("the consumer finds %s of the rows that were written on the target", at)
 	}
-	b.exec(target, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name IN ('lake', 'audit')`)
+	b.exec(target, `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name IN ('lake', 'audit', 'given')`)
 }
 
 // consumersHoldTheReturn: the same goes for an upgrade that is given up after clients have come back.

@@ -36,6 +36,13 @@ type walFigures struct {
 // cannot be measured.
 type walKept struct{ bytes, free, total int64 }
 
+// measure looks at the file system of a cluster's WAL.
+func (k *walKept) measure(cluster upgrade.Cluster) {
+	if free, total, err := walDisk(cluster); err == nil {
+		k.free, k.total = free, total
+	}
+}
+
 // nearlyFull tells whether the disk will soon end the upgrade, see overDisk and judgeFollowersDisk.
 func (k walKept) nearlyFull(share int64) bool {
 	return k.total > 0 && k.free < 2*leastFree(k.total) && k.bytes > share
@@ -90,8 +97,11 @@ func warnOfWAL(plan upgrade.Plan, now walFigures, unknown int) (warnings []strin
 	}
 	if unknown&(keepsHalf|keepsMost) != 0 {
 		why := fmt.Sprintf("the server at port %d is behind", plan.Target.Port)
-		if now.isHeld {
+		switch {
+		case now.isHeld:
 			why = "the slot of a consumer could not be made there"
+		case plan.Mode == upgrade.BlueGreen:
+			why = "the clone is behind"
 		}
 		warnings = append(warnings, fmt.Sprintf(
 			"the server at port %d keeps %d MiB of WAL because %s; at %d MiB %s",
@@ -124,11 +134,8 @@ func (f *follower) figures(lag upgrade.Lag) walFigures {
 	if !f.trend.losing.IsZero() {
 		now.losing = now.at.Sub(f.trend.losing)
 	}
-	for cluster, kept := range map[*upgrade.Cluster]*walKept{&f.plan.Source: &now.serving, &f.plan.Target: &now.follower} {
-		if free, total, err := walDisk(*cluster); err == nil {
-			kept.free, kept.total = free, total
-		}
-	}
+	now.serving.measure(f.plan.Source)
+	now.follower.measure(f.plan.Target)
 	return now
 }
 
