@@ -55,7 +55,11 @@ func UpdateExtension(ctx context.Context, conn *pgx.Conn, name string, note func
 		_, err := tx.Exec(ctx, "ALTER EXTENSION "+quoteIdent(name)+" UPDATE")
 		return err
 	})
-	if err != nil {
+	switch {
+	case err != nil && conn.IsClosed() && ctx.Err() == nil:
+		return fmt.Errorf("update extension %s in %s: the server's process ended while its script ran, see the server's log before it is tried again: %w",
+			name, conn.Config().Database, err)
+	case err != nil:
 		return fmt.Errorf("update extension %s in %s: %w", name, conn.Config().Database, err)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -51,19 +52,26 @@ type StandbySelf struct {
 	Sender   string
 	Port     int
 	Replayed LSN
+	// Delay is recovery_min_apply_delay, and Paused tells that it replays nothing until somebody lets it.
+	Delay  time.Duration
+	Paused bool
 }
 
 // AskStandby asks a server, as a superuser, whether and how it is a standby.
 func AskStandby(ctx context.Context, conn *pgx.Conn) (StandbySelf, error) {
 	var s StandbySelf
+	var delay int64 // in milliseconds
 	err := conn.QueryRow(ctx, `
 		SELECT (SELECT system_identifier::text FROM pg_control_system()), pg_is_in_recovery(),
 			current_setting('primary_conninfo'), current_setting('primary_slot_name'), current_setting('cluster_name'),
-			CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END::text`).
-		Scan(&s.SystemIdentifier, &s.InRecovery, &s.Conninfo, &s.Slot, &s.ClusterName, scanLSN{&s.Replayed})
+			CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END::text,
+			(SELECT setting::bigint FROM pg_settings WHERE name = 'recovery_min_apply_delay'),
+			CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END`).
+		Scan(&s.SystemIdentifier, &s.InRecovery, &s.Conninfo, &s.Slot, &s.ClusterName, scanLSN{&s.Replayed}, &delay, &s.Paused)
 	if err != nil {
 		return s, fmt.Errorf("ask a standby who it is: %w", err)
 	}
+	s.Delay = time.Duration(delay) * time.Millisecond
 	err = conn.QueryRow(ctx, `
 		SELECT status = 'streaming', coalesce(sender_host, ''), coalesce(sender_port, 0) FROM pg_stat_wal_receiver`).
 		Scan(&s.Streams, &s.Sender, &s.Port)

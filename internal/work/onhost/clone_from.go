@@ -24,6 +24,10 @@ const noteCloneFrom note = "clone-from.json"
 // before.
 const catchUpWait = 10 * time.Minute
 
+// maxApplyDelay is the recovery_min_apply_delay up to which a standby is copied: all that the source has written when its
+// slot is made must be replayed there first.
+const maxApplyDelay = time.Minute
+
 // standbyToCopy finds the standby that the plan names, and refuses one that cannot be copied.
 func (w *Worker) standbyToCopy(ctx context.Context, plan upgrade.Plan) (postmaster.LocalStandby, error) {
 	standbys, err := w.host.Standbys(ctx, plan.Source)
@@ -32,7 +36,7 @@ func (w *Worker) standbyToCopy(ctx context.Context, plan upgrade.Plan) (postmast
 	}
 	refused := func(reason string) error {
 		return &upgrade.Refused{
-			Reason: reason, Remedy: "name a standby of this host that streams from the source, by its data directory or as 127.0.0.1:PORT, or none",
+			Reason: reason, Remedy: "name a standby of this host that streams from the source and replays what comes, by its data directory or as 127.0.0.1:PORT, or none",
 			Cause: upgrade.CauseOption,
 		}
 	}
@@ -47,6 +51,11 @@ func (w *Worker) standbyToCopy(ctx context.Context, plan upgrade.Plan) (postmast
 			return standby, refused(fmt.Sprintf("%s belongs to %s, the source to %s", standby.Cluster, standby.Cluster.Owner, plan.Source.Owner))
 		case !standby.Self.Streams || standby.Self.Port != plan.Source.Port:
 			return standby, refused(fmt.Sprintf("%s does not stream from the source now", standby.Cluster))
+		case standby.Self.Delay > maxApplyDelay:
+			return standby, refused(fmt.Sprintf("%s is kept behind the source: its recovery_min_apply_delay is %s, and what is copied must have replayed all that the source has written",
+				standby.Cluster, standby.Self.Delay))
+		case standby.Self.Paused:
+			return standby, refused(fmt.Sprintf("%s replays nothing: somebody has paused it (pg_wal_replay_pause)", standby.Cluster))
 		}
 		return standby, nil
 	}

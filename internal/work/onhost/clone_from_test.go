@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pgleap/pgleap/internal/pgtest"
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -64,6 +65,37 @@ func TestCloneFromStandby(t *testing.T) {
 	b.sameRows()
 	b.do("Discard", b.worker.Discard)
 	b.unchanged(before)
+}
+
+// A standby that is kept behind its source, or replays nothing, is refused at once, by the precheck and by the step.
+func TestCloneFromDelayedStandby(t *testing.T) {
+	pgtest.Slow(t)
+	b := newBlueGreenBed(t, func(o *upgrade.Options) { o.CloneOnly = true })
+	standby := b.startStandbyOf("s1", "", "recovery_min_apply_delay = '1h'")
+	b.plan.Options.CloneFrom = standby.Pgdata
+	b.do("PrepareCloning", b.worker.PrepareCloning)
+	refused := func(want string) {
+		t.Helper()
+		began := time.Now()
+		_, err := b.worker.BaseBackup(t.Context(), b.plan)
+		if upgrade.CauseOf(err) != upgrade.CauseOption || !strings.Contains(err.Error(), want) || time.Since(began) > time.Minute {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+		if said := b.worker.copyProblem(t.Context(), b.plan); !strings.Contains(said, want) {
+			t.Errorf("the precheck says %q", said)
+		}
+	}
+	refused("recovery_min_apply_delay is 1h0m0s")
+	for _, statement := range []string{`ALTER SYSTEM SET recovery_min_apply_delay = '1s'`, `SELECT pg_reload_conf()`, `SELECT pg_wal_replay_pause()`} {
+		b.exec(b.session(standby, "postgres"), statement)
+	}
+	b.until("the standby is as it was told", func() bool {
+		return b.ask(standby, "postgres", `SELECT concat(current_setting('recovery_min_apply_delay'), pg_is_wal_replay_paused())`)[0] == "1st"
+	})
+	refused("pg_wal_replay_pause")
+	b.exec(b.session(standby, "postgres"), `SELECT pg_wal_replay_resume()`)
+	b.step("BaseBackup", b.worker.BaseBackup)
+	b.do("Discard", b.worker.Discard)
 }
 
 // An upgrade that is given up while a standby lets pgleap in takes that back.

@@ -31,11 +31,15 @@ func (w *Worker) RecheckFindings(ctx context.Context, args step.RecheckFindingsA
 		if len(of) == 0 {
 			continue
 		}
+		var ended bool
 		err = with(ctx, at.In(database), func(conn *pgx.Conn) error {
 			still, err := recheck(ctx, conn, of, args.Retry)
-			open = append(open, still...)
+			open, ended = append(open, still...), conn.IsClosed()
 			return err
 		})
+		if err == nil && ended {
+			err = awaitServer(ctx, at)
+		}
 	}
 	return open, err
 }
@@ -59,6 +63,7 @@ func recheck(ctx context.Context, conn *pgx.Conn, findings []upgrade.OpenFinding
 				continue
 			}
 			finding.Reason = err.Error()
+			retry = !conn.IsClosed() // what it has not come to is as it was
 		}
 		open = append(open, finding)
 	}

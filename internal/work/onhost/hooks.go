@@ -37,7 +37,7 @@ func (w *Worker) aroundSwitch(ctx context.Context, args step.SwitchOverArgs, do 
 	if err != nil {
 		return upgrade.Switchover{}, err
 	}
-	name := note(fmt.Sprintf("hooks-%d.json", args.Attempt))
+	name := noteHooks(args)
 	var state hooksRun
 	if _, err := files.read(name, &state); err != nil {
 		return upgrade.Switchover{}, err
@@ -65,6 +65,20 @@ func (w *Worker) aroundSwitch(ctx context.Context, args step.SwitchOverArgs, do 
 	}
 	state.After = true
 	return outcome, files.write(name, state)
+}
+
+// noteHooks is the hooksRun of an attempt.
+func noteHooks(args step.SwitchOverArgs) note {
+	return note(fmt.Sprintf("hooks-%d.json", args.Attempt))
+}
+
+// forgetHooks lets the programs around an attempt be run again.
+func (w *Worker) forgetHooks(args step.SwitchOverArgs) error {
+	files, err := w.files(args.Plan)
+	if err == nil {
+		err = files.remove(noteHooks(args))
+	}
+	return err
 }
 
 // hookBefore runs the program before the switch, unless it was run, or there is nothing to begin.

@@ -28,13 +28,17 @@ func (w *Worker) registerInPlace(r Registry) {
 	register(r, step.DiscardInPlace, upgrade.PhaseCleanup, w.DiscardInPlace)
 }
 
-// upgradeInPlaceAround is UpgradeInPlace with the user's programs around it.
+// upgradeInPlaceAround is UpgradeInPlace with the user's programs around it. Where it is too late to begin, none is run
+// before; and whatever was run for an outage that did not begin in time is run anew for the next one.
 func (w *Worker) upgradeInPlaceAround(ctx context.Context, args step.InPlaceArgs) (result step.InPlaceResult, err error) {
-	attempt := step.SwitchOverArgs{Plan: args.Plan, Attempt: 1, SettleOnly: args.SettleOnly}
+	attempt := step.SwitchOverArgs{Plan: args.Plan, Attempt: 1, SettleOnly: args.SettleOnly || w.isLate(args.NotAfter)}
 	result.Switchover, err = w.aroundSwitch(ctx, attempt, func() (upgrade.Switchover, error) {
 		result, err = w.UpgradeInPlace(ctx, args)
 		return result.Switchover, err
 	})
+	if err == nil && result.Late {
+		err = w.forgetHooks(attempt)
+	}
 	return result, err
 }
 

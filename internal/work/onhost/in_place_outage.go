@@ -117,11 +117,16 @@ func (o *outage) run(ctx context.Context) (upgrade.Switchover, error) {
 
 // inTime refuses to begin when it is too late.
 func (o *outage) inTime() error {
-	o.late = !o.notAfter.IsZero() && o.now().After(o.notAfter)
+	o.late = o.isLate(o.notAfter)
 	if o.late {
 		return errLate
 	}
 	return nil
+}
+
+// isLate tells whether a time has passed, if it is set.
+func (w *Worker) isLate(notAfter time.Time) bool {
+	return !notAfter.IsZero() && w.now().After(notAfter)
 }
 
 // begin writes the intent, when no RELOAD of PgBouncer is under way that could fall into the pause.

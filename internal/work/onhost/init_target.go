@@ -64,6 +64,9 @@ func (w *Worker) InitTarget(ctx context.Context, plan upgrade.Plan) (step.Done, 
 // clearTarget removes what an earlier attempt left in the target's place. What was there before the
 // upgrade is never removed: then the step is refused.
 func (w *Worker) clearTarget(ctx context.Context, plan upgrade.Plan, files files) error {
+	if err := files.remove(noteExtensions); err != nil { // those of a target before
+		return fmt.Errorf("remove note: %w", err)
+	}
 	if files.has(noteTargetBegun) {
 		if err := w.refuseStranger(plan, files); err != nil {
 			return err

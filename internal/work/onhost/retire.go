@@ -64,9 +64,6 @@ func (w *Worker) stopStandbysOf(ctx context.Context, c upgrade.Cluster) ([]upgra
 			events = append(events, w.say(ctx, upgrade.LevelWarning, fmt.Sprintf("%s is of the same system as %s, and is left as it is", standby.Cluster, c)))
 			continue
 		}
-		if err := w.keepDown(ctx, standby.Cluster); err != nil {
-			return events, err
-		}
 		if err := w.stopForGood(ctx, standby.Cluster); err != nil {
 			return events, fmt.Errorf("retire a standby of %s: %w", c, err)
 		}
@@ -165,21 +162,51 @@ func (w *Worker) stopFormer(ctx context.Context, c upgrade.Cluster) (step.Done, 
 	if err := w.staysDisabled(c); err != nil {
 		return step.Done{}, err
 	}
-	if err := w.keepDown(ctx, c); err != nil {
-		return step.Done{}, err
-	}
 	if err := w.stopForGood(ctx, c); err != nil {
 		return step.Done{}, fmt.Errorf("retire %s: %w", c, err)
 	}
 	return w.info(ctx, fmt.Sprintf("%s is stopped for good; its data are in %s as they were", c, c.Pgdata)), nil
 }
 
-// stopForGood stops a cluster, and leaves the directory of its sockets to whoever else has its sockets there.
+// stopForGood stops a cluster that is not started with the system any more, and leaves the directory of its sockets to
+// whoever else has its sockets there. One that cannot be stopped is started with the system as before.
 func (w *Worker) stopForGood(ctx context.Context, c upgrade.Cluster) error {
-	if err := w.host.KeepRuntime(ctx, c); err != nil {
+	putBack, err := w.noteBoot(ctx, c)
+	if err != nil {
 		return err
 	}
-	return w.host.Stop(ctx, c, pgbin.StopFast, timeLeft(ctx))
+	err = w.keepDown(ctx, c)
+	if err == nil {
+		err = w.host.KeepRuntime(ctx, c)
+	}
+	if err == nil {
+		err = w.host.Stop(ctx, c, pgbin.StopFast, timeLeft(ctx))
+	}
+	if err != nil {
+		return errors.Join(err, putBack(context.WithoutCancel(ctx)))
+	}
+	return nil
+}
+
+// noteBoot returns what has a cluster started with the system as it is now.
+func (w *Worker) noteBoot(ctx context.Context, c upgrade.Cluster) (putBack func(context.Context) error, err error) {
+	user, err := run.LookupUser(c.Owner)
+	if err != nil {
+		return nil, &upgrade.Refused{Reason: err.Error()}
+	}
+	conf, err := readBoot(c)
+	if err != nil {
+		return nil, err
+	}
+	boots, err := w.host.Boots(ctx, c)
+	return func(ctx context.Context) error {
+		err := restoreBoot(c, conf, user)
+		if boots {
+			err = errors.Join(err, w.host.SetBoot(ctx, c, true))
+		}
+		w.host.HeedStartConf(ctx, c)
+		return err
+	}, err
 }
 
 // keepFormerDown keeps a former cluster that is down from coming back with the system. A directory that another cluster
@@ -203,7 +230,7 @@ func (w *Worker) keepDown(ctx context.Context, c upgrade.Cluster) error {
 	if err != nil {
 		return &upgrade.Refused{Reason: err.Error()}
 	}
-	err = errors.Join(setBoot(c, "manual\n", user), w.host.SetBoot(ctx, c, false))
+	err = errors.Join(setBoot(c, notAtBoot, user), w.host.SetBoot(ctx, c, false))
 	w.host.HeedStartConf(ctx, c)
 	if err != nil {
 		return fmt.Errorf("retire %s: %w", c, err)

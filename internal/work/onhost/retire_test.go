@@ -1,6 +1,8 @@
 package onhost
 
 import (
+	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -61,4 +63,34 @@ func TestRetireCluster(t *testing.T) {
 		}
 	}
 	source.Restart(t) // its data are as they were
+}
+
+// A former cluster that cannot be stopped runs on, and is started with the system as before.
+func TestRetireClusterFails(t *testing.T) {
+	source := pgtest.Start(t, pgtest.Versions(t)[0])
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	runner := run.New(log)
+	host := postmaster.New("h1", runner, nil, log)
+	worker := New(host, runner, filepath.Join(t.TempDir(), "agent"), GuardCommand{}, log, time.Now)
+	cluster, err := host.Inspect(t.Context(), step.InspectArgs{Pgdata: source.Pgdata})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster.Manager, cluster.Name = upgrade.ManagerPgCtlcluster, "unknown to postgresql-common" // which does not stop it
+	const absent = "absent"
+	for _, boot := range []string{absent, "auto\n", "# mine\nmanual\n"} {
+		if boot != absent {
+			if err := os.WriteFile(startConf(cluster), []byte(boot), 0o644); err != nil { //nolint:gosec // as postgresql-common has it
+				t.Fatal(err)
+			}
+		}
+		_, err := worker.RetireCluster(t.Context(), cluster)
+		if _, running := host.Running(cluster); err == nil || !running {
+			t.Fatalf("retired: %v, running %t", err, running)
+		}
+		now, err := os.ReadFile(startConf(cluster))
+		if boot == absent && !errors.Is(err, fs.ErrNotExist) || boot != absent && string(now) != boot {
+			t.Errorf("its start.conf was %q, and says %q, %v", boot, now, err)
+		}
+	}
 }

@@ -2,10 +2,13 @@ package onhost
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -19,10 +22,13 @@ func (w *Worker) UpdateExtensions(ctx context.Context, plan upgrade.Plan) (step.
 }
 
 func (w *Worker) updateExtensions(ctx context.Context, plan upgrade.Plan) (step.Done, error) {
-	done := step.Done{Findings: []upgrade.OpenFinding{}}
 	files, err := w.files(plan)
 	if err != nil {
-		return done, err
+		return step.Done{}, err
+	}
+	u := &extensionUpdate{Worker: w, plan: plan, files: files, tried: []upgrade.OpenFinding{}}
+	if _, err := files.read(noteExtensions, &u.tried); err != nil {
+		return step.Done{}, err
 	}
 	// As the superuser, since what an update adds belongs to who runs it, and pgleap's own role goes.
 	superuser := quiet(w.host.Login(plan.Target, "postgres"))
@@ -32,62 +38,138 @@ func (w *Worker) updateExtensions(ctx context.Context, plan upgrade.Plan) (step.
 		return err
 	})
 	if err != nil {
-		return done, err
+		return step.Done{}, err
 	}
+	var events []upgrade.Event
 	for _, database := range databases {
-		of, err := w.updateExtensionsOf(ctx, plan, files, superuser.In(database))
+		err := u.database(ctx, superuser.In(database))
 		if ctx.Err() != nil {
-			return done, ctx.Err()
+			return step.Done{}, ctx.Err()
 		}
-		done.Events, done.Findings = append(done.Events, of.Events...), append(done.Findings, of.Findings...)
 		if err != nil { // what there is to tell of the others is not lost over it
-			done.Events = append(done.Events, w.say(ctx, upgrade.LevelWarning, fmt.Sprintf(
+			events = append(events, w.say(ctx, upgrade.LevelWarning, fmt.Sprintf(
 				"not all extensions of %s could be updated: %v; when that is mended, run ALTER EXTENSION ... UPDATE for those that pg_extension has in an older version than pg_available_extensions", database, err)))
 		}
 	}
-	return done, nil
+	for _, open := range u.tried {
+		events = append(events, w.say(ctx, upgrade.LevelWarning,
+			open.Reason+"; it is kept in mind until it is mended, see `pgleap instance show "+plan.Instance+"`"))
+	}
+	return step.Done{Events: append(u.updated, events...), Findings: u.tried}, nil
 }
 
-// extensionAttempts is how often the extensions of a database are looked at that cannot be reached, a second apart.
-const extensionAttempts = 3
+// noteExtensions are those whose update was tried and has not succeeded. It is written before an update begins, which may
+// end the server, and each is tried once: clients are at work, and lose their sessions with the server.
+const noteExtensions note = "extensions.json"
 
-// updateExtensionsOf does so in one database. Its findings are those of the last attempt.
-func (w *Worker) updateExtensionsOf(ctx context.Context, plan upgrade.Plan, files files, at postgres.Login) (done step.Done, err error) {
-	for attempt := range extensionAttempts {
-		if attempt > 0 && sleep(ctx, time.Second) != nil {
-			return done, err
-		}
-		done.Findings = nil
-		err = with(ctx, at, func(conn *pgx.Conn) error {
-			updates, err := postgres.ExtensionUpdates(ctx, conn)
-			if err != nil {
-				return err
-			}
-			for _, u := range updates {
-				progressOf(ctx).text(fmt.Sprintf("updating extension %s in %s", u.Name, at.Database))
-				if err := postgres.UpdateExtension(ctx, conn, u.Name, files.noteOwnXID); err != nil {
-					if conn.IsClosed() {
-						return err
-					}
-					w.keepInMind(ctx, plan, at.Database, u, err, &done)
-					continue
-				}
-				done.Events = append(done.Events, w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("extension %s in %s updated from %s to %s", u.Name, at.Database, u.From, u.To)))
-			}
+// extensionUpdate is the update of a target's extensions.
+type extensionUpdate struct {
+	*Worker
+	plan    upgrade.Plan
+	files   files
+	tried   []upgrade.OpenFinding // see noteExtensions
+	updated []upgrade.Event
+}
+
+// The patience with a database that cannot be reached, and with a server that an update has ended.
+const (
+	extensionAttempts = 3 // a second apart
+	serverBackWait    = 5 * time.Minute
+)
+
+// database updates the extensions of one database.
+func (u *extensionUpdate) database(ctx context.Context, at postgres.Login) error {
+	for attempt := 1; ; {
+		before := len(u.tried)
+		err := with(ctx, at, func(conn *pgx.Conn) error { return u.each(ctx, conn) })
+		switch {
+		case err == nil:
 			return nil
-		})
-		if err == nil {
-			return done, nil
+		case len(u.tried) > before: // one has ended its session: the others are not to suffer for it
+			err = awaitServer(ctx, at)
+		default:
+			attempt++
+		}
+		if err != nil && (attempt > extensionAttempts || sleep(ctx, time.Second) != nil) {
+			return err
 		}
 	}
-	return done, err
 }
 
-// keepInMind makes a finding of an extension that could not be updated.
-func (w *Worker) keepInMind(ctx context.Context, plan upgrade.Plan, database string, u postgres.ExtensionUpdate, reason error, done *step.Done) {
-	done.Events = append(done.Events, w.say(ctx, upgrade.LevelWarning,
-		reason.Error()+"; it is kept in mind until it is mended, see `pgleap instance show "+plan.Instance+"`"))
-	done.Findings = append(done.Findings, upgrade.OpenFinding{
-		Number: plan.Number, Database: database, Extension: u.Name, From: u.From, To: u.To, Reason: reason.Error(), Since: w.now().UTC(),
+// each updates the extensions that the database of a session has, up to one that ends the session.
+func (u *extensionUpdate) each(ctx context.Context, conn *pgx.Conn) error {
+	database := conn.Config().Database
+	updates, err := postgres.ExtensionUpdates(ctx, conn)
+	if err != nil {
+		return err
+	}
+	// One that was tried, and is not among them, had come to its end when its agent died.
+	u.tried = slices.DeleteFunc(slices.Clone(u.tried), func(f upgrade.OpenFinding) bool {
+		return f.Database == database && !slices.ContainsFunc(updates, func(e postgres.ExtensionUpdate) bool { return e.Name == f.Extension })
 	})
+	for _, e := range updates {
+		if slices.ContainsFunc(u.tried, func(f upgrade.OpenFinding) bool { return f.Database == database && f.Extension == e.Name }) {
+			continue
+		}
+		progressOf(ctx).text(fmt.Sprintf("updating extension %s in %s", e.Name, database))
+		if err := u.try(ctx, conn, e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+// try updates an extension. Its error is what keeps the session from going on.
+func (u *extensionUpdate) try(ctx context.Context, conn *pgx.Conn, e postgres.ExtensionUpdate) error {
+	database := conn.Config().Database
+	finding := upgrade.OpenFinding{
+		Number: u.plan.Number, Database: database, Extension: e.Name, From: e.From, To: e.To, Since: u.now().UTC(),
+		Reason: fmt.Sprintf("update extension %s in %s: it was begun, and the agent ended before it; see the server's log before it is tried again", e.Name, database),
+	}
+	begun := false
+	reason := postgres.UpdateExtension(ctx, conn, e.Name, func(xid uint64) error {
+		if err := u.files.noteOwnXID(xid); err != nil {
+			return err
+		}
+		begun = true
+		u.tried = append(u.tried, finding)
+		return u.files.write(noteExtensions, u.tried)
+	})
+	switch {
+	case !begun:
+		return reason
+	case reason == nil || ctx.Err() != nil: // it has it, or is tried again by the next agent
+		u.tried = u.tried[:len(u.tried)-1]
+		if err := u.files.write(noteExtensions, u.tried); err != nil || reason != nil {
+			return err
+		}
+		u.updated = append(u.updated, u.say(ctx, upgrade.LevelInfo, fmt.Sprintf("extension %s in %s updated from %s to %s", e.Name, database, e.From, e.To)))
+		return nil
+	}
+	u.tried[len(u.tried)-1].Reason = reason.Error()
+	if err := u.files.write(noteExtensions, u.tried); err != nil || !conn.IsClosed() {
+		return err
+	}
+	return reason
+}
+
+// awaitServer waits until a server that has ended its sessions lets somebody in again, or says why it does not. It may be a
+// moment until the server itself has noticed (postmaster.c, reaper).
+func awaitServer(ctx context.Context, at postgres.Login) error {
+	ctx, cancel := context.WithTimeout(ctx, serverBackWait)
+	defer cancel()
+	progressOf(ctx).text("waiting until the server is back")
+	for {
+		if err := sleep(ctx, 300*time.Millisecond); err != nil {
+			return fmt.Errorf("the server is not back: %w", err)
+		}
+		err := with(ctx, at, func(*pgx.Conn) error { return nil })
+		said, refused := errors.AsType[*pgconn.PgError](err)
+		if err == nil || refused && said.Code != cannotConnectNow {
+			return err
+		}
+	}
+}
+
+// cannotConnectNow is what a server says that is starting, or recovers.
+const cannotConnectNow = "57P03"
