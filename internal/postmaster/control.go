@@ -48,8 +48,14 @@ func (h *Host) Stop(ctx context.Context, c upgrade.Cluster, mode pgbin.StopMode,
 		return nil
 	}
 	manager := c.Manager
-	if manager == upgrade.ManagerSystemd && !isIn(pid, c.Unit) {
-		manager = upgrade.ManagerPgCtl // somebody has started it himself, and the unit may run another one by now
+	if manager == upgrade.ManagerSystemd {
+		own, err := h.isUnits(pid, c)
+		if err != nil {
+			return fmt.Errorf("stop %s: %w", c, err)
+		}
+		if !own { // somebody has started it himself
+			manager = upgrade.ManagerPgCtl
+		}
 	}
 	var err error
 	switch manager {

@@ -30,7 +30,7 @@ type Host struct {
 func New(id string, runner *run.Runner, prefixes []string, log *slog.Logger) *Host {
 	return &Host{id: id, runner: runner, prefixes: prefixes, log: log, debian: debian{
 		conf: "/etc/postgresql", logs: "/var/log/postgresql", lib: "/usr/lib/postgresql", tools: "/usr/bin",
-	}, systemd: systemd{systemctl: "/usr/bin/systemctl", units: "/etc/systemd/system", runtime: "/run/systemd/system"}}
+	}, systemd: systemd{systemctl: "/usr/bin/systemctl", units: "/etc/systemd/system", runtime: "/run/systemd/system", proc: "/proc"}}
 }
 
 // Login is the superuser's login to a cluster of this host, over its socket as its owner, for what is

@@ -78,10 +78,14 @@ func (h *Host) Withdraw(ctx context.Context, target, source upgrade.Cluster, tim
 }
 
 // KeepRuntime has a cluster's unit leave its runtime directory when it is stopped: a target's unit that was made of it
-// has the same one, and serves. It holds until the system is started again.
+// has the same one, and serves. It holds until the system is started again. A unit that starts the cluster's successor is
+// that one's.
 func (h *Host) KeepRuntime(ctx context.Context, c upgrade.Cluster) error {
 	if c.Manager != upgrade.ManagerSystemd {
 		return nil
+	}
+	if passed, err := h.hasPassedOn(c); err != nil || passed {
+		return err
 	}
 	dirs, err := h.call(ctx, systemctlWait, "show", "--property=RuntimeDirectory", "--value", c.Unit)
 	if err != nil {

@@ -24,6 +24,7 @@ type systemd struct {
 	systemctl string // /usr/bin/systemctl
 	units     string // /etc/systemd/system
 	runtime   string // /run/systemd/system: what holds until the system is started again
+	proc      string // /proc: whose process belongs to which service
 }
 
 // canRegister tells whether we may make units here.
@@ -61,11 +62,7 @@ const systemctlWait = time.Minute
 // is not enough: started with pg_ctl by somebody's daemon, our own for one, it lies in
 // that daemon's. Debian's postgresql@ units are pg_ctlcluster's business.
 func (h *Host) systemdUnit(ctx context.Context, pid int) string {
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	if err != nil {
-		return ""
-	}
-	unit := serviceOf(string(content))
+	unit := h.systemd.serviceOfProcess(pid)
 	if unit == "" || !exists(h.systemd.systemctl) {
 		return ""
 	}
@@ -79,10 +76,23 @@ func (h *Host) systemdUnit(ctx context.Context, pid int) string {
 	return unit
 }
 
-// isIn tells whether a process is one of a unit's.
-func isIn(pid int, unit string) bool {
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	return err == nil && serviceOf(string(content)) == unit
+// serviceOfProcess names the service in whose control group a process is; empty: in none.
+func (s systemd) serviceOfProcess(pid int) string {
+	content, err := os.ReadFile(filepath.Join(s.proc, strconv.Itoa(pid), "cgroup"))
+	if err != nil {
+		return ""
+	}
+	return serviceOf(string(content))
+}
+
+// isUnits tells whether a cluster's postmaster is its unit's, which stops it. One that somebody has started with pg_ctl is
+// not, even if he did so from within the unit: that may start the cluster's successor by now, and would stop it.
+func (h *Host) isUnits(pid int, c upgrade.Cluster) (bool, error) {
+	if h.systemd.serviceOfProcess(pid) != c.Unit {
+		return false, nil
+	}
+	passed, err := h.hasPassedOn(c)
+	return !passed, err
 }
 
 // startUnit starts a unit, however often it may have failed a moment ago.

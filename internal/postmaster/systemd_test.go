@@ -3,6 +3,7 @@ package postmaster
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -53,7 +54,7 @@ type unitHost struct {
 func onSystemd(t *testing.T, source upgrade.Cluster) *unitHost {
 	t.Helper()
 	h := &unitHost{Host: newHost(t), t: t, dir: t.TempDir()}
-	h.systemd = systemd{systemctl: filepath.Join(h.dir, "systemctl"), units: filepath.Join(h.dir, "units"), runtime: filepath.Join(h.dir, "runtime")}
+	h.systemd = systemd{systemctl: filepath.Join(h.dir, "systemctl"), units: filepath.Join(h.dir, "units"), runtime: filepath.Join(h.dir, "runtime"), proc: filepath.Join(h.dir, "proc")}
 	for path, content := range map[string]string{
 		h.systemd.systemctl:                        systemctlScript,
 		h.systemd.unitPath(source.Unit):            redHat + "\n",
@@ -243,6 +244,37 @@ func TestStopOutsideOfUnit(t *testing.T) {
 	if pid, running := h.Running(source); running {
 		t.Errorf("it runs as %d", pid)
 	}
+}
+
+// A unit that has come to start its cluster's successor is not stopped for the former one, wherever somebody has started
+// that.
+func TestStopWhenUnitHasPassedOn(t *testing.T) {
+	former, successor := pgtest.Start(t, 15), pgtest.Start(t, 17)
+	source, target := inspect(t, newHost(t), former), inspect(t, newHost(t), successor)
+	for _, c := range []*upgrade.Cluster{&source, &target} {
+		c.Manager, c.Unit = upgrade.ManagerSystemd, "orders.service"
+	}
+	h := onSystemd(t, source)
+	for _, pid := range []int{former.Pid(), successor.Pid()} {
+		dir := filepath.Join(h.systemd.proc, strconv.Itoa(pid))
+		h.must(os.MkdirAll(dir, 0o755))                                                                        //nolint:gosec // as /proc is
+		h.must(os.WriteFile(filepath.Join(dir, "cgroup"), []byte("0::/system.slice/orders.service\n"), 0o644)) //nolint:gosec // as /proc is
+	}
+	h.must(h.Register(t.Context(), target, source))
+	h.wasAsked("daemon-reload")
+	h.must(h.KeepRuntime(t.Context(), source))
+	h.must(h.Stop(t.Context(), source, pgbin.StopFast, time.Minute))
+	h.wasAsked()
+	if pid, running := h.Running(source); running {
+		t.Errorf("the former cluster runs as %d", pid)
+	}
+	if _, running := h.Running(target); !running {
+		t.Error("its successor is stopped")
+	}
+	if err := h.Stop(t.Context(), target, pgbin.StopFast, time.Minute); err == nil { // which systemctl would do
+		t.Error("the successor is stopped by somebody else than its unit")
+	}
+	h.wasAsked("stop orders.service")
 }
 
 // What keeps a target from taking over its source's unit is found before anything is changed.

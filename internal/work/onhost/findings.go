@@ -18,6 +18,7 @@ import (
 func (w *Worker) RecheckFindings(ctx context.Context, args step.RecheckFindingsArgs) ([]upgrade.OpenFinding, error) {
 	open := []upgrade.OpenFinding{}
 	at := quiet(w.host.Login(args.Cluster, "postgres"))
+	log := w.outputOf(args.Cluster)
 	var databases []string
 	err := with(ctx, at, func(conn *pgx.Conn) (err error) {
 		databases, err = postgres.ConnectableDatabases(ctx, conn)
@@ -38,7 +39,7 @@ func (w *Worker) RecheckFindings(ctx context.Context, args step.RecheckFindingsA
 			return err
 		})
 		if err == nil && ended {
-			err = awaitServer(ctx, at)
+			err = w.awaitServer(ctx, args.Cluster, log, at)
 		}
 	}
 	return open, err

@@ -150,14 +150,10 @@ func (b *upgradeBed) stage() outageStage {
 	return state.Stage
 }
 
-// The source is to serve within serveAgainWithin when the agent is back. On a machine that has much else to do that takes
-// longer: it is told, and only recoverWithin is insisted on.
-const (
-	serveAgainWithin = 10 * time.Second
-	recoverWithin    = time.Minute
-)
+// serveAgainWithin is how soon the source serves again when the agent is back.
+const serveAgainWithin = 10 * time.Second
 
-// recovers has an agent that is back end the outage, and tells how long that took.
+// recovers has an agent that is back end the outage within that time.
 func (b *upgradeBed) recovers() {
 	b.Helper()
 	began := time.Now()
@@ -165,10 +161,7 @@ func (b *upgradeBed) recovers() {
 	took := time.Since(began)
 	b.Logf("the instance served again %s after the agent was back", took.Round(time.Millisecond))
 	if took > serveAgainWithin {
-		b.Logf("that is more than the %s that are wanted", serveAgainWithin)
-	}
-	if took > recoverWithin {
-		b.Errorf("recovery took %s", took)
+		b.Errorf("it served again %s after the agent was back, want at most %s", took, serveAgainWithin)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
@@ -26,7 +27,7 @@ func (w *Worker) updateExtensions(ctx context.Context, plan upgrade.Plan) (step.
 	if err != nil {
 		return step.Done{}, err
 	}
-	u := &extensionUpdate{Worker: w, plan: plan, files: files, tried: []upgrade.OpenFinding{}}
+	u := &extensionUpdate{Worker: w, plan: plan, files: files, log: w.outputOf(plan.Target), tried: []upgrade.OpenFinding{}}
 	if _, err := files.read(noteExtensions, &u.tried); err != nil {
 		return step.Done{}, err
 	}
@@ -67,6 +68,7 @@ type extensionUpdate struct {
 	*Worker
 	plan    upgrade.Plan
 	files   files
+	log     string                // the server's
 	tried   []upgrade.OpenFinding // see noteExtensions
 	updated []upgrade.Event
 }
@@ -86,7 +88,7 @@ func (u *extensionUpdate) database(ctx context.Context, at postgres.Login) error
 		case err == nil:
 			return nil
 		case len(u.tried) > before: // one has ended its session: the others are not to suffer for it
-			err = awaitServer(ctx, at)
+			err = u.awaitServer(ctx, u.plan.Target, u.log, at)
 		default:
 			attempt++
 		}
@@ -154,8 +156,9 @@ func (u *extensionUpdate) try(ctx context.Context, conn *pgx.Conn, e postgres.Ex
 }
 
 // awaitServer waits until a server that has ended its sessions lets somebody in again, or says why it does not. It may be a
-// moment until the server itself has noticed (postmaster.c, reaper).
-func awaitServer(ctx context.Context, at postgres.Login) error {
+// moment until the server itself has noticed (postmaster.c, reaper). One that has ended with them, since
+// restart_after_crash is off, is started again, writing to the same log.
+func (w *Worker) awaitServer(ctx context.Context, c upgrade.Cluster, log string, at postgres.Login) error {
 	ctx, cancel := context.WithTimeout(ctx, serverBackWait)
 	defer cancel()
 	progressOf(ctx).text("waiting until the server is back")
@@ -163,12 +166,28 @@ func awaitServer(ctx context.Context, at postgres.Login) error {
 		if err := sleep(ctx, 300*time.Millisecond); err != nil {
 			return fmt.Errorf("the server is not back: %w", err)
 		}
+		if _, running := w.host.Running(c); !running {
+			w.log.WarnContext(ctx, "a server has ended over the update of an extension; it is started again", "cluster", c.String())
+			if err := w.host.Start(ctx, c, log, serverBackWait); err != nil {
+				return err
+			}
+		}
 		err := with(ctx, at, func(*pgx.Conn) error { return nil })
 		said, refused := errors.AsType[*pgconn.PgError](err)
 		if err == nil || refused && said.Code != cannotConnectNow {
 			return err
 		}
 	}
+}
+
+// outputOf is the file that a cluster's server writes its errors to, see outputOf; empty if that is not known.
+func (w *Worker) outputOf(c upgrade.Cluster) string {
+	pid, running := w.host.Running(c)
+	user, err := run.LookupUser(c.Owner)
+	if err != nil || !running {
+		return ""
+	}
+	return outputOf(pid, user)
 }
 
 // cannotConnectNow is what a server says that is starting, or recovers.
