@@ -14,5 +14,6 @@ var invalidIndexes = Check{
 		FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 			CROSS JOIN LATERAL (SELECT c.relname ~ '_cc(new|old)[0-9]*$' AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = c.oid)) AS l (left_over)
 		WHERE NOT (i.indisvalid AND i.indisready) AND c.relkind = 'i' AND n.nspname <> 'pg_toast' AND c.relpersistence <> 't'
+			AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE i.indexrelid = p.index_relid) -- it is being built
 		ORDER BY 1`),
 }

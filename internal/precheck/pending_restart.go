@@ -18,8 +18,10 @@ var pendingRestart = Check{
 			WHERE name IS NOT NULL
 			ORDER BY lower(name), seqno DESC
 		)
-		SELECT concat(s.name, ' = ', current_setting(s.name)), coalesce(f.place || ': ' || f.setting, 'its line is gone from the files'), NULL
+		SELECT concat(s.name, CASE WHEN shown THEN ' = ' || current_setting(s.name) END),
+			coalesce(concat_ws(': ', f.place, CASE WHEN shown THEN f.setting END), 'its line is gone from the files'), NULL
 		FROM pg_settings s LEFT JOIN last f ON f.name = lower(s.name)
-		WHERE s.context = 'postmaster' AND (s.pending_restart OR f.error = 'setting could not be applied')
+			CROSS JOIN LATERAL (SELECT s.category <> 'Customized Options') AS c (shown) -- an extension's may be a secret
+		WHERE s.context = 'postmaster' AND s.source <> 'command line' AND (s.pending_restart OR f.error = 'setting could not be applied')
 		ORDER BY s.name`),
 }

@@ -23,7 +23,7 @@ var slotsUnread = Check{
 			SELECT slot_name, format('of database %I', database), NULL::text
 			FROM pg_replication_slots
 			WHERE slot_type = 'logical' AND NOT temporary AND NOT active AND invalidation_reason IS NULL
-				AND confirmed_flush_lsn < pg_current_wal_lsn()
+				AND confirmed_flush_lsn < CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_lsn() END
 			ORDER BY slot_name`)
 	},
 }

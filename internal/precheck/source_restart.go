@@ -36,32 +36,34 @@ type queryer interface {
 }
 
 const (
-	// A setting that takes a restart is told in the same words if its value is only another one: pending-restart.
+	// Values are judged by the server's program: what a session refuses may be there in another database (a text search
+	// configuration), or only be another value of a setting that takes a restart. A line of pg_hba.conf that is understood
+	// may have an error all the same, if it can never match (hba.c, parse_hba_line).
 	selectRefusedLines = `
 SELECT coalesce(f.name, format('%s, line %s', f.sourcefile, f.sourceline)),
        concat_ws(': ', CASE WHEN f.name IS NOT NULL THEN format('%s, line %s', f.sourcefile, f.sourceline) END, f.error),
        NULL
   FROM pg_file_settings f
-       LEFT JOIN pg_settings s ON s.name = lower(f.name)
- WHERE f.error IS NOT NULL
-   AND NOT (f.error = 'setting could not be applied' AND s.context IS NOT DISTINCT FROM 'postmaster')
+ WHERE f.error <> 'setting could not be applied'
  UNION ALL
 SELECT format('%s, line %s', coalesce(to_jsonb(h) ->> 'file_name', current_setting('hba_file')), h.line_number), h.error, NULL
   FROM pg_hba_file_rules h
- WHERE h.error IS NOT NULL`
+ WHERE h.error IS NOT NULL
+   AND h.type IS NULL`
 
 	selectLibrariesToPreload = `
 SELECT coalesce((
            SELECT f.setting
              FROM pg_file_settings f
-            WHERE f.name = s.name AND s.source <> 'command line'
+            WHERE lower(f.name) = s.name AND s.source <> 'command line'
          ORDER BY f.seqno DESC
             LIMIT 1
        ), s.setting)
   FROM pg_settings s
  WHERE s.name = 'shared_preload_libraries'`
 
-	// Where a library is looked for: dfmgr.c, expand_dynamic_library_name.
+	// Where a library is looked for: dfmgr.c, expand_dynamic_library_name. A place that cannot be read is not asked for what
+	// is in the usual one.
 	selectMissingLibraries = `
 WITH
     installed AS (
@@ -72,20 +74,31 @@ WITH
     places AS (
         SELECT replace(place, '$libdir', libdir) AS place
           FROM installed
-               CROSS JOIN unnest('$libdir'::text || string_to_array(current_setting('dynamic_library_path'), ':')) AS place
+               CROSS JOIN unnest(string_to_array(current_setting('dynamic_library_path'), ':')) AS place
+         WHERE place <> '$libdir'
+         UNION ALL
+        SELECT '' -- for whole paths
+    ),
+    unusual AS MATERIALIZED (
+        SELECT library
+          FROM unnest($1::text[]) AS library
+               CROSS JOIN installed
+         WHERE library LIKE '/%'
+            OR (pg_stat_file(concat(libdir, '/', library, '.so'), true)).size IS NULL
     )
 SELECT library, 'shared_preload_libraries: there is no such file', NULL
-  FROM unnest($1::text[]) AS library
+  FROM unusual
  WHERE NOT EXISTS (
            SELECT
              FROM places
                   CROSS JOIN unnest(ARRAY['', '.so']) AS suffix
-            WHERE NOT (pg_stat_file(CASE WHEN library LIKE '/%' THEN library ELSE concat(place, '/', library) END || suffix, true)).isdir
+            WHERE (library LIKE '/%') = (place = '')
+              AND NOT (pg_stat_file(CASE WHEN place = '' THEN library ELSE concat(place, '/', library) END || suffix, true)).isdir
        )`
 )
 
-// RestartObstacles are why a server would not start with its files as they are now. What SQL tells is without the values
-// that the server's program refuses of settings that take a restart: these are in its own complaints, if there are any.
+// RestartObstacles are why a server would not start with its files as they are now. Values that are refused are in the
+// complaints of its own program.
 func RestartObstacles(ctx context.Context, q queryer, complaints ...string) ([]Found, error) {
 	found, err := founds(q.Query(ctx, selectRefusedLines))
 	if err != nil {

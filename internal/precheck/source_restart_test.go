@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/pgtest"
 	osrun "github.com/pgleap/pgleap/internal/run"
@@ -23,6 +25,18 @@ func TestSourceThatWouldNotStartAgain(t *testing.T) {
 	lines := func(path string) int { return strings.Count(read(t, path), "\n") }
 	checks := []Check{sourceRestart, pendingRestart}
 	expectObjects(t, "as it was started", map[string][]string{}, objectsBy(t, s.restartSubject(t), checks...))
+
+	// None of these keeps it from starting: a line that never matches, a name that another database has, and what the command
+	// line or a place for libraries says otherwise.
+	s.source.CreateDatabase(t, "shop")
+	s.source.Exec(t, "shop", `CREATE TEXT SEARCH CONFIGURATION public.odd (COPY = simple)`)
+	for path, line := range map[string]string{
+		hba: "hostssl all all 127.0.0.1/32 md5", conf: "default_text_search_config = 'public.odd'\nDynamic_Library_Path = '$libdir:/nowhere'",
+	} {
+		write(t, path, read(t, path)+line+"\n")
+	}
+	s.source.Restart(t)
+	expectObjects(t, "with lines that do no harm", map[string][]string{}, objectsBy(t, s.restartSubject(t), checks...))
 
 	of := map[string]string{conf: read(t, conf), hba: read(t, hba)}
 	add := func(path, line string) (place string) {
@@ -42,22 +56,23 @@ func TestSourceThatWouldNotStartAgain(t *testing.T) {
 		expectObjects(t, when, want, objectsBy(t, s.restartSubject(t), checks...))
 	}
 	connections := "max_connections = 30 (" + add(conf, "max_connections = 40") + ": 40)"
-	preload := "shared_preload_libraries =  (" + add(conf, "shared_preload_libraries = 'auto_explain, no such library'") + ": auto_explain, no such library)"
+	preload := "shared_preload_libraries =  (" + add(conf, "Shared_Preload_Libraries = 'auto_explain, no such library'") + ": auto_explain, no such library)"
 	library := "no such library (shared_preload_libraries: there is no such file)"
-	much := "wal_keep_size (" + add(conf, "wal_keep_size = 'much'") + ": setting could not be applied)"
+	add(conf, "wal_keep_size = 'much'")
+	much := `wal_keep_size (invalid value for parameter "wal_keep_size")`
 	half := add(hba, "host all all 127.0.0.1/32") + " (end-of-line before authentication method)"
-	expect("lines that nobody starts with", []string{much, half, library}, []string{connections, preload})
+	expect("lines that nobody starts with", []string{half, library, much}, []string{connections, preload})
 
 	subject := s.restartSubject(t)
 	subject.Host = UnseenHost(errors.New("nobody looked"))
-	if got := objectsBy(t, subject, sourceRestart)["source-restart"]; len(got) != 3 {
+	if got := objectsBy(t, subject, sourceRestart)["source-restart"]; !cmp.Equal(got, []string{half, library}) {
 		t.Errorf("by SQL alone: %q", got)
 	}
 
 	// A value that only the program can judge: the setting takes a restart.
 	port := add(conf, "port = 'none'")
 	expect("with a value that the program refuses",
-		[]string{much, half, library, `port (invalid value for parameter "port")`},
+		[]string{half, library, much, `port (invalid value for parameter "port")`},
 		[]string{connections, fmt.Sprintf("port = %d (%s: none)", s.source.Port, port), preload})
 
 	// As one of the new version is. No other value is looked at then.

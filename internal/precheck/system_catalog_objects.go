@@ -31,7 +31,7 @@ const systemCatalogQuery = `
 		SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
 	), system AS (
 		SELECT oid, nspname FROM pg_namespace WHERE nspname IN ('pg_catalog', 'information_schema')
-	), destination AS (
+	), destination AS ( -- NULL without it: then there is no statement
 		SELECT min(nspname) AS name FROM pg_namespace WHERE nspname = 'public'
 	), named AS (
 		SELECT tableoid, oid, oprnamespace AS namespace, 'operator' AS kind, oprname::text AS name,
@@ -47,25 +47,30 @@ const systemCatalogQuery = `
 		UNION ALL SELECT tableoid, oid, prsnamespace, 'text search parser', quote_ident(prsname), '' FROM pg_ts_parser
 		UNION ALL SELECT tableoid, oid, tmplnamespace, 'text search template', quote_ident(tmplname), '' FROM pg_ts_template
 	)
-	SELECT format('%I.%I', n.nspname, c.relname), 'relation', format('ALTER TABLE %I.%I SET SCHEMA %I', n.nspname, c.relname, d.name)
+	SELECT format('%I.%I', n.nspname, c.relname), 'relation', format('ALTER TABLE %I.%I SET SCHEMA ', n.nspname, c.relname) || d.name
 	FROM pg_class c JOIN system n ON n.oid = c.relnamespace LEFT JOIN destination d ON d.name IS NOT NULL
 	WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
 		AND NOT EXISTS (SELECT FROM members m WHERE m.classid = 'pg_class'::regclass AND m.objid = c.oid)
 	UNION ALL
-	SELECT signature, 'routine', format('ALTER ROUTINE %s SET SCHEMA %I', signature, d.name)
+	SELECT format('%I.%I', n.nspname, x.stxname), 'statistics', format('ALTER STATISTICS %I.%I SET SCHEMA ', n.nspname, x.stxname) || d.name
+	FROM pg_statistic_ext x JOIN system n ON n.oid = x.stxnamespace LEFT JOIN destination d ON d.name IS NOT NULL
+	WHERE x.oid >= 16384
+		AND NOT EXISTS (SELECT FROM of_extensions m WHERE m.classid = 'pg_statistic_ext'::regclass AND m.objid = x.oid)
+	UNION ALL
+	SELECT signature, 'routine', 'ALTER ROUTINE ' || signature || ' SET SCHEMA ' || d.name
 	FROM pg_proc p JOIN system n ON n.oid = p.pronamespace LEFT JOIN destination d ON d.name IS NOT NULL
 	CROSS JOIN LATERAL concat(CASE n.nspname WHEN 'pg_catalog' THEN 'pg_catalog.' END, p.oid::regprocedure) AS signature -- that schema is not written
 	WHERE p.oid >= 16384
 		AND NOT EXISTS (SELECT FROM members m WHERE m.classid = 'pg_proc'::regclass AND m.objid = p.oid)
 	UNION ALL
-	SELECT format('%I.%I', n.nspname, t.typname), 'type', format('ALTER TYPE %I.%I SET SCHEMA %I', n.nspname, t.typname, d.name)
+	SELECT format('%I.%I', n.nspname, t.typname), 'type', format('ALTER TYPE %I.%I SET SCHEMA ', n.nspname, t.typname) || d.name
 	FROM pg_type t JOIN system n ON n.oid = t.typnamespace LEFT JOIN destination d ON d.name IS NOT NULL
 	WHERE t.oid >= 16384
 		AND (t.typrelid = 0 OR EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind = 'c'))
 		AND NOT EXISTS (SELECT FROM members m WHERE m.classid = 'pg_type'::regclass AND m.objid = t.oid)
 	UNION ALL
 	SELECT concat(n.nspname, '.', o.name, CASE o.kind WHEN 'operator' THEN o.rest END), o.kind,
-		format('ALTER %s %s.%s%s SET SCHEMA %I', upper(o.kind), n.nspname, o.name, o.rest, d.name)
+		format('ALTER %s %s.%s%s SET SCHEMA ', upper(o.kind), n.nspname, o.name, o.rest) || d.name
 	FROM named o JOIN system n ON n.oid = o.namespace LEFT JOIN destination d ON d.name IS NOT NULL
 	WHERE o.oid >= 16384
 		AND NOT EXISTS (SELECT FROM of_extensions m WHERE m.classid = o.tableoid AND m.objid = o.oid)
@@ -76,7 +81,7 @@ const systemCatalogQuery = `
 func (f *Facts) collationsOfTheSource(ctx context.Context, s Session) ([]Found, error) {
 	own, err := s.query(ctx, `
 		SELECT format('%I.%I', n.nspname, c.collname), 'collation',
-			format('ALTER COLLATION %I.%I SET SCHEMA %I', n.nspname, c.collname, (SELECT nspname FROM pg_namespace WHERE nspname = 'public'))
+			format('ALTER COLLATION %I.%I SET SCHEMA ', n.nspname, c.collname) || (SELECT nspname FROM pg_namespace WHERE nspname = 'public')
 		FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace
 		WHERE c.oid >= 16384 AND n.nspname IN ('pg_catalog', 'information_schema')
 			AND c.collencoding IN (-1, (SELECT encoding FROM pg_database WHERE datname = current_database()))

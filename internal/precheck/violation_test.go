@@ -479,6 +479,22 @@ func contentViolations() []violation {
 			},
 		},
 		{
+			name: "objects in pg_catalog of a database without public", check: systemCatalogObjects,
+			violate: []string{
+				`DROP SCHEMA public`, `CREATE SCHEMA app`, `CREATE TABLE app.t (a int, b int)`, `CREATE STATISTICS pg_catalog.of_both ON a, b FROM app.t`,
+				`CREATE COLLATION pg_catalog."My rules" (provider = icu, locale = 'de')`, `CREATE TYPE pg_catalog.mood AS ENUM ('sad')`,
+				`CREATE FUNCTION pg_catalog.mine(int) RETURNS int LANGUAGE sql AS 'SELECT 1'`, `CREATE OPERATOR pg_catalog.!!! (FUNCTION = int4um, RIGHTARG = int)`,
+			},
+			want: []string{
+				`{db}.pg_catalog.!!! (NONE, integer) (operator)`, `{db}.pg_catalog.mine(integer) (routine)`, `{db}.pg_catalog.mood (type)`,
+				`{db}.pg_catalog.of_both (statistics)`, `{db}.pg_catalog."My rules" (collation)`,
+			},
+			mend: []string{
+				`ALTER STATISTICS pg_catalog.of_both SET SCHEMA app`, `ALTER COLLATION pg_catalog."My rules" SET SCHEMA app`, `ALTER TYPE pg_catalog.mood SET SCHEMA app`,
+				`ALTER FUNCTION pg_catalog.mine SET SCHEMA app`, `ALTER OPERATOR pg_catalog.!!! (NONE, int) SET SCHEMA app`,
+			},
+		},
+		{
 			name: "table in pg_catalog", check: systemCatalogObjects,
 			violate: []string{`SET allow_system_table_mods = on`, `CREATE TABLE pg_catalog.mine (id serial PRIMARY KEY)`},
 			session: true,
