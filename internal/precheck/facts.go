@@ -36,7 +36,7 @@ type Host struct {
 	TargetSpace     Measured[Space] // of the file system that will hold clone and target
 	SourceSpace     Measured[Space] // of the file system that holds the source's WAL
 	SameFileSystem  bool            // whether the two are one
-	Apart           bool            // whether the target's place is on another file system than the source's data directory
+	Transfer        Measured[Transfer]
 	MemoryAvailable Measured[int64] // bytes, without swapping
 	// HugePages are the bytes free in huge pages, by the size of a page; 0 is the kernel's default.
 	HugePages     Measured[map[int64]int64]
@@ -72,6 +72,7 @@ func UnseenHost(reason error) Host {
 		Unseen:              reason,
 		TargetSpace:         Measured[Space]{Err: reason},
 		SourceSpace:         Measured[Space]{Err: reason},
+		Transfer:            Measured[Transfer]{Err: reason},
 		MemoryAvailable:     Measured[int64]{Err: reason},
 		HugePages:           Measured[map[int64]int64]{Err: reason},
 		HugePagesHeld:       Measured[int64]{Err: reason},
@@ -93,6 +94,12 @@ func UnseenHost(reason error) Host {
 type Space struct {
 	Bytes  int64
 	Inodes int64 // 0 if the file system does not count them
+}
+
+// Transfer is how files would come to the target in place, as was tried on the host.
+type Transfer struct {
+	Chosen  upgrade.Transfer
+	Refused string // why they cannot come in the way that was asked for, in a sentence
 }
 
 // PgUpgrade is what pg_upgrade --check said.

@@ -144,27 +144,26 @@ func TestJudgeSpace(t *testing.T) {
 	}
 }
 
-// TestTransferBetweenFileSystems: what auto ends at is estimated, and wanted of the disk.
-func TestTransferBetweenFileSystems(t *testing.T) {
+// TestTransferThatAutoComesTo: what auto ends at is estimated, and wanted of the disk.
+func TestTransferThatAutoComesTo(t *testing.T) {
 	const gb = 1 << 30
 	for _, c := range []struct {
-		transfer upgrade.Transfer
-		apart    bool
-		want     upgrade.Transfer // as if this had been asked for
+		asked, chosen upgrade.Transfer
+		want          upgrade.Transfer // as if this had been asked for
 	}{
-		{"", false, upgrade.TransferLink},
-		{upgrade.TransferAuto, false, upgrade.TransferLink},
-		{upgrade.TransferAuto, true, upgrade.TransferCopy},
-		{"", true, upgrade.TransferCopy},
-		{upgrade.TransferLink, true, upgrade.TransferLink},
+		{"", "", upgrade.TransferLink}, // it could not be tried
+		{upgrade.TransferAuto, upgrade.TransferLink, upgrade.TransferLink},
+		{upgrade.TransferAuto, upgrade.TransferCopy, upgrade.TransferCopy},
+		{"", upgrade.TransferCopy, upgrade.TransferCopy},
+		{upgrade.TransferLink, "", upgrade.TransferLink}, // it is refused
 	} {
-		t.Run(fmt.Sprintf("%q, apart: %t", c.transfer, c.apart), func(t *testing.T) {
-			estimate := func(transfer upgrade.Transfer, apart bool) *upgrade.Estimate {
+		t.Run(fmt.Sprintf("%q came to %q", c.asked, c.chosen), func(t *testing.T) {
+			estimate := func(asked, chosen upgrade.Transfer) *upgrade.Estimate {
 				f := &Facts{Workload: Known(upgrade.Workload{DataBytes: 100 * gb, Databases: 1}, nil), Host: UnseenHost(errors.New("not of interest"))}
-				f.Plan.Mode, f.Plan.Options.Transfer, f.Host.Apart = upgrade.InPlace, transfer, apart
+				f.Plan.Mode, f.Plan.Options.Transfer, f.Host.Transfer = upgrade.InPlace, asked, Known(Transfer{Chosen: chosen}, nil)
 				return (&round{facts: f}).estimate(t.Context(), nil)
 			}
-			got, want := estimate(c.transfer, c.apart), estimate(c.want, false)
+			got, want := estimate(c.asked, c.chosen), estimate(c.want, c.want)
 			if got.Pause != want.Pause || got.Disk != want.Disk {
 				t.Errorf("got a pause of %s and %s on disk, want %s and %s", got.Pause, bytes(got.Disk), want.Pause, bytes(want.Disk))
 			}

@@ -449,8 +449,8 @@ var chineseChecks = map[string]words{
 	},
 	"transfer-method": {
 		"无法按所选方式传输文件",
-		"链接和交换（swap）要求两个数据目录位于同一文件系统；克隆要求文件系统支持（Btrfs、启用 reflink 的 XFS）；copy_file_range 要求内核支持。",
-		"选择其他的文件传输方式，或为目标端选择其他位置。",
+		"链接和交换（swap）要求两个数据目录位于同一文件系统；克隆要求文件系统支持（Btrfs、启用 reflink 的 XFS）；copy_file_range 要求内核支持。copy_file_range 自 17 起可用，交换自 18 起可用。",
+		"选择其他的文件传输方式（--transfer），或为目标端选择其他位置。",
 	},
 	"clean-shutdown": {
 		"集群未正常关闭",

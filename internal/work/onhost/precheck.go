@@ -45,6 +45,7 @@ func (w *Worker) Precheck(ctx context.Context, args step.PrecheckArgs) (upgrade.
 	defer scratch.remove(context.WithoutCancel(ctx))
 	took("make the scratch cluster")
 	if err == nil {
+		subject.Host.Transfer = precheck.Known(w.foreseeTransfer(ctx, plan, scratch.dir))
 		progressOf(ctx).text("running pg_upgrade --check")
 		subject.Host.PgUpgrade = precheck.Known(scratch.pgUpgradeCheck(ctx))
 		took(StageCheck)
@@ -62,7 +63,7 @@ func (w *Worker) Precheck(ctx context.Context, args step.PrecheckArgs) (upgrade.
 		took(StageRehearse)
 	} else {
 		subject.Host.PgUpgrade.Err, subject.Target.Err, subject.Host.Configuration.Err, subject.Host.SchemaRehearsal.Err = err, err, err, err
-		subject.Host.OpenFiles.Err = err
+		subject.Host.OpenFiles.Err, subject.Host.Transfer.Err = err, err
 	}
 	progressOf(ctx).text("looking into the source's databases")
 	report, err := precheck.Run(ctx, subject, w.now().UTC())
@@ -128,7 +129,6 @@ func (w *Worker) hostFacts(ctx context.Context, plan upgrade.Plan) precheck.Host
 	facts.TargetSpace = precheck.Known(freeSpace(target))
 	facts.SourceSpace = precheck.Known(freeSpace(wal))
 	facts.SameFileSystem = sameFileSystem(target, wal)
-	facts.Apart = !sameFileSystem(target, plan.Source.Pgdata)
 	facts.SourceConfiguration = precheck.Known(w.sourceConfiguration(ctx, plan))
 	facts.Standbys = precheck.Known(w.standbyPlaces(ctx, plan))
 	facts.CloneFrom = w.copyProblem(ctx, plan)
