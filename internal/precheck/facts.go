@@ -37,7 +37,8 @@ type Host struct {
 	SourceSpace     Measured[Space] // of the file system that holds the source's WAL
 	SameFileSystem  bool            // whether the two are one
 	Transfer        Measured[Transfer]
-	MemoryAvailable Measured[int64] // bytes, without swapping
+	Copied          Measured[Copied] // by that transfer
+	MemoryAvailable Measured[int64]  // bytes, without swapping
 	// HugePages are the bytes free in huge pages, by the size of a page; 0 is the kernel's default.
 	HugePages     Measured[map[int64]int64]
 	HugePagesHeld Measured[int64] // bytes of them that the source's server has
@@ -73,6 +74,7 @@ func UnseenHost(reason error) Host {
 		TargetSpace:         Measured[Space]{Err: reason},
 		SourceSpace:         Measured[Space]{Err: reason},
 		Transfer:            Measured[Transfer]{Err: reason},
+		Copied:              Measured[Copied]{Err: reason},
 		MemoryAvailable:     Measured[int64]{Err: reason},
 		HugePages:           Measured[map[int64]int64]{Err: reason},
 		HugePagesHeld:       Measured[int64]{Err: reason},
@@ -96,10 +98,27 @@ type Space struct {
 	Inodes int64 // 0 if the file system does not count them
 }
 
+// Plus is the sum of two needs.
+func (s Space) Plus(other Space) Space {
+	return Space{Bytes: s.Bytes + other.Bytes, Inodes: s.Inodes + other.Inodes}
+}
+
 // Transfer is how files would come to the target in place, as was tried on the host.
 type Transfer struct {
 	Chosen  upgrade.Transfer
 	Refused string // why they cannot come in the way that was asked for, in a sentence
+}
+
+// Copied is what a transfer in place writes anew of the source's data.
+type Copied struct {
+	ToTarget  Space  // to the file system of the target's data directory
+	Elsewhere []Room // to the others, each of which has tablespaces
+}
+
+// Room is a file system, by a directory in it, what an upgrade needs there, and what is free.
+type Room struct {
+	Dir        string
+	Need, Free Space
 }
 
 // PgUpgrade is what pg_upgrade --check said.

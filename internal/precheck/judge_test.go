@@ -119,7 +119,7 @@ func TestJudgeSpace(t *testing.T) {
 		{"plenty", Space{100 * gb, 1e6}, Space{100 * gb, 0}, false, nil},
 		{"inodes are not counted", Space{100 * gb, 0}, Space{100 * gb, 0}, false, nil},
 		{"the clone does not fit", Space{9 * gb, 1e6}, Space{100 * gb, 0}, false, []Found{{Object: target, Note: "9.0 GB free, 10.0 GB needed"}}},
-		{"inodes run out", Space{90 * gb, 4999}, Space{100 * gb, 0}, false, []Found{{Object: "inodes of the target's file system", Note: "4999 free, about 5000 needed"}}},
+		{"inodes run out", Space{90 * gb, 4999}, Space{100 * gb, 0}, false, []Found{{Object: "inodes of the file system of the target's data directory", Note: "4999 free, about 5000 needed"}}},
 		{
 			"the source's WAL does not fit",
 			Space{90 * gb, 1e6},
@@ -138,6 +138,40 @@ func TestJudgeSpace(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if diff := cmp.Diff(c.want, judgeSpace(need, c.target, c.source, c.same, 4*gb)); diff != "" {
+				t.Errorf("found (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// What is copied in place counts where it goes: each file system has to have room for its own part.
+func TestJudgeSpaceInPlace(t *testing.T) {
+	const gb = 1 << 30
+	bare, target := Space{Bytes: gb, Inodes: 1000}, Space{Bytes: 10 * gb, Inodes: 9000}
+	room := func(need, free Space) Room { return Room{Dir: "/fast", Need: need, Free: free} }
+	for _, c := range []struct {
+		name   string
+		copied Copied
+		want   []string
+	}{
+		{"nothing is copied", Copied{}, nil},
+		{"all fits", Copied{ToTarget: Space{9 * gb, 8000}, Elsewhere: []Room{room(Space{gb, 10}, Space{gb, 10})}}, nil},
+		{
+			"what is copied and what is added do not fit together", Copied{ToTarget: Space{Bytes: 9*gb + 1}},
+			[]string{"file system of the target's data directory: 10.0 GB free, 10.0 GB needed"},
+		},
+		{"a tablespace needs none of the target's room", Copied{Elsewhere: []Room{room(Space{Bytes: 50 * gb}, Space{Bytes: 60 * gb})}}, nil},
+		{
+			"the target's room is none for a tablespace", Copied{Elsewhere: []Room{room(Space{2 * gb, 20}, Space{gb, 10})}},
+			[]string{"file system of the tablespace at /fast: 1.0 GB free, 2.0 GB needed", "inodes of the file system of the tablespace at /fast: 10 free, about 20 needed"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got []string
+			for _, found := range judgeSpaceInPlace(bare, target, c.copied) {
+				got = append(got, found.Object+": "+found.Note)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("found (-want +got):\n%s", diff)
 			}
 		})

@@ -299,7 +299,7 @@ var chineseChecks = map[string]words{
 	},
 	"disk-space": {
 		"磁盘空间不足",
-		"克隆是源端及其表空间的完整副本，并且需要存放 WAL 的空间。pg_upgrade 链接克隆的文件并增加系统目录。期间源端为复制槽保留 WAL，最多为 maxRetainedWAL。原地升级时，pg_upgrade 增加系统目录；在不能或不应链接或克隆文件时，还要复制所有文件。",
+		"克隆是源端及其表空间的完整副本，并且需要存放 WAL 的空间。pg_upgrade 链接克隆的文件并增加系统目录。期间源端为复制槽保留 WAL，最多为 maxRetainedWAL。原地升级时，pg_upgrade 增加系统目录；在不能或不应链接或克隆文件时，还要复制所有文件：表空间的文件复制到其所在的文件系统。",
 		"腾出空间，将目标端的数据目录放到其他文件系统，或减小 maxRetainedWAL。原地升级时，可选择不复制文件的传输方式（--transfer）。",
 	},
 	"memory": {

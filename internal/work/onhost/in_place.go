@@ -111,7 +111,7 @@ func (w *Worker) prepareInPlace(ctx context.Context, plan upgrade.Plan, files fi
 		w.say(ctx, upgrade.LevelInfo, wayBack(prepared.Chosen.Transfer)),
 		w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("pg_upgrade works with %d jobs", jobsOf(plan))),
 	}
-	if err := w.enoughSpace(ctx, plan, prepared.Chosen.Transfer, spaces); err != nil {
+	if err := w.enoughSpace(ctx, plan, prepared.Chosen.Transfer); err != nil {
 		return err
 	}
 	if err := w.initInPlace(ctx, plan, files, user); err != nil {

@@ -141,30 +141,6 @@ func TestPrecheckOfATablespaceWithinTheDataDirectory(t *testing.T) {
 	}
 }
 
-// Linked files are counted once; what is on one file system shares its room.
-func TestFits(t *testing.T) {
-	dir := t.TempDir()
-	other := otherFileSystem(t, dir)
-	free, err := freeSpace(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, test := range []struct {
-		name  string
-		needs map[string]int64
-		fits  bool
-	}{
-		{"a little", map[string]int64{dir: 1 << 20}, true},
-		{"too much", map[string]int64{dir: free.Bytes * 2}, false},
-		{"together too much", map[string]int64{dir: free.Bytes * 2 / 3, filepath.Dir(dir): free.Bytes * 2 / 3}, false},
-		{"on another file system", map[string]int64{dir: 1 << 20, other: 1 << 20}, true},
-	} {
-		if err := fits(test.needs); (err == nil) != test.fits {
-			t.Errorf("%s: %v", test.name, err)
-		}
-	}
-}
-
 func TestPace(t *testing.T) {
 	at := time.Unix(0, 0)
 	p := newPace(func() time.Time { return at })

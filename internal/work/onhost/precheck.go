@@ -65,6 +65,7 @@ func (w *Worker) Precheck(ctx context.Context, args step.PrecheckArgs) (upgrade.
 		subject.Host.PgUpgrade.Err, subject.Target.Err, subject.Host.Configuration.Err, subject.Host.SchemaRehearsal.Err = err, err, err, err
 		subject.Host.OpenFiles.Err, subject.Host.Transfer.Err = err, err
 	}
+	subject.Host.Copied = precheck.Known(w.foreseeCopies(ctx, plan, subject.Host.Transfer.Value))
 	progressOf(ctx).text("looking into the source's databases")
 	report, err := precheck.Run(ctx, subject, w.now().UTC())
 	if err != nil {
