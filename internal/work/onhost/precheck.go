@@ -176,10 +176,25 @@ func (w *Worker) targetProblems(ctx context.Context, plan upgrade.Plan) []string
 	_, err := w.host.ChooseTarget(ctx, step.ChooseTargetArgs{
 		Source: plan.Source, Major: plan.Target.Version.Major(), Pgdata: plan.Target.Pgdata, Port: port,
 	})
-	if err != nil {
-		return []string{err.Error()}
+	var problems []string
+	for _, err := range []error{err, w.tablespacesTaken(ctx, plan)} {
+		if err != nil {
+			problems = append(problems, err.Error())
+		}
 	}
-	return nil
+	return problems
+}
+
+// tablespacesTaken refuses where the clone's tablespaces could not be put. In place they stay where they are.
+func (w *Worker) tablespacesTaken(ctx context.Context, plan upgrade.Plan) error {
+	if plan.Mode == upgrade.InPlace || !isTaken(tablespacesDir(plan)) {
+		return nil
+	}
+	spaces, err := w.tablespaces(ctx, plan)
+	if err != nil || len(spaces) == 0 {
+		return err
+	}
+	return taken(tablespacesDir(plan))
 }
 
 // existingDir is a path, or the nearest directory above it that exists.
