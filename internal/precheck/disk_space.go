@@ -12,7 +12,7 @@ import (
 var diskSpace = Check{
 	ID: "disk-space", Title: "There is not enough disk space",
 	Severity: upgrade.Blocker, Modes: withPgUpgrade(), Scope: PerCluster,
-	Why: "The clone is a full copy of the source with its tablespaces, and needs room for WAL. pg_upgrade links the clone's files " +
+	Why: "The clone is a full copy of the source with its tablespaces, logs and all else in its data directory, and needs room for WAL. pg_upgrade links the clone's files " +
 		"and adds catalogs. Meanwhile the source keeps WAL for the slots, up to maxRetainedWAL. " +
 		"In place pg_upgrade adds catalogs, and copies all files where they can be neither linked nor cloned, or shall not be: those of a tablespace on its own file system.",
 	Remedy: "Make room, choose a data directory for the target on another file system, or lower maxRetainedWAL. In place, choose a transfer that makes no copies (--transfer).",
@@ -35,6 +35,9 @@ var diskSpace = Check{
 		source, err := f.Host.SourceSpace.Get()
 		if err != nil {
 			return nil, fmt.Errorf("measure the source's file system: %w", err)
+		}
+		if err := f.Host.OtherBytes.Err; err != nil {
+			return nil, err
 		}
 		need := spaceNeeded(workload, f.Plan.Mode, f.transfer())
 		return judgeSpace(need, target, source, f.Host.SameFileSystem, f.Plan.Options.MaxRetainedWAL), nil

@@ -35,6 +35,7 @@ type Host struct {
 	TargetProblems  []string
 	TargetSpace     Measured[Space] // of the file system that will hold clone and target
 	SourceSpace     Measured[Space] // of the file system that holds the source's WAL
+	OtherBytes      Measured[int64] // what a base backup copies of the data directory beside the tablespaces
 	SameFileSystem  bool            // whether the two are one
 	Transfer        Measured[Transfer]
 	Copied          Measured[Copied] // by that transfer
@@ -73,6 +74,7 @@ func UnseenHost(reason error) Host {
 		Unseen:              reason,
 		TargetSpace:         Measured[Space]{Err: reason},
 		SourceSpace:         Measured[Space]{Err: reason},
+		OtherBytes:          Measured[int64]{Err: reason},
 		Transfer:            Measured[Transfer]{Err: reason},
 		Copied:              Measured[Copied]{Err: reason},
 		MemoryAvailable:     Measured[int64]{Err: reason},
@@ -228,6 +230,7 @@ func gather(ctx context.Context, source *pgx.Conn, subject Subject) (*Facts, err
 		return nil, err
 	}
 	f.Workload = Known(measureCluster(ctx, source, f.Settings))
+	f.Workload.Value.OtherBytes = f.Host.OtherBytes.Value
 	f.login, f.targetErr = subject.Target.Get()
 	if f.targetErr == nil && f.login.User == "" {
 		f.targetErr = errors.New("there is no scratch cluster of the target version")

@@ -129,6 +129,7 @@ func (w *Worker) hostFacts(ctx context.Context, plan upgrade.Plan) precheck.Host
 	wal := filepath.Join(plan.Source.Pgdata, "pg_wal") // may be a link to another file system
 	facts.TargetSpace = precheck.Known(freeSpace(target))
 	facts.SourceSpace = precheck.Known(freeSpace(wal))
+	facts.OtherBytes = precheck.Known(w.besideTablespaces(ctx, plan))
 	facts.SameFileSystem = sameFileSystem(target, wal)
 	facts.SourceConfiguration = precheck.Known(w.sourceConfiguration(ctx, plan))
 	facts.Standbys = precheck.Known(w.standbyPlaces(ctx, plan))
