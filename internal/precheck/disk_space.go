@@ -8,64 +8,69 @@ import (
 )
 
 // diskSpace: a clone is a full copy, and the target shares its files by hard links; in place the target has copies or
-// links of the source's. Either way it adds its own catalogs and pg_upgrade's dumps. What is needed is the estimate's.
+// links of the source's, those of a tablespace beside them. Either way it adds its own catalogs and pg_upgrade's dumps. What is needed is the estimate's.
 var diskSpace = Check{
 	ID: "disk-space", Title: "There is not enough disk space",
 	Severity: upgrade.Blocker, Modes: withPgUpgrade(), Scope: PerCluster,
-	Why: "The clone is a full copy of the source with its tablespaces, and needs room for WAL. pg_upgrade links the clone's files " +
+	Why: "The clone is a full copy of the source with its tablespaces, logs and all else in its data directory, and needs room for WAL. pg_upgrade links the clone's files " +
 		"and adds catalogs. Meanwhile the source keeps WAL for the slots, up to maxRetainedWAL. " +
-		"In place pg_upgrade adds catalogs, and copies all files where they can be neither linked nor cloned, or shall not be.",
+		"In place pg_upgrade adds catalogs, and copies all files where they can be neither linked nor cloned, or shall not be: those of a tablespace on its own file system.",
 	Remedy: "Make room, choose a data directory for the target on another file system, or lower maxRetainedWAL. In place, choose a transfer that makes no copies (--transfer).",
-	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
+	Find: func(_ context.Context, f *Facts, _ Session) ([]Found, error) {
 		workload, err := f.Workload.Get()
 		if err != nil {
 			return nil, err
 		}
-		transfer := f.transfer()
-		need := Space{Bytes: workload.DiskNeeded(f.Plan.Mode, transfer), Inodes: workload.InodesNeeded(f.Plan.Mode, transfer)}
 		target, err := f.Host.TargetSpace.Get()
 		if err != nil {
 			return nil, fmt.Errorf("measure the target's file system: %w", err)
 		}
 		if f.Plan.Mode == upgrade.InPlace {
-			var spaces int
-			err := s.Tx.QueryRow(ctx, `SELECT count(*) FROM pg_tablespace WHERE oid >= 16384`).Scan(&spaces)
-			return judgeSpaceInPlace(need, target, spaces), err
+			copied, err := f.Host.Copied.Get()
+			if err != nil {
+				return nil, fmt.Errorf("measure the file systems of tablespaces: %w", err)
+			}
+			return judgeSpaceInPlace(spaceNeeded(workload, upgrade.InPlace, upgrade.TransferLink), target, copied), nil
 		}
 		source, err := f.Host.SourceSpace.Get()
 		if err != nil {
 			return nil, fmt.Errorf("measure the source's file system: %w", err)
 		}
+		if err := f.Host.OtherBytes.Err; err != nil {
+			return nil, err
+		}
+		need := spaceNeeded(workload, f.Plan.Mode, f.transfer())
 		return judgeSpace(need, target, source, f.Host.SameFileSystem, f.Plan.Options.MaxRetainedWAL), nil
 	},
 }
 
-// judgeSpaceInPlace is no blocker where there are tablespaces: their files are copied where they are.
-func judgeSpaceInPlace(need, target Space, tablespaces int) []Found {
-	found := lackingSpace(need, target)
-	if tablespaces == 0 {
-		return found
-	}
-	for i := range found {
-		found[i].Severity = upgrade.Warning
-		found[i].Note += fmt.Sprintf("; %d tablespaces are counted in, which have room of their own", tablespaces)
+func spaceNeeded(w upgrade.Workload, mode upgrade.Mode, transfer upgrade.Transfer) Space {
+	return Space{Bytes: w.DiskNeeded(mode, transfer), Inodes: w.InodesNeeded(mode, transfer)}
+}
+
+// judgeSpaceInPlace takes what the target needs if nothing is copied, and what is copied, which goes to the file systems
+// of the tablespaces, too.
+func judgeSpaceInPlace(bare, target Space, copied Copied) []Found {
+	found := lackingSpace(bare.Plus(copied.ToTarget), target, "the target's data directory")
+	for _, room := range copied.Elsewhere {
+		found = append(found, lackingSpace(room.Need, room.Free, "the tablespace at "+room.Dir)...)
 	}
 	return found
 }
 
-// lackingSpace is what the file system of the target's data directory has too little of.
-func lackingSpace(need, target Space) []Found {
+// lackingSpace is what a file system, called by what is there, has too little of.
+func lackingSpace(need, free Space, of string) []Found {
 	var found []Found
-	if target.Bytes < need.Bytes {
+	if free.Bytes < need.Bytes {
 		found = append(found, Found{
-			Object: "file system of the target's data directory",
-			Note:   fmt.Sprintf("%s free, %s needed", bytes(target.Bytes), bytes(need.Bytes)),
+			Object: "file system of " + of,
+			Note:   fmt.Sprintf("%s free, %s needed", bytes(free.Bytes), bytes(need.Bytes)),
 		})
 	}
-	if target.Inodes > 0 && target.Inodes < need.Inodes {
+	if free.Inodes > 0 && free.Inodes < need.Inodes {
 		found = append(found, Found{
-			Object: "inodes of the target's file system",
-			Note:   fmt.Sprintf("%d free, about %d needed", target.Inodes, need.Inodes),
+			Object: "inodes of the file system of " + of,
+			Note:   fmt.Sprintf("%d free, about %d needed", free.Inodes, need.Inodes),
 		})
 	}
 	return found
@@ -73,7 +78,7 @@ func lackingSpace(need, target Space) []Found {
 
 // judgeSpace is a blocker where the clone does not fit, a warning where the WAL might not.
 func judgeSpace(need, target, source Space, same bool, retained int64) []Found {
-	found := lackingSpace(need, target)
+	found := lackingSpace(need, target, "the target's data directory")
 	left := source.Bytes
 	if same {
 		left -= need.Bytes

@@ -35,9 +35,11 @@ type Host struct {
 	TargetProblems  []string
 	TargetSpace     Measured[Space] // of the file system that will hold clone and target
 	SourceSpace     Measured[Space] // of the file system that holds the source's WAL
+	OtherBytes      Measured[int64] // what a base backup copies of the data directory beside the tablespaces
 	SameFileSystem  bool            // whether the two are one
-	Apart           bool            // whether the target's place is on another file system than the source's data directory
-	MemoryAvailable Measured[int64] // bytes, without swapping
+	Transfer        Measured[Transfer]
+	Copied          Measured[Copied] // by that transfer
+	MemoryAvailable Measured[int64]  // bytes, without swapping
 	// HugePages are the bytes free in huge pages, by the size of a page; 0 is the kernel's default.
 	HugePages     Measured[map[int64]int64]
 	HugePagesHeld Measured[int64] // bytes of them that the source's server has
@@ -72,6 +74,9 @@ func UnseenHost(reason error) Host {
 		Unseen:              reason,
 		TargetSpace:         Measured[Space]{Err: reason},
 		SourceSpace:         Measured[Space]{Err: reason},
+		OtherBytes:          Measured[int64]{Err: reason},
+		Transfer:            Measured[Transfer]{Err: reason},
+		Copied:              Measured[Copied]{Err: reason},
 		MemoryAvailable:     Measured[int64]{Err: reason},
 		HugePages:           Measured[map[int64]int64]{Err: reason},
 		HugePagesHeld:       Measured[int64]{Err: reason},
@@ -93,6 +98,29 @@ func UnseenHost(reason error) Host {
 type Space struct {
 	Bytes  int64
 	Inodes int64 // 0 if the file system does not count them
+}
+
+// Plus is the sum of two needs.
+func (s Space) Plus(other Space) Space {
+	return Space{Bytes: s.Bytes + other.Bytes, Inodes: s.Inodes + other.Inodes}
+}
+
+// Transfer is how files would come to the target in place, as was tried on the host.
+type Transfer struct {
+	Chosen  upgrade.Transfer
+	Refused string // why they cannot come in the way that was asked for, in a sentence
+}
+
+// Copied is what a transfer in place writes anew of the source's data.
+type Copied struct {
+	ToTarget  Space  // to the file system of the target's data directory
+	Elsewhere []Room // to the others, each of which has tablespaces
+}
+
+// Room is a file system, by a directory in it, what an upgrade needs there, and what is free.
+type Room struct {
+	Dir        string
+	Need, Free Space
 }
 
 // PgUpgrade is what pg_upgrade --check said.
@@ -202,6 +230,7 @@ func gather(ctx context.Context, source *pgx.Conn, subject Subject) (*Facts, err
 		return nil, err
 	}
 	f.Workload = Known(measureCluster(ctx, source, f.Settings))
+	f.Workload.Value.OtherBytes = f.Host.OtherBytes.Value
 	f.login, f.targetErr = subject.Target.Get()
 	if f.targetErr == nil && f.login.User == "" {
 		f.targetErr = errors.New("there is no scratch cluster of the target version")

@@ -119,7 +119,7 @@ func TestJudgeSpace(t *testing.T) {
 		{"plenty", Space{100 * gb, 1e6}, Space{100 * gb, 0}, false, nil},
 		{"inodes are not counted", Space{100 * gb, 0}, Space{100 * gb, 0}, false, nil},
 		{"the clone does not fit", Space{9 * gb, 1e6}, Space{100 * gb, 0}, false, []Found{{Object: target, Note: "9.0 GB free, 10.0 GB needed"}}},
-		{"inodes run out", Space{90 * gb, 4999}, Space{100 * gb, 0}, false, []Found{{Object: "inodes of the target's file system", Note: "4999 free, about 5000 needed"}}},
+		{"inodes run out", Space{90 * gb, 4999}, Space{100 * gb, 0}, false, []Found{{Object: "inodes of the file system of the target's data directory", Note: "4999 free, about 5000 needed"}}},
 		{
 			"the source's WAL does not fit",
 			Space{90 * gb, 1e6},
@@ -144,27 +144,60 @@ func TestJudgeSpace(t *testing.T) {
 	}
 }
 
-// TestTransferBetweenFileSystems: what auto ends at is estimated, and wanted of the disk.
-func TestTransferBetweenFileSystems(t *testing.T) {
+// What is copied in place counts where it goes: each file system has to have room for its own part.
+func TestJudgeSpaceInPlace(t *testing.T) {
+	const gb = 1 << 30
+	bare, target := Space{Bytes: gb, Inodes: 1000}, Space{Bytes: 10 * gb, Inodes: 9000}
+	room := func(need, free Space) Room { return Room{Dir: "/fast", Need: need, Free: free} }
+	for _, c := range []struct {
+		name   string
+		copied Copied
+		want   []string
+	}{
+		{"nothing is copied", Copied{}, nil},
+		{"all fits", Copied{ToTarget: Space{9 * gb, 8000}, Elsewhere: []Room{room(Space{gb, 10}, Space{gb, 10})}}, nil},
+		{
+			"what is copied and what is added do not fit together", Copied{ToTarget: Space{Bytes: 9*gb + 1}},
+			[]string{"file system of the target's data directory: 10.0 GB free, 10.0 GB needed"},
+		},
+		{"a tablespace needs none of the target's room", Copied{Elsewhere: []Room{room(Space{Bytes: 50 * gb}, Space{Bytes: 60 * gb})}}, nil},
+		{
+			"the target's room is none for a tablespace", Copied{Elsewhere: []Room{room(Space{2 * gb, 20}, Space{gb, 10})}},
+			[]string{"file system of the tablespace at /fast: 1.0 GB free, 2.0 GB needed", "inodes of the file system of the tablespace at /fast: 10 free, about 20 needed"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got []string
+			for _, found := range judgeSpaceInPlace(bare, target, c.copied) {
+				got = append(got, found.Object+": "+found.Note)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("found (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestTransferThatAutoComesTo: what auto ends at is estimated, and wanted of the disk.
+func TestTransferThatAutoComesTo(t *testing.T) {
 	const gb = 1 << 30
 	for _, c := range []struct {
-		transfer upgrade.Transfer
-		apart    bool
-		want     upgrade.Transfer // as if this had been asked for
+		asked, chosen upgrade.Transfer
+		want          upgrade.Transfer // as if this had been asked for
 	}{
-		{"", false, upgrade.TransferLink},
-		{upgrade.TransferAuto, false, upgrade.TransferLink},
-		{upgrade.TransferAuto, true, upgrade.TransferCopy},
-		{"", true, upgrade.TransferCopy},
-		{upgrade.TransferLink, true, upgrade.TransferLink},
+		{"", "", upgrade.TransferLink}, // it could not be tried
+		{upgrade.TransferAuto, upgrade.TransferLink, upgrade.TransferLink},
+		{upgrade.TransferAuto, upgrade.TransferCopy, upgrade.TransferCopy},
+		{"", upgrade.TransferCopy, upgrade.TransferCopy},
+		{upgrade.TransferLink, "", upgrade.TransferLink}, // it is refused
 	} {
-		t.Run(fmt.Sprintf("%q, apart: %t", c.transfer, c.apart), func(t *testing.T) {
-			estimate := func(transfer upgrade.Transfer, apart bool) *upgrade.Estimate {
+		t.Run(fmt.Sprintf("%q came to %q", c.asked, c.chosen), func(t *testing.T) {
+			estimate := func(asked, chosen upgrade.Transfer) *upgrade.Estimate {
 				f := &Facts{Workload: Known(upgrade.Workload{DataBytes: 100 * gb, Databases: 1}, nil), Host: UnseenHost(errors.New("not of interest"))}
-				f.Plan.Mode, f.Plan.Options.Transfer, f.Host.Apart = upgrade.InPlace, transfer, apart
+				f.Plan.Mode, f.Plan.Options.Transfer, f.Host.Transfer = upgrade.InPlace, asked, Known(Transfer{Chosen: chosen}, nil)
 				return (&round{facts: f}).estimate(t.Context(), nil)
 			}
-			got, want := estimate(c.transfer, c.apart), estimate(c.want, false)
+			got, want := estimate(c.asked, c.chosen), estimate(c.want, c.want)
 			if got.Pause != want.Pause || got.Disk != want.Disk {
 				t.Errorf("got a pause of %s and %s on disk, want %s and %s", got.Pause, bytes(got.Disk), want.Pause, bytes(want.Disk))
 			}

@@ -132,12 +132,10 @@ func (r *round) estimate(ctx context.Context, source *pgx.Conn) *upgrade.Estimat
 	return &estimate
 }
 
-// transfer is how files come to the target. Between file systems they can be neither cloned nor linked, which is
-// what auto tries.
+// transfer is how files come to the target: what auto has come to on the host, where that was tried.
 func (f *Facts) transfer() upgrade.Transfer {
-	transfer := f.Plan.Options.WithDefaults().Transfer
-	if transfer == upgrade.TransferAuto && f.Host.Apart {
-		return upgrade.TransferCopy
+	if chosen := f.Host.Transfer.Value.Chosen; chosen != "" {
+		return chosen
 	}
-	return transfer
+	return f.Plan.Options.WithDefaults().Transfer
 }

@@ -299,7 +299,7 @@ var chineseChecks = map[string]words{
 	},
 	"disk-space": {
 		"磁盘空间不足",
-		"克隆是源端及其表空间的完整副本，并且需要存放 WAL 的空间。pg_upgrade 链接克隆的文件并增加系统目录。期间源端为复制槽保留 WAL，最多为 maxRetainedWAL。原地升级时，pg_upgrade 增加系统目录；在不能或不应链接或克隆文件时，还要复制所有文件。",
+		"克隆是源端及其表空间、日志以及数据目录中其他所有文件的完整副本，并且需要存放 WAL 的空间。pg_upgrade 链接克隆的文件并增加系统目录。期间源端为复制槽保留 WAL，最多为 maxRetainedWAL。原地升级时，pg_upgrade 增加系统目录；在不能或不应链接或克隆文件时，还要复制所有文件：表空间的文件复制到其所在的文件系统。",
 		"腾出空间，将目标端的数据目录放到其他文件系统，或减小 maxRetainedWAL。原地升级时，可选择不复制文件的传输方式（--transfer）。",
 	},
 	"memory": {
@@ -449,8 +449,8 @@ var chineseChecks = map[string]words{
 	},
 	"transfer-method": {
 		"无法按所选方式传输文件",
-		"链接和交换（swap）要求两个数据目录位于同一文件系统；克隆要求文件系统支持（Btrfs、启用 reflink 的 XFS）；copy_file_range 要求内核支持。",
-		"选择其他的文件传输方式，或为目标端选择其他位置。",
+		"链接和交换（swap）要求两个数据目录位于同一文件系统；克隆要求文件系统支持（Btrfs、启用 reflink 的 XFS）；copy_file_range 要求内核支持。copy_file_range 自 17 起可用，交换自 18 起可用。",
+		"选择其他的文件传输方式（--transfer），或为目标端选择其他位置。",
 	},
 	"clean-shutdown": {
 		"集群未正常关闭",

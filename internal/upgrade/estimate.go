@@ -59,7 +59,7 @@ func NewEstimate(plan Plan, w Workload, s Speed) Estimate {
 	}
 	e.Total = total(e.Phases)
 	least, recommended := w.TotalMemory(c.mode, c.target)
-	e.Recommended = Size{DiskGB: gigabytes(w.DataBytes + e.Disk), MemoryGB: gigabytes(recommended), LeastMemoryGB: gigabytes(least)}
+	e.Recommended = Size{DiskGB: gigabytes(w.DataBytes + w.OtherBytes + e.Disk), MemoryGB: gigabytes(recommended), LeastMemoryGB: gigabytes(least)}
 	for _, way := range []Way{
 		{Mode: InPlace, Transfer: TransferLink},
 		{Mode: InPlace, Transfer: TransferCopy},
@@ -186,7 +186,9 @@ func (c course) statisticsInPause() bool {
 }
 
 // baseBackup reads all data and writes it; source and target may be on one disk, so one after the other.
-func (c course) baseBackup() time.Duration { return fixedBaseBackup + c.copied(c.w.DataBytes) }
+func (c course) baseBackup() time.Duration {
+	return fixedBaseBackup + c.copied(c.w.DataBytes+c.w.OtherBytes)
+}
 
 // read is how long it takes to read.
 func (c course) read(bytes int64) time.Duration {

@@ -28,7 +28,7 @@ func (w Workload) catalogs() int64 {
 }
 
 // DiskNeeded is the bytes that an upgrade takes on the target's file system. A physical clone is a full copy
-// (a base backup copies files as they are) with room for its growth and for WAL, until its first checkpoints;
+// (a base backup copies files as they are, and what lies beside them) with room for its growth and for WAL, until its first checkpoints;
 // pg_upgrade links the clone's files. In place only what is copied is taken twice. A logical copy is
 // written anew, with its indexes.
 func (w Workload) DiskNeeded(mode Mode, transfer Transfer) int64 {
@@ -39,7 +39,7 @@ func (w Workload) DiskNeeded(mode Mode, transfer Transfer) int64 {
 	case mode == Logical:
 		need += w.DataBytes + w.DataBytes/5 + w.MaxWALSize
 	case mode != InPlace:
-		need += w.DataBytes + w.DataBytes/spareDataPerNeeded + w.MaxWALSize
+		need += w.DataBytes + w.DataBytes/spareDataPerNeeded + w.OtherBytes + w.MaxWALSize
 	}
 	return need
 }

@@ -25,6 +25,7 @@ func estimated(mode Mode, transfer Transfer, w Workload, s Speed) Estimate {
 func TestMoreNeverTakesLess(t *testing.T) {
 	more := map[string]func(*Workload, *Speed){
 		"data":                    func(w *Workload, _ *Speed) { w.DataBytes *= 3 },
+		"files beside the data":   func(w *Workload, _ *Speed) { w.OtherBytes += 1 << 30 },
 		"files":                   func(w *Workload, _ *Speed) { w.Files *= 3 },
 		"databases":               func(w *Workload, _ *Speed) { w.Databases *= 3 },
 		"relations":               func(w *Workload, _ *Speed) { w.Relations *= 3 },

@@ -4,8 +4,10 @@ import "time"
 
 // Workload is what an upgrade has to carry, as a precheck counted it.
 type Workload struct {
-	DataBytes    int64 `json:"dataBytes"` // of all tablespaces
-	Files        int64 `json:"files"`     // of all databases
+	DataBytes int64 `json:"dataBytes"` // of all tablespaces
+	// OtherBytes are those of the data directory beside them that a base backup copies, such as logs.
+	OtherBytes   int64 `json:"otherBytes,omitempty"`
+	Files        int64 `json:"files"` // of all databases
 	Databases    int64 `json:"databases"`
 	Relations    int64 `json:"relations"` // the users' own
 	Sequences    int64 `json:"sequences"`

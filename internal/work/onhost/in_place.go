@@ -99,24 +99,13 @@ func (w *Worker) PrepareInPlace(ctx context.Context, plan upgrade.Plan) (step.Do
 }
 
 func (w *Worker) prepareInPlace(ctx context.Context, plan upgrade.Plan, files files, user run.User, prepared *inPlacePrepared) error {
-	var spaces map[uint32]string
-	err := with(ctx, w.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) (err error) {
-		spaces, err = postgres.TablespaceLocations(ctx, conn)
-		return err
-	})
+	spaces, err := w.tablespaces(ctx, plan)
 	if err != nil {
 		return err
 	}
-	at := places{source: plan.Source.Pgdata, target: plan.Workdir()}
-	for _, space := range spaces {
-		if isWithin(space, plan.Source.Pgdata) { // whoever removes the source some day would remove the target's tables
-			return &upgrade.Refused{
-				Reason: fmt.Sprintf("the tablespace at %s lies within the source's data directory", space),
-				Remedy: "move its tables to another one (ALTER TABLE ... SET TABLESPACE), and drop it",
-				Cause:  upgrade.CausePlace,
-			}
-		}
-		at.spaces = append(at.spaces, space)
+	at, err := transferPlaces(plan, spaces, plan.Workdir())
+	if err != nil {
+		return err
 	}
 	if prepared.Chosen, err = chooseTransfer(plan.Options.Transfer, plan.Target.Version, at, user); err != nil {
 		return err
@@ -126,7 +115,7 @@ func (w *Worker) prepareInPlace(ctx context.Context, plan upgrade.Plan, files fi
 		w.say(ctx, upgrade.LevelInfo, wayBack(prepared.Chosen.Transfer)),
 		w.say(ctx, upgrade.LevelInfo, fmt.Sprintf("pg_upgrade works with %d jobs", jobsOf(plan))),
 	}
-	if err := w.enoughSpace(ctx, plan, prepared.Chosen.Transfer, spaces); err != nil {
+	if err := w.enoughSpace(ctx, plan, prepared.Chosen.Transfer); err != nil {
 		return err
 	}
 	if err := w.initInPlace(ctx, plan, files, user); err != nil {

@@ -11,9 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-
-	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
@@ -150,11 +147,7 @@ func (o *outage) renew(ctx context.Context) error {
 // sameTablespaces refuses when a tablespace was made or dropped since: whether files can be transferred there, and how
 // they become durable, was looked at before.
 func (o *outage) sameTablespaces(ctx context.Context) error {
-	var spaces map[uint32]string
-	err := with(ctx, o.host.Login(o.plan.Source, "postgres"), func(conn *pgx.Conn) (err error) {
-		spaces, err = postgres.TablespaceLocations(ctx, conn)
-		return err
-	})
+	spaces, err := o.tablespaces(ctx, o.plan)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/precheck"
 	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
@@ -24,6 +25,55 @@ type places struct {
 	source string // the source's data directory
 	target string // the target's, or the nearest directory above it
 	spaces []string
+}
+
+// transferPlaces are the places of a plan, with a directory beside the target's that is there already.
+func transferPlaces(plan upgrade.Plan, spaces map[uint32]string, beside string) (places, error) {
+	at := places{source: plan.Source.Pgdata, target: beside}
+	for _, space := range slices.Sorted(maps.Values(spaces)) {
+		if isWithin(space, plan.Source.Pgdata) { // whoever removes the source some day would remove the target's tables
+			return at, &upgrade.Refused{
+				Reason: fmt.Sprintf("the tablespace at %s lies within the source's data directory", space),
+				Remedy: "move its tables to another one (ALTER TABLE ... SET TABLESPACE), and drop it",
+				Cause:  upgrade.CausePlace,
+			}
+		}
+		at.spaces = append(at.spaces, space)
+	}
+	return at, nil
+}
+
+// tablespaces are the source's, by their oid.
+func (w *Worker) tablespaces(ctx context.Context, plan upgrade.Plan) (spaces map[uint32]string, err error) {
+	err = with(ctx, w.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) (err error) {
+		spaces, err = postgres.TablespaceLocations(ctx, conn)
+		return err
+	})
+	return spaces, err
+}
+
+// foreseeTransfer tries in a directory beside the target's place what the upgrade will try there, and leaves nothing.
+func (w *Worker) foreseeTransfer(ctx context.Context, plan upgrade.Plan, beside string) (precheck.Transfer, error) {
+	if plan.Mode != upgrade.InPlace {
+		return precheck.Transfer{}, nil
+	}
+	user, err := owner(plan)
+	if err != nil {
+		return precheck.Transfer{}, err
+	}
+	spaces, err := w.tablespaces(ctx, plan)
+	if err != nil {
+		return precheck.Transfer{}, err
+	}
+	var chosen chosenTransfer
+	at, err := transferPlaces(plan, spaces, beside)
+	if err == nil {
+		chosen, err = chooseTransfer(plan.Options.WithDefaults().Transfer, plan.Target.Version, at, user)
+	}
+	if refused, ok := errors.AsType[*upgrade.Refused](err); ok {
+		return precheck.Transfer{Refused: refused.Error()}, nil
+	}
+	return precheck.Transfer{Chosen: upgrade.Transfer(chosen.Transfer)}, err
 }
 
 // chosenTransfer is how files are transferred, and why so.
@@ -161,55 +211,4 @@ func wayBack(transfer pgbin.Transfer) string {
 	}
 	return "the source's files are not touched: pgleap puts the source back by itself if anything fails before the target is started for the first time; " +
 		"afterwards its data directory still holds everything but what was written to the target"
-}
-
-// enoughSpace refuses a transfer that copies what does not fit. The other ones need room for the target's
-// catalogs and pg_upgrade's dumps only.
-func (w *Worker) enoughSpace(ctx context.Context, plan upgrade.Plan, transfer pgbin.Transfer, spaces map[uint32]string) error {
-	var sizes map[uint32]int64
-	var databases int64
-	err := with(ctx, w.host.Login(plan.Source, "postgres"), func(conn *pgx.Conn) (err error) {
-		sizes, databases, err = postgres.TablespaceSizes(ctx, conn)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	const perDatabase = 20 << 20 // catalogs and dump of an empty one
-	pgdata := existingDir(plan.Target.Pgdata)
-	needs := map[string]int64{pgdata: databases * perDatabase}
-	if transfer == pgbin.TransferCopy || transfer == pgbin.TransferCopyFileRange {
-		for oid, size := range sizes {
-			if at, ok := spaces[oid]; ok {
-				needs[at] += size
-			} else {
-				needs[pgdata] += size
-			}
-		}
-	}
-	return fits(needs)
-}
-
-// fits compares what directories need with what is free on their file systems, which they may share.
-func fits(needs map[string]int64) error {
-	for _, dir := range slices.Sorted(maps.Keys(needs)) {
-		need := int64(0)
-		for other := range needs {
-			if sameFileSystem(dir, other) {
-				need += needs[other]
-			}
-		}
-		free, err := freeSpace(dir)
-		if err != nil {
-			return err
-		}
-		if free.Bytes < need {
-			return &upgrade.Refused{
-				Reason: fmt.Sprintf("the file system of %s has %d MiB free, and the target needs %d MiB there", dir, free.Bytes>>20, need>>20),
-				Remedy: "make room, or choose a transfer that copies nothing (clone or link)",
-				Cause:  upgrade.CausePlace,
-			}
-		}
-	}
-	return nil
 }

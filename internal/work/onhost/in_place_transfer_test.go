@@ -83,27 +83,61 @@ func TestChooseTransfer(t *testing.T) {
 	}
 }
 
-// Linked files are counted once; what is on one file system shares its room.
-func TestFits(t *testing.T) {
-	dir := t.TempDir()
-	other := otherFileSystem(t, dir)
-	free, err := freeSpace(dir)
-	if err != nil {
+// A way to transfer files that was asked for by name is tried by the precheck, where the target will be: it does not pass
+// what the upgrade would refuse.
+func TestPrecheckTriesTheTransfer(t *testing.T) {
+	w, source, args := precheckBed(t)
+	args.Plan.Mode, args.Plan.Target.Port = upgrade.InPlace, source.Port
+	args.Plan.Options.SkipSchemaRehearsal = true // it has a test of its own
+	far := otherFileSystem(t, source.Pgdata)
+	if err := os.Chmod(far, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
-		name  string
-		needs map[string]int64
-		fits  bool
+		transfer upgrade.Transfer
+		dir      string
+		refused  string // how the finding begins, if there is one
 	}{
-		{"a little", map[string]int64{dir: 1 << 20}, true},
-		{"too much", map[string]int64{dir: free.Bytes * 2}, false},
-		{"together too much", map[string]int64{dir: free.Bytes * 2 / 3, filepath.Dir(dir): free.Bytes * 2 / 3}, false},
-		{"on another file system", map[string]int64{dir: 1 << 20, other: 1 << 20}, true},
+		{upgrade.TransferClone, far, "files cannot be transferred by clone here: "},
+		{upgrade.TransferAuto, far, ""},
+		{upgrade.TransferLink, filepath.Dir(source.Pgdata), ""},
 	} {
-		if err := fits(test.needs); (err == nil) != test.fits {
-			t.Errorf("%s: %v", test.name, err)
-		}
+		t.Run(string(test.transfer), func(t *testing.T) {
+			args.Plan.Options.Transfer, args.Plan.Target.Pgdata = test.transfer, filepath.Join(test.dir, "target")
+			report, err := w.Precheck(t.Context(), args)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found := find(report, "transfer-method"); test.refused == "" && found.Total > 0 {
+				t.Errorf("%s: %q", found.Severity, found.Objects)
+			}
+			if test.refused != "" {
+				expectFinding(t, report, "transfer-method", upgrade.Blocker, test.refused)
+			}
+			if len(report.NotChecked) > 0 {
+				t.Errorf("not checked: %q", report.NotChecked)
+			}
+		})
+	}
+}
+
+// A tablespace within the source's data directory cannot be upgraded in place.
+func TestPrecheckOfATablespaceWithinTheDataDirectory(t *testing.T) {
+	w, source, args := precheckBed(t)
+	plan := args.Plan
+	plan.Mode = upgrade.InPlace
+	user, err := owner(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	within := filepath.Join(source.Pgdata, "space")
+	if err := makeDir(within, user); err != nil {
+		t.Fatal(err)
+	}
+	source.Exec(t, "postgres", `CREATE TABLESPACE within LOCATION '`+within+`'`)
+	foreseen, err := w.foreseeTransfer(t.Context(), plan, filepath.Dir(source.Pgdata))
+	if err != nil || !strings.HasPrefix(foreseen.Refused, "the tablespace at "+within+" lies within") {
+		t.Errorf("foreseen: %+v, %v", foreseen, err)
 	}
 }
 

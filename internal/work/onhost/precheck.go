@@ -45,6 +45,7 @@ func (w *Worker) Precheck(ctx context.Context, args step.PrecheckArgs) (upgrade.
 	defer scratch.remove(context.WithoutCancel(ctx))
 	took("make the scratch cluster")
 	if err == nil {
+		subject.Host.Transfer = precheck.Known(w.foreseeTransfer(ctx, plan, scratch.dir))
 		progressOf(ctx).text("running pg_upgrade --check")
 		subject.Host.PgUpgrade = precheck.Known(scratch.pgUpgradeCheck(ctx))
 		took(StageCheck)
@@ -62,8 +63,9 @@ func (w *Worker) Precheck(ctx context.Context, args step.PrecheckArgs) (upgrade.
 		took(StageRehearse)
 	} else {
 		subject.Host.PgUpgrade.Err, subject.Target.Err, subject.Host.Configuration.Err, subject.Host.SchemaRehearsal.Err = err, err, err, err
-		subject.Host.OpenFiles.Err = err
+		subject.Host.OpenFiles.Err, subject.Host.Transfer.Err = err, err
 	}
+	subject.Host.Copied = precheck.Known(w.foreseeCopies(ctx, plan, subject.Host.Transfer.Value))
 	progressOf(ctx).text("looking into the source's databases")
 	report, err := precheck.Run(ctx, subject, w.now().UTC())
 	if err != nil {
@@ -127,8 +129,8 @@ func (w *Worker) hostFacts(ctx context.Context, plan upgrade.Plan) precheck.Host
 	wal := filepath.Join(plan.Source.Pgdata, "pg_wal") // may be a link to another file system
 	facts.TargetSpace = precheck.Known(freeSpace(target))
 	facts.SourceSpace = precheck.Known(freeSpace(wal))
+	facts.OtherBytes = precheck.Known(w.besideTablespaces(ctx, plan))
 	facts.SameFileSystem = sameFileSystem(target, wal)
-	facts.Apart = !sameFileSystem(target, plan.Source.Pgdata)
 	facts.SourceConfiguration = precheck.Known(w.sourceConfiguration(ctx, plan))
 	facts.Standbys = precheck.Known(w.standbyPlaces(ctx, plan))
 	facts.CloneFrom = w.copyProblem(ctx, plan)
@@ -175,10 +177,25 @@ func (w *Worker) targetProblems(ctx context.Context, plan upgrade.Plan) []string
 	_, err := w.host.ChooseTarget(ctx, step.ChooseTargetArgs{
 		Source: plan.Source, Major: plan.Target.Version.Major(), Pgdata: plan.Target.Pgdata, Port: port,
 	})
-	if err != nil {
-		return []string{err.Error()}
+	var problems []string
+	for _, err := range []error{err, w.tablespacesTaken(ctx, plan)} {
+		if err != nil {
+			problems = append(problems, err.Error())
+		}
 	}
-	return nil
+	return problems
+}
+
+// tablespacesTaken refuses where the clone's tablespaces could not be put. In place they stay where they are.
+func (w *Worker) tablespacesTaken(ctx context.Context, plan upgrade.Plan) error {
+	if plan.Mode == upgrade.InPlace || !isTaken(tablespacesDir(plan)) {
+		return nil
+	}
+	spaces, err := w.tablespaces(ctx, plan)
+	if err != nil || len(spaces) == 0 {
+		return err
+	}
+	return taken(tablespacesDir(plan))
 }
 
 // existingDir is a path, or the nearest directory above it that exists.

@@ -80,13 +80,8 @@ func ownDir(dir string, user run.User) error {
 // makeOwnDir makes a directory that was not there before. It is noted first, so that whatever dies in between,
 // what is left is known; the note goes again if somebody else was faster.
 func makeOwnDir(dir string, note, forget func() error) error {
-	taken := &upgrade.Refused{
-		Reason: fmt.Sprintf("%s, where the tablespaces would go, exists already", dir),
-		Remedy: "see what uses it; if nothing does, move it away and start the upgrade again",
-		Cause:  upgrade.CausePlace,
-	}
-	if _, err := os.Lstat(dir); err == nil {
-		return taken
+	if isTaken(dir) {
+		return taken(dir)
 	}
 	if err := note(); err != nil {
 		return err
@@ -96,7 +91,21 @@ func makeOwnDir(dir string, note, forget func() error) error {
 		return nil
 	}
 	if errors.Is(err, fs.ErrExist) {
-		err = taken
+		err = taken(dir)
 	}
 	return errors.Join(err, forget())
+}
+
+func isTaken(dir string) bool {
+	_, err := os.Lstat(dir)
+	return err == nil
+}
+
+// taken refuses a directory for tablespaces that somebody else has made.
+func taken(dir string) error {
+	return &upgrade.Refused{
+		Reason: fmt.Sprintf("%s, where the tablespaces would go, exists already", dir),
+		Remedy: "see what uses it; if nothing does, move it away and start the upgrade again",
+		Cause:  upgrade.CausePlace,
+	}
 }

@@ -66,3 +66,37 @@ func TestTablespacesDir(t *testing.T) {
 		})
 	}
 }
+
+// A precheck tells of what would lie in the way of the clone's tablespaces, if there are any.
+func TestPlaceOfTablespacesIsTaken(t *testing.T) {
+	w, source, args := precheckBed(t)
+	plan := args.Plan
+	if err := os.Mkdir(tablespacesDir(plan), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if problems := w.targetProblems(t.Context(), plan); len(problems) > 0 {
+		t.Errorf("without tablespaces: %q", problems)
+	}
+	user, err := owner(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	space := filepath.Join(filepath.Dir(source.Pgdata), "space")
+	if err := makeDir(space, user); err != nil {
+		t.Fatal(err)
+	}
+	source.Exec(t, "postgres", `CREATE TABLESPACE fast LOCATION '`+space+`'`)
+	taken := tablespacesDir(plan) + ", where the tablespaces would go, exists already"
+	expectFinding(t, precheckOnHost(t, w, plan, nil), "target-place", upgrade.Blocker, taken)
+	plan.Mode = upgrade.InPlace // they stay where they are
+	if problems := w.targetProblems(t.Context(), plan); len(problems) > 0 {
+		t.Errorf("in place: %q", problems)
+	}
+	plan.Mode = upgrade.BlueGreen
+	if err := os.Remove(tablespacesDir(plan)); err != nil {
+		t.Fatal(err)
+	}
+	if problems := w.targetProblems(t.Context(), plan); len(problems) > 0 {
+		t.Errorf("moved away: %q", problems)
+	}
+}
