@@ -11,10 +11,12 @@ import (
 // empty does not matter.
 type HistoryFilter struct {
 	Instance string
-	Kind     upgrade.TaskKind
-	Mode     upgrade.Mode
-	Target   upgrade.Major
-	Number   int64
+	// OfAllTimes keeps what a removed instance did that had the same id before, too.
+	OfAllTimes bool
+	Kind       upgrade.TaskKind
+	Mode       upgrade.Mode
+	Target     upgrade.Major
+	Number     int64
 	// Passed keeps only prechecks whose report passed and is still valid.
 	Passed      bool
 	ByEnd       bool // sorted by the end, what runs being newest; otherwise by the start
@@ -35,7 +37,7 @@ type Summary struct {
 // instance that never was is *upgrade.NotFound.
 func (c *Control) History(ctx context.Context, f HistoryFilter) (tasks []Summary, total int, err error) {
 	filter := catalog.HistoryFilter{
-		Instance: f.Instance, Kind: f.Kind, Mode: f.Mode, Target: f.Target, Number: f.Number,
+		Instance: f.Instance, OfAllTimes: f.OfAllTimes, Kind: f.Kind, Mode: f.Mode, Target: f.Target, Number: f.Number,
 		ByEnd: f.ByEnd, OldestFirst: f.OldestFirst, Limit: f.Limit, Offset: f.Offset,
 	}
 	if f.Passed {

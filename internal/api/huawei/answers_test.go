@@ -541,6 +541,28 @@ func TestJobThatKeepsAWayBack(t *testing.T) {
 	ended("the way back was given up")
 }
 
+// An instance that gets the id of one that was removed has a history of its own; the other one's jobs are none of its.
+func TestAnIDThatIsUsedAgain(t *testing.T) {
+	b := newBed(t)
+	b.addInstance(t, "orders")
+	task := b.addTask(t, "orders", upgrade.TaskUpgrade, b.now)
+	b.end(t, task.Number, upgrade.Outcome{Status: upgrade.StatusFailed, Reason: "no"}, b.now)
+	if err := b.record.RemoveInstance(t.Context(), "orders"); err != nil {
+		t.Fatal(err)
+	}
+	b.now = b.now.Add(24 * time.Hour)
+	b.addInstance(t, "orders")
+	if got := codeOf(t, b.call(t, "GET", versionPath("orders", "status?action=upgrade"), "")); got != "400 DBS.200086" {
+		t.Errorf("the status of its last upgrade is %q, want that it had none", got)
+	}
+	if text := b.call(t, "GET", versionPath("orders", "upgrade-histories"), "").Body.String(); !strings.Contains(text, `"total_count":0`) {
+		t.Errorf("its upgrades are %s", text)
+	}
+	if text := b.call(t, "GET", "/jobs?id="+task.ID, "").Body.String(); strings.Contains(text, uuid("orders")) || !strings.Contains(text, "Failed") {
+		t.Errorf("the other one's job is %s", text)
+	}
+}
+
 // Servers with one catalogue answer for each other's instances: 127.0.0.1 is where the caller's question went.
 func TestInstanceOfAnotherHost(t *testing.T) {
 	b := newBed(t)
