@@ -60,6 +60,7 @@ type HistoryFilter struct {
 	// PassedAt keeps only prechecks whose report passed and is valid at that moment.
 	PassedAt    time.Time
 	ByEnd       bool // sorted by the end, what runs being newest; otherwise by the start
+	ByExpiry    bool // sorted by when the report expires; who has none has expired with its end, and what runs is newest
 	OldestFirst bool
 	Limit       int // 0: all
 	Offset      int
@@ -117,7 +118,11 @@ func (f HistoryFilter) conditions() (where string, args []any) {
 
 func (f HistoryFilter) order() string {
 	order := "number DESC"
-	if f.ByEnd {
+	switch {
+	case f.ByExpiry:
+		order = fmt.Sprintf("coalesce((SELECT valid_until FROM report WHERE report.number = task.number), ended_at, %d) DESC, number DESC",
+			int64(math.MaxInt64))
+	case f.ByEnd:
 		order = fmt.Sprintf("coalesce(ended_at, %d) DESC, number DESC", int64(math.MaxInt64))
 	}
 	if f.OldestFirst {

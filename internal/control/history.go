@@ -20,6 +20,7 @@ type HistoryFilter struct {
 	// Passed keeps only prechecks whose report passed and is still valid.
 	Passed      bool
 	ByEnd       bool // sorted by the end, what runs being newest; otherwise by the start
+	ByExpiry    bool // sorted by when the report expires; who has none has expired with its end, and what runs is newest
 	OldestFirst bool
 	Limit       int // 0: all
 	Offset      int
@@ -38,7 +39,7 @@ type Summary struct {
 func (c *Control) History(ctx context.Context, f HistoryFilter) (tasks []Summary, total int, err error) {
 	filter := catalog.HistoryFilter{
 		Instance: f.Instance, OfAllTimes: f.OfAllTimes, Kind: f.Kind, Mode: f.Mode, Target: f.Target, Number: f.Number,
-		ByEnd: f.ByEnd, OldestFirst: f.OldestFirst, Limit: f.Limit, Offset: f.Offset,
+		ByEnd: f.ByEnd, ByExpiry: f.ByExpiry, OldestFirst: f.OldestFirst, Limit: f.Limit, Offset: f.Offset,
 	}
 	if f.Passed {
 		filter.PassedAt = c.now()

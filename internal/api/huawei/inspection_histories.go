@@ -27,6 +27,8 @@ func (a *api) inspectionHistories(ctx context.Context, c *call, instance upgrade
 	if bad != nil {
 		return nil, bad
 	}
+	// A report expires some days after the check: not when the task of the check has ended.
+	filter.ByEnd, filter.ByExpiry = false, filter.ByEnd
 	if filter.Target, bad = optionalVersion(c.query, "target_version"); bad != nil {
 		return nil, bad
 	}

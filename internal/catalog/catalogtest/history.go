@@ -133,9 +133,16 @@ func historyPassed(t *testing.T, c *catalog.Catalog) {
 	same(t, "when one has expired", passed(after(100), 0), []int64{3})
 	same(t, "when all have", passed(after(200), 0), nil)
 
-	for number := range int64(5) {
-		ended(t, c, number+1, upgrade.StatusSucceeded)
+	expiring := func(f catalog.HistoryFilter) []int64 {
+		t.Helper()
+		f.Instance, f.Kind, f.ByExpiry = "orders", upgrade.TaskPrecheck, true
+		page, _ := historyPage(t, c, f)
+		return summaryNumbers(page)
 	}
+	same(t, "by their expiry", expiring(catalog.HistoryFilter{}), []int64{5, 4, 3, 2, 1})
+	same(t, "by their expiry, the first to expire first", expiring(catalog.HistoryFilter{OldestFirst: true, Limit: 3}), []int64{1, 2, 3})
+	must(t, c.EndTask(t.Context(), 5, upgrade.Outcome{Status: upgrade.StatusFailed}, after(150)))
+	same(t, "by their expiry, one without a report", expiring(catalog.HistoryFilter{}), []int64{4, 3, 5, 2, 1})
 	must(t, c.RemoveInstance(t.Context(), "orders"))
 	same(t, "of an instance that was removed", passed(after(99), 0), nil)
 	page, _ := historyPage(t, c, catalog.HistoryFilter{Instance: "orders", Kind: upgrade.TaskPrecheck})
