@@ -109,6 +109,8 @@ func TestAnswers(t *testing.T) {
 	for name, path := range map[string]string{
 		"status-check-chinese":         versionPath(orders, "status?action=check"),
 		"inspection-histories-chinese": versionPath(orders, "inspection-histories"),
+		"status-upgrade-chinese":       versionPath(orders, "status?action=upgrade"),
+		"upgrade-histories-chinese":    versionPath(orders, "upgrade-histories?order=asc"),
 		"job-failed-chinese":           "/jobs?id=" + b.ids[2],
 	} {
 		t.Run(name, func(t *testing.T) {
