@@ -51,13 +51,16 @@ type Summary struct {
 // empty does not matter.
 type HistoryFilter struct {
 	Instance string
-	Kind     upgrade.TaskKind
-	Mode     upgrade.Mode
-	Target   upgrade.Major
-	Number   int64
+	// OfAllTimes keeps what a removed instance did that had the same id before, too.
+	OfAllTimes bool
+	Kind       upgrade.TaskKind
+	Mode       upgrade.Mode
+	Target     upgrade.Major
+	Number     int64
 	// PassedAt keeps only prechecks whose report passed and is valid at that moment.
 	PassedAt    time.Time
 	ByEnd       bool // sorted by the end, what runs being newest; otherwise by the start
+	ByExpiry    bool // sorted by when the report expires; who has none has expired with its end, and what runs is newest
 	OldestFirst bool
 	Limit       int // 0: all
 	Offset      int
@@ -71,6 +74,14 @@ const summaryColumns = `number, id, kind, instance, mode, source, target, target
 const (
 	ofHistory = ` FROM task WHERE instance = $1`
 
+	// sinceAdded looks for the oldest task, which is the instance's own unless it has the id of one that was removed.
+	// A time of each task would have to be read from all of them to count them.
+	sinceAdded = ` AND number >= coalesce((
+       SELECT first.number FROM task first
+        WHERE first.instance = $1 AND first.kind = %s
+          AND first.started_at >= coalesce((SELECT created_at FROM instance WHERE id = $1), 0)
+     ORDER BY first.number LIMIT 1), %d)`
+
 	passedReport = ` AND EXISTS (SELECT 1 FROM report WHERE report.number = task.number AND passed = 1 AND retired = 0 AND valid_until > `
 )
 
@@ -78,10 +89,13 @@ func (f HistoryFilter) conditions() (where string, args []any) {
 	where, args = ofHistory, []any{legible(f.Instance)}
 	// A word of the statement, and no parameter: one that a partial index is about makes SQLite compile
 	// a statement anew each time that it is bound.
+	kind := "'precheck'"
 	if f.Kind == upgrade.TaskUpgrade {
-		where += " AND kind = 'upgrade'"
-	} else {
-		where += " AND kind = 'precheck'"
+		kind = "'upgrade'"
+	}
+	where += " AND kind = " + kind
+	if !f.OfAllTimes {
+		where += fmt.Sprintf(sinceAdded, kind, int64(math.MaxInt64))
 	}
 	add := func(condition string, value any) {
 		args = append(args, value)
@@ -104,7 +118,11 @@ func (f HistoryFilter) conditions() (where string, args []any) {
 
 func (f HistoryFilter) order() string {
 	order := "number DESC"
-	if f.ByEnd {
+	switch {
+	case f.ByExpiry:
+		order = fmt.Sprintf("coalesce((SELECT valid_until FROM report WHERE report.number = task.number), ended_at, %d) DESC, number DESC",
+			int64(math.MaxInt64))
+	case f.ByEnd:
 		order = fmt.Sprintf("coalesce(ended_at, %d) DESC, number DESC", int64(math.MaxInt64))
 	}
 	if f.OldestFirst {

@@ -32,6 +32,7 @@ func questions() []question {
 		"history":               {},
 		"history from its end":  {OldestFirst: true},
 		"history by the end":    {ByEnd: true},
+		"prechecks by expiry":   {ByExpiry: true},
 		"history of a target":   {Target: 17},
 		"prechecks that passed": {PassedAt: time.UnixMicro(1)},
 		"a task of the history": {Number: 7},
@@ -43,7 +44,7 @@ func questions() []question {
 			index = "" // its number alone will do
 		}
 		all = append(all,
-			question{name, "SELECT " + summaryColumns + where + f.order() + " LIMIT 10 OFFSET 20", args, index, f.ByEnd},
+			question{name, "SELECT " + summaryColumns + where + f.order() + " LIMIT 10 OFFSET 20", args, index, f.ByEnd || f.ByExpiry},
 			question{"length of " + name, "SELECT count(*)" + where, args, index, false})
 	}
 	for name, f := range map[string]TaskFilter{

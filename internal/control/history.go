@@ -11,13 +11,16 @@ import (
 // empty does not matter.
 type HistoryFilter struct {
 	Instance string
-	Kind     upgrade.TaskKind
-	Mode     upgrade.Mode
-	Target   upgrade.Major
-	Number   int64
+	// OfAllTimes keeps what a removed instance did that had the same id before, too.
+	OfAllTimes bool
+	Kind       upgrade.TaskKind
+	Mode       upgrade.Mode
+	Target     upgrade.Major
+	Number     int64
 	// Passed keeps only prechecks whose report passed and is still valid.
 	Passed      bool
 	ByEnd       bool // sorted by the end, what runs being newest; otherwise by the start
+	ByExpiry    bool // sorted by when the report expires; who has none has expired with its end, and what runs is newest
 	OldestFirst bool
 	Limit       int // 0: all
 	Offset      int
@@ -35,8 +38,8 @@ type Summary struct {
 // instance that never was is *upgrade.NotFound.
 func (c *Control) History(ctx context.Context, f HistoryFilter) (tasks []Summary, total int, err error) {
 	filter := catalog.HistoryFilter{
-		Instance: f.Instance, Kind: f.Kind, Mode: f.Mode, Target: f.Target, Number: f.Number,
-		ByEnd: f.ByEnd, OldestFirst: f.OldestFirst, Limit: f.Limit, Offset: f.Offset,
+		Instance: f.Instance, OfAllTimes: f.OfAllTimes, Kind: f.Kind, Mode: f.Mode, Target: f.Target, Number: f.Number,
+		ByEnd: f.ByEnd, ByExpiry: f.ByExpiry, OldestFirst: f.OldestFirst, Limit: f.Limit, Offset: f.Offset,
 	}
 	if f.Passed {
 		filter.PassedAt = c.now()

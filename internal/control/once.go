@@ -34,7 +34,11 @@ func (*TokenBusy) Error() string {
 
 // abandonedAfter is when a request without an answer is taken for one whose server has died. Then
 // it is carried out again: what it had begun stands in the record and stops a second time.
-const abandonedAfter = 2 * time.Minute
+const abandonedAfter = 3 * time.Minute
+
+// onceTimeout bounds a request with a client token. What it does after that, to say what became of a task that it had
+// begun, takes four times the startTimeout at most: it must be over before anybody takes its token for abandoned.
+const onceTimeout = 2 * time.Minute
 
 // Once carries out a request unless it was carried out within the last day: then it returns what do
 // returned at that time. A request that failed is not remembered.
@@ -64,9 +68,12 @@ func (c *Control) Once(ctx context.Context, o Once, do func(context.Context) ([]
 }
 
 func (c *Control) answerOnce(ctx context.Context, token catalog.ClientToken, at time.Time, do func(context.Context) ([]byte, error)) ([]byte, error) {
-	answer, err := do(ctx)
+	bounded, cancel := context.WithTimeout(ctx, onceTimeout)
+	answer, err := do(bounded)
+	cancel()
 	// What was done is done, whether the client still waits or not.
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
+	defer cancel()
 	if err != nil {
 		if returned := c.catalog.ReturnClientToken(ctx, token, at); returned != nil {
 			c.log.WarnContext(ctx, "client token of a failed request not returned", "error", returned)

@@ -65,6 +65,35 @@ func TestOnce(t *testing.T) {
 	}
 }
 
+// A token is taken from a request when its server must have died. So no request may hold one for that long.
+func TestARequestIsOverBeforeItsTokenIsTaken(t *testing.T) {
+	c := newControl(t)
+	token := Once{Account: "a", Action: "Switch", Token: "t", Digest: "d"}
+	bounded := func(ctx context.Context) ([]byte, error) {
+		ends, bounded := ctx.Deadline()
+		if least := 4 * startTimeout; !bounded || time.Until(ends) > abandonedAfter-least {
+			t.Errorf("it may go on until %s (bounded: %v), and its token is taken after %s", ends, bounded, abandonedAfter)
+		}
+		return nil, errors.New("no")
+	}
+	if _, err := c.Once(t.Context(), token, bounded); err == nil {
+		t.Error("a failure was taken for an answer")
+	}
+	impatient, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	slow := func(ctx context.Context) ([]byte, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	if _, err := c.Once(impatient, token, slow); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a request that was too slow came to %v", err)
+	}
+	again := func(context.Context) ([]byte, error) { return []byte("done"), nil }
+	if answer, err := c.Once(t.Context(), token, again); err != nil || string(answer) != "done" {
+		t.Errorf("sent again, it came to %q (%v)", answer, err)
+	}
+}
+
 func is[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok

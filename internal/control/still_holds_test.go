@@ -28,6 +28,11 @@ func TestUpgradeIsNotAllowed(t *testing.T) {
 			"instance orders has standbys that pgleap does not make anew: away, far (report 7); once it is planned what becomes of them, accept each on the host: " +
 				"pgleap precheck orders --to 17 --mode blue-green --accept standbys:NAME;", upgrade.CauseStandbys,
 		},
+		"disk space": {
+			upgrade.Report{Number: 7, Findings: []upgrade.Finding{blocker("disk-space", "inodes of the target's file system")}},
+			"there is too little disk space to upgrade instance orders to 17 in mode blue-green: inodes of the target's file system (report 7); " +
+				"make room", upgrade.CauseStorage,
+		},
 		"standbys among others": {
 			upgrade.Report{Number: 7, Findings: []upgrade.Finding{standbys, blocker("disk-space")}}, "no valid report", upgrade.CauseNoReport,
 		},

@@ -46,8 +46,11 @@ func (c *Control) Upgrade(ctx context.Context, who Actor, req UpgradeRequest) (_
 	return c.start(ctx, who, upgrade.TaskUpgrade, plan, note)
 }
 
-// standbysCheck is the check that finds standbys which pgleap cannot make anew.
-const standbysCheck = "standbys"
+// Checks whose blockers are a cause of their own.
+const (
+	standbysCheck = "standbys" // finds standbys which pgleap cannot make anew
+	storageCheck  = "disk-space"
+)
 
 // notAllowed is why an upgrade that wants a report cannot begin.
 func notAllowed(plan upgrade.Plan, report upgrade.Report, note string) error {
@@ -58,7 +61,18 @@ func notAllowed(plan upgrade.Plan, report upgrade.Report, note string) error {
 		Cause:  upgrade.CauseNoReport,
 	}
 	blockers := report.Blockers()
-	if len(blockers) != 1 || blockers[0].Check != standbysCheck || len(report.NotChecked) > 0 {
+	if len(blockers) != 1 || len(report.NotChecked) > 0 {
+		return refused
+	}
+	switch blockers[0].Check {
+	case standbysCheck:
+	case storageCheck:
+		refused.Reason = fmt.Sprintf("there is too little disk space to upgrade instance %s to %d in mode %s: %s (report %d)",
+			plan.Instance, plan.Target.Version.Major(), plan.Mode, strings.Join(blockers[0].Objects, ", "), report.Number)
+		refused.Remedy = "make room, then run a precheck for that version and mode again"
+		refused.Cause = upgrade.CauseStorage
+		return refused
+	default:
 		return refused
 	}
 	refused.Reason = fmt.Sprintf("instance %s has standbys that pgleap does not make anew: %s (report %d)",

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
@@ -75,6 +77,32 @@ func SayInChinese(text string) string {
 		return reason + "; " + remedy
 	}
 	return reason + "；" + remedy
+}
+
+// LogInChinese is the log of a task, as far as its sentences are known here: each line is a time, " --- " and a sentence,
+// which begins with a capital letter and ends with a full stop, whatever it was when it was said.
+func LogInChinese(log string) string {
+	var chinese strings.Builder
+	for line := range strings.Lines(log) {
+		at, sentence, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " --- ")
+		if !ok {
+			chinese.WriteString(line)
+			continue
+		}
+		chinese.WriteString(at + " --- " + lineInChinese(sentence) + "\n")
+	}
+	return chinese.String()
+}
+
+func lineInChinese(sentence string) string {
+	first, size := utf8.DecodeRuneInString(sentence)
+	said := string(unicode.ToLower(first)) + sentence[size:]
+	for _, text := range []string{strings.TrimSuffix(said, "."), strings.TrimSuffix(sentence, "."), sentence} {
+		if chinese := SayInChinese(text); chinese != text {
+			return strings.TrimRight(chinese, "。.") + "。"
+		}
+	}
+	return sentence
 }
 
 // saying is a sentence that pgleap words itself: the format in English as it stands where it is said, and the Chinese one,

@@ -137,6 +137,36 @@ func TestSayInChinese(t *testing.T) {
 	}
 }
 
+func TestLogInChinese(t *testing.T) {
+	log := strings.Join([]string{
+		"2026-03-01 09:20:00 --- The upgrade begins.",
+		"2026-03-01 09:20:00 --- Report 7 passed, and what it saw is unchanged.",
+		`2026-03-01 09:20:01 --- Phase "base backup" begins.`,
+		"2026-03-01 09:20:02 --- Pg_upgrade is no sentence of ours --- is it?",
+		"2026-03-01 09:20:03 --- pg_upgrade made PostgreSQL 17.2 of the clone.",
+		"2026-03-01 09:20:04 --- Both sides were identical when they stood still: 5 tables (12 rows, 1 MiB) in 1.2s.",
+		"2026-03-01 09:20:05 --- Switched over: clients paused for 12ms.",
+		"2026-03-01 09:20:06 --- The upgrade has ended: cancelled, cancelled by the user.",
+		"2026-03-01 09:20:07 --- The upgrade has ended: succeeded.",
+		"of another kind",
+	}, "\n") + "\n"
+	want := strings.Join([]string{
+		"2026-03-01 09:20:00 --- 任务（upgrade）开始。",
+		"2026-03-01 09:20:00 --- 报告 7 已通过，所检查的内容没有变化。",
+		`2026-03-01 09:20:01 --- 阶段 "base backup" 开始。`,
+		"2026-03-01 09:20:02 --- Pg_upgrade is no sentence of ours --- is it?",
+		"2026-03-01 09:20:03 --- pg_upgrade 已把克隆升级为 PostgreSQL 17.2。",
+		"2026-03-01 09:20:04 --- 两端静止时完全一致：5 个表（12 行，1 MiB），用时 1.2s。",
+		"2026-03-01 09:20:05 --- 已切换（over）：客户端暂停了 12ms。",
+		"2026-03-01 09:20:06 --- 任务（upgrade）已结束：cancelled，已由用户取消。",
+		"2026-03-01 09:20:07 --- 任务（upgrade）已结束：succeeded。",
+		"of another kind",
+	}, "\n") + "\n"
+	if diff := cmp.Diff(want, LogInChinese(log)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestReportInChinese(t *testing.T) {
 	english := upgrade.Report{
 		Findings: []upgrade.Finding{

@@ -15,6 +15,7 @@ const (
 	CauseOption          Cause = "option"           // an option is out of its range
 	CauseNoReport        Cause = "no-report"        // no report that passed is valid
 	CauseStandbys        Cause = "standbys"         // standbys stand in the way that nobody has accepted
+	CauseStorage         Cause = "storage"          // the last precheck found too little disk space, and nothing else in the way
 	CauseRunning         Cause = "running"          // a task is running
 	CausePhase           Cause = "phase"            // the task is in another phase, or there is none
 	CauseNoEndpoint      Cause = "no-endpoint"      // nothing could move the clients

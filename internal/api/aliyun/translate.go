@@ -99,7 +99,7 @@ func codeOfCause(cause upgrade.Cause) string {
 		return "InvalidEngineVersion"
 	case upgrade.CauseOption:
 		return "Parameters.Invalid"
-	case upgrade.CauseNoReport:
+	case upgrade.CauseNoReport, upgrade.CauseStorage:
 		return "InvalidUpgradePrecheckResult"
 	case upgrade.CauseStandbys:
 		return "PrimaryInstanceWithReadonlyNotSupport"

@@ -31,6 +31,7 @@ func TestTranslate(t *testing.T) {
 		{because(upgrade.CauseOption), "Parameters.Invalid", 400, "This is so; do that."},
 		{because(upgrade.CauseStandbys), "PrimaryInstanceWithReadonlyNotSupport", 400, "This is so; do that."},
 		{because(upgrade.CauseNoReport), "InvalidUpgradePrecheckResult", 400, "This is so; do that."},
+		{because(upgrade.CauseStorage), "InvalidUpgradePrecheckResult", 400, "This is so; do that."},
 		{because(upgrade.CauseRunning), "InvalideStatus.Format", 400, "This is so; do that."},
 		{because(upgrade.CausePhase), "InvalideStatus.Format", 400, "This is so; do that."},
 		{because(upgrade.CauseNoEndpoint), "InvalideStatus.Format", 400, "This is so; do that."},

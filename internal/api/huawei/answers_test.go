@@ -109,6 +109,8 @@ func TestAnswers(t *testing.T) {
 	for name, path := range map[string]string{
 		"status-check-chinese":         versionPath(orders, "status?action=check"),
 		"inspection-histories-chinese": versionPath(orders, "inspection-histories"),
+		"status-upgrade-chinese":       versionPath(orders, "status?action=upgrade"),
+		"upgrade-histories-chinese":    versionPath(orders, "upgrade-histories?order=asc"),
 		"job-failed-chinese":           "/jobs?id=" + b.ids[2],
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -294,6 +296,7 @@ func TestErrors(t *testing.T) {
 		"instances-limit":        {"GET", "/instances?limit=0", "", nil, "400 DBS.280001"},
 		"mode-unavailable":       {"POST", change, start, refused(upgrade.CauseModeUnavailable), "400 DBS.200040"},
 		"no-report":              {"POST", change, start, &control.Conflict{Reason: "no report", Cause: upgrade.CauseNoReport}, "409 DBS.200402"},
+		"storage":                {"POST", change, start, &control.Conflict{Reason: "too little space", Cause: upgrade.CauseStorage}, "409 DBS.200316"},
 		"running":                {"POST", inspection, start, &control.Conflict{Reason: "upgrade 5 of instance orders is running", Remedy: "wait until it has ended", Cause: upgrade.CauseRunning}, "409 DBS.200019"},
 		"target":                 {"POST", inspection, start, refused(upgrade.CauseTarget), "400 DBS.200041"},
 		"phase":                  {"POST", inspection, start, refused(upgrade.CausePhase), "400 DBS.200086"},
@@ -463,6 +466,7 @@ func TestInstanceList(t *testing.T) {
 		"?tags=a%3Db":                     "0",
 		"?eps_id=0":                       "3 orders orders-old-2 untouched",
 		"?eps_id=x":                       "0",
+		"?group_type=flexus":              "0",
 		"?group_type=&other=1":            "3 orders orders-old-2 untouched",
 	} {
 		var list instanceList
@@ -541,6 +545,28 @@ func TestJobThatKeepsAWayBack(t *testing.T) {
 	ended("the way back was given up")
 }
 
+// An instance that gets the id of one that was removed has a history of its own; the other one's jobs are none of its.
+func TestAnIDThatIsUsedAgain(t *testing.T) {
+	b := newBed(t)
+	b.addInstance(t, "orders")
+	task := b.addTask(t, "orders", upgrade.TaskUpgrade, b.now)
+	b.end(t, task.Number, upgrade.Outcome{Status: upgrade.StatusFailed, Reason: "no"}, b.now)
+	if err := b.record.RemoveInstance(t.Context(), "orders"); err != nil {
+		t.Fatal(err)
+	}
+	b.now = b.now.Add(24 * time.Hour)
+	b.addInstance(t, "orders")
+	if got := codeOf(t, b.call(t, "GET", versionPath("orders", "status?action=upgrade"), "")); got != "400 DBS.200086" {
+		t.Errorf("the status of its last upgrade is %q, want that it had none", got)
+	}
+	if text := b.call(t, "GET", versionPath("orders", "upgrade-histories"), "").Body.String(); !strings.Contains(text, `"total_count":0`) {
+		t.Errorf("its upgrades are %s", text)
+	}
+	if text := b.call(t, "GET", "/jobs?id="+task.ID, "").Body.String(); strings.Contains(text, uuid("orders")) || !strings.Contains(text, "Failed") {
+		t.Errorf("the other one's job is %s", text)
+	}
+}
+
 // Servers with one catalogue answer for each other's instances: 127.0.0.1 is where the caller's question went.
 func TestInstanceOfAnotherHost(t *testing.T) {
 	b := newBed(t)
@@ -557,6 +583,35 @@ func TestInstanceOfAnotherHost(t *testing.T) {
 	text := b.call(t, "GET", "/instances", "").Body.String()
 	if strings.Count(text, `"private_ips":["db2"]`) != 2 {
 		t.Errorf("got %s", text)
+	}
+}
+
+// An inspection expires a week after it, whenever its task has ended.
+func TestInspectionsByTheirExpiration(t *testing.T) {
+	b := newBed(t)
+	b.addInstance(t, "orders")
+	for i, minutes := range []int{30, 20, 10} { // the first one was checked last
+		task := b.addTask(t, "orders", upgrade.TaskPrecheck, b.now)
+		b.saveReport(t, task.Number, func(r *upgrade.Report) { r.CheckedAt = b.now.Add(time.Duration(minutes) * time.Minute) })
+		b.end(t, task.Number, upgrade.Outcome{Status: upgrade.StatusSucceeded}, b.now.Add(time.Duration(i)*time.Hour))
+	}
+	for query, want := range map[string][]string{
+		"sort_field=expiration_time":           {b.ids[0], b.ids[1], b.ids[2]},
+		"sort_field=expiration_time&order=ASC": {b.ids[2], b.ids[1], b.ids[0]},
+		"sort_field=check_time":                {b.ids[2], b.ids[1], b.ids[0]},
+	} {
+		w := b.call(t, "GET", versionPath("orders", "inspection-histories?"+query), "")
+		var page inspectionHistories
+		if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, r := range page.Reports {
+			got = append(got, r.ID)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", query, diff)
+		}
 	}
 }
 

@@ -104,10 +104,11 @@ func (b *bed) clock() time.Time { return b.now }
 // uuid gives instances ids that are the same in every run.
 func uuid(id string) string { return derived("test", id) }
 
+// addInstance adds an instance as one that has been there for four hours.
 func (b *bed) addInstance(t testing.TB, id string) {
 	t.Helper()
 	err := b.record.AddInstance(t.Context(), upgrade.Instance{
-		ID: id, UUID: uuid(id), CreatedAt: b.now,
+		ID: id, UUID: uuid(id), CreatedAt: b.now.Add(-4 * time.Hour),
 		Cluster: upgrade.Cluster{Host: "db1", Version: 150012, Pgdata: "/srv/" + id, Port: 5432, Superuser: "postgres"},
 		Endpoint: upgrade.Endpoint{
 			Driver: upgrade.PgBouncer, Owned: true, Listen: upgrade.Address{Host: "127.0.0.1", Port: 6432},

@@ -26,6 +26,7 @@ var (
 	codeTarget          = code{400, "DBS.200041"}
 	codeState           = code{400, "DBS.200086"}
 	codeNoReport        = code{409, "DBS.200402"}
+	codeStorage         = code{409, "DBS.200316"}
 	codeJobAbsent       = code{400, "DBS.200543"}
 	codeInternal        = code{500, "DBS.200005"}
 )
@@ -35,7 +36,7 @@ func codes() []code {
 	return []code{
 		codeUnknownAPI, codeMalformed, codeTooLarge, codeTimeout, codeUnauthenticated, codeForbidden, codeThrottled,
 		codeParameter, codeInstanceFormat, codeNoBody, codeInstanceAbsent, codeOtherProject, codeRunning,
-		codeUnsupported, codeTarget, codeState, codeNoReport, codeJobAbsent, codeInternal,
+		codeUnsupported, codeTarget, codeState, codeNoReport, codeStorage, codeJobAbsent, codeInternal,
 	}
 }
 

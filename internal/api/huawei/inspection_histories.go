@@ -27,6 +27,8 @@ func (a *api) inspectionHistories(ctx context.Context, c *call, instance upgrade
 	if bad != nil {
 		return nil, bad
 	}
+	// A report expires some days after the check: not when the task of the check has ended.
+	filter.ByEnd, filter.ByExpiry = false, filter.ByEnd
 	if filter.Target, bad = optionalVersion(c.query, "target_version"); bad != nil {
 		return nil, bad
 	}
@@ -60,7 +62,7 @@ func (a *api) inspectionHistories(ctx context.Context, c *call, instance upgrade
 func (a *api) inspection(s control.Summary, reports map[int64]upgrade.Report, in language) inspectionReport {
 	i := inspectionReport{
 		ID: s.ID, CheckTime: a.clock.format(s.StartedAt),
-		TargetVersion: targetVersion(s), Result: result(s.Status), Detail: s.Log,
+		TargetVersion: targetVersion(s), Result: result(s.Status), Detail: logText(s.Log, in),
 	}
 	report, reported := reports[s.Number]
 	if !s.Status.Ended() || !reported {

@@ -197,8 +197,8 @@ func (a *api) clusterAnswer(uuid, name, state string, cluster upgrade.Cluster) i
 	}
 }
 
-// instanceFilter reads what the caller looks for. What no instance here has, such as a VPC or tags,
-// chooses none.
+// instanceFilter reads what the caller looks for. What no instance here has, such as a VPC, tags, or a group (the
+// vendor's only one is "flexus", of another kind of servers), chooses none.
 func instanceFilter(c *call) (func(instanceAnswer) bool, *failure) {
 	kind, bad := choice(c.query, "type", "", "Single", "Ha", "Replica")
 	if bad != nil {
@@ -210,7 +210,7 @@ func instanceFilter(c *call) (func(instanceAnswer) bool, *failure) {
 	}
 	id, name := c.query.Get("id"), c.query.Get("name")
 	part, fuzzy := strings.CutPrefix(name, "*")
-	elsewhere := c.query.Get("vpc_id") != "" || c.query.Get("subnet_id") != "" || c.query.Get("tags") != "" ||
+	elsewhere := c.query.Get("vpc_id") != "" || c.query.Get("subnet_id") != "" || c.query.Get("tags") != "" || c.query.Get("group_type") != "" ||
 		!slices.Contains([]string{"", "0", "all_granted_eps"}, c.query.Get("eps_id"))
 	return func(i instanceAnswer) bool {
 		return !elsewhere &&

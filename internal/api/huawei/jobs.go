@@ -84,9 +84,10 @@ func (a *api) jobOf(ctx context.Context, t upgrade.Task, in language) (any, erro
 		j.Status, j.FailReason = "Failed", said(t.Reason, in)
 	}
 	instance, err := a.control.Instance(ctx, t.Instance)
-	if err == nil {
+	switch {
+	case err == nil && !t.StartedAt.Before(instance.CreatedAt): // else another one has its id now
 		j.Instance.ID = idOf(instance)
-	} else if !isAbsent(err) { // a job outlives its instance
+	case err != nil && !isAbsent(err): // a job outlives its instance
 		return nil, err
 	}
 	return jobAnswer{j}, nil
@@ -101,7 +102,9 @@ func keptWayBack(t upgrade.Task) bool {
 // switchedAt is when clients went over to the target. The task itself tells of its last switchover only, which may
 // be one back that was refused.
 func (a *api) switchedAt(ctx context.Context, t upgrade.Task) (string, error) {
-	lines, _, err := a.control.History(ctx, control.HistoryFilter{Instance: t.Instance, Kind: t.Kind, Number: t.Number, Limit: 1})
+	lines, _, err := a.control.History(ctx, control.HistoryFilter{
+		Instance: t.Instance, OfAllTimes: true, Kind: t.Kind, Number: t.Number, Limit: 1,
+	})
 	if err != nil || len(lines) == 0 {
 		return "", err
 	}

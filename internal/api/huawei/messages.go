@@ -90,6 +90,7 @@ const (
 	msgState           message = "state"
 	msgFormer          message = "former"
 	msgNoReport        message = "no report"
+	msgStorage         message = "storage"
 	msgNeverChecked    message = "never checked"
 	msgNeverUpgraded   message = "never upgraded"
 
@@ -227,6 +228,10 @@ var texts = map[message][2]string{
 	msgNoReport: {
 		"There is no valid successful check report for this target version. Run the inspection first: its report holds for 7 days, as long as nothing that it saw changes.",
 		"没有针对该目标版本的有效且通过的检查报告。请先执行升级检查；在所检查的内容未发生变化的前提下，报告有效期为 7 天。",
+	},
+	msgStorage: {
+		"The last check found too little disk space for the upgrade. Make room, then run the inspection again.",
+		"最近一次检查发现磁盘空间不足，无法升级。请先释放空间，再重新执行升级检查。",
 	},
 	msgNeverChecked:  {"No major version check has been performed on DB instance {id}.", "实例 {id} 尚未执行过大版本升级检查。"},
 	msgNeverUpgraded: {"No major version upgrade has been performed on DB instance {id}.", "实例 {id} 尚未执行过大版本升级。"},

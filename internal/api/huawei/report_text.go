@@ -23,6 +23,14 @@ func said(text string, in language) string {
 	return text
 }
 
+// logText is the log of a task, which is kept in English, in a language.
+func logText(log string, in language) string {
+	if in == chinese {
+		return report.LogInChinese(log)
+	}
+	return log
+}
+
 // reportWords are the messages that a report is made of.
 func reportWords() map[report.Phrase]message {
 	return map[report.Phrase]message{

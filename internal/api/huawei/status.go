@@ -51,7 +51,7 @@ func (a *api) upgradeStatus(ctx context.Context, c *call, instance upgrade.Insta
 	}
 	return taskStatus{
 		Status: result(s.Status), TargetVersion: targetVersion(s),
-		StartTime: a.clock.format(s.StartedAt), Detail: s.Log,
+		StartTime: a.clock.format(s.StartedAt), Detail: logText(s.Log, c.language),
 	}, nil
 }
 

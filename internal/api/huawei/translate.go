@@ -25,6 +25,7 @@ var causes = map[upgrade.Cause]meaning{
 	upgrade.CauseOption:          {codeParameter, msgOptionRefused},
 	upgrade.CauseNoReport:        {codeNoReport, msgNoReport},
 	upgrade.CauseStandbys:        {codeNoReport, msgNoReport},
+	upgrade.CauseStorage:         {codeStorage, msgStorage},
 	upgrade.CauseRunning:         {codeRunning, msgRunning},
 	upgrade.CausePhase:           {codeState, msgState},
 	upgrade.CauseNoEndpoint:      {codeState, msgState},

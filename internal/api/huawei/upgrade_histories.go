@@ -39,7 +39,7 @@ func (a *api) upgradeHistories(ctx context.Context, c *call, instance upgrade.In
 	}
 	answer := upgradeHistories{Total: total, Reports: make([]upgradeReport, len(tasks))}
 	for i, s := range tasks {
-		if answer.Reports[i], err = a.upgradeReport(ctx, s, idOf(instance)); err != nil {
+		if answer.Reports[i], err = a.upgradeReport(ctx, s, idOf(instance), c.language); err != nil {
 			return nil, err
 		}
 	}
@@ -47,14 +47,14 @@ func (a *api) upgradeHistories(ctx context.Context, c *call, instance upgrade.In
 }
 
 // upgradeReport is an upgrade as this vendor shows it.
-func (a *api) upgradeReport(ctx context.Context, s control.Summary, instance string) (upgradeReport, error) {
+func (a *api) upgradeReport(ctx context.Context, s control.Summary, instance string, in language) (upgradeReport, error) {
 	target, err := a.targetInstance(ctx, s, instance)
 	r := upgradeReport{
 		ID: s.ID, StartTime: a.clock.format(s.StartedAt), EndTime: a.clock.formatSome(s.EndedAt),
 		SourceInstance: instance, SourceVersion: s.Source.String(),
 		TargetInstance: target, TargetVersion: targetVersion(s),
 		Result: result(s.Status), PrivateIPChanged: s.Switched,
-		StatisticsMode: statisticsMode(s.Statistics), Detail: s.Log,
+		StatisticsMode: statisticsMode(s.Statistics), Detail: logText(s.Log, in),
 	}
 	if s.Switched {
 		r.PrivateIPChangeTime = a.clock.formatSome(s.SwitchEndedAt)

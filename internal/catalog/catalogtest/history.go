@@ -13,6 +13,7 @@ import (
 
 func history(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 	t.Run("is chosen, sorted and paged", func(t *testing.T) { historyPages(t, open(t)) })
+	t.Run("is that of the instance, and not of an earlier one", func(t *testing.T) { historyOfTheInstance(t, open(t)) })
 	t.Run("knows prechecks that passed", func(t *testing.T) { historyPassed(t, open(t)) })
 	t.Run("tells what a task was", func(t *testing.T) { historySummary(t, open(t)) })
 	t.Run("has its times in order, whatever the clocks said", func(t *testing.T) { historyTimes(t, open(t)) })
@@ -73,6 +74,34 @@ func historyPages(t *testing.T, c *catalog.Catalog) {
 	}
 }
 
+func historyOfTheInstance(t *testing.T, c *catalog.Catalog) {
+	withInstances(t, c, orders())
+	ended(t, c, created(t, c, anUpgrade("orders")).Number, upgrade.StatusSucceeded) // 1
+	ended(t, c, created(t, c, aPrecheck("orders")).Number, upgrade.StatusSucceeded) // 2
+	of := func(f catalog.HistoryFilter) []int64 {
+		t.Helper()
+		f.Instance, f.Kind = "orders", upgrade.TaskUpgrade
+		page, total := historyPage(t, c, f)
+		same(t, "total", total, len(page))
+		return summaryNumbers(page)
+	}
+	same(t, "while it is there", of(catalog.HistoryFilter{}), []int64{1})
+	must(t, c.RemoveInstance(t.Context(), "orders"))
+	same(t, "of an instance that was removed", of(catalog.HistoryFilter{}), []int64{1})
+
+	again := orders()
+	again.UUID, again.CreatedAt = "", after(500)
+	withInstances(t, c, again)
+	same(t, "of another one with its id", of(catalog.HistoryFilter{}), nil)
+	same(t, "a number of the earlier one", of(catalog.HistoryFilter{Number: 1}), nil)
+	next := anUpgrade("orders")
+	next.StartedAt = after(500)
+	created(t, c, next) // 3
+	same(t, "when that has been upgraded", of(catalog.HistoryFilter{}), []int64{3})
+	same(t, "from its end", of(catalog.HistoryFilter{OldestFirst: true, ByEnd: true}), []int64{3})
+	same(t, "of all times", of(catalog.HistoryFilter{OfAllTimes: true}), []int64{3, 1})
+}
+
 func historyPassed(t *testing.T, c *catalog.Catalog) {
 	withInstances(t, c, orders())
 	blocker := []upgrade.Finding{{Check: "disk-space", Severity: upgrade.Blocker}}
@@ -104,9 +133,16 @@ func historyPassed(t *testing.T, c *catalog.Catalog) {
 	same(t, "when one has expired", passed(after(100), 0), []int64{3})
 	same(t, "when all have", passed(after(200), 0), nil)
 
-	for number := range int64(5) {
-		ended(t, c, number+1, upgrade.StatusSucceeded)
+	expiring := func(f catalog.HistoryFilter) []int64 {
+		t.Helper()
+		f.Instance, f.Kind, f.ByExpiry = "orders", upgrade.TaskPrecheck, true
+		page, _ := historyPage(t, c, f)
+		return summaryNumbers(page)
 	}
+	same(t, "by their expiry", expiring(catalog.HistoryFilter{}), []int64{5, 4, 3, 2, 1})
+	same(t, "by their expiry, the first to expire first", expiring(catalog.HistoryFilter{OldestFirst: true, Limit: 3}), []int64{1, 2, 3})
+	must(t, c.EndTask(t.Context(), 5, upgrade.Outcome{Status: upgrade.StatusFailed}, after(150)))
+	same(t, "by their expiry, one without a report", expiring(catalog.HistoryFilter{}), []int64{4, 3, 5, 2, 1})
 	must(t, c.RemoveInstance(t.Context(), "orders"))
 	same(t, "of an instance that was removed", passed(after(99), 0), nil)
 	page, _ := historyPage(t, c, catalog.HistoryFilter{Instance: "orders", Kind: upgrade.TaskPrecheck})
