@@ -111,13 +111,31 @@ var indexesToRebuild = Check{
 			return nil, err
 		}
 		found := append(advised(f.Version, indexes), damaged...)
-		if fixed, known := toastFixed()[f.Version.Major()]; known && f.Version < upgrade.VersionNum(f.Version.Major())*10000+upgrade.VersionNum(fixed) {
-			found = append(found, Found{Object: "pg_toast", Note: fmt.Sprintf(
-				"indexes of TOAST tables may be damaged if REINDEX CONCURRENTLY was run on them before %d.%d: rebuild those with REINDEX TABLE of their tables", f.Version.Major(), fixed)})
-		}
-		return found, nil
+		return append(found, builtConcurrently(f.Version)...), nil
 	},
 }
+
+// builtConcurrently is what nobody can tell of an index: whether it was built so while the fault was there.
+func builtConcurrently(source upgrade.VersionNum) (found []Found) {
+	for _, fault := range []struct {
+		fixed        map[upgrade.Major]int
+		object, note string
+	}{
+		{toastFixed(), "pg_toast", "indexes of TOAST tables may be damaged if REINDEX CONCURRENTLY was run on them before %s: rebuild those with REINDEX TABLE of their tables"},
+		{concurrentlyFixed(), "indexes built CONCURRENTLY", "those that were built before %s may lack rows that were changed meanwhile: rebuild them, or all with REINDEX DATABASE CONCURRENTLY; " +
+			"bt_index_check(index, heapallindexed => true) of the extension amcheck tells of a B-tree"},
+	} {
+		major := source.Major()
+		if fixed, known := fault.fixed[major]; known && source < upgrade.VersionNum(major)*10000+upgrade.VersionNum(fixed) {
+			found = append(found, Found{Object: fault.object, Note: fmt.Sprintf(fault.note, fmt.Sprintf("%d.%d", major, fixed))})
+		}
+	}
+	return found
+}
+
+// concurrentlyFixed has the first minor releases whose CREATE INDEX CONCURRENTLY and REINDEX CONCURRENTLY miss no row
+// (release notes 13.5, 14.1 and 14.4).
+func concurrentlyFixed() map[upgrade.Major]int { return map[upgrade.Major]int{13: 5, 14: 4} }
 
 // toastFixed has the first minor releases that rebuild the index of a TOAST table concurrently without harm.
 func toastFixed() map[upgrade.Major]int { return map[upgrade.Major]int{13: 6, 14: 2} }

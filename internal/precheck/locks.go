@@ -14,7 +14,7 @@ var lockTable = Check{
 	Severity: upgrade.Warning, Modes: everyMode(), Scope: PerDatabase,
 	Why: "pg_dump, which pg_upgrade runs too, locks all tables of a database in one transaction, and all sequences. If the shared lock table is full, " +
 		"it fails with \"out of shared memory\". There is some room beyond its size, but the applications' locks need it too.",
-	Remedy: "Raise max_locks_per_transaction on the source, and restart it. The target gets the same.",
+	Remedy: "Raise max_locks_per_transaction on the source, and restart it. Its standbys must have at least the same value before. The target gets the same.",
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
 		perTransaction, err := f.Settings.Int("max_locks_per_transaction")
 		if err != nil {

@@ -508,7 +508,7 @@ func TestIndexAdvisories(t *testing.T) {
 		}
 	}
 	want := map[int][]string{
-		13: {"public." + longName, "public." + oddName, "public.excluded", "public.numbers", "public.words", "public.t", "pg_toast"},
+		13: {"public." + longName, "public." + oddName, "public.excluded", "public.numbers", "public.words", "public.t", "pg_toast", "indexes built CONCURRENTLY"},
 		15: {"public." + longName, "public." + oddName, "public.excluded", "public.numbers", "public.paths", "public.words", "public.t"},
 		17: {"public.numbers", "public.paths", "public.t"},
 		18: {"public.numbers", "public.paths", "public.t"},

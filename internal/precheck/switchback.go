@@ -13,7 +13,7 @@ var switchback = Check{
 	Severity: upgrade.Blocker, Modes: withReplication(), Scope: PerCluster,
 	Why: "To keep the way back open the source follows the target from the switchover until the upgrade is finished. " +
 		"It needs an apply worker and a replication origin for each database.",
-	Remedy: "Raise the setting and restart the source; or do without a way back (`--no-switchback`).",
+	Remedy: "Raise the setting and restart the source; max_worker_processes must have at least the same value on its standbys before. Or do without a way back (`--no-switchback`).",
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
 		if f.Plan.Options.SkipSwitchback {
 			return nil, nil

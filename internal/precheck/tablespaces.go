@@ -15,7 +15,7 @@ var tablespaces = Check{
 	ID: "tablespaces", Title: "The source has tablespaces",
 	Severity: upgrade.Info, Modes: withPgUpgrade(), Scope: PerCluster,
 	Why: "On the same host the target's tablespaces cannot be where the source's are: they are put beside the target's data directory, on its file system. " +
-		"Inside a data directory they confuse its backup and its removal; in-place tablespaces (allow_in_place_tablespaces), meant for tests, are refused.",
+		"Inside a data directory they confuse its backup and its removal, which rules an upgrade in place out; in-place tablespaces (allow_in_place_tablespaces), meant for tests, are refused.",
 	Remedy:    "Make sure that the target's file system suits them. Move tables out of a tablespace inside the data directory (ALTER TABLE ... SET TABLESPACE) and drop it.",
 	PgUpgrade: []string{`tablespace directory "`, `tablespace path "`, "same system catalog version"},
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
@@ -34,6 +34,9 @@ var tablespaces = Check{
 				found[i].Note, found[i].Severity = "in place", upgrade.Blocker
 			case strings.HasPrefix(location.Note, f.Settings.Text("data_directory")+"/"):
 				found[i].Severity = upgrade.Warning
+				if f.Plan.Mode == upgrade.InPlace { // pg_upgrade leaves them where they are, and the source's directory is to be removed some day
+					found[i].Severity = upgrade.Blocker
+				}
 			}
 		}
 		return found, err

@@ -425,6 +425,15 @@ func plantedViolations() []violation {
 			mend: []string{`ALTER TABLE t SET TABLESPACE pg_default`, `DROP TABLESPACE "In side"`},
 		},
 		{
+			name: "tablespace within the data directory, in place", check: tablespaces, mode: upgrade.InPlace, severity: upgrade.Blocker,
+			violate: []string{
+				`COPY (SELECT WHERE false) TO PROGRAM 'mkdir -m 700 with\ in'`, `CREATE TABLESPACE "Within" LOCATION '{pgdata}/with in'`,
+				`CREATE TABLE t (id int) TABLESPACE "Within"`,
+			},
+			want: []string{`"Within" ({pgdata}/with in)`},
+			mend: []string{`ALTER TABLE t SET TABLESPACE pg_default`, `DROP TABLESPACE "Within"`},
+		},
+		{
 			name: "stems of Dutch words", check: textSearchStemmers, source: -18, target: 19, runs: true,
 			violate: []string{
 				`CREATE TEXT SEARCH CONFIGURATION ` + oddName + ` (COPY = dutch)`, `CREATE TABLE t (body text, fine tsvector, words tsvector)`,

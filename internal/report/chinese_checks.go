@@ -100,7 +100,7 @@ var chineseChecks = map[string]words{
 	"switchback": {
 		"切换后源端无法跟随目标端",
 		"为了保留回切的可能，从切换到升级结束，源端会跟随目标端。每个数据库需要一个应用（apply）进程和一个复制源。",
-		"增大该参数并重启源端；或放弃回切（`--no-switchback`）。",
+		"增大该参数并重启源端；在此之前，其备库的 max_worker_processes 必须至少与之相同。或放弃回切（`--no-switchback`）。",
 	},
 	"connections": {
 		"源端剩余的连接数不足",
@@ -520,7 +520,7 @@ var chineseChecks = map[string]words{
 	"lock-table": {
 		"某个数据库的表和序列数量超过锁表的设计容量",
 		"pg_upgrade 也会运行的 pg_dump，在一个事务中锁定数据库的所有表和序列。共享锁表已满时会失败，报错 \"out of shared memory\"。锁表之外还有一些余量，但应用的锁也需要它。",
-		"在源端增大 max_locks_per_transaction 并重启。目标端会得到同样的设置。",
+		"在源端增大 max_locks_per_transaction 并重启。在此之前，其备库的该参数值必须至少与之相同。目标端会得到同样的设置。",
 	},
 	"python2": {
 		"有函数是用 Python 2 编写的",
