@@ -11,8 +11,9 @@ import (
 )
 
 // sortedIndexes lists the indexes that depend on the order of collations, whose OIDs are $1: by their
-// columns, or in an expression or predicate (primnodes.h: inputcollid, opcollid, funccollid ...). Hash
-// indexes do not sort. Each comes with REINDEX.
+// columns, by the bounds of their ranges, or in an expression or predicate (primnodes.h: inputcollid, opcollid,
+// funccollid ...). Hash indexes do not sort, but by a nondeterministic collation they hash its sort keys (hashfunc.c,
+// hashtext). Each comes with REINDEX.
 const sortedIndexes = `
 	SELECT format('%I.%I', n.nspname, c.relname) AS name, 'index of ' || t.oid::regclass AS note,
 		CASE WHEN k.oid IS NULL THEN format('REINDEX INDEX CONCURRENTLY %I.%I', n.nspname, c.relname)
@@ -20,18 +21,26 @@ const sortedIndexes = `
 	FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 	JOIN pg_class t ON t.oid = i.indrelid JOIN pg_am a ON a.oid = c.relam
 	LEFT JOIN pg_constraint k ON k.conindid = c.oid AND k.contype = 'x'
-	WHERE c.oid >= 16384 AND c.relkind = 'i' AND c.relpersistence <> 't' AND a.amname <> 'hash'
+	WHERE c.oid >= 16384 AND c.relkind = 'i' AND c.relpersistence <> 't'
+		AND (a.amname <> 'hash' OR EXISTS (SELECT FROM pg_collation o WHERE o.oid = ANY (i.indcollation) AND NOT o.collisdeterministic))
 		AND (
 			EXISTS (SELECT FROM unnest(i.indcollation) AS u (used) WHERE used = ANY ($1::oid[]))
+			OR EXISTS (
+				SELECT FROM pg_attribute k JOIN pg_range r ON k.atttypid IN (r.rngtypid, (to_jsonb(r) ->> 'rngmultitypid')::oid)
+				WHERE k.attrelid = c.oid AND r.rngcollation = ANY ($1::oid[])
+			)
 			OR concat(i.indexprs::text, i.indpred::text) ~ concat(':[a-z]*coll[a-z]* (', array_to_string($1::oid[], '|'), ')\M')
 		)`
 
-// sortedPartitions lists the tables that are partitioned by ranges of text, whose rows may be in the
-// wrong partition.
+// sortedPartitions lists the tables that are partitioned by ranges of text, or in another way by a nondeterministic
+// collation, whose rows may be in the wrong partition.
 const sortedPartitions = `
 	SELECT format('%I.%I', n.nspname, c.relname) AS name, 'rows may belong into other partitions' AS note, NULL AS mend
 	FROM pg_partitioned_table p JOIN pg_class c ON c.oid = p.partrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-	WHERE p.partstrat = 'r' AND EXISTS (SELECT FROM unnest(p.partcollation) AS u (used) WHERE used = ANY ($1::oid[]))`
+	WHERE EXISTS (
+		SELECT FROM pg_collation o
+		WHERE o.oid = ANY (p.partcollation) AND o.oid = ANY ($1::oid[]) AND (p.partstrat = 'r' OR NOT o.collisdeterministic)
+	)`
 
 // collationIndexes: what the versions of both sides' libraries mean for the contents.
 var collationIndexes = Check{

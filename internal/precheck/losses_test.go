@@ -183,6 +183,21 @@ func sortingViolations() []violation {
 			},
 		},
 		{
+			name: "hashes and ranges made with other rules", check: staleCollations,
+			violate: []string{
+				`CREATE COLLATION c (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`,
+				`CREATE TYPE span AS RANGE (subtype = text, collation = c)`,
+				`CREATE TABLE t (name text COLLATE c, plain text COLLATE "C", during span)`,
+				`CREATE INDEX by_hash ON t USING hash (name)`, `CREATE INDEX by_range ON t USING gist (during)`, `CREATE INDEX fine ON t USING hash (plain)`,
+				`CREATE TABLE p (name text COLLATE c) PARTITION BY HASH (name)`, `CREATE TABLE fine_too (name text COLLATE "C") PARTITION BY HASH (name)`,
+				`UPDATE pg_collation SET collversion = '1' WHERE collname = 'c'`,
+			},
+			want: []string{
+				`{db}.public.by_hash (index of public.t)`, `{db}.public.by_range (index of public.t)`,
+				`{db}.public.p (rows may belong into other partitions)`, `{db}.public.c (recorded 1, actual {icu})`,
+			},
+		},
+		{
 			name: "many indexes made with other rules", check: staleCollations,
 			violate: []string{
 				`CREATE EXTENSION btree_gist`, `CREATE COLLATION c (provider = icu, locale = 'und')`, `CREATE TABLE t (name text COLLATE c)`,
