@@ -214,14 +214,15 @@ func (s Shape) Without(other Shape) []string {
 
 // readShapeMark sums up the row versions of the catalogs that a shape is read from. It is cheap, for clients wait
 // for it, and changes with every change of the shape (and with some that are none, such as TRUNCATE). There are
-// few temporary tables to leave out, and many others: asking for those takes half the time of a join with these.
+// few temporary tables to leave out, and many others: asking for those takes half the time of a join with these. Of
+// columns, most are the system's own (ctid, ...), which do not change.
 const readShapeMark = `
 	WITH temporary AS (
 		SELECT oid FROM pg_class WHERE oid >= 16384 AND relpersistence = 't'
 	)
 	SELECT concat_ws(' ',
 		(SELECT concat(count(*), '/', sum(c.xmin::text::bigint)) FROM pg_class c WHERE c.oid >= 16384 AND c.oid NOT IN (SELECT oid FROM temporary)),
-		(SELECT concat(count(*), '/', sum(a.xmin::text::bigint)) FROM pg_attribute a WHERE a.attrelid >= 16384 AND a.attrelid NOT IN (SELECT oid FROM temporary)),
+		(SELECT concat(count(*), '/', sum(a.xmin::text::bigint)) FROM pg_attribute a WHERE a.attrelid >= 16384 AND a.attnum > 0 AND a.attrelid NOT IN (SELECT oid FROM temporary)),
 		(SELECT concat(count(*), '/', sum(q.xmin::text::bigint)) FROM pg_sequence q WHERE q.seqrelid >= 16384 AND q.seqrelid NOT IN (SELECT oid FROM temporary)),
 		(SELECT concat(count(*), '/', sum(k.xmin::text::bigint)) FROM pg_constraint k WHERE k.conrelid >= 16384 AND k.conrelid NOT IN (SELECT oid FROM temporary)),
 		(SELECT concat(count(*), '/', sum(x.xmin::text::bigint)) FROM pg_index x WHERE x.indexrelid >= 16384 AND x.indexrelid NOT IN (SELECT oid FROM temporary)),
