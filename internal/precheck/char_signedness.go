@@ -21,7 +21,7 @@ var charSignedness = Check{
 		}
 		return s.query(ctx, `
 			SELECT DISTINCT format('%I.%I', n.nspname, c.relname), 'index of ' || i.indrelid::regclass,
-				format('REINDEX INDEX CONCURRENTLY %I.%I', n.nspname, c.relname)
+				`+reindex+`
 			FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 			CROSS JOIN unnest(i.indclass) AS class JOIN pg_opclass o ON o.oid = class
 			WHERE c.oid >= 16384 AND c.relkind = 'i' AND c.relpersistence <> 't' AND o.opcname IN ('gin_trgm_ops', 'gist_trgm_ops')

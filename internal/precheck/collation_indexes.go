@@ -16,11 +16,9 @@ import (
 // hashtext). Each comes with REINDEX.
 const sortedIndexes = `
 	SELECT format('%I.%I', n.nspname, c.relname) AS name, 'index of ' || t.oid::regclass AS note,
-		CASE WHEN k.oid IS NULL THEN format('REINDEX INDEX CONCURRENTLY %I.%I', n.nspname, c.relname)
-			ELSE format('REINDEX INDEX %I.%I', n.nspname, c.relname) END AS mend -- exclusion constraints cannot be rebuilt concurrently
+		` + reindex + ` AS mend
 	FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 	JOIN pg_class t ON t.oid = i.indrelid JOIN pg_am a ON a.oid = c.relam
-	LEFT JOIN pg_constraint k ON k.conindid = c.oid AND k.contype = 'x'
 	WHERE c.oid >= 16384 AND c.relkind = 'i' AND c.relpersistence <> 't'
 		AND (a.amname <> 'hash' OR EXISTS (SELECT FROM pg_collation o WHERE o.oid = ANY (i.indcollation) AND NOT o.collisdeterministic))
 		AND (
@@ -161,7 +159,7 @@ var textSearchProvider = Check{
 		}
 		return s.query(ctx, `
 			SELECT DISTINCT format('%I.%I', n.nspname, c.relname), 'index of ' || i.indrelid::regclass,
-				format('REINDEX INDEX CONCURRENTLY %I.%I', n.nspname, c.relname)
+				`+reindex+`
 			FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 			CROSS JOIN unnest(i.indclass) AS class JOIN pg_opclass o ON o.oid = class
 			WHERE c.oid >= 16384 AND c.relkind = 'i' AND o.opcname IN ('gin_trgm_ops', 'gist_trgm_ops', 'tsvector_ops')

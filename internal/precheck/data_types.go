@@ -89,10 +89,13 @@ func columnsOf(types string) func(context.Context, *Facts, Session) ([]Found, er
 			CASE s.relkind WHEN 'i' THEN 'index, ' WHEN 'm' THEN 'materialized view, ' ELSE '' END || format_type(s.atttypid, s.atttypmod),
 			CASE s.relkind
 				WHEN 'r' THEN (
-					SELECT string_agg(format('ALTER TABLE %I.%I ALTER COLUMN %I TYPE text', n.nspname, c.relname, s.attname), '; ' ORDER BY c.oid)
+					SELECT CASE WHEN NOT bool_or(c.reloftype <> 0 OR coalesce(a.attnum = ANY (p.partattrs), false)) -- these types cannot be changed
+						THEN string_agg(format('ALTER TABLE %I.%I ALTER COLUMN %I TYPE text', n.nspname, c.relname, s.attname), '; ' ORDER BY c.oid)
+							FILTER (WHERE a.attinhcount = 0) END
 					FROM line l JOIN pg_class c ON c.oid = l.ancestor JOIN pg_namespace n ON n.oid = c.relnamespace
 						JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = l.attname
-					WHERE l.relid = s.relid AND l.attname = s.attname AND a.attinhcount = 0)
+						LEFT JOIN pg_partitioned_table p ON p.partrelid = c.oid
+					WHERE l.relid = s.relid AND l.attname = s.attname)
 				WHEN 'i' THEN (
 					SELECT format('DROP INDEX %I.%I', s.nspname, s.relname)
 					FROM pg_index i

@@ -40,7 +40,7 @@ var gistInetIndexes = Check{
 							'(' || first || ' WITH ', '(' || first || ' inet_ops WITH '), ', ' || first || ' WITH ', ', ' || first || ' inet_ops WITH '),
 							'(' || last || ' WITH ', '(' || last || ' inet_ops WITH '), ', ' || last || ' WITH ', ', ' || last || ' inet_ops WITH '))
 					FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace WHERE t.oid = conrelid)
-				WHEN conname IS NULL AND strpos(creates, keys) > 0 THEN format('DROP INDEX %I.%I; %s', nspname, relname,
+				WHEN conname IS NULL AND strpos(creates, keys) > 0 THEN format('BEGIN; DROP INDEX %I.%I; %s; COMMIT', nspname, relname,
 					left(creates, strpos(creates, keys) - 1) || mended || substr(creates, strpos(creates, keys) + length(keys)))
 			END
 		FROM definitions

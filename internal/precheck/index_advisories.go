@@ -81,13 +81,12 @@ var indexesToRebuild = Check{
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
 		rows, err := s.Tx.Query(ctx, `
 			SELECT format('%I.%I', n.nspname, c.relname) AS name,
-				format('REINDEX INDEX%s %I.%I', CASE WHEN k.oid IS NULL THEN ' CONCURRENTLY' END, n.nspname, c.relname),
+				`+reindex+`,
 				a.amname::text,
 				(SELECT array_agg(o.opcname::text) FROM unnest(i.indclass) AS class JOIN pg_opclass o ON o.oid = class),
 				(SELECT array_agg(format_type(t.atttypid, NULL)) FROM pg_attribute t WHERE t.attrelid = c.oid),
 				d.odd AND 100 = ANY (i.indcollation)
 			FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_am a ON a.oid = c.relam
-			LEFT JOIN pg_constraint k ON k.conindid = c.oid AND k.contype = 'x'
 			CROSS JOIN LATERAL (
 				SELECT datctype IN ('C', 'POSIX') AND datcollate NOT IN ('C', 'POSIX') AND coalesce(to_jsonb(pg_database) ->> 'datlocprovider', 'c') = 'c' AS odd
 				FROM pg_database WHERE datname = current_database()

@@ -70,6 +70,15 @@ func typeViolations() []violation {
 			},
 		},
 		{
+			name: "columns whose type cannot be changed", check: regTypes,
+			violate: []string{
+				`CREATE TYPE made AS (id int, what regproc)`, `CREATE TABLE typed OF made`,
+				`CREATE TABLE keyed (what regproc) PARTITION BY LIST (what)`, `CREATE TABLE keyed_1 PARTITION OF keyed DEFAULT`,
+			},
+			want: []string{`{db}.public.keyed_1.what (regproc)`, `{db}.public.typed.what (regproc)`},
+			mend: []string{`DROP TABLE keyed`, `ALTER TABLE typed NOT OF`, `ALTER TABLE typed ALTER COLUMN what TYPE text`},
+		},
+		{
 			name: "an index of an expression", check: regTypes,
 			violate: []string{
 				`CREATE TABLE t (name int)`,

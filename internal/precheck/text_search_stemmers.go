@@ -26,7 +26,7 @@ var textSearchStemmers = Check{
 					SELECT FROM pg_ts_config_map m JOIN pg_ts_dict d ON d.oid = m.mapdict
 					WHERE m.mapcfg = c.oid AND d.dictinitoption ~ 'language\s*=\s*''dutch''')
 			)
-			SELECT format('%I.%I', n.nspname, c.relname), 'index of ' || i.indrelid::regclass, format('REINDEX INDEX CONCURRENTLY %I.%I', n.nspname, c.relname)
+			SELECT format('%I.%I', n.nspname, c.relname), 'index of ' || i.indrelid::regclass, `+reindex+`
 			FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 			WHERE c.oid >= 16384 AND c.relkind = 'i' AND c.relpersistence <> 't' AND i.indexprs IS NOT NULL
 				AND EXISTS (SELECT FROM dutch WHERE strpos(pg_get_expr(i.indexprs, i.indrelid), constant) > 0)
