@@ -36,6 +36,7 @@ func TestAlibabaUpgradesInPlace(t *testing.T) {
 		t.Errorf("the instance is at port %d in %s, the source was at %d in %s", target.Port, target.Pgdata, s.source.Port, s.source.Pgdata)
 	}
 	s.accept(s.prove(target))
+	c.toldInChinese(c.huaweiUpgrade().Detail)
 	t.Logf("nobody served for %s", task.Switchover.Pause.Round(time.Millisecond))
 }
 
@@ -159,6 +160,7 @@ func TestHuaweiUpgrades(t *testing.T) {
 	number := c.newest().Number
 	s.succeeds(number)
 	c.toldAsClone(number, false)
+	c.toldInChinese(c.huaweiUpgrade().Detail)
 }
 
 // upgradeAtHuawei carries out an upgrade, and wants it to succeed.
