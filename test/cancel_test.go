@@ -18,10 +18,16 @@ func TestCancelLeavesTheSourceAsItWas(t *testing.T) {
 	before, err := s.source.State(s.ctx)
 	s.must(err)
 	s.write()
+	c := newClouds(s)
 	for _, phase := range []upgrade.Phase{upgrade.PhaseBaseBackup, upgrade.PhaseUpgrade, upgrade.PhaseSynchronizing} {
 		s.within(string(phase), func() {
 			number := s.upgrade()
 			task := s.reach(number, phase)
+			c.cancelAtAlibaba(number, phase)
+			if phase == upgrade.PhaseSynchronizing {
+				s.unchanged(before)
+				return
+			}
 			if result := s.server.CLI(s.ctx, "switchover", id, "cancel"); result.Code != 0 {
 				s.t.Fatalf("pgleap switchover %s cancel: exit code %d: %s", id, result.Code, result.Stderr)
 			}

@@ -279,6 +279,44 @@ func (c *clouds) switchOverAtAlibaba() {
 	}))
 }
 
+// interruptAtAlibaba ends a switchover that a transaction holds up. Clients go on, and the upgrade synchronizes again.
+func (c *clouds) interruptAtAlibaba(number int64) {
+	release := c.hold("held-at-alibaba")
+	c.pausing(func() {
+		_, err := c.say("switch")
+		c.must(err)
+	})
+	_, err := c.say("interrupt")
+	c.must(err)
+	c.goesOn(5 * time.Second)
+	release()
+	c.notSwitched(number, "")
+	c.listedAtAlibaba("TransingToOthers")
+	if _, tasks := c.alibabaUpgrades(); tasks[0].Result != "Running" || tasks[0].CutOver || !strings.Contains(tasks[0].Detail, "interrupt") {
+		c.t.Errorf("after an interrupted switchover the upgrade is %+v", tasks[0])
+	}
+	c.synchronized(number)
+}
+
+// cancelAtAlibaba abandons an upgrade: while it synchronizes, and not before.
+func (c *clouds) cancelAtAlibaba(number int64, phase upgrade.Phase) {
+	c.t.Helper()
+	_, err := c.say("cancel")
+	if phase != upgrade.PhaseSynchronizing {
+		c.refusedByAlibaba(err, http.StatusBadRequest, "InvalideStatus.Format")
+		return
+	}
+	c.must(err)
+	_, err = c.server.AwaitEnd(c.ctx, number, patience)
+	c.must(err)
+	_, tasks := c.alibabaUpgrades()
+	ended := " --- The upgrade has ended: cancelled, cancelled by the user.\n"
+	if got := tasks[0]; got.TaskID != number || got.Result != "Failed" || !strings.HasSuffix(got.Detail, ended) {
+		c.t.Errorf("the cancelled upgrade is %+v", got)
+	}
+	c.listedAtAlibaba("Running")
+}
+
 // toldByAlibaba compares the history with the native API, whoever asks and however. To the clouds the upgrade has ended
 // when clients had switched: they know no way back.
 func (c *clouds) toldByAlibaba(task upgrade.Task) {
@@ -360,7 +398,8 @@ func (c *clouds) toldInV3(before string) {
 	}
 }
 
-// removeFormer gives up what the upgrade has left. What serves cannot be given up.
+// removeFormer gives up what the upgrade has left, and its way back, if that is still open. What serves cannot be given
+// up.
 func (c *clouds) removeFormer(number int64) {
 	former := fmt.Sprintf("%s-old-%d", id, number)
 	about := alibaba.CreateDescribeDBInstanceAttributeRequest()
@@ -379,6 +418,8 @@ func (c *clouds) removeFormer(number int64) {
 	remove = alibaba.CreateDeleteDBInstanceRequest()
 	remove.DBInstanceId, remove.ReleasedKeepPolicy = former, "None"
 	_, err = c.alibaba.DeleteDBInstance(remove)
+	c.must(err)
+	_, err = c.server.AwaitEnd(c.ctx, number, patience) // a way back is ended after the answer
 	c.must(err)
 	c.must(harness.Await(c.ctx, 10*time.Second, "the former cluster to be down", func(context.Context) error {
 		conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(c.source.Port)))

@@ -62,9 +62,19 @@ func TestCloudSDKsDriveAnUpgrade(t *testing.T) {
 		c.listedAtAlibaba("TransingToOthers")
 		c.listedAtHuawei("MODIFYING")
 	})
+	s.within("Alibaba: interrupted switchover", func() { c.interruptAtAlibaba(number) })
 	s.within("Alibaba: switchover", c.switchOverAtAlibaba)
+	s.within("Alibaba: removal of the former cluster, and of the way back", func() {
+		s.serves(number)
+		c.removeFormer(number)
+	})
 	var task upgrade.Task
-	s.within("nothing is lost", func() { task = s.succeeds(number) })
+	s.within("nothing is lost", func() {
+		task = s.hasSucceeded(number)
+		target := s.target()
+		s.accept(s.prove(target))
+		s.nothingOfOurs(target)
+	})
 
 	s.within("Alibaba: history", func() { c.toldByAlibaba(task) })
 	s.within("Huawei: history", func() { c.toldByHuawei(task) })
@@ -73,7 +83,6 @@ func TestCloudSDKsDriveAnUpgrade(t *testing.T) {
 		c.listedAtHuawei("ACTIVE")
 		c.offeredAtHuawei(false)
 	})
-	s.within("Alibaba: removal of the former cluster", func() { c.removeFormer(number) })
 	s.within("secrets", func() { s.keepsSecret(c.key.Secret) })
 }
 

@@ -3,14 +3,18 @@ package test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	sdkerrors "github.com/aliyun/alibaba-cloud-sdk-go/sdk/errors"
 	alibaba "github.com/aliyun/alibaba-cloud-sdk-go/services/rds"
 	"github.com/huaweicloud/huaweicloud-sdk-go-v3/services/rds/v3/model"
 
@@ -30,6 +34,7 @@ func TestCloudDoorsAreClosed(t *testing.T) {
 	reader, err := s.server.NewAccessKey(s.ctx, "--policy", "read-only")
 	s.must(err)
 	s.within("read-only key", func() { s.readsOnly(reader) })
+	s.within("keys for one instance", s.oneInstance)
 	s.within("strangers", func() { s.strangers(full) })
 	s.within("replay and skew, Alibaba", func() { s.onceAtAlibaba(full) })
 	s.within("replay and skew, Huawei", func() { s.onceAtHuawei(full) })
@@ -153,6 +158,55 @@ func (s *scene) forbiddenAtHuawei(key harness.AccessKey) {
 	}
 	if refusals[0] != refusals[1] {
 		s.t.Errorf("an instance that is there is refused with %q, one that is not with %q", refusals[0], refusals[1])
+	}
+}
+
+// oneInstance: what the policy of a key allows for one instance it allows for no other one, whether that is there or not.
+func (s *scene) oneInstance() {
+	keyFor := func(instance string) *clouds {
+		document := fmt.Sprintf(`{"Version": "1", "Statement": [{"Effect": "Allow", "Action": ["rds:Describe*", "rds:SwitchOver*"],
+			"Resource": "acs:rds:*:*:dbinstance/%s"}]}`, instance)
+		file := filepath.Join(s.t.TempDir(), "policy.json")
+		s.must(os.WriteFile(file, []byte(document), 0o600))
+		key, err := s.server.NewAccessKey(s.ctx, "--policy", file)
+		s.must(err)
+		client, err := s.server.Alibaba(key)
+		s.must(err)
+		return &clouds{scene: s, key: key, alibaba: client}
+	}
+	describe := func(c *clouds, instance string) (string, error) {
+		request := alibaba.CreateDescribeUpgradeMajorVersionTasksRequest()
+		request.DBInstanceId = instance
+		response, err := c.alibaba.DescribeUpgradeMajorVersionTasks(request)
+		if refused, ok := errors.AsType[*sdkerrors.ServerError](err); ok {
+			said := strings.ReplaceAll(fmt.Sprint(refused.Message(), refused.AccessDeniedDetail()), refused.RequestId(), "ID")
+			return strings.ReplaceAll(said, instance, "INSTANCE"), err
+		}
+		return response.GetHttpContentString(), err
+	}
+	own, other := keyFor(id), keyFor("billing")
+	_, err := describe(own, id)
+	s.must(err)
+	_, err = own.say("switch") // it may: there is no upgrade to be switched over
+	s.refusedByAlibaba(err, http.StatusBadRequest, "InvalideStatus.Format")
+	change := alibaba.CreateDeleteDBInstanceRequest()
+	change.DBInstanceId = id
+	_, err = own.alibaba.DeleteDBInstance(change)
+	s.refusedByAlibaba(err, http.StatusForbidden, "Forbidden.RAM")
+
+	_, err = describe(other, "billing")
+	s.refusedByAlibaba(err, http.StatusNotFound, "InvalidDBInstanceName.NotFound")
+	there, err := describe(other, id)
+	s.refusedByAlibaba(err, http.StatusForbidden, "Forbidden.RAM")
+	absent, err := describe(other, "nobody")
+	s.refusedByAlibaba(err, http.StatusForbidden, "Forbidden.RAM")
+	if there != absent {
+		s.t.Errorf("an instance that is there is refused with %q, one that is not with %q", there, absent)
+	}
+	_, err = other.say("switch")
+	s.refusedByAlibaba(err, http.StatusForbidden, "Forbidden.RAM")
+	for _, c := range []*clouds{own, other} {
+		s.must(s.server.JSON(s.ctx, nil, "access-key", "disable", c.key.ID))
 	}
 }
 

@@ -247,7 +247,33 @@ func (c *clouds) toldByHuawei(task upgrade.Task) {
 	if text(status.Status) != "success" || text(status.StartTime) != got.StartTime || text(status.TargetVersion) != got.DstDatabaseVersion || text(status.Detail) != got.Detail {
 		c.t.Errorf("the status is %s, the history has %s", status, got)
 	}
+	c.toldInChinese(got.Detail)
 	if job := c.huaweiJob(task.ID); job.Status.Value() != "Completed" || text(job.Ended) != got.EndTime || text(job.Process) != "" || job.FailReason != nil {
 		c.t.Errorf("the job is %s", job)
+	}
+}
+
+// toldInChinese wants the same log in the reader's language: line by line, and most of them not in English.
+func (c *clouds) toldInChinese(log string) {
+	c.t.Helper()
+	status, err := c.huaweiStatus("upgrade", new("zh-cn"))
+	c.must(err)
+	english, chinese := strings.Split(log, "\n"), strings.Split(text(status.Detail), "\n")
+	if len(english) != len(chinese) {
+		c.t.Fatalf("in English there are %d lines, in Chinese %d", len(english), len(chinese))
+	}
+	same := 0
+	for i, line := range chinese {
+		at, _, _ := strings.Cut(english[i], " --- ")
+		if !strings.HasPrefix(line, at) {
+			c.t.Errorf("line %d is %q, in English %q", i+1, line, english[i])
+		}
+		if line == english[i] && line != "" {
+			same++
+			c.t.Logf("only in English: %s", line)
+		}
+	}
+	if same > len(english)/3 {
+		c.t.Errorf("%d of %d lines are in English", same, len(english))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,7 +27,7 @@ func TestAlibabaUpgradesInPlace(t *testing.T) {
 	c := newClouds(s)
 	s.write()
 	c.precheckAtAlibaba("inPlaceUpgrade")
-	number := c.startAtAlibaba("inPlaceUpgrade", nil)
+	number := c.startAtAlibaba("inPlaceUpgrade", map[string]string{"SwitchOver": "true", "SwitchTimeMode": "Immediate"})
 	task := c.endsAtAlibaba(number)
 	s.goesOn(patience)
 	s.load.Stop()
@@ -35,6 +36,7 @@ func TestAlibabaUpgradesInPlace(t *testing.T) {
 		t.Errorf("the instance is at port %d in %s, the source was at %d in %s", target.Port, target.Pgdata, s.source.Port, s.source.Pgdata)
 	}
 	s.accept(s.prove(target))
+	c.toldInChinese(c.huaweiUpgrade().Detail)
 	t.Logf("nobody served for %s", task.Switchover.Pause.Round(time.Millisecond))
 }
 
@@ -59,11 +61,62 @@ func TestAlibabaUpgradesBlueGreen(t *testing.T) {
 		c.toldAsClone(number, true)
 	})
 	s.within("switch", func() {
-		number := c.startAtAlibaba("blueGreenDeployment", map[string]string{"SwitchOver": "true", "SwitchTimeMode": "Immediate"})
+		window := c.setWindow(time.Now().Add(6 * time.Hour))
+		number := c.startAtAlibaba("blueGreenDeployment", map[string]string{"SwitchOver": "true", "SwitchTimeMode": "MaintainTime"})
+		c.waitsForItsWindow(window)
+		_, err := c.say("switch")
+		s.must(err)
 		c.endsAtAlibaba(number)
 		s.succeeds(number)
 		c.toldAsClone(number, false)
+		c.removeFormer(number)
 	})
+}
+
+// setWindow gives the instance a maintenance window of an hour.
+func (c *clouds) setWindow(from time.Time) string {
+	c.t.Helper()
+	const minute = "15:04Z"
+	window := from.UTC().Format(minute) + "-" + from.Add(time.Hour).UTC().Format(minute)
+	set := alibaba.CreateModifyDBInstanceMaintainTimeRequest()
+	set.DBInstanceId, set.MaintainTime = id, window
+	_, err := c.alibaba.ModifyDBInstanceMaintainTime(set)
+	c.must(err)
+	if got := c.attribute().MaintainTime; got != window {
+		c.t.Errorf("the window is %s, want %s", got, window)
+	}
+	return window
+}
+
+// attribute is the instance as DescribeDBInstanceAttribute tells.
+func (c *clouds) attribute() alibaba.DBInstanceAttribute {
+	c.t.Helper()
+	about := alibaba.CreateDescribeDBInstanceAttributeRequest()
+	about.DBInstanceId = id
+	told, err := c.alibaba.DescribeDBInstanceAttribute(about)
+	c.must(err)
+	return told.Items.DBInstanceAttribute[0]
+}
+
+// waitsForItsWindow: the upgrade says that it waits, follows the source, and does not switch over.
+func (c *clouds) waitsForItsWindow(window string) {
+	c.t.Helper()
+	waits := func(context.Context) error {
+		_, tasks := c.alibabaUpgrades()
+		switch now := tasks[0]; {
+		case now.Result != "Running" || now.SwitchTime != 0:
+			return harness.Final(fmt.Errorf("it is %+v", now))
+		case !strings.Contains(now.Detail, "waits for the maintenance window "+window):
+			return fmt.Errorf("it has said %s", now.Detail)
+		}
+		return nil
+	}
+	c.must(harness.Await(c.ctx, patience, "the upgrade to wait for its window", waits))
+	c.goesOn(patience)
+	c.must(waits(c.ctx))
+	if status := c.attribute().DBInstanceStatus; status != "TransingToOthers" {
+		c.t.Errorf("while its upgrade waits for the window the instance is %s", status)
+	}
 }
 
 // toldAsClone wants both clouds to tell whether an upgrade made a clone or moved the clients.
@@ -107,6 +160,7 @@ func TestHuaweiUpgrades(t *testing.T) {
 	number := c.newest().Number
 	s.succeeds(number)
 	c.toldAsClone(number, false)
+	c.toldInChinese(c.huaweiUpgrade().Detail)
 }
 
 // upgradeAtHuawei carries out an upgrade, and wants it to succeed.

@@ -217,6 +217,18 @@ func (s *scene) succeeds(number int64) upgrade.Task {
 			s.t.Fatalf("pgleap finish %s: exit code %d: %s", id, result.Code, result.Stderr)
 		}
 	}
+	task := s.hasSucceeded(number)
+	target := s.target()
+	verdict := s.prove(target)
+	s.must(harness.VerifyService(s.ctx, verdict, s.instance.Endpoint.Listen.Port, s.source, target, s.to))
+	s.accept(verdict)
+	s.nothingOfOurs(target)
+	return task
+}
+
+// hasSucceeded waits for the end of the upgrade, and lets clients write on.
+func (s *scene) hasSucceeded(number int64) upgrade.Task {
+	s.t.Helper()
 	task, err := s.server.AwaitEnd(s.ctx, number, patience)
 	s.must(err)
 	if task.Status != upgrade.StatusSucceeded || task.Switchover == nil || !task.Switchover.Switched {
@@ -232,11 +244,6 @@ func (s *scene) succeeds(number int64) upgrade.Task {
 			s.t.Logf("%-16s %s", span.Phase, span.EndedAt.Sub(span.StartedAt).Round(100*time.Millisecond))
 		}
 	}
-	target := s.target()
-	verdict := s.prove(target)
-	s.must(harness.VerifyService(s.ctx, verdict, s.instance.Endpoint.Listen.Port, s.source, target, s.to))
-	s.accept(verdict)
-	s.nothingOfOurs(target)
 	return task
 }
 

@@ -264,4 +264,57 @@ var chineseSentences = []saying{
 	{"the target is removed; the source is as it was before the upgrade", "目标端已清除；源端与升级前一样"},
 	{"the target is removed and the source is as it was before the upgrade", "目标端已清除，源端与升级前一样"},
 	{"nothing is undone: %s", "未做任何撤销：{1}"},
+	{
+		"the fenced source's last record ends at LSN %s, the clone had replayed up to %s and was promoted at %s",
+		"已隔离的源端的最后一条记录止于 LSN {1}，克隆已回放至 {2}，并在 {3} 处提升为主库",
+	},
+	{"files are transferred by %s: %s", "文件的转移方式为 {1}：{2}"},
+	{
+		"source and target share their files: the source can be put back until the target is started for the first time, %s",
+		"源端与目标端共用文件：在目标端首次启动之前可以恢复源端，{1}",
+	},
+	{
+		"the source's files become the target's: the source can be put back until pg_upgrade begins to move them, %s",
+		"源端的文件将成为目标端的文件：在 pg_upgrade 开始移动它们之前可以恢复源端，{1}",
+	},
+	{
+		"and pgleap does so by itself if anything fails before; from then on only a backup brings the source back",
+		"若在此之前出现失败，pgleap 会自动恢复；此后只有备份才能恢复源端",
+	},
+	{
+		"the source's files are not touched: pgleap puts the source back by itself if anything fails before the target is started for the first time; %s",
+		"源端的文件不会被改动：若在目标端首次启动之前出现失败，pgleap 会自动恢复源端；{1}",
+	},
+	{
+		"afterwards its data directory still holds everything but what was written to the target",
+		"此后其数据目录仍保存着除写入目标端的内容以外的全部数据",
+	},
+	{
+		"the source's data directory %s is kept; its global/pg_control is called pg_control.old, so that nobody starts it by mistake",
+		"源端的数据目录 {1} 已保留；其 global/pg_control 已改名为 pg_control.old，以免被误启动",
+	},
+	{
+		"its files are the target's: it must not be started any more. Removing it takes no data from the target",
+		"其文件即目标端的文件：不得再启动它。删除它不会使目标端丢失数据",
+	},
+	{
+		"its files were moved to the target: what is left is of no use as data, and can be removed",
+		"其文件已移到目标端：余下的内容不再是可用的数据，可以删除",
+	},
+	{
+		"it holds all that was in it when it was stopped, and nothing that was written since. Remove it when you are sure that you do not need it",
+		"它保存着停止时的全部数据，但没有此后写入的内容。确定不再需要时请将其删除",
+	},
+	{"the instance keeps its unit %s, which starts the target now", "实例沿用其 unit {1}，它现在启动目标端"},
+	{"systemd starts the target by unit %s, which was made of %s", "systemd 通过 unit {1} 启动目标端，该 unit 由 {2} 生成"},
+	{"the former does so with the system now, the latter no more", "前者现在随系统启动，后者不再启动"},
+	{
+		"systemd still starts the source with the system, in vain: systemctl disable %s, and have the target started from %s",
+		"systemd 仍会随系统启动源端，但不会成功：请执行 systemctl disable {1}，并改为从 {2} 启动目标端",
+	},
+	{"statistics could not be collected before clients went on: %s", "未能在客户端继续之前收集统计信息：{1}"},
+	{
+		"there is no base backup of the new version yet: take one, and confirm it by `pgleap instance set %s --base-backup-taken`",
+		"新版本尚无基础备份：请创建一个，并执行 `pgleap instance set {1} --base-backup-taken` 加以确认",
+	},
 }
