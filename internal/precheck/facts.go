@@ -105,10 +105,11 @@ func (s Space) Plus(other Space) Space {
 	return Space{Bytes: s.Bytes + other.Bytes, Inodes: s.Inodes + other.Inodes}
 }
 
-// Transfer is how files would come to the target in place, as was tried on the host.
+// Transfer is how files would come to the target in place, or why they cannot come in the way that was asked for, in
+// a sentence.
 type Transfer struct {
-	Chosen  upgrade.Transfer
-	Refused string // why they cannot come in the way that was asked for, in a sentence
+	Chosen  upgrade.ChosenTransfer
+	Refused string
 }
 
 // Copied is what a transfer in place writes anew of the source's data.

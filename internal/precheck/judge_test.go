@@ -194,7 +194,7 @@ func TestTransferThatAutoComesTo(t *testing.T) {
 		t.Run(fmt.Sprintf("%q came to %q", c.asked, c.chosen), func(t *testing.T) {
 			estimate := func(asked, chosen upgrade.Transfer) *upgrade.Estimate {
 				f := &Facts{Workload: Known(upgrade.Workload{DataBytes: 100 * gb, Databases: 1}, nil), Host: UnseenHost(errors.New("not of interest"))}
-				f.Plan.Mode, f.Plan.Options.Transfer, f.Host.Transfer = upgrade.InPlace, asked, Known(Transfer{Chosen: chosen}, nil)
+				f.Plan.Mode, f.Plan.Options.Transfer, f.Host.Transfer = upgrade.InPlace, asked, Known(Transfer{Chosen: upgrade.ChosenTransfer{Transfer: chosen}}, nil)
 				return (&round{facts: f}).estimate(t.Context(), nil)
 			}
 			got, want := estimate(c.asked, c.chosen), estimate(c.want, c.want)

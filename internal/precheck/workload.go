@@ -129,12 +129,15 @@ func (r *round) estimate(ctx context.Context, source *pgx.Conn) *upgrade.Estimat
 	plan := r.facts.Plan
 	plan.Options.Transfer = r.facts.transfer()
 	estimate := upgrade.NewEstimate(plan, workload, speed)
+	if chosen := r.facts.Host.Transfer.Value.Chosen; chosen.Transfer != "" {
+		estimate.Transfer = &chosen
+	}
 	return &estimate
 }
 
 // transfer is how files come to the target: what auto has come to on the host, where that was tried.
 func (f *Facts) transfer() upgrade.Transfer {
-	if chosen := f.Host.Transfer.Value.Chosen; chosen != "" {
+	if chosen := f.Host.Transfer.Value.Chosen.Transfer; chosen != "" {
 		return chosen
 	}
 	return f.Plan.Options.WithDefaults().Transfer

@@ -19,6 +19,10 @@ func writeEstimate(b *strings.Builder, e *upgrade.Estimate) {
 	fmt.Fprintf(b, "\nEstimate%s\n", measured)
 	fmt.Fprintf(b, "  nobody can write for about %s; the upgrade takes about %s by itself\n", Pause(e.Pause), Span(e.Total))
 	fmt.Fprintf(b, "  %s of disk for the target; %s of memory available, at least %s\n", Size(e.Disk), Size(e.Memory), Size(e.LeastMemory))
+	if e.Transfer != nil {
+		writeWrapped(b, "  ", "    ", fmt.Sprintf("files are transferred by %s: %s", e.Transfer.Transfer, e.Transfer.Why))
+		writeWrapped(b, "  ", "    ", e.Transfer.WayBack)
+	}
 	for _, p := range e.Phases {
 		fmt.Fprintf(b, "    %-20s %s\n", p.Phase, Pause(p.Duration))
 	}

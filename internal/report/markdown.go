@@ -35,7 +35,8 @@ func markdown(r upgrade.Report) string {
 		fmt.Fprintf(&b, "\n## Configuration\n\n%s\n%s\n%s\n", fence, text, fence)
 	}
 	if text := estimateText(r.Estimate); text != "" {
-		fmt.Fprintf(&b, "\n## Estimate\n\n```\n%s\n```\n", text)
+		fence := strings.Repeat("`", max(3, longestTicks(text)+1))
+		fmt.Fprintf(&b, "\n## Estimate\n\n%s\n%s\n%s\n", fence, text, fence)
 	}
 	return b.String()
 }

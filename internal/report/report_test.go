@@ -97,9 +97,25 @@ func unknown() upgrade.Report {
 	return r
 }
 
+// inPlace tells by which way files come to the target, and until when there is a way back.
+func inPlace() upgrade.Report {
+	r := passed()
+	r.Mode, r.Findings = upgrade.InPlace, []upgrade.Finding{}
+	r.Estimate.Disk, r.Estimate.Pause, r.Estimate.Total = 80<<20, 17*time.Second, 30*time.Second
+	r.Estimate.Phases = []upgrade.PhaseEstimate{{Phase: upgrade.PhasePrepareTarget, Duration: 3 * time.Second}, {Phase: upgrade.PhaseUpgrade, Duration: 17 * time.Second}}
+	r.Estimate.Transfer = &upgrade.ChosenTransfer{
+		Transfer: upgrade.TransferLink,
+		Why: "the file system cannot clone files (/srv/15 to /srv/```17.pgleap: operation not supported), but it can link them, " +
+			"which takes no time and can be taken back until the target is started",
+		WayBack: "source and target share their files: the source can be put back until the target is started for the first time; " +
+			"from then on only a backup brings the source back",
+	}
+	return r
+}
+
 func TestFormats(t *testing.T) {
 	endings := map[Format]string{Table: "txt", JSON: "json", Markdown: "md", HTML: "html"}
-	for name, r := range map[string]upgrade.Report{"blocked": blocked(), "passed": passed(), "not_complete": unknown()} {
+	for name, r := range map[string]upgrade.Report{"blocked": blocked(), "passed": passed(), "in_place": inPlace(), "not_complete": unknown()} {
 		for _, format := range Formats() {
 			golden.Compare(t, filepath.Join("testdata", name+"."+endings[format]), written(t, format, r, Style{}))
 		}

@@ -46,7 +46,7 @@ func TestDocumentsMatchTheSchema(t *testing.T) {
 		}
 		return document
 	}
-	for name, r := range map[string]upgrade.Report{"blocked": blocked(), "passed": passed(), "not complete": unknown()} {
+	for name, r := range map[string]upgrade.Report{"blocked": blocked(), "passed": passed(), "in place": inPlace(), "not complete": unknown()} {
 		if wrong := violates(root, root, read(written(t, JSON, r, Style{})), "$"); len(wrong) > 0 {
 			t.Errorf("%s: %v", name, wrong)
 		}

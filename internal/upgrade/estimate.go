@@ -12,6 +12,8 @@ type Estimate struct {
 	Disk        int64 `json:"disk"`
 	Memory      int64 `json:"memory"`
 	LeastMemory int64 `json:"leastMemory"`
+	// Transfer is missing in other modes than in place, and if what was asked for is refused.
+	Transfer *ChosenTransfer `json:"transfer,omitempty"`
 	// Phases are those that take time by themselves; how long a user waits, and keeps the way back
 	// open, is not part of it.
 	Phases []PhaseEstimate `json:"phases,omitempty"`

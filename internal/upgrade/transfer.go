@@ -18,3 +18,11 @@ const (
 func Transfers() []Transfer {
 	return []Transfer{TransferAuto, TransferClone, TransferCopyFileRange, TransferCopy, TransferLink, TransferSwap}
 }
+
+// ChosenTransfer is how files come to the target in place, as was tried on the host.
+type ChosenTransfer struct {
+	Transfer Transfer `json:"transfer"`
+	// Why is the reason for it, and WayBack tells until when the source can be put back.
+	Why     string `json:"why"`
+	WayBack string `json:"wayBack"`
+}

@@ -57,7 +57,7 @@ func (w *Worker) foreseeCopies(ctx context.Context, plan upgrade.Plan, transfer 
 	if plan.Mode != upgrade.InPlace {
 		return precheck.Copied{}, nil
 	}
-	chosen := transfer.Chosen
+	chosen := transfer.Chosen.Transfer
 	if chosen == "" {
 		chosen = plan.Options.WithDefaults().Transfer
 	}

@@ -73,7 +73,12 @@ func (w *Worker) foreseeTransfer(ctx context.Context, plan upgrade.Plan, beside 
 	if refused, ok := errors.AsType[*upgrade.Refused](err); ok {
 		return precheck.Transfer{Refused: refused.Error()}, nil
 	}
-	return precheck.Transfer{Chosen: upgrade.Transfer(chosen.Transfer)}, err
+	if err != nil {
+		return precheck.Transfer{}, err
+	}
+	return precheck.Transfer{Chosen: upgrade.ChosenTransfer{
+		Transfer: upgrade.Transfer(chosen.Transfer), Why: chosen.Why, WayBack: wayBack(chosen.Transfer),
+	}}, nil
 }
 
 // chosenTransfer is how files are transferred, and why so.

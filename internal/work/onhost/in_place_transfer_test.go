@@ -102,6 +102,7 @@ func TestPrecheckTriesTheTransfer(t *testing.T) {
 		{upgrade.TransferAuto, far, ""},
 		{upgrade.TransferLink, filepath.Dir(source.Pgdata), ""},
 	} {
+		took := map[upgrade.Transfer]string{upgrade.TransferAuto: "copy", upgrade.TransferLink: "link"}[test.transfer]
 		t.Run(string(test.transfer), func(t *testing.T) {
 			args.Plan.Options.Transfer, args.Plan.Target.Pgdata = test.transfer, filepath.Join(test.dir, "target")
 			report, err := w.Precheck(t.Context(), args)
@@ -116,6 +117,14 @@ func TestPrecheckTriesTheTransfer(t *testing.T) {
 			}
 			if len(report.NotChecked) > 0 {
 				t.Errorf("not checked: %q", report.NotChecked)
+			}
+			switch told := report.Estimate.Transfer; {
+			case told == nil:
+				if test.refused == "" {
+					t.Error("the report does not tell the transfer")
+				}
+			case string(told.Transfer) != took || told.Why == "" || told.WayBack != wayBack(pgbin.Transfer(took)):
+				t.Errorf("the report tells of %+v", told)
 			}
 		})
 	}
