@@ -75,7 +75,7 @@ func register() map[string]proof {
 		"target-origins":        {test: complaints},
 		"target-empty":          {test: complaints},
 		"target-programs":       {test: complaints},
-		"transfer-method":       {test: complaints},
+		"transfer-method":       {test: "work/onhost.TestPrecheckTriesTheTransfer"},
 		"clean-shutdown":        {test: complaints},
 		"pg-upgrade-place":      {test: complaints},
 		"pg-upgrade-connection": {test: complaints},
