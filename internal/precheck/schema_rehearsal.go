@@ -55,8 +55,8 @@ var schemaRehearsal = Check{
 	},
 }
 
-// notRehearsed: what the rehearsal says nothing about. It stands in the way of nothing: the checks that look
-// for single things have looked.
+// notRehearsed: what the rehearsal says nothing about. It stands in the way of nothing, since the checks that look for
+// single things have looked; but a whole database that was left out is where surprises are left.
 var notRehearsed = Check{
 	ID: "not-rehearsed", Title: "Not all definitions were upgraded for a trial",
 	Severity: upgrade.Info, Modes: withPgUpgrade(), Scope: PerCluster,
@@ -66,14 +66,22 @@ var notRehearsed = Check{
 	Find: func(_ context.Context, f *Facts, _ Session) ([]Found, error) {
 		said, err := f.Host.SchemaRehearsal.Get()
 		if err != nil {
-			return []Found{{Object: "schema rehearsal", Note: err.Error()}}, nil
+			one := Found{Object: "schema rehearsal", Note: err.Error(), Severity: upgrade.Warning}
+			if f.Plan.Options.SkipSchemaRehearsal || f.Host.Unseen != nil {
+				one.Severity = upgrade.Info // so it was asked for
+			}
+			return []Found{one}, nil
 		}
 		var found []Found
 		for _, left := range said.LeftOut {
-			found = append(found, left.found())
+			one := left.found()
+			if left.Object == "" {
+				one.Severity = upgrade.Warning
+			}
+			found = append(found, one)
 		}
 		if said.Unfinished != "" {
-			found = append(found, Found{Object: "schema rehearsal", Note: said.Unfinished})
+			found = append(found, Found{Object: "schema rehearsal", Note: said.Unfinished, Severity: upgrade.Warning})
 		}
 		return found, nil
 	},

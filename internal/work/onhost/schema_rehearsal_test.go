@@ -180,7 +180,7 @@ func TestSchemaRehearsalEndsEarly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if said := find(report, "not-rehearsed"); said.Total != 1 || !strings.Contains(said.Objects[0], c.want) || said.Severity != upgrade.Info {
+		if said := find(report, "not-rehearsed"); said.Total != 1 || !strings.Contains(said.Objects[0], c.want) || said.Severity != upgrade.Warning {
 			t.Errorf("%s: got %+v", c.name, said)
 		}
 		if !report.Passed() {
