@@ -24,9 +24,12 @@ func (w *Worker) registerBlueGreen(r Registry) {
 	})
 }
 
-// switchToCloneAround is SwitchToClone with the user's programs around it.
+// switchToCloneAround is SwitchToClone with the user's programs around it. Where it is too late to begin, none is run
+// before.
 func (w *Worker) switchToCloneAround(ctx context.Context, args step.SwitchOverArgs) (result step.CloneSwitch, err error) {
-	result.Switchover, err = w.aroundSwitch(ctx, args, func() (upgrade.Switchover, error) {
+	around := args
+	around.SettleOnly = args.SettleOnly || w.isLate(args.NotAfter)
+	result.Switchover, err = w.aroundSwitch(ctx, around, func() (upgrade.Switchover, error) {
 		result, err = w.SwitchToClone(ctx, args)
 		return result.Switchover, err
 	})
