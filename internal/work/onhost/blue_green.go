@@ -49,6 +49,11 @@ func (w *Worker) PrepareCloning(ctx context.Context, plan upgrade.Plan) (step.Do
 	if err := w.prepareAccess(ctx, plan); err != nil {
 		return step.Done{}, err
 	}
+	if !plan.Options.CloneOnly { // else they stay with the source
+		if _, err := w.lookForStandbys(ctx, plan); err != nil {
+			return step.Done{}, err
+		}
+	}
 	return w.info(ctx, fmt.Sprintf("the source is prepared: role %s, which its pg_hba.conf lets in from this host", upgrade.Role)), nil
 }
 

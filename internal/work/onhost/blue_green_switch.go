@@ -87,6 +87,9 @@ func (w *Worker) switchToClone(ctx context.Context, plan upgrade.Plan, config sw
 	if err == nil {
 		err = w.surveyStandbys(ctx, plan)
 	}
+	if err == nil {
+		err = w.standbysReady(plan)
+	}
 	if ctx.Err() != nil {
 		err = errors.New("interrupted before it began")
 	}

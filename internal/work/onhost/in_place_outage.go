@@ -176,6 +176,9 @@ func (o *outage) ready(ctx context.Context) (err error) {
 	if err := o.surveyStandbys(ctx, plan); err != nil {
 		return err
 	}
+	if err := o.standbysReady(plan); o.session != nil && err != nil {
+		return err
+	}
 	if o.intent.OfAllRoles, err = readSettingsOfAllRoles(ctx, o.host.Login(plan.Source, "postgres")); err != nil {
 		return err
 	}
