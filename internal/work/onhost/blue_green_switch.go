@@ -270,12 +270,20 @@ func (w *Worker) throwAway(ctx context.Context, plan upgrade.Plan) (spent bool, 
 	if err != nil {
 		return true, err
 	}
+	return true, files.forgetClone()
+}
+
+// forgetClone removes the notes of a clone that was thrown away, in order. If one stays, so do those after it: the last one
+// is why this is done again.
+func (f files) forgetClone() error {
 	for _, n := range []note{
 		noteTargetStarted, noteBaseline, noteUpgraded, noteUpgradeBegun, noteTargetBegun, noteTargetDir, noteBackedUp, noteCloneSpent,
 	} {
-		err = errors.Join(err, files.remove(n))
+		if err := f.remove(n); err != nil {
+			return fmt.Errorf("forget the clone that was thrown away: %w", err)
+		}
 	}
-	return true, err
+	return nil
 }
 
 // removeUpgraded removes the clone and the target.
