@@ -248,13 +248,10 @@ func (o *outage) complete(ctx context.Context) error {
 	if err := o.timed(ctx, "start", o.startTarget); err != nil {
 		return err
 	}
+	if o.session != nil {
+		o.whileClientsWait(ctx)
+	}
 	ctx = context.WithoutCancel(ctx) // the target serves: there is no way back, whoever wants one
-	if o.session != nil && o.plan.Options.Statistics == upgrade.StatisticsBefore {
-		_ = o.timed(ctx, "statistics", o.statisticsBefore)
-	}
-	if o.session != nil && o.plan.Options.WaitForStandbys {
-		_ = o.timed(ctx, "standbys", o.standbysBefore)
-	}
 	if err := o.timed(ctx, "resume", o.resume); err != nil {
 		return err
 	}
