@@ -156,7 +156,7 @@ func TestFlowOnTheEngine(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.name == recordIsAway && !*update {
-				pgtest.Exhaustive(t)
+				pgtest.Slow(t)
 			}
 			s := stage.play(c.name)
 			c.does(s)

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -43,6 +44,47 @@ func TestOptionsOfAMode(t *testing.T) {
 			t.Errorf("%s: %v", test.what, err)
 		case test.refused != "" && (err == nil || !strings.Contains(err.Error(), test.refused)):
 			t.Errorf("%s: %v, want %q", test.what, err, test.refused)
+		}
+	}
+}
+
+// What an instance has nothing for is refused, before its host is asked anything.
+func TestOptionsOfAnInstance(t *testing.T) {
+	endpoint := upgrade.Endpoint{Driver: upgrade.PgBouncer}
+	for _, test := range []struct {
+		what     string
+		mode     upgrade.Mode
+		options  upgrade.Options
+		instance upgrade.Instance
+		refused  string // empty: it is not
+	}{
+		{"in the window", upgrade.BlueGreen, upgrade.Options{SwitchInWindow: true}, upgrade.Instance{Window: &upgrade.Window{}}, ""},
+		{"in no window", upgrade.InPlace, upgrade.Options{SwitchInWindow: true}, upgrade.Instance{}, "no maintenance window"},
+		{"statistics before clients go on", upgrade.InPlace, upgrade.Options{Statistics: upgrade.StatisticsBefore}, upgrade.Instance{Endpoint: endpoint}, ""},
+		{"statistics before, and nobody waits", upgrade.InPlace, upgrade.Options{Statistics: upgrade.StatisticsBefore}, upgrade.Instance{}, "no endpoint at which clients could wait for statistics"},
+		{"statistics after, and nobody waits", upgrade.InPlace, upgrade.Options{}, upgrade.Instance{}, ""},
+		{"statistics before, of a clone", upgrade.BlueGreen, upgrade.Options{Statistics: upgrade.StatisticsBefore, CloneOnly: true}, upgrade.Instance{}, ""},
+		{"standbys before clients go on", upgrade.InPlace, upgrade.Options{WaitForStandbys: true}, upgrade.Instance{Endpoint: endpoint}, ""},
+		{"standbys before, and nobody waits", upgrade.InPlace, upgrade.Options{WaitForStandbys: true}, upgrade.Instance{}, "no endpoint at which clients could wait for standbys"},
+	} {
+		c := newControl(t)
+		test.instance.ID, test.instance.CreatedAt = "orders", now
+		test.instance.Cluster = upgrade.Cluster{Host: "db1", Version: 150012, Pgdata: "/srv/orders", Port: 5432}
+		if err := c.catalog.AddInstance(t.Context(), test.instance); err != nil {
+			t.Fatal(err)
+		}
+		asked := errors.New("the host is asked")
+		c.temporal = &host{says: map[string]func() (any, error){step.Inspect: func() (any, error) { return nil, asked }}}
+		_, err := c.plan(t.Context(), UpgradeRequest{Instance: "orders", Mode: test.mode, Target: 17, Options: test.options})
+		want := test.refused
+		if want == "" {
+			want = asked.Error()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", test.what, err, want)
+		}
+		if test.refused != "" && upgrade.CauseOf(err) != upgrade.CauseOption {
+			t.Errorf("%s: because of %q", test.what, upgrade.CauseOf(err))
 		}
 	}
 }

@@ -36,12 +36,8 @@ func (c *Control) plan(ctx context.Context, req UpgradeRequest) (upgrade.Plan, e
 	if err := newer(req.Target, instance); err != nil {
 		return upgrade.Plan{}, err
 	}
-	if req.Options.SwitchInWindow && instance.Window == nil {
-		return upgrade.Plan{}, &upgrade.Refused{
-			Reason: fmt.Sprintf("instance %s has no maintenance window to switch over in", instance.ID),
-			Remedy: "give it one (pgleap instance set --window), or switch over at another time",
-			Cause:  upgrade.CauseOption,
-		}
+	if err := req.fits(instance); err != nil {
+		return upgrade.Plan{}, err
 	}
 	if err := c.refuseWhileRunning(ctx, req.Instance, upgrade.TaskUpgrade); err != nil {
 		return upgrade.Plan{}, ofRecord(err)
@@ -68,6 +64,23 @@ func (c *Control) plan(ctx context.Context, req UpgradeRequest) (upgrade.Plan, e
 		Instance: instance.ID, Mode: req.Mode, Source: source, Target: target,
 		Endpoint: instance.Endpoint, Options: req.Options, Hooks: instance.Hooks,
 	}, nil
+}
+
+// fits refuses options that cannot be fulfilled for an instance: they are not ignored.
+func (r *UpgradeRequest) fits(instance upgrade.Instance) error {
+	refused := func(reason, remedy string) error {
+		return &upgrade.Refused{Reason: fmt.Sprintf("instance %s has no %s", instance.ID, reason), Remedy: remedy, Cause: upgrade.CauseOption}
+	}
+	nobodyWaits := r.Mode == upgrade.InPlace && instance.Endpoint.Driver == ""
+	switch {
+	case r.Options.SwitchInWindow && instance.Window == nil:
+		return refused("maintenance window to switch over in", "give it one (pgleap instance set --window), or switch over at another time")
+	case nobodyWaits && r.Options.Statistics == upgrade.StatisticsBefore:
+		return refused("endpoint at which clients could wait for statistics", "collect them after the upgrade, or give it an endpoint")
+	case nobodyWaits && r.Options.WaitForStandbys:
+		return refused("endpoint at which clients could wait for standbys", "leave that out, and they are made after the upgrade, or give it an endpoint")
+	}
+	return nil
 }
 
 // inspect asks the instance's cluster who it is now: it may be down, have a newer minor version or

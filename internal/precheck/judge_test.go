@@ -331,6 +331,13 @@ func TestJudgeStandbys(t *testing.T) {
 			[]Found{{Object: "s1", Severity: upgrade.Warning, Note: "it does not stream from the source now; it gets no successor"}},
 		},
 		{
+			"one that does not stream now, and is to be waited for",
+			upgrade.Plan{Mode: upgrade.BlueGreen, Options: upgrade.Options{WaitForStandbys: true}},
+			nil,
+			[]Standby{here("s1", "", "it does not stream from the source now", 0)},
+			[]Found{{Object: "s1", Note: "it does not stream from the source now; it gets no successor"}},
+		},
+		{
 			"none is wanted",
 			upgrade.Plan{Mode: upgrade.InPlace, Options: upgrade.Options{SkipStandbys: true}},
 			[]streamed{{"far", "192.0.2.7", "", true}},

@@ -405,7 +405,7 @@ func tryStatement(t *testing.T, s stage, sql string) error {
 
 // The limit is the server's: a row that is found cannot be decoded.
 func TestRowsThatAreTooLongAreNotSent(t *testing.T) {
-	pgtest.Exhaustive(t)
+	pgtest.Slow(t)
 	s := pair(t)
 	s.source.CreateDatabase(t, "shop")
 	s.source.Exec(t, "shop", `CREATE TABLE photo (id int PRIMARY KEY, p bytea)`,

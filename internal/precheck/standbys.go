@@ -84,7 +84,9 @@ func judgeStandbys(plan upgrade.Plan, size int64, streaming []streamed, known []
 	}
 	for _, s := range known { // they are on this host, and do not stream from the source
 		one := becomes(plan, size, s)
-		one.Severity = upgrade.Warning
+		if !plan.Options.WaitForStandbys || s.Problem == "" { // else there would be no switch without it
+			one.Severity = upgrade.Warning
+		}
 		found = append(found, one)
 	}
 	return found

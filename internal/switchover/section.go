@@ -32,6 +32,9 @@ type Config struct {
 	// after a crash of the machine nobody else may start it. It must bear others who do the same. nil: it is
 	// somebody else's to start.
 	StartTarget func(context.Context) error
+	// MayBegin is asked last of all before clients wait for a standby to take over (RunStandby), and says why they are
+	// not to. nil: nothing is in the way.
+	MayBegin func() error
 	// OnStep is told each step when it begins. It must return at once.
 	OnStep func(step string)
 	// Patience is how long clients may wait in each of the first tries (see Run). nil: until the deadline.

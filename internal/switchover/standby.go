@@ -91,6 +91,9 @@ func (s *standbySection) prepareStandby(ctx context.Context) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("the preparations were not done within %s (switchoverTimeout): %w", s.Plan.Options.SwitchoverTimeout, err)
 	}
+	if err == nil && s.MayBegin != nil {
+		err = s.MayBegin()
+	}
 	return err
 }
 

@@ -109,26 +109,29 @@ func (t *task) followAndSwitch(ctx workflow.Context, window *upgrade.Window) (*u
 			}
 			cloned = true
 		}
-		wanted, request, err := t.awaitSwitch(ctx, l, automatic, window)
+		args, err := t.awaitSwitch(ctx, l, automatic, window)
 		if err != nil {
 			return nil, err
 		}
-		if !wanted {
+		if args == nil {
 			continue
 		}
-		t.attempts++
-		result, err := t.switchToClone(ctx, t.switchoverArgs(t.plan, request))
+		result, err := t.switchToClone(ctx, *args)
 		if err != nil {
 			return nil, err
 		}
-		t.record(ctx, result.Events...)
-		t.recordSwitchover(ctx, result.Switchover)
+		t.recordSwitchToClone(ctx, result)
 		cloned = !result.Spent
 		switch {
 		case result.Switchover.Switched:
 			return &result.Switchover, nil
 		case t.cancelled:
 			return nil, workflow.ErrCanceled
+		case result.Late: // no failure, and the next window is waited for
+			if err := workflow.Sleep(ctx, args.NotAfter.Sub(workflow.Now(ctx))); err != nil { // the agent's clock is ahead
+				return nil, err
+			}
+			continue
 		case !automatic:
 			continue
 		}
@@ -142,8 +145,9 @@ func (t *task) followAndSwitch(ctx workflow.Context, window *upgrade.Window) (*u
 }
 
 // awaitSwitch follows the source until the user wants the switch or, if nobody needs to be asked, the
-// window is open and the clone has caught up. It may return without: then it is to be called again.
-func (t *task) awaitSwitch(ctx workflow.Context, l *leg, automatic bool, window *upgrade.Window) (wanted bool, request step.SwitchRequest, err error) {
+// window is open and the clone has caught up. A switch that nobody asked for is to begin before the window closes.
+// It may return without one: then it is to be called again.
+func (t *task) awaitSwitch(ctx workflow.Context, l *leg, automatic bool, window *upgrade.Window) (*step.SwitchOverArgs, error) {
 	forget(t.switchSignal) // before the phase is recorded: one that comes later counts
 	t.enter(ctx, upgrade.PhaseSynchronizing)
 	closed := untilOpen(ctx, window)
@@ -154,15 +158,38 @@ func (t *task) awaitSwitch(ctx workflow.Context, l *leg, automatic bool, window 
 		closed = 0
 	}
 	why := wishTold
-	for err == nil && why == wishTold {
-		why, request, err = t.followSource(ctx, l, automatic && !waits, closed)
+	var request step.SwitchRequest
+	for why == wishTold {
+		var err error
+		if why, request, err = t.followSource(ctx, l, automatic && !waits, closed); err != nil {
+			return nil, err
+		}
 		if closed = untilOpen(ctx, window); !waits {
 			closed = 0
 		} else if closed == 0 {
 			break
 		}
 	}
-	return err == nil && (why == wishSwitch || why == wishNothing && automatic && !waits && untilOpen(ctx, window) == 0), request, err
+	asked, byItself := why == wishSwitch, why == wishNothing && automatic && !waits && untilOpen(ctx, window) == 0
+	if !asked && !byItself {
+		return nil, nil //nolint:nilnil // nothing is to be done
+	}
+	t.attempts++
+	args := t.switchoverArgs(t.plan, request)
+	if byItself && window != nil {
+		args.NotAfter = window.Closes(workflow.Now(ctx))
+	}
+	return &args, nil
+}
+
+// recordSwitchToClone records how an attempt ended. One that came too late was none.
+func (t *task) recordSwitchToClone(ctx workflow.Context, result step.CloneSwitch) {
+	t.record(ctx, result.Events...)
+	if result.Late {
+		t.tell(ctx, upgrade.LevelWarning, result.Switchover.Reason)
+	} else {
+		t.recordSwitchover(ctx, result.Switchover)
+	}
 }
 
 // noWindow is why nothing waits for a window that does not exist.

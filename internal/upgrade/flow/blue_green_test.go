@@ -43,7 +43,7 @@ func newCloneWorld(t *testing.T) *cloneWorld {
 		}
 		return done, err
 	})
-	register(step.SwitchToClone, func(_ context.Context, args step.SwitchOverArgs) (step.CloneSwitch, error) {
+	register(step.SwitchToClone, func(ctx context.Context, args step.SwitchOverArgs) (step.CloneSwitch, error) {
 		if args.SettleOnly {
 			w.note(func() { w.settles++ })
 			return step.CloneSwitch{Switchover: w.settled}, nil
@@ -52,12 +52,14 @@ func newCloneWorld(t *testing.T) *cloneWorld {
 			w.attempts = append(w.attempts, args.Attempt)
 			w.timeouts = append(w.timeouts, args.Plan.Options.SwitchoverTimeout)
 			w.switchedAt = append(w.switchedAt, w.env.Now().UTC())
+			w.notAfter = append(w.notAfter, args.NotAfter.UTC())
 		})
 		if w.does[step.SwitchToClone] == nil {
 			_, err := answer[step.Done](w.world, step.SwitchToClone)
 			return step.CloneSwitch{Switchover: upgrade.Switchover{Switched: true}}, err
 		}
-		return answer[step.CloneSwitch](w.world, step.SwitchToClone)
+		result, err := answer[step.CloneSwitch](w.world, step.SwitchToClone)
+		return result, w.slowly(ctx, t, step.SwitchToClone, result, err)
 	})
 	return w
 }
@@ -278,6 +280,54 @@ func TestSwitchInWindow(t *testing.T) {
 			}
 			if len(w.switchedAt) != 1 || w.switchedAt[0].Truncate(time.Minute).Format(time.RFC3339) != c.want {
 				t.Errorf("switched at %v, want %s", w.switchedAt, c.want)
+			}
+		})
+	}
+}
+
+// A switch begins within the window, or in the next one: an attempt that came too late, since its agent was away or it was
+// made ready for long, is no failure, and its clone is used again. Whoever asks for the switch waits for nothing.
+func TestSwitchTooLate(t *testing.T) {
+	at := func(day, hour int) time.Time { return time.Date(2026, 3, day, hour, 0, 0, 0, time.UTC) }
+	window := &upgrade.Window{Start: 22 * 60, End: 2 * 60}
+	const windows = maxAutomaticSwitchovers + 1
+	for name, c := range map[string]struct {
+		takes time.Duration // what an attempt that comes too late does: it ends when the window has closed, or a bit before
+		asked bool
+	}{
+		"after the window":          {5 * time.Hour, false},
+		"the agent's clock is fast": {time.Hour, false},
+		"asked in the end":          {5 * time.Hour, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newCloneWorld(t)
+			w.env.SetStartTime(at(1, 12))
+			w.takes = map[string]map[int]time.Duration{step.SwitchToClone: {}}
+			for n := 1; n < windows; n++ {
+				w.takes[step.SwitchToClone][n] = c.takes
+			}
+			w.does[step.SwitchToClone] = func(n int) (any, error) {
+				if n < windows {
+					return step.CloneSwitch{Switchover: upgrade.Switchover{Reason: "the maintenance window closed"}, Late: true}, nil
+				}
+				return step.CloneSwitch{Switchover: upgrade.Switchover{Switched: true}}, nil
+			}
+			if c.asked { // twice it synchronizes in each window: until that opens, and in it
+				w.signalWhen(upgrade.PhaseSynchronizing, 2*windows-1, step.SignalSwitch)
+			}
+			outcome := w.run(t, window, inWindow)
+			if outcome.Status != upgrade.StatusSucceeded || w.counts[step.BaseBackup] != 1 || len(w.switchovers) != 1 {
+				t.Errorf("outcome %+v after %d base backups and %d switchovers", outcome, w.counts[step.BaseBackup], len(w.switchovers))
+			}
+			begun, until := at(windows, 22), at(windows+1, 2)
+			if c.asked {
+				begun, until = at(windows, 2), time.Time{}
+			}
+			if got := w.switchedAt[windows-1]; got.Before(begun) || got.After(begun.Add(2*time.Hour)) {
+				t.Errorf("switched at %s, want %s", got, begun)
+			}
+			if got := w.notAfter[windows-1]; !got.Equal(until) {
+				t.Errorf("it was to begin until %s, want %s", got, until)
 			}
 		})
 	}

@@ -25,16 +25,7 @@ func newInPlaceWorld(t *testing.T) *world {
 	}
 	register(step.PrepareInPlace, func(ctx context.Context, _ upgrade.Plan) (step.Done, error) {
 		done, err := answer[step.Done](w, step.PrepareInPlace)
-		if took := w.takes[step.PrepareInPlace][w.counts[step.PrepareInPlace]]; took > 0 && err == nil {
-			token := activity.GetInfo(ctx).TaskToken
-			w.env.RegisterDelayedCallback(func() {
-				if err := w.env.CompleteActivity(token, done, nil); err != nil {
-					t.Error(err)
-				}
-			}, took)
-			err = activity.ErrResultPending
-		}
-		return done, err
+		return done, w.slowly(ctx, t, step.PrepareInPlace, done, err)
 	})
 	register(step.FinishInPlace, func(context.Context, upgrade.Plan) (step.FinishResult, error) {
 		return answer[step.FinishResult](w, step.FinishInPlace)

@@ -226,6 +226,21 @@ func answer[R any](w *world, name string) (R, error) {
 	return result, err
 }
 
+// slowly lets an activity that has come to a result take its time, see takes.
+func (w *world) slowly(ctx context.Context, t *testing.T, name string, result any, err error) error {
+	took := w.takes[name][w.counts[name]]
+	if took == 0 || err != nil {
+		return err
+	}
+	token := activity.GetInfo(ctx).TaskToken
+	w.env.RegisterDelayedCallback(func() {
+		if err := w.env.CompleteActivity(token, result, nil); err != nil {
+			t.Error(err)
+		}
+	}, took)
+	return activity.ErrResultPending
+}
+
 // pending leaves an activity running until it is cancelled.
 func pending(int) (any, error) { return nil, activity.ErrResultPending }
 

@@ -58,4 +58,6 @@ type CloneSwitch struct {
 	Switchover upgrade.Switchover `json:"switchover"`
 	// Spent tells that the clone has been promoted in vain, and thrown away: another one is needed.
 	Spent bool `json:"spent,omitempty"`
+	// Late tells that the switch did not begin because NotAfter had passed.
+	Late bool `json:"late,omitempty"`
 }

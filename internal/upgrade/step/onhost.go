@@ -1,6 +1,10 @@
 package step
 
-import "github.com/pgleap/pgleap/internal/upgrade"
+import (
+	"time"
+
+	"github.com/pgleap/pgleap/internal/upgrade"
+)
 
 // Short host activities: they answer within seconds and change nothing.
 const (
@@ -201,6 +205,8 @@ type SwitchOverArgs struct {
 	Rehearse bool `json:"rehearse,omitempty"`
 	// Keep keeps the snapshots of both sides for Verify.
 	Keep bool `json:"keep,omitempty"`
+	// NotAfter is when it is too late to begin a switch to a clone; zero: never.
+	NotAfter time.Time `json:"notAfter,omitzero"`
 }
 
 // Phase is that of an upgrade while the step runs.

@@ -24,9 +24,12 @@ func (w *Worker) registerBlueGreen(r Registry) {
 	})
 }
 
-// switchToCloneAround is SwitchToClone with the user's programs around it.
+// switchToCloneAround is SwitchToClone with the user's programs around it. Where it is too late to begin, none is run
+// before.
 func (w *Worker) switchToCloneAround(ctx context.Context, args step.SwitchOverArgs) (result step.CloneSwitch, err error) {
-	result.Switchover, err = w.aroundSwitch(ctx, args, func() (upgrade.Switchover, error) {
+	around := args
+	around.SettleOnly = args.SettleOnly || w.isLate(args.NotAfter)
+	result.Switchover, err = w.aroundSwitch(ctx, around, func() (upgrade.Switchover, error) {
 		result, err = w.SwitchToClone(ctx, args)
 		return result.Switchover, err
 	})
@@ -45,6 +48,11 @@ func (w *Worker) PrepareCloning(ctx context.Context, plan upgrade.Plan) (step.Do
 	}
 	if err := w.prepareAccess(ctx, plan); err != nil {
 		return step.Done{}, err
+	}
+	if !plan.Options.CloneOnly { // else they stay with the source
+		if _, err := w.lookForStandbys(ctx, plan); err != nil {
+			return step.Done{}, err
+		}
 	}
 	return w.info(ctx, fmt.Sprintf("the source is prepared: role %s, which its pg_hba.conf lets in from this host", upgrade.Role)), nil
 }

@@ -23,6 +23,9 @@ import (
 // more. It is the last note to go when the clone is thrown away.
 const noteCloneSpent note = "clone.spent"
 
+// errLateSwitch is why a switch does not begin whose window has closed: its agent was away, or it was made ready for long.
+var errLateSwitch = errors.New("the maintenance window closed before the switch could begin")
+
 // SwitchToClone carries out one attempt to switch to the clone, or ends one that a crash left in the
 // middle. Clients wait from the fence on until the clone has become the target, or until the deadline.
 // A clone that was promoted in vain is thrown away, once clients go on.
@@ -47,8 +50,16 @@ func (w *Worker) SwitchToClone(ctx context.Context, args step.SwitchOverArgs) (s
 	if state.Stage != switchover.StageNone {
 		result.Switchover, err = switchover.Recover(context.WithoutCancel(ctx), config)
 	} else if err = journal.Announce(); err == nil {
+		late := false
 		config.StartGuard = func(ctx context.Context) (*endpoint.Guard, error) { return w.startGuard(ctx, args.Plan, path) }
+		config.MayBegin = func() error {
+			if late = w.isLate(args.NotAfter); late {
+				return errLateSwitch
+			}
+			return nil
+		}
 		result, err = w.switchToClone(ctx, args.Plan, config)
+		result.Late = late
 	}
 	if err != nil || result.Switchover.Switched {
 		return result, err
@@ -64,7 +75,9 @@ func (w *Worker) switchToClone(ctx context.Context, plan upgrade.Plan, config sw
 	if err != nil || last.OnTarget() {
 		return step.CloneSwitch{Switchover: last.Outcome}, err
 	}
-	err = w.stream(ctx, plan)
+	if err = config.MayBegin(); err == nil {
+		err = w.stream(ctx, plan)
+	}
 	if err == nil {
 		_, err = w.InitTarget(ctx, plan)
 	}
@@ -73,6 +86,9 @@ func (w *Worker) switchToClone(ctx context.Context, plan upgrade.Plan, config sw
 	}
 	if err == nil {
 		err = w.surveyStandbys(ctx, plan)
+	}
+	if err == nil {
+		err = w.standbysReady(plan)
 	}
 	if ctx.Err() != nil {
 		err = errors.New("interrupted before it began")
@@ -254,12 +270,20 @@ func (w *Worker) throwAway(ctx context.Context, plan upgrade.Plan) (spent bool, 
 	if err != nil {
 		return true, err
 	}
+	return true, files.forgetClone()
+}
+
+// forgetClone removes the notes of a clone that was thrown away, in order. If one stays, so do those after it: the last one
+// is why this is done again.
+func (f files) forgetClone() error {
 	for _, n := range []note{
 		noteTargetStarted, noteBaseline, noteUpgraded, noteUpgradeBegun, noteTargetBegun, noteTargetDir, noteBackedUp, noteCloneSpent,
 	} {
-		err = errors.Join(err, files.remove(n))
+		if err := f.remove(n); err != nil {
+			return fmt.Errorf("forget the clone that was thrown away: %w", err)
+		}
 	}
-	return true, err
+	return nil
 }
 
 // removeUpgraded removes the clone and the target.

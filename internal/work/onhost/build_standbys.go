@@ -85,10 +85,13 @@ func (w *Worker) buildOrTell(ctx context.Context, plan upgrade.Plan, files files
 	if r.Stage == standbyStreams {
 		return w.stillStreams(ctx, plan, r), nil
 	}
-	if r.Problem != "" {
-		return w.say(ctx, upgrade.LevelWarning, byHand(plan, r.Standby)), nil // the user has accepted that
-	}
 	var err error
+	if r.Problem != "" {
+		if isMissed(plan, r.Standby) {
+			err = fmt.Errorf("standby %s: %s", r.Name, r.Problem)
+		}
+		return w.say(ctx, upgrade.LevelWarning, byHand(plan, r.Standby)), err
+	}
 	for attempt := 1; ; attempt++ {
 		given := r.GivenUp
 		if err = w.buildStandby(ctx, plan, files, records, i); err == nil {

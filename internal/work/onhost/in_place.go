@@ -92,6 +92,9 @@ func (w *Worker) PrepareInPlace(ctx context.Context, plan upgrade.Plan) (step.Do
 	if err := w.makeWorkdir(plan, user); err != nil {
 		return step.Done{}, err
 	}
+	if _, err := w.lookForStandbys(ctx, plan); err != nil {
+		return step.Done{}, err
+	}
 	if err := w.prepareInPlace(ctx, plan, files, user, &prepared); err != nil {
 		return step.Done{}, err
 	}

@@ -76,7 +76,7 @@ func TestDiesInPlace(t *testing.T) {
 	if d.Guard {
 		guard = GuardCommand{Path: os.Args[0], Args: []string{"-test.run=^TestGuardsInPlace$"}}
 	}
-	worker := inPlaceWorker(d.Dir, guard)
+	worker := workerIn(d.Dir, filepath.Dir(d.Plan.Target.Bindir), guard, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	died := false
 	watch := &progress{beat: func(now upgrade.Progress) {
 		if died || !strings.HasPrefix(now.Text, d.At) {

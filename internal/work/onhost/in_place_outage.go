@@ -176,6 +176,9 @@ func (o *outage) ready(ctx context.Context) (err error) {
 	if err := o.surveyStandbys(ctx, plan); err != nil {
 		return err
 	}
+	if err := o.standbysReady(plan); o.session != nil && err != nil {
+		return err
+	}
 	if o.intent.OfAllRoles, err = readSettingsOfAllRoles(ctx, o.host.Login(plan.Source, "postgres")); err != nil {
 		return err
 	}
@@ -245,13 +248,10 @@ func (o *outage) complete(ctx context.Context) error {
 	if err := o.timed(ctx, "start", o.startTarget); err != nil {
 		return err
 	}
+	if o.session != nil {
+		o.whileClientsWait(ctx)
+	}
 	ctx = context.WithoutCancel(ctx) // the target serves: there is no way back, whoever wants one
-	if o.session != nil && o.plan.Options.Statistics == upgrade.StatisticsBefore {
-		_ = o.timed(ctx, "statistics", o.statisticsBefore)
-	}
-	if o.session != nil && o.plan.Options.WaitForStandbys {
-		_ = o.timed(ctx, "standbys", o.standbysBefore)
-	}
 	if err := o.timed(ctx, "resume", o.resume); err != nil {
 		return err
 	}

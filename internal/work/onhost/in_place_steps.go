@@ -166,12 +166,16 @@ func (o *outage) startTarget(ctx context.Context) error {
 	if err := o.caughtUp(); err != nil {
 		return err
 	}
+	// What is left waiting when the target has started is not to be ended by a cancel that comes later.
+	starting, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	detach := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	err := o.ahead(ctx,
-		func() error { return o.host.Start(ctx, o.plan.Target, targetLogInPlace(o.intent), targetStart) },
+		func() error { return o.host.Start(starting, o.plan.Target, targetLogInPlace(o.intent), targetStart) },
 		func() bool {
 			lock, running := pgbin.RunningPostmaster(o.plan.Target.Pgdata)
 			return running && lock.Status == "ready"
 		})
+	detach()
 	if err != nil {
 		return o.explainStart(ctx, o.plan, err)
 	}
@@ -208,11 +212,25 @@ func (o *outage) caughtUp() error {
 	return errors.Join(errs...)
 }
 
+// whileClientsWait does what clients are to wait for, though the target could serve them. It is all that a cancel ends now:
+// what is left of it is done when they have gone on.
+func (o *outage) whileClientsWait(ctx context.Context) {
+	if o.plan.Options.Statistics == upgrade.StatisticsBefore {
+		_ = o.timed(ctx, "statistics", o.statisticsBefore)
+	}
+	if o.plan.Options.WaitForStandbys {
+		_ = o.timed(ctx, "standbys", o.standbysBefore)
+	}
+	if ctx.Err() != nil {
+		o.told.Events = append(o.told.Events, o.say(ctx, upgrade.LevelWarning, "clients were let go on before all was done that they waited for; the rest follows now"))
+	}
+}
+
 // statisticsBefore collects all statistics at once: clients wait for the last stage anyway.
 func (o *outage) statisticsBefore(ctx context.Context) error {
 	done, err := o.analyzeOnce(o.plan, func() (step.Done, error) { return o.analyzeInPlace(ctx, o.plan, pgbin.AnalyzeOnly) })
 	o.told.Events = append(o.told.Events, done.Events...)
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		o.told.Events = append(o.told.Events, o.say(ctx, upgrade.LevelWarning, "statistics could not be collected before clients went on: "+err.Error()))
 	}
 	return nil
@@ -226,7 +244,7 @@ func (o *outage) standbysBefore(ctx context.Context) error {
 	}
 	done, err := o.buildStandbys(ctx, o.plan, 1, false)
 	o.told.Events = append(o.told.Events, done.Events...)
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		o.told.Events = append(o.told.Events, o.say(ctx, upgrade.LevelWarning, "standbys could not be made before clients went on: "+err.Error()))
 	}
 	return nil

@@ -19,6 +19,9 @@ func (w *Worker) PrepareSource(ctx context.Context, plan upgrade.Plan) (step.Don
 	if err := w.prepareAccess(ctx, plan); err != nil {
 		return step.Done{}, err
 	}
+	if _, err := w.lookForStandbys(ctx, plan); err != nil {
+		return step.Done{}, err
+	}
 	events, err := w.giveFullIdentity(ctx, plan)
 	if err != nil {
 		return step.Done{}, err

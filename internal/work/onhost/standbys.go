@@ -80,7 +80,7 @@ func (w *Worker) surveyStandbys(ctx context.Context, plan upgrade.Plan) error {
 	if err != nil {
 		return err
 	}
-	found, err := w.findStandbys(ctx, plan)
+	found, err := w.lookForStandbys(ctx, plan)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -375,6 +376,65 @@ func TestStandbysBeforeSwitchToClone(t *testing.T) {
 	b.buildStandbys(step.StandbysArgs{Serving: true})
 	b.haveSuccessors()
 	b.retireWith(one, two)
+}
+
+// A switch that is to wait for standbys does not begin while one is away that has streamed before, whether or not its
+// server runs: no client waits for it. One that was away for a moment is waited for; one that was removed is not missed.
+func TestSwitchMissesAStandby(t *testing.T) {
+	pgtest.Slow(t)
+	b := newSwitchBed(t, func(o *upgrade.Options) { o.WaitForStandbys = true })
+	one := b.startStandbyOf("s1", "")
+	two := b.startStandbyOf("s2", "")
+	b.must(os.MkdirAll(b.worker.dir, 0o700))
+	b.toClone()
+	back := b.streamsNoMore(one)
+	refused := b.switchTo(1)
+	if want := "standby s1: it does not stream from the source now"; refused.Switchover.Switched || refused.Spent || !strings.Contains(refused.Switchover.Reason, want) {
+		t.Errorf("without a walreceiver: %+v, want %q", refused, want)
+	}
+	b.stopStandby(two.Bindir, two.Pgdata)
+	time.AfterFunc(3*time.Second, back)
+	refused = b.switchTo(2)
+	want := "standby s2: it has streamed from the source in this upgrade, and does not run now"
+	if got := refused.Switchover.Reason; refused.Switchover.Switched || refused.Spent || !strings.Contains(got, want) || strings.Contains(got, "s1") {
+		t.Errorf("without a server: %+v, want %q", refused, want)
+	}
+	for _, attempt := range []int{1, 2} {
+		path, err := b.worker.journalPath(step.SwitchOverArgs{Plan: b.plan, Attempt: attempt})
+		b.must(err)
+		if text := read(path); text != "" {
+			t.Errorf("attempt %d has begun: %s", attempt, text)
+		}
+	}
+	b.must(os.Remove(filepath.Join(two.Pgdata, "standby.signal")))
+	if result := b.switchTo(3); !result.Switchover.Switched {
+		t.Fatalf("it did not switch: %s", result.Switchover.Reason)
+	}
+	b.records() // ends their successors
+	b.until("the target has its standby", func() bool { return slices.Equal(b.replicas(b.plan.Target), []string{"s1 streaming async"}) })
+}
+
+// streamsNoMore ends a standby's walreceiver, until back is called.
+func (b *upgradeBed) streamsNoMore(standby upgrade.Cluster) (back func()) {
+	b.Helper()
+	set := func(conninfo string) {
+		conn, err := pgx.Connect(b.Context(), fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=postgres", standby.Port))
+		if err == nil {
+			defer conn.Close(b.Context())
+			_, err = conn.Exec(b.Context(), conninfo)
+		}
+		if err == nil {
+			_, err = conn.Exec(b.Context(), `SELECT pg_reload_conf()`)
+		}
+		if err != nil {
+			b.Error(err)
+		}
+	}
+	set(`ALTER SYSTEM SET primary_conninfo = 'host=127.0.0.1 port=1 user=postgres application_name=s1'`)
+	b.until("it streams no more", func() bool {
+		return b.ask(standby, "postgres", `SELECT count(*)::text FROM pg_stat_wal_receiver`)[0] == "0"
+	})
+	return func() { set(`ALTER SYSTEM RESET primary_conninfo`) }
 }
 
 // becomesOfStandbys wants the precheck to say what becomes of the standbys, and to pass.
