@@ -157,12 +157,14 @@ func TestJudgeSpaceInPlace(t *testing.T) {
 		{"nothing is copied", Copied{}, nil},
 		{"all fits", Copied{ToTarget: Space{9 * gb, 8000}, Elsewhere: []Room{room(Space{gb, 10}, Space{gb, 10})}}, nil},
 		{
-			"what is copied and what is added do not fit together", Copied{ToTarget: Space{Bytes: 9*gb + 1}},
+			"what is copied and what is added do not fit together",
+			Copied{ToTarget: Space{Bytes: 9*gb + 1}},
 			[]string{"file system of the target's data directory: 10.0 GB free, 10.0 GB needed"},
 		},
 		{"a tablespace needs none of the target's room", Copied{Elsewhere: []Room{room(Space{Bytes: 50 * gb}, Space{Bytes: 60 * gb})}}, nil},
 		{
-			"the target's room is none for a tablespace", Copied{Elsewhere: []Room{room(Space{2 * gb, 20}, Space{gb, 10})}},
+			"the target's room is none for a tablespace",
+			Copied{Elsewhere: []Room{room(Space{2 * gb, 20}, Space{gb, 10})}},
 			[]string{"file system of the tablespace at /fast: 1.0 GB free, 2.0 GB needed", "inodes of the file system of the tablespace at /fast: 10 free, about 20 needed"},
 		},
 	} {
