@@ -46,6 +46,9 @@ const fingerprintCluster = `
 		SELECT 'tablespace', quote_ident(spcname), pg_tablespace_location(oid) FROM pg_tablespace
 		UNION ALL
 		SELECT 'subscription', quote_ident(subname), subdbid::text FROM pg_subscription
+		UNION ALL
+		SELECT 'logical slot', quote_ident(slot_name), format('%s %s', database, plugin) FROM pg_replication_slots
+		WHERE slot_type = 'logical' AND NOT temporary AND slot_name !~ '^pgleap_'
 	) AS lines
 	ORDER BY kind COLLATE "C", name COLLATE "C", state COLLATE "C"`
 
@@ -153,7 +156,7 @@ const fingerprintDatabase = `
 		UNION ALL
 		-- A body of parsed SQL is in a column that 13 does not have; prosrc is empty then.
 		SELECT 'function', format('%I.%I(%s)', n.nspname, p.proname, oidvectortypes(p.proargtypes)),
-			format('%s %s %s', p.proconfig, p.prolang, md5(concat(p.prosrc, ' ', p.probin, CASE WHEN p.prosrc = '' THEN to_jsonb(p) ->> 'prosqlbody' END)))
+			format('%s %s %s', p.proconfig, p.prolang, md5(concat(p.prosrc, ' ', p.probin, CASE WHEN p.prosrc = '' THEN to_jsonb(p) ->> 'prosqlbody' END, p.proargdefaults::text)))
 		FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 		WHERE p.oid >= 16384 AND n.nspname <> 'pgleap'
 		UNION ALL
@@ -167,6 +170,17 @@ const fingerprintDatabase = `
 		SELECT 'conversion', format('%I.%I', n.nspname, c.conname), format('%s %s %s %s', c.conforencoding, c.contoencoding, c.conproc::oid, c.condefault)
 		FROM pg_conversion c JOIN pg_namespace n ON n.oid = c.connamespace
 		WHERE c.oid >= 16384
+		UNION ALL
+		SELECT 'operator class', format('%I.%I', n.nspname, c.opcname), md5((to_jsonb(c) - 'oid')::text)
+		FROM pg_opclass c JOIN pg_namespace n ON n.oid = c.opcnamespace
+		WHERE c.oid >= 16384 AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_opclass'::regclass AND objid = c.oid AND deptype = 'e')
+		UNION ALL
+		SELECT 'statistics', format('%I.%I', n.nspname, x.stxname), md5((to_jsonb(x) - 'oid')::text)
+		FROM pg_statistic_ext x JOIN pg_namespace n ON n.oid = x.stxnamespace
+		UNION ALL
+		SELECT 'foreign-data wrapper', quote_ident(fdwname), md5((to_jsonb(w) - 'oid')::text) FROM pg_foreign_data_wrapper w
+		UNION ALL
+		SELECT 'foreign server', quote_ident(srvname), md5((to_jsonb(s) - 'oid')::text) FROM pg_foreign_server s
 		UNION ALL
 		SELECT 'text search dictionary', format('%I.%I', n.nspname, d.dictname), format('%s %s', d.dicttemplate, d.dictinitoption)
 		FROM pg_ts_dict d JOIN pg_namespace n ON n.oid = d.dictnamespace
@@ -221,7 +235,10 @@ func Fingerprint(ctx context.Context, source postgres.Login, target ...upgrade.P
 	if err != nil {
 		return upgrade.Fingerprint{}, err
 	}
-	return upgrade.NewFingerprint(slices.Concat(target, parts, files, parameters, slices.Concat(ofDatabases...)))
+	looked := upgrade.Part{
+		Kind: upgrade.PartLooked, Value: upgrade.HashPart(fingerprintCluster + fingerprintFiles + fingerprintAccess + fingerprintParameters + fingerprintDatabase),
+	}
+	return upgrade.NewFingerprint(slices.Concat([]upgrade.Part{looked}, target, parts, files, parameters, slices.Concat(ofDatabases...)))
 }
 
 func partsOfFiles(ctx context.Context, conn *pgx.Conn) ([]upgrade.Part, error) {

@@ -113,6 +113,14 @@ func testChangesAreTold(t *testing.T, s stage, take func(string) upgrade.Fingerp
 		{`CREATE DATABASE other`, `database other was created`},
 		{`CREATE FUNCTION f(int) RETURNS int LANGUAGE sql AS 'SELECT 1'`, `function public.f(integer) was added in database shop`},
 		{`CREATE OR REPLACE FUNCTION f(int) RETURNS int LANGUAGE sql AS 'SELECT 2'`, `function public.f(integer) was changed in database shop`},
+		{`CREATE OR REPLACE FUNCTION f(int DEFAULT 1) RETURNS int LANGUAGE sql AS 'SELECT 2'`, `function public.f(integer) was changed in database shop`},
+		{`CREATE OPERATOR CLASS mine FOR TYPE int USING hash AS OPERATOR 1 =, FUNCTION 1 hashint4(int)`, `operator class public.mine was added in database shop`},
+		{`CREATE STATISTICS of_two ON id, title FROM t`, `statistics public.of_two was added in database shop`},
+		{`SELECT pg_create_logical_replication_slot('cdc', 'pgoutput')`, `logical slot cdc was created`},
+		{`SELECT pg_drop_replication_slot('cdc')`, `logical slot cdc was dropped`},
+		{`CREATE FOREIGN DATA WRAPPER afar`, `foreign-data wrapper afar was added in database shop`},
+		{`CREATE SERVER there FOREIGN DATA WRAPPER afar OPTIONS (host 'a')`, `foreign server there was added in database shop`},
+		{`ALTER SERVER there OPTIONS (SET host 'b')`, `foreign server there was changed in database shop`},
 		{`ALTER FUNCTION f SET work_mem = '8MB'`, `function public.f(integer) was changed in database shop`},
 		{`CREATE FUNCTION ef() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'`, `function public.ef() was added in database shop`},
 		{`CREATE EVENT TRIGGER et ON ddl_command_end EXECUTE FUNCTION ef()`, `event trigger et was added in database shop`},
@@ -122,7 +130,7 @@ func testChangesAreTold(t *testing.T, s stage, take func(string) upgrade.Fingerp
 		{`ALTER SYSTEM RESET max_slot_wal_keep_size; ` + reload, `setting max_slot_wal_keep_size changed from 1GB to -1; file setting max_slot_wal_keep_size in `},
 		{`CREATE SUBSCRIPTION inbound CONNECTION 'dbname=none password=hidden' PUBLICATION p WITH (connect = false)`, `subscription inbound was created`},
 		{`ALTER SUBSCRIPTION inbound SET (slot_name = NONE); DROP SUBSCRIPTION inbound`, `subscription inbound was dropped`},
-		{`DROP VIEW v; DROP TABLE t`, `table public.t was dropped in database shop; view public.v was dropped in database shop`},
+		{`DROP VIEW v; DROP TABLE t`, `statistics public.of_two was dropped in database shop; table public.t was dropped in database shop; view public.v was dropped in database shop`},
 		{`DROP EXTENSION hstore`, `extension hstore 1.5 was dropped in database shop; casts were dropped in database shop: `},
 	} {
 		t.Run(test.change, func(t *testing.T) {

@@ -35,6 +35,8 @@ const (
 	PartSetting   = "setting"
 	PartExtension = "extension"
 	PartDatabase  = "database"
+	// PartLooked tells, as a hash, what the pgleap that took the fingerprint looks at.
+	PartLooked = "looked at"
 )
 
 // PlainParts lists the kinds whose values are kept as they are. None can be a secret.
@@ -160,6 +162,7 @@ const (
 	maxChanges     = 12
 	maxNamedInOne  = 5
 	unknownChanges = "what exactly is not known"
+	otherLook      = "the report is of a pgleap that looked at other things than this one does"
 )
 
 // Changes tells what is different between two fingerprints, in sentences without a full stop. It is empty if
@@ -173,6 +176,9 @@ func Changes(before, after Fingerprint) []string {
 	if errWas != nil || errIs != nil || len(was) == 0 || len(is) == 0 {
 		return []string{unknownChanges}
 	}
+	if lookedAt(was) != lookedAt(is) {
+		return []string{otherLook}
+	}
 	told := tell(compare(was, is))
 	if len(told) == 0 {
 		return []string{unknownChanges}
@@ -181,6 +187,16 @@ func Changes(before, after Fingerprint) []string {
 		told = append(told[:maxChanges], fmt.Sprintf("and %d more changes", rest))
 	}
 	return told
+}
+
+// lookedAt is the value of PartLooked; empty for a report that is older.
+func lookedAt(parts []Part) string {
+	for _, p := range parts {
+		if p.Kind == PartLooked {
+			return p.Value
+		}
+	}
+	return ""
 }
 
 // change is what became of a part; one of the two values is missing when it came or went.

@@ -107,6 +107,11 @@ func TestChangesOfAnOldReport(t *testing.T) {
 			t.Errorf("%s: got %q", name, got)
 		}
 	}
+	// What changed is what is looked at: nobody is to be told that roles or tables have.
+	another := fingerprint(t, append(tables("shop", 0, 2), Part{Kind: PartLooked, Value: HashPart("more")})...)
+	if got := Changes(now, another); len(got) != 1 || got[0] != otherLook {
+		t.Errorf("another look: got %q", got)
+	}
 	same := now
 	same.Parts = nil
 	if got := Changes(same, now); len(got) != 0 {
