@@ -11,14 +11,11 @@ import (
 // (trgm_op.c, CMPCHAR).
 var charSignedness = Check{
 	ID: "char-signedness", Title: "Trigram indexes depend on the processor that they were built on",
-	Severity: upgrade.Info, Modes: withPgUpgrade(), Scope: PerDatabase,
+	Severity: upgrade.Info, Modes: withPgUpgrade(), Scope: PerDatabase, Versions: Versions{Crossing: 18},
 	Why: "pg_trgm sorts letters beyond ASCII in one way on x86 and in another on ARM. From 18 on a cluster remembers which, and pg_upgrade writes down that of this machine. " +
 		"If these files were ever copied, or streamed, from a machine of the other kind, what is written down is wrong for these indexes, and queries miss rows.",
 	Remedy: "Nothing has to be done where the cluster has always been on one kind of processor. Else run these statements on the target, after the upgrade and before its applications search.",
-	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
-		if !f.crosses(18) {
-			return nil, nil
-		}
+	Find: func(ctx context.Context, _ *Facts, s Session) ([]Found, error) {
 		return s.query(ctx, `
 			SELECT DISTINCT format('%I.%I', n.nspname, c.relname), 'index of ' || i.indrelid::regclass,
 				`+reindex+`

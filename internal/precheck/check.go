@@ -18,6 +18,7 @@ type Check struct {
 	// SeverityIn has the modes in which the severity is another one.
 	SeverityIn map[upgrade.Mode]upgrade.Severity
 	Modes      []upgrade.Mode
+	Versions   Versions
 	Scope      Scope
 	Why        string // what would happen, with its cause
 	Remedy     string // what to do about it
@@ -31,6 +32,26 @@ type Check struct {
 	PgUpgrade []string
 	// Find returns what is there; nothing if all is well. An error means: could not look.
 	Find func(ctx context.Context, f *Facts, s Session) ([]Found, error)
+}
+
+// Versions are the upgrades that a check concerns; all, if it is empty.
+type Versions struct {
+	Crossing upgrade.Major // those from before a major version to it or beyond
+	Sources  upgrade.Major // those from it on
+	Targets  upgrade.Major // those to it or beyond
+}
+
+// concern tells whether an upgrade is among them.
+func (v Versions) concern(f *Facts) bool {
+	return (v.Crossing == 0 || f.crosses(v.Crossing)) && f.Version.Major() >= v.Sources && f.Plan.Target.Version.Major() >= v.Targets
+}
+
+// find is Find for the upgrades that the check concerns.
+func (c Check) find(ctx context.Context, f *Facts, s Session) ([]Found, error) {
+	if !c.Versions.concern(f) {
+		return nil, nil
+	}
+	return c.Find(ctx, f, s)
 }
 
 // severity is that of what it finds in a mode, unless the object has one of its own.
@@ -93,16 +114,6 @@ func (f *Facts) crosses(major upgrade.Major) bool {
 
 // newest is the major version of the newer of source and target.
 func (f *Facts) newest() int { return int(max(f.Version.Major(), f.Plan.Target.Version.Major())) }
-
-// crossing makes a Find of a query for upgrades from before a major version to it or beyond.
-func crossing(major upgrade.Major, sql string) func(context.Context, *Facts, Session) ([]Found, error) {
-	return func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
-		if !f.crosses(major) {
-			return nil, nil
-		}
-		return s.query(ctx, sql)
-	}
-}
 
 // query makes a Find of a query that returns object, note and SQL; each may be NULL.
 func query(sql string) func(context.Context, *Facts, Session) ([]Found, error) {

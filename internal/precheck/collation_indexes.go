@@ -149,12 +149,12 @@ func recordedOtherwise(ctx context.Context, f *Facts, s Session) (stale []Found,
 // no longer by the C library (release notes 18, Migration).
 var textSearchProvider = Check{
 	ID: "text-search-provider", Title: "Full-text and trigram indexes are built by other rules from 18 on",
-	Severity: upgrade.Warning, Modes: withPgUpgrade(), Scope: PerDatabase,
+	Severity: upgrade.Warning, Modes: withPgUpgrade(), Scope: PerDatabase, Versions: Versions{Crossing: 18},
 	Why: "Up to 17 full-text search and pg_trgm divide and fold text by the C library, whatever the database's locale provider; from 18 on by the database's own provider. " +
 		"This database's is not the C library: what these indexes hold may differ from what queries look for on the target, which then miss rows.",
 	Remedy: "Run these statements on the target, after the upgrade and before its applications search. Columns that hold tsvector are computed anew by an UPDATE.",
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
-		if f.Version.Major() >= 18 || f.Plan.Target.Version.Major() < 18 || f.database(s.Database).Provider == "libc" {
+		if f.database(s.Database).Provider == "libc" {
 			return nil, nil
 		}
 		return s.query(ctx, `

@@ -43,14 +43,11 @@ var systemCompositeTypes = Check{
 // aclitemTypes: privileges take 64 bits instead of 32 from 16 on (acl.h, AclItem).
 var aclitemTypes = Check{
 	ID: "aclitem-types", Title: "Columns are of type aclitem, whose format has changed",
-	Severity: upgrade.Blocker, Modes: withPgUpgrade(), Scope: PerDatabase,
+	Severity: upgrade.Blocker, Modes: withPgUpgrade(), Scope: PerDatabase, Versions: Versions{Crossing: 16},
 	Why:       "aclitem takes more room in PostgreSQL 16 and later: the target would misread what the source has stored.",
 	Remedy:    typeRemedy,
 	PgUpgrade: []string{"tables_using_aclitem.txt"},
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
-		if !f.crosses(16) {
-			return nil, nil
-		}
 		return columnsOf(`SELECT oid FROM pg_type WHERE oid = 'pg_catalog.aclitem'::regtype`)(ctx, f, s)
 	},
 }

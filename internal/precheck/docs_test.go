@@ -53,12 +53,30 @@ func docs() string {
 		slices.Sort(modes)
 		fmt.Fprintf(&b, "\n## %s\n\n%s.\n\n", c.ID, c.Title)
 		fmt.Fprintf(&b, "- severity: %s\n- looks at: %s\n- modes: %s\n", severities(c), c.Scope, strings.Join(modes, ", "))
+		if versions := concerned(c.Versions); versions != "" {
+			fmt.Fprintf(&b, "- versions: %s\n", versions)
+		}
 		if c.Acceptable {
 			b.WriteString("- acceptable by name\n")
 		}
 		fmt.Fprintf(&b, "\n**Why.** %s\n\n**Remedy.** %s\n", escape(c.Why), escape(c.Remedy))
 	}
 	return b.String()
+}
+
+// concerned tells the upgrades that a check concerns, if not all.
+func concerned(v Versions) string {
+	var words []string
+	if v.Crossing > 0 {
+		words = append(words, fmt.Sprintf("from before %d to %d or later", v.Crossing, v.Crossing))
+	}
+	if v.Sources > 0 {
+		words = append(words, fmt.Sprintf("from %d or later", v.Sources))
+	}
+	if v.Targets > 0 {
+		words = append(words, fmt.Sprintf("to %d or later", v.Targets))
+	}
+	return strings.Join(words, ", ")
 }
 
 // severities tells a check's severity, and where it is another one.

@@ -7,11 +7,11 @@ import "github.com/pgleap/pgleap/internal/upgrade"
 // has to name the other class.
 var gistInetIndexes = Check{
 	ID: "gist-inet-indexes", Title: "Indexes use btree_gist's operator classes for inet and cidr",
-	Severity: upgrade.Blocker, Modes: withPgUpgrade(), Scope: PerDatabase,
+	Severity: upgrade.Blocker, Modes: withPgUpgrade(), Scope: PerDatabase, Versions: Versions{Crossing: 19},
 	Why:       "gist_inet_ops and gist_cidr_ops can miss rows. PostgreSQL 19 has its own inet_ops for GiST as the default, and does not take such indexes over.",
 	Remedy:    "Build the index anew with inet_ops. Making it locks the table against writes; CREATE INDEX CONCURRENTLY under another name does not.",
 	PgUpgrade: []string{"gist_inet_ops.txt"},
-	Find: crossing(19, `
+	Find: query(`
 		WITH wrong AS (
 			SELECT oid FROM pg_opclass WHERE opcmethod = 783 AND opcdefault AND opcname IN ('gist_inet_ops', 'gist_cidr_ops')
 		), keys AS (

@@ -95,7 +95,7 @@ func TestChecksOfFacts(t *testing.T) {
 		{"a taken port", targetPlace, Facts{Host: Host{TargetProblems: []string{"port 5433 is taken"}}}, []Found{{Object: "port 5433 is taken"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := c.check.Find(context.Background(), &c.facts, Session{})
+			got, err := c.check.find(context.Background(), &c.facts, Session{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -45,7 +45,7 @@ func watched(checks []Check, after func(check string, pid uint32)) []Check {
 	all := slices.Clone(checks)
 	for i, check := range all {
 		all[i].Find = func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
-			found, err := check.Find(ctx, f, s)
+			found, err := check.find(ctx, f, s)
 			after(check.ID, s.Tx.Conn().PgConn().PID())
 			return found, err
 		}
@@ -120,7 +120,7 @@ func testReads(t *testing.T, s stage) {
 	for i, check := range checks {
 		checks[i].Find = func(ctx context.Context, f *Facts, in Session) ([]Found, error) {
 			before := catalogReads(t, in)
-			found, err := check.Find(ctx, f, in)
+			found, err := check.find(ctx, f, in)
 			if err != nil {
 				return found, err
 			}

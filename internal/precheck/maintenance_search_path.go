@@ -12,15 +12,12 @@ import (
 // with search_path = pg_catalog, pg_temp (release notes 17, Migration; RestrictSearchPath).
 var maintenanceSearchPath = Check{
 	ID: "maintenance-search-path", Title: "Functions of indexes and materialized views have no search_path of their own",
-	Severity: upgrade.Warning, Modes: everyMode(), Scope: PerDatabase, Acceptable: true,
+	Severity: upgrade.Warning, Modes: everyMode(), Scope: PerDatabase, Versions: Versions{Crossing: 17}, Acceptable: true,
 	Why: "From 17 on ANALYZE, REINDEX, REFRESH MATERIALIZED VIEW and other maintenance look for names in pg_catalog only. " +
 		"A function that they call and that names tables, types or functions without their schemas fails then: autovacuum cannot analyze the table, the view cannot be refreshed. " +
 		nothingNamed,
 	Remedy: searchPathRemedy,
-	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
-		if !f.crosses(17) {
-			return nil, nil
-		}
+	Find: func(ctx context.Context, _ *Facts, s Session) ([]Found, error) {
 		return s.withoutSearchPath(ctx, calledByIndexes+` UNION `+`
 			SELECT d.refobjid, format('%I.%I', n.nspname, c.relname)
 			FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -12,16 +12,13 @@ import (
 // may be older (pg_upgrade's check.c, check_for_oldest_xids).
 var oldestTransactionIDs = Check{
 	ID: "oldest-transaction-ids", Title: "A database is older than the cluster's oldest transaction id",
-	Severity: upgrade.Blocker, Modes: withPgUpgrade(), Scope: PerCluster,
+	Severity: upgrade.Blocker, Modes: withPgUpgrade(), Scope: PerCluster, Versions: Versions{Targets: 19},
 	Why: "pg_control says which transaction ids and multixacts are still in use. A database that claims older ones contradicts it, which is damage, " +
 		"and pg_upgrade of 19 and later does not go on.",
 	Remedy: "Freeze the database's tables, which works its limits out anew, and look for the cause: a crash, or files that were copied from elsewhere. " +
 		"A database that does not allow connections has to allow them for it.",
 	PgUpgrade: []string{"oldestXID (", "oldestMultiXid ("},
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
-		if f.Plan.Target.Version.Major() < 19 {
-			return nil, nil
-		}
 		rows, err := s.Tx.Query(ctx, `
 			SELECT quote_ident(datname), format('datfrozenxid %s, datminmxid %s', datfrozenxid, datminmxid),
 				'VACUUM (FREEZE)', datname

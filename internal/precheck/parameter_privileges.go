@@ -15,14 +15,11 @@ import (
 // first and --check does not.
 var parameterPrivileges = Check{
 	ID: "parameter-privileges", Title: "Privileges are granted on parameters that the target does not have",
-	Severity: upgrade.Blocker, Modes: everyMode(), Scope: PerCluster,
+	Severity: upgrade.Blocker, Modes: everyMode(), Scope: PerCluster, Versions: Versions{Sources: 15},
 	Why: "From 15 on roles can be granted to set a parameter. Parameters are removed between major versions: a GRANT on one that the target does not know " +
 		"makes pg_upgrade fail half-way.",
 	Remedy: "Revoke the privilege. If the parameter has been renamed, grant it on the new one on the target after the upgrade.",
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
-		if f.Version.Major() < 15 {
-			return nil, nil
-		}
 		// All grants come down from the owner, who is the first superuser, and are revoked with his. He may have lost his own.
 		granted, err := s.query(ctx, `
 			SELECT p.parname, string_agg(DISTINCT g.name, ', ') FILTER (WHERE g.grantee <> 10),

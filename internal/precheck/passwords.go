@@ -30,17 +30,12 @@ var md5Passwords = Check{
 // pg_hba.conf with a line that it does not understand (hba.c, load_hba).
 var radius = Check{
 	ID: "radius", Title: "pg_hba.conf uses RADIUS, which the target does not have",
-	Severity: upgrade.Blocker, Modes: everyMode(), Scope: PerCluster,
+	Severity: upgrade.Blocker, Modes: everyMode(), Scope: PerCluster, Versions: Versions{Targets: 19},
 	Why:    "Version 19 has removed the authentication by RADIUS. With such a line in pg_hba.conf the target does not start.",
 	Remedy: "Let these clients log in another way, such as LDAP, OAuth, GSSAPI or SCRAM, and remove the line.",
-	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
-		if f.Plan.Target.Version.Major() < 19 {
-			return nil, nil
-		}
-		return s.query(ctx, `
-			SELECT format('pg_hba.conf, line %s', line_number), concat_ws(' ', type, array_to_string(database, ','), array_to_string(user_name, ','), address), NULL
-			FROM pg_hba_file_rules
-			WHERE auth_method = 'radius'
-			ORDER BY line_number`)
-	},
+	Find: query(`
+		SELECT format('pg_hba.conf, line %s', line_number), concat_ws(' ', type, array_to_string(database, ','), array_to_string(user_name, ','), address), NULL
+		FROM pg_hba_file_rules
+		WHERE auth_method = 'radius'
+		ORDER BY line_number`),
 }

@@ -6,12 +6,12 @@ import "github.com/pgleap/pgleap/internal/upgrade"
 // the old signatures finds no function (pg_upgrade's check.c, check_for_incompatible_polymorphics).
 var polymorphicFunctions = Check{
 	ID: "polymorphic-functions", Title: "Aggregates or operators are built on array functions whose signature has changed",
-	Severity: upgrade.Blocker, Modes: withPgUpgrade(), Scope: PerDatabase,
+	Severity: upgrade.Blocker, Modes: withPgUpgrade(), Scope: PerDatabase, Versions: Versions{Crossing: 14},
 	Why: "array_append, array_cat, array_prepend, array_remove, array_replace, array_position, array_positions and width_bucket take anycompatible " +
 		"and anycompatiblearray in PostgreSQL 14 and later. An aggregate or operator declared with anyelement or anyarray cannot use them there.",
 	Remedy:    "Drop it, and make it anew on the target with anycompatible or anycompatiblearray instead of anyelement or anyarray.",
 	PgUpgrade: []string{"incompatible_polymorphics.txt"},
-	Find: crossing(14, `
+	Find: query(`
 		WITH changed AS (
 			SELECT oid FROM pg_proc
 			WHERE pronamespace = 'pg_catalog'::regnamespace AND proname IN (

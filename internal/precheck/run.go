@@ -190,7 +190,7 @@ func (s *seen) look(ctx context.Context, facts *Facts, check Check, conn *pgx.Co
 	begun := time.Now()
 	found, err := inTransaction(ctx, conn, func(tx pgx.Tx) ([]Found, error) {
 		in.Tx = tx
-		return check.Find(ctx, facts, in)
+		return check.find(ctx, facts, in)
 	})
 	facts.log.DebugContext(ctx, "precheck", "check", check.ID, "database", in.Ident, "found", len(found), "took", time.Since(begun))
 	if err != nil {

@@ -10,14 +10,11 @@ import (
 // Whether their consumers have caught up is slotsUnread's.
 var slotsTakenOver = Check{
 	ID: "slots-taken-over", Title: "Logical slots cannot be taken over",
-	Severity: upgrade.Blocker, Modes: []upgrade.Mode{upgrade.InPlace}, Scope: PerCluster,
+	Severity: upgrade.Blocker, Modes: []upgrade.Mode{upgrade.InPlace}, Scope: PerCluster, Versions: Versions{Sources: 17},
 	Why:       "Logical slots go over to the target. One that is invalid cannot, and since 19 the server keeps the name pg_conflict_detection for itself.",
 	Remedy:    "Drop the slot: nobody can read an invalid one any more. Its consumer begins anew with another slot.",
 	PgUpgrade: []string{"invalid_logical_slots.txt"},
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
-		if f.Version.Major() < 17 {
-			return nil, nil
-		}
 		return s.query(ctx, `
 			SELECT slot_name, CASE WHEN invalidation_reason IS NOT NULL THEN 'invalid: ' || invalidation_reason ELSE 'its name is reserved' END,
 				format('SELECT pg_drop_replication_slot(%L)', slot_name)

@@ -13,7 +13,7 @@ import (
 // check.c, check_new_cluster_replication_slots).
 var targetSlots = Check{
 	ID: "target-slots", Title: "The target's settings leave no room for the source's logical slots",
-	Severity: upgrade.Blocker, Modes: []upgrade.Mode{upgrade.InPlace}, Scope: PerCluster,
+	Severity: upgrade.Blocker, Modes: []upgrade.Mode{upgrade.InPlace}, Scope: PerCluster, Versions: Versions{Sources: 17},
 	Why: "The source's logical slots go over to the target, which needs wal_level, max_replication_slots and, in minor releases of August 2026 and later, " +
 		"the slots' plugins in output_plugin_libraries.",
 	Remedy: "Set on the source what the target takes over from it, with the SQL where it is given: it allows the plugins of all slots, beside those that are allowed already, and holds for new sessions after a reload (SELECT pg_reload_conf()). " +
@@ -22,9 +22,6 @@ var targetSlots = Check{
 		"disallowed_output_plugins.txt", `"wal_level" must be`, "number of logical replication slots", "output_plugin_libraries",
 	},
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
-		if f.Version.Major() < 17 {
-			return nil, nil
-		}
 		slots, err := postgres.ConsumerSlots(ctx, s.Tx.Conn())
 		if err != nil {
 			return nil, err

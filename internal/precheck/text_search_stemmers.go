@@ -10,14 +10,11 @@ import (
 // not meet what queries compute. Expressions show a configuration as a constant of regconfig.
 var textSearchStemmers = Check{
 	ID: "text-search-stemmers", Title: "Full-text search in Dutch is computed by other rules from 19 on",
-	Severity: upgrade.Warning, Modes: everyMode(), Scope: PerDatabase,
+	Severity: upgrade.Warning, Modes: everyMode(), Scope: PerDatabase, Versions: Versions{Crossing: 19},
 	Why: "Version 19 takes the stems of Dutch words by a newer algorithm. Indexes and columns that hold stems of the old one miss rows that queries look for on the target.",
 	Remedy: "On the target, after the upgrade and before its applications search: run these statements, and compute columns that hold tsvector anew by an UPDATE of their rows. " +
 		"Where a default configuration is shown, look for columns that are computed with it.",
-	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
-		if !f.crosses(19) {
-			return nil, nil
-		}
+	Find: func(ctx context.Context, _ *Facts, s Session) ([]Found, error) {
 		return s.query(ctx, `
 			WITH dutch AS (
 				SELECT c.oid::regconfig::text AS name, quote_literal(c.oid::regconfig::text) || '::regconfig' AS constant

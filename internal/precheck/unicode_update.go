@@ -12,16 +12,13 @@ import (
 // calls carry their function or operator and the collation that they use.
 var unicodeUpdate = Check{
 	ID: "unicode-update", Title: "What is stored depends on the version of Unicode",
-	Severity: upgrade.Warning, Modes: withPgUpgrade(), Scope: PerDatabase,
+	Severity: upgrade.Warning, Modes: withPgUpgrade(), Scope: PerDatabase, Versions: Versions{Sources: 17},
 	Why: "The target has newer tables of Unicode, so upper, lower, normalize, regular expressions and their like may give other results for characters that are new. " +
 		"An index on such an expression may miss rows then, and a CHECK constraint, a materialized view or a partition may hold what it should not.",
 	Remedy: "After the upgrade, on the target: REINDEX the indexes, REFRESH the materialized views, and look at the rows of the tables. " +
 		"Text that uses only characters assigned in the source's version of Unicode is not affected: unicode_assigned() tells.",
 	PgUpgrade: []string{"unicode_dependent_rels.txt"},
 	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
-		if f.Version.Major() < 17 {
-			return nil, nil
-		}
 		same, err := f.sameUnicode(ctx, s)
 		if same || err != nil {
 			return nil, err

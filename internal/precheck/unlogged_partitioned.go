@@ -1,26 +1,17 @@
 package precheck
 
-import (
-	"context"
-
-	"github.com/pgleap/pgleap/internal/upgrade"
-)
+import "github.com/pgleap/pgleap/internal/upgrade"
 
 // unloggedPartitioned: 18 does away with the state, which never had a meaning (release notes 18).
 var unloggedPartitioned = Check{
 	ID: "unlogged-partitioned", Title: "Partitioned tables are marked as unlogged",
-	Severity: upgrade.Info, Modes: everyMode(), Scope: PerDatabase,
+	Severity: upgrade.Info, Modes: everyMode(), Scope: PerDatabase, Versions: Versions{Crossing: 18},
 	Why: "From 18 on a partitioned table cannot be unlogged, its partitions can. The mark never had an effect, and new partitions did not inherit it: " +
 		"the table comes over, but a script that makes it so fails.",
 	Remedy: "Nothing has to be done. Take UNLOGGED out of the scripts that make partitioned tables, and give it to their partitions.",
-	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
-		if f.Version.Major() >= 18 || f.Plan.Target.Version.Major() < 18 {
-			return nil, nil
-		}
-		return s.query(ctx, `
-			SELECT format('%I.%I', n.nspname, c.relname), NULL, NULL
-			FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-			WHERE c.relkind = 'p' AND c.relpersistence = 'u'
-			ORDER BY 1`)
-	},
+	Find: query(`
+		SELECT format('%I.%I', n.nspname, c.relname), NULL, NULL
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.relkind = 'p' AND c.relpersistence = 'u'
+		ORDER BY 1`),
 }
