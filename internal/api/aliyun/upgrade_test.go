@@ -82,6 +82,9 @@ func TestRequestedUpgrade(t *testing.T) {
 func TestUpgradeIsRefused(t *testing.T) {
 	b := newBed(t, Options{})
 	b.addInstance("orders", 150018)
+	b.ok(b.record.AddInstance(t.Context(), upgrade.Instance{
+		ID: "bare", CreatedAt: noon, Cluster: upgrade.Cluster{Host: "db1", Version: 150018, Pgdata: "/srv/bare", Port: 5434},
+	}))
 	for _, c := range []refusal{
 		{"no instance", with(params{instanceID: ""}), "RequiredParam.NotFound", "DBInstanceId"},
 		{"no version", with(params{"TargetMajorVersion": ""}), "RequiredParam.NotFound", "TargetMajorVersion"},
@@ -91,6 +94,10 @@ func TestUpgradeIsRefused(t *testing.T) {
 		{"an unknown mode", with(params{"UpgradeMode": "inplaceupgrade"}), "InvalidUpgradeMode", "inPlaceUpgrade, blueGreenDeployment or zeroDownTimeUpgrade"},
 		{"in-place without a switch", with(params{"UpgradeMode": "inPlaceUpgrade", "SwitchOver": "false"}), "InvalidSwitchOver", "upgrades the instance itself"},
 		{"in-place in a window that there is not", with(params{"UpgradeMode": "inPlaceUpgrade", "SwitchTimeMode": "MaintainTime"}), "Parameters.Invalid", "no maintenance window"},
+		{
+			"in-place, with statistics that nobody could wait for",
+			with(params{instanceID: "bare", "UpgradeMode": "inPlaceUpgrade", "CollectStatMode": "Before"}), "Parameters.Invalid", "no endpoint",
+		},
 		{"a window that is not set", with(params{"UpgradeMode": "blueGreenDeployment", "SwitchOver": "1", "SwitchTimeMode": "MaintainTime"}), "Parameters.Invalid", "no maintenance window"},
 		{"another payment", with(params{"PayType": "Cash"}), "InvalidPayType", "Postpaid"},
 		{"SwitchOver", with(params{"SwitchOver": "maybe"}), "InvalidSwitchOver", "true or false"},
