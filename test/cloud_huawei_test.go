@@ -193,16 +193,19 @@ func (c *clouds) useToken() {
 }
 
 // huaweiUpgrade is the only upgrade in the history.
-func (c *clouds) huaweiUpgrade() model.UpgradeReports {
+func (c *clouds) huaweiUpgrade() model.UpgradeReports { return c.huaweiUpgrades(1)[0] }
+
+// huaweiUpgrades are so many, the one that ended first being the first.
+func (c *clouds) huaweiUpgrades(want int32) []model.UpgradeReports {
 	c.t.Helper()
 	response, err := c.huawei.ListUpgradeHistories(&model.ListUpgradeHistoriesRequest{
 		InstanceId: c.huaweiID, Limit: new(int32(100)), Order: new("ASC"), SortField: new("end_time"),
 	})
 	c.must(err)
-	if *response.TotalCount != 1 || len(*response.UpgradeReports) != 1 {
+	if *response.TotalCount != want || len(*response.UpgradeReports) != int(want) {
 		c.t.Fatalf("the upgrades are %s", response)
 	}
-	return (*response.UpgradeReports)[0]
+	return *response.UpgradeReports
 }
 
 // followedAtHuawei looks at an upgrade that runs.

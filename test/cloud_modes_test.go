@@ -156,7 +156,7 @@ func TestHuaweiUpgrades(t *testing.T) {
 	number := c.newest().Number
 	s.succeeds(number)
 	c.toldAsClone(number, false)
-	c.toldInChinese(c.huaweiUpgrade().Detail)
+	c.toldInChinese(c.huaweiUpgrades(2)[1].Detail)
 }
 
 // upgradeAtHuawei carries out an upgrade, and wants it to succeed.

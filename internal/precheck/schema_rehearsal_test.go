@@ -44,7 +44,10 @@ func TestRehearsalFindings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want = []Found{{Object: "old", Note: "it has more than 100000 large objects"}, {Object: "schema rehearsal", Note: "there may be more"}}
+	want = []Found{
+		{Object: "old", Note: "it has more than 100000 large objects", Severity: upgrade.Warning},
+		{Object: "schema rehearsal", Note: "there may be more", Severity: upgrade.Warning},
+	}
 	if diff := cmp.Diff(want, left); diff != "" {
 		t.Errorf("left out (-want +got):\n%s", diff)
 	}
@@ -58,7 +61,7 @@ func TestRehearsalThatCouldNotBe(t *testing.T) {
 		t.Errorf("got %+v, %v", refused, err)
 	}
 	left, err := notRehearsed.Find(context.Background(), facts, Session{})
-	if err != nil || len(left) != 1 || left[0].Note != "no space" || notRehearsed.Severity != upgrade.Info {
+	if err != nil || len(left) != 1 || left[0].Note != "no space" || left[0].Severity != upgrade.Warning {
 		t.Errorf("got %+v, %v", left, err)
 	}
 }
