@@ -69,7 +69,9 @@ func (a *api) jobOf(ctx context.Context, t upgrade.Task, in language) (any, erro
 		if err != nil {
 			return nil, err
 		}
-		j.Status, j.Ended = "Completed", ended
+		if j.Status = "Completed"; ended != "" { // else the switchover was ended by a recovery, and the task's end counts
+			j.Ended = ended
+		}
 	case t.Status == upgrade.StatusRunning:
 		j.Status, j.Process = "Running", percent(t)
 	case t.Status == upgrade.StatusSucceeded && keptWayBack(t):
