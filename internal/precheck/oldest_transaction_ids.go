@@ -18,7 +18,7 @@ var oldestTransactionIDs = Check{
 	Remedy: "Freeze the database's tables, which works its limits out anew, and look for the cause: a crash, or files that were copied from elsewhere. " +
 		"A database that does not allow connections has to allow them for it.",
 	PgUpgrade: []string{"oldestXID (", "oldestMultiXid ("},
-	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
+	Find: func(ctx context.Context, _ *Facts, s Session) ([]Found, error) {
 		rows, err := s.Tx.Query(ctx, `
 			SELECT quote_ident(datname), format('datfrozenxid %s, datminmxid %s', datfrozenxid, datminmxid),
 				'VACUUM (FREEZE)', datname
