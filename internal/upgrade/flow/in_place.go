@@ -71,6 +71,9 @@ func (t *task) outageInTime(ctx workflow.Context, window *upgrade.Window) (upgra
 	}
 }
 
+// soon is how long what is prepared may wait for the window: nothing of the schema is looked at again.
+const soon = 15 * time.Minute
+
 // awaitWindow waits until the window is open, or until the user says that he does not want to wait, which is returned.
 // What was prepared may not fit any more then, and is made anew, so early that it should be done when the window opens. If
 // the window has closed meanwhile, it waits again.
@@ -93,6 +96,8 @@ func (t *task) awaitWindow(ctx workflow.Context, window *upgrade.Window, again b
 		case wait > early:
 			t.tell(ctx, upgrade.LevelWarning, fmt.Sprintf(
 				"it took %s to make the outage ready, and the maintenance window closed meanwhile: the next one is waited for", t.preparing.Round(time.Second)))
+		case wait > max(2*t.preparing, soon) && workflow.GetVersion(ctx, "prepared close to the window", workflow.DefaultVersion, 1) >= 1:
+			// It was quicker than before, and much may change until the window opens: once more, then.
 		case wait > 0: // it opens soon
 			return t.untilOpenOrAsked(ctx, window, 0)
 		}

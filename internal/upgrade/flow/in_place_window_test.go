@@ -77,10 +77,10 @@ func TestInPlaceOutlastsTheWindow(t *testing.T) {
 		end   time.Time // what the last attempt was told
 	}{
 		"prepared in time":    {nil, 0, false, [][]string{begins, anew, {step.UpgradeInPlace}, afterOutage}, at(1, 22, 0), at(2, 2, 0)},
-		"prepared too late":   {map[int]time.Duration{2: 5 * time.Hour}, 0, false, [][]string{begins, anew, anew, {step.UpgradeInPlace}, afterOutage}, at(2, 22, 0), at(3, 2, 0)},
+		"prepared too late":   {map[int]time.Duration{2: 5 * time.Hour}, 0, false, [][]string{begins, anew, anew, anew, {step.UpgradeInPlace}, afterOutage}, at(2, 22, 0), at(3, 2, 0)},
 		"always slow":         {map[int]time.Duration{1: time.Hour, 2: 7 * time.Hour, 3: 7 * time.Hour}, 0, false, [][]string{begins, anew, anew, {step.UpgradeInPlace}, afterOutage}, at(2, 22, 0), at(3, 2, 0)},
 		"slow as foreseen":    {map[int]time.Duration{1: 5 * time.Hour, 2: 5 * time.Hour}, 0, false, [][]string{begins, anew, {step.UpgradeInPlace}, afterOutage}, at(1, 22, 0), at(2, 2, 0)},
-		"quicker than before": {map[int]time.Duration{1: 5 * time.Hour}, 0, false, [][]string{begins, anew, {step.UpgradeInPlace}, afterOutage}, at(1, 22, 0), at(2, 2, 0)},
+		"quicker than before": {map[int]time.Duration{1: 5 * time.Hour, 2: time.Minute, 3: time.Minute}, 0, false, [][]string{begins, anew, anew, {step.UpgradeInPlace}, afterOutage}, at(1, 22, 0), at(2, 2, 0)},
 		"late, but asked":     {map[int]time.Duration{2: 5 * time.Hour}, 0, true, [][]string{begins, anew, {step.UpgradeInPlace}, afterOutage}, at(1, 17, 0), time.Time{}},
 		"the agent was away":  {nil, 1, false, [][]string{begins, anew, {step.UpgradeInPlace}, anew, {step.UpgradeInPlace}, afterOutage}, at(2, 22, 0), at(3, 2, 0)},
 		"away in two windows": {nil, 2, false, [][]string{begins, anew, {step.UpgradeInPlace}, anew, {step.UpgradeInPlace}, anew, {step.UpgradeInPlace}, afterOutage}, at(3, 22, 0), at(4, 2, 0)},
