@@ -545,6 +545,21 @@ func TestJobThatKeepsAWayBack(t *testing.T) {
 	ended("the way back was given up")
 }
 
+// A switchover that a recovery has ended may have left no times: the end of the job is that of its task.
+func TestJobWhoseSwitchoverHasNoTimes(t *testing.T) {
+	b := newBed(t)
+	b.addInstance(t, "orders")
+	task := b.addTask(t, "orders", upgrade.TaskUpgrade, b.now)
+	if err := b.record.EnterPhase(t.Context(), task.Number, upgrade.PhaseFollowing, b.now.Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	b.end(t, task.Number, upgrade.Outcome{Status: upgrade.StatusSucceeded, Switchover: &upgrade.Switchover{Switched: true}}, b.now.Add(2*time.Minute))
+	text := b.call(t, "GET", "/jobs?id="+task.ID, "").Body.String()
+	if !strings.Contains(text, `"status":"Completed"`) || !strings.Contains(text, `"ended":"2026-03-01T12:02:00+0000"`) {
+		t.Errorf("got %s", text)
+	}
+}
+
 // An instance that gets the id of one that was removed has a history of its own; the other one's jobs are none of its.
 func TestAnIDThatIsUsedAgain(t *testing.T) {
 	b := newBed(t)

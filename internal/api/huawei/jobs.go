@@ -64,22 +64,17 @@ func (a *api) jobOf(ctx context.Context, t upgrade.Task, in language) (any, erro
 		j.Name = "UpgradeDbMajorVersionInspection"
 	}
 	switch {
-	case t.AwaitsFinish(): // this API knows no way back
+	case t.AwaitsFinish(), t.Status == upgrade.StatusSucceeded && keptWayBack(t): // this API knows no way back
+		j.Status = "Completed"
 		ended, err := a.switchedAt(ctx, t)
 		if err != nil {
 			return nil, err
 		}
-		if j.Status = "Completed"; ended != "" { // else the switchover was ended by a recovery, and the task's end counts
+		if ended != "" { // else a recovery has ended the switchover, and nothing is known but the task's end
 			j.Ended = ended
 		}
 	case t.Status == upgrade.StatusRunning:
 		j.Status, j.Process = "Running", percent(t)
-	case t.Status == upgrade.StatusSucceeded && keptWayBack(t):
-		ended, err := a.switchedAt(ctx, t)
-		if err != nil {
-			return nil, err
-		}
-		j.Status, j.Ended = "Completed", ended
 	case t.Status == upgrade.StatusSucceeded:
 		j.Status = "Completed"
 	default:
