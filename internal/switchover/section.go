@@ -64,6 +64,9 @@ const undoPatience = 2 * time.Minute
 // errInterrupted is why a switchover did not switch whose context was cancelled.
 var errInterrupted = errors.New("the switchover was interrupted")
 
+// interrupted tells a cancelled context, whoever cancelled it with whatever cause, from one whose time is over.
+func interrupted(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }
+
 // section is one run of the critical section.
 type section struct {
 	Config
@@ -187,12 +190,14 @@ func (s *section) standStill(ctx context.Context, deadline time.Time) error {
 			return fmt.Errorf("%s: %w", part.name, errHeldTooLong)
 		}
 		if err := s.timed(ctx, part.name, part.do); err != nil {
-			if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) {
+			switch cause := context.Cause(ctx); {
+			case interrupted(ctx):
 				return errInterrupted
-			} else if cause != nil && !errors.Is(err, cause) {
+			case cause != nil && !errors.Is(err, cause):
 				return fmt.Errorf("%w: %s: %w", cause, part.name, err)
+			default:
+				return fmt.Errorf("%s: %w", part.name, err)
 			}
-			return fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
 	return nil

@@ -157,8 +157,8 @@ func (s *standbySection) upgradeStandby(ctx context.Context) error {
 	s.outcome.StartedAt = s.Now()
 	for _, part := range parts {
 		err := s.timed(ctx, part.Name, func(ctx context.Context) error { return part.Do(ctx, s.standstill) })
-		if cause := context.Cause(ctx); cause != nil && part.Name != "commit" { // it may have come to its end in spite of it
-			return s.cutShort(part.Name, cause, err)
+		if ctx.Err() != nil && part.Name != "commit" { // it may have come to its end in spite of it
+			return s.cutShort(ctx, part.Name, err)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", part.Name, err)
@@ -177,9 +177,9 @@ func (s *standbySection) wholeFence(ctx context.Context) error {
 
 // cutShort tells why a part was cut short. What kept the pause or the fence is worth telling, a
 // program's last words when it was ended are not.
-func (s *standbySection) cutShort(part string, cause, err error) error {
-	switch {
-	case errors.Is(cause, context.Canceled):
+func (s *standbySection) cutShort(ctx context.Context, part string, err error) error {
+	switch cause := context.Cause(ctx); {
+	case interrupted(ctx):
 		return errInterrupted
 	case err == nil || slices.ContainsFunc(s.standby.Steps, func(step StandbyStep) bool { return step.Name == part }):
 		return fmt.Errorf("%w: it was at %s", cause, part)

@@ -2,6 +2,7 @@ package switchover
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -356,12 +357,12 @@ func ours(t *testing.T, b *bed, c *pgtest.Cluster, sql string) {
 func interrupts(t *testing.T, b *bed) {
 	for _, at := range []string{"pause", "fence", "drain", "sequences", "proof", "snapshots"} {
 		t.Run(at, func(t *testing.T) {
-			ctx, interrupt := context.WithCancel(t.Context())
-			defer interrupt()
+			ctx, interrupt := context.WithCancelCause(t.Context())
+			defer interrupt(nil)
 			config := b.config(t)
 			config.OnStep = func(step string) {
 				if step == at {
-					interrupt()
+					interrupt(errors.New("canceled")) // as Temporal's client does
 				}
 			}
 			outcome, err := Run(ctx, config)

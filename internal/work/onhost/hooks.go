@@ -121,8 +121,8 @@ func (w *Worker) runHook(ctx context.Context, args step.SwitchOverArgs, when, pr
 		Pidfile: files.pidfile("hook-" + when),
 	})
 	if err != nil {
-		if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-			err = errors.Join(err, cause)
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			err = errors.Join(err, context.Cause(ctx))
 		}
 		return fmt.Errorf("the program %s the switch failed: %w", when, err)
 	}
