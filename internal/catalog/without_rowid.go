@@ -12,39 +12,38 @@ import (
 // (https://www.sqlite.org/withoutrowid.html), where a row is otherwise written to the table and to the index. Nonces
 // get the form of inTime. On PostgreSQL nothing changes.
 func withoutRowid(dialect goose.Dialect) *goose.Migration {
-	up, down := tablesWithoutRowid, tablesWithRowid
+	const inTime, alone = "printf('%016x %s', expires_at, nonce)", "substr(nonce, 18)"
+	up, down := rebuilding(" WITHOUT ROWID", inTime), rebuilding("", alone)
 	if dialect == goose.DialectPostgres {
-		up, down = "", ""
+		up, down = nil, nil
 	}
-	return goose.NewGoMigration(8, &goose.GoFunc{RunTx: rebuilding(up)}, &goose.GoFunc{RunTx: rebuilding(down)})
+	return goose.NewGoMigration(8, &goose.GoFunc{RunTx: up}, &goose.GoFunc{RunTx: down})
 }
 
-func rebuilding(statements string) func(context.Context, *sql.Tx) error {
+// rebuilding makes the tables anew as SQLite's of a kind, and nonces of those that were there.
+func rebuilding(kind, nonce string) func(context.Context, *sql.Tx) error {
 	return func(ctx context.Context, tx *sql.Tx) error {
-		if statements == "" {
-			return nil
-		}
-		if _, err := tx.ExecContext(ctx, statements); err != nil {
+		if _, err := tx.ExecContext(ctx, fmt.Sprintf(rebuildTables, kind, nonce)); err != nil {
 			return fmt.Errorf("rebuild the tables of calls: %w", err)
 		}
 		return nil
 	}
 }
 
-const (
-	tablesWithoutRowid = `
+// rebuildTables lets one of two nonces go that differ in their times only, where these are no part of them.
+const rebuildTables = `
 ALTER TABLE used_nonce RENAME TO former_nonce;
 DROP INDEX nonce_by_expiry;
 
 CREATE TABLE used_nonce (
     access_key TEXT   NOT NULL,
-    nonce      TEXT   NOT NULL, -- behind the time at which it expires
+    nonce      TEXT   NOT NULL,
     expires_at BIGINT NOT NULL,
     PRIMARY KEY (access_key, nonce)
-) WITHOUT ROWID;
+)%[1]s;
 
-INSERT INTO used_nonce (access_key, nonce, expires_at)
-  SELECT access_key, printf('%016x %s', expires_at, nonce), expires_at
+INSERT OR IGNORE INTO used_nonce (access_key, nonce, expires_at)
+  SELECT access_key, %[2]s, expires_at
     FROM former_nonce
 ORDER BY access_key, expires_at;
 
@@ -61,7 +60,7 @@ CREATE TABLE api_call (
     object     TEXT   NOT NULL,
     result     TEXT   NOT NULL,
     PRIMARY KEY (at, request_id)
-) WITHOUT ROWID;
+)%[1]s;
 
 INSERT INTO api_call (at, request_id, who, what, object, result)
   SELECT at, request_id, who, what, object, result
@@ -69,40 +68,3 @@ INSERT INTO api_call (at, request_id, who, what, object, result)
 ORDER BY at, request_id;
 
 DROP TABLE former_call;`
-
-	tablesWithRowid = `
-ALTER TABLE used_nonce RENAME TO former_nonce;
-DROP INDEX nonce_by_expiry;
-
-CREATE TABLE used_nonce (
-    access_key TEXT   NOT NULL,
-    nonce      TEXT   NOT NULL,
-    expires_at BIGINT NOT NULL,
-    PRIMARY KEY (access_key, nonce)
-);
-
-INSERT OR IGNORE INTO used_nonce (access_key, nonce, expires_at)
-SELECT access_key, substr(nonce, 18), expires_at
-  FROM former_nonce;
-
-DROP TABLE former_nonce;
-CREATE INDEX nonce_by_expiry ON used_nonce (expires_at);
-
-ALTER TABLE api_call RENAME TO former_call;
-
-CREATE TABLE api_call (
-    at         BIGINT NOT NULL,
-    request_id TEXT   NOT NULL,
-    who        TEXT   NOT NULL,
-    what       TEXT   NOT NULL,
-    object     TEXT   NOT NULL,
-    result     TEXT   NOT NULL,
-    PRIMARY KEY (at, request_id)
-);
-
-INSERT INTO api_call (at, request_id, who, what, object, result)
-SELECT at, request_id, who, what, object, result
-  FROM former_call;
-
-DROP TABLE former_call;`
-)

@@ -66,21 +66,18 @@ func notAllowed(plan upgrade.Plan, report upgrade.Report, note string) error {
 	}
 	switch blockers[0].Check {
 	case standbysCheck:
+		refused.Reason = fmt.Sprintf("instance %s has standbys that pgleap does not make anew: %s (report %d)",
+			plan.Instance, strings.Join(blockers[0].Objects, ", "), report.Number)
+		refused.Remedy = fmt.Sprintf("once it is planned what becomes of them, accept each on the host: "+
+			"pgleap precheck %s --to %d --mode %s --accept %s:NAME; an upgrade that relies on that report has accepted them too",
+			plan.Instance, plan.Target.Version.Major(), plan.Mode, standbysCheck)
+		refused.Cause = upgrade.CauseStandbys
 	case storageCheck:
 		refused.Reason = fmt.Sprintf("there is too little disk space to upgrade instance %s to %d in mode %s: %s (report %d)",
 			plan.Instance, plan.Target.Version.Major(), plan.Mode, strings.Join(blockers[0].Objects, ", "), report.Number)
 		refused.Remedy = "make room, then run a precheck for that version and mode again"
 		refused.Cause = upgrade.CauseStorage
-		return refused
-	default:
-		return refused
 	}
-	refused.Reason = fmt.Sprintf("instance %s has standbys that pgleap does not make anew: %s (report %d)",
-		plan.Instance, strings.Join(blockers[0].Objects, ", "), report.Number)
-	refused.Remedy = fmt.Sprintf("once it is planned what becomes of them, accept each on the host: "+
-		"pgleap precheck %s --to %d --mode %s --accept %s:NAME; an upgrade that relies on that report has accepted them too",
-		plan.Instance, plan.Target.Version.Major(), plan.Mode, standbysCheck)
-	refused.Cause = upgrade.CauseStandbys
 	return refused
 }
 

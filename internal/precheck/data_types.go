@@ -47,9 +47,7 @@ var aclitemTypes = Check{
 	Why:       "aclitem takes more room in PostgreSQL 16 and later: the target would misread what the source has stored.",
 	Remedy:    typeRemedy,
 	PgUpgrade: []string{"tables_using_aclitem.txt"},
-	Find: func(ctx context.Context, f *Facts, s Session) ([]Found, error) {
-		return columnsOf(`SELECT oid FROM pg_type WHERE oid = 'pg_catalog.aclitem'::regtype`)(ctx, f, s)
-	},
+	Find:      columnsOf(`SELECT oid FROM pg_type WHERE oid = 'pg_catalog.aclitem'::regtype`),
 }
 
 // columnsOf finds stored columns of some types, and of domains, arrays, composites and ranges made of them, however

@@ -8,7 +8,8 @@ import (
 )
 
 // diskSpace: a clone is a full copy, and the target shares its files by hard links; in place the target has copies or
-// links of the source's, those of a tablespace beside them. Either way it adds its own catalogs and pg_upgrade's dumps. What is needed is the estimate's.
+// links of the source's, those of a tablespace beside them. Either way it adds its own catalogs and pg_upgrade's dumps.
+// What is needed is the estimate's.
 var diskSpace = Check{
 	ID: "disk-space", Title: "There is not enough disk space",
 	Severity: upgrade.Blocker, Modes: withPgUpgrade(), Scope: PerCluster,

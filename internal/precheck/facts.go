@@ -35,8 +35,8 @@ type Host struct {
 	TargetProblems  []string
 	TargetSpace     Measured[Space] // of the file system that will hold clone and target
 	SourceSpace     Measured[Space] // of the file system that holds the source's WAL
-	OtherBytes      Measured[int64] // what a base backup copies of the data directory beside the tablespaces
 	SameFileSystem  bool            // whether the two are one
+	OtherBytes      Measured[int64] // what a base backup copies of the data directory beside the tablespaces
 	Transfer        Measured[Transfer]
 	Copied          Measured[Copied] // by that transfer
 	MemoryAvailable Measured[int64]  // bytes, without swapping

@@ -1,8 +1,6 @@
 package precheck
 
-import (
-	"github.com/pgleap/pgleap/internal/upgrade"
-)
+import "github.com/pgleap/pgleap/internal/upgrade"
 
 // pendingRestart: the target is made of the source's files, and starts with what they say.
 var pendingRestart = Check{

@@ -30,15 +30,18 @@ func markdown(r upgrade.Report) string {
 			fmt.Fprintf(&b, "- %s\n", markdownText(what))
 		}
 	}
-	if text := configurationText(r.Configuration); text != "" {
-		fence := strings.Repeat("`", max(3, longestTicks(text)+1))
-		fmt.Fprintf(&b, "\n## Configuration\n\n%s\n%s\n%s\n", fence, text, fence)
-	}
-	if text := estimateText(r.Estimate); text != "" {
-		fence := strings.Repeat("`", max(3, longestTicks(text)+1))
-		fmt.Fprintf(&b, "\n## Estimate\n\n%s\n%s\n%s\n", fence, text, fence)
-	}
+	b.WriteString(markdownBlock("Configuration", configurationText(r.Configuration)))
+	b.WriteString(markdownBlock("Estimate", estimateText(r.Estimate)))
 	return b.String()
+}
+
+// markdownBlock shows a text as it is, whatever is in it, below a heading; nothing if it is empty.
+func markdownBlock(heading, text string) string {
+	if text == "" {
+		return ""
+	}
+	fence := strings.Repeat("`", max(3, longestTicks(text)+1))
+	return fmt.Sprintf("\n## %s\n\n%s\n%s\n%s\n", heading, fence, text, fence)
 }
 
 // particular is a line of what a report is about.

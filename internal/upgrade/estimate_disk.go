@@ -27,10 +27,10 @@ func (w Workload) catalogs() int64 {
 	return w.Databases*diskPerDatabase + max(w.Relations, w.Files/filesPerRelation)*diskPerRelation
 }
 
-// DiskNeeded is the bytes that an upgrade takes on the target's file system. A physical clone is a full copy
-// (a base backup copies files as they are, and what lies beside them) with room for its growth and for WAL, until its first checkpoints;
-// pg_upgrade links the clone's files. In place only what is copied is taken twice. A logical copy is
-// written anew, with its indexes.
+// DiskNeeded is the bytes that an upgrade takes on the target's file system. A physical clone is a full copy (a base
+// backup copies files as they are, and what lies beside them) with room for its growth and for WAL, until its first
+// checkpoints; pg_upgrade links the clone's files. In place only what is copied is taken twice. A logical copy is written
+// anew, with its indexes.
 func (w Workload) DiskNeeded(mode Mode, transfer Transfer) int64 {
 	need := w.catalogs()
 	switch {
