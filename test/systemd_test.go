@@ -159,9 +159,14 @@ WantedBy=multi-user.target
 	m.isServed(unit, 5502, "1")
 	task := m.upgradeInPlace(id, "copy", 5502)
 	m.isServed(unit, 5502, "2")
-	// Somebody looks at the source once more: it is no longer what the unit runs.
-	const former = "/srv/shop/data"
-	m.shell(`cd ` + former + ` && mv global/pg_control.old global/pg_control && runuser -u postgres -- /usr/lib/postgresql/15/bin/pg_ctl start -D ` + former + ` -o "-p 5602" -l /dev/null`)
+	// Somebody looks at the source once more: it is no longer what the unit runs, and not pgleap's to stop.
+	const former, asOwner = "/srv/shop/data", "runuser -u postgres -- /usr/lib/postgresql/15/bin/pg_ctl -D /srv/shop/data "
+	m.shell("cd " + former + " && mv global/pg_control.old global/pg_control && " + asOwner + `start -o "-p 5602" -l /dev/null`)
+	if err := m.retired(id, task); err == nil || !strings.Contains(err.Error(), "was put back by hand") {
+		m.t.Errorf("a source that somebody has started is retired: %v", err)
+	}
+	m.isServed(unit, 5502, "2")
+	m.shell("cd " + former + " && " + asOwner + "stop -m fast && mv global/pg_control global/pg_control.old")
 	m.retire(id, task)
 	m.shell(`test ! -e ` + former + `/postmaster.pid`)
 	m.stays(served{unit, 5502, "2"}, "")
@@ -403,7 +408,12 @@ func (m *machine) upgradeInPlace(id, transfer string, port int) (task int64) {
 // retire retires the cluster that an upgrade has left.
 func (m *machine) retire(id string, task int64) {
 	m.t.Helper()
-	m.run("pgleap", "instance", "retire", fmt.Sprintf("%s-old-%d", id, task), "--yes")
+	m.must(m.retired(id, task))
+}
+
+func (m *machine) retired(id string, task int64) error {
+	_, err := m.Run(m.ctx, "pgleap", "instance", "retire", fmt.Sprintf("%s-old-%d", id, task), "--yes")
+	return err
 }
 
 func (m *machine) restartAgent(units ...string) {
