@@ -67,8 +67,7 @@ type HistoryFilter struct {
 }
 
 const summaryColumns = `number, id, kind, instance, mode, source, target, target_version,
-       status, phase, reason, statistics, started_at, ended_at, switch_started_at, switch_ended_at, switched, clone_only, clone, log,
-       CASE WHEN phases LIKE '%"phase":"following"%' THEN 1 ELSE 0 END AS followed`
+       status, phase, reason, statistics, started_at, ended_at, switch_started_at, switch_ended_at, switched, clone_only, clone, log, phases`
 
 // Conditions are put together, and not switched off by a parameter: only so is an index found.
 const (
@@ -79,6 +78,10 @@ const (
 
 	passedReport = ` AND EXISTS (SELECT 1 FROM report WHERE report.number = task.number AND passed = 1 AND retired = 0 AND valid_until > `
 )
+
+// paged has casts for SQLite's sake: it compiles a statement anew each time that a bare parameter of LIMIT is bound
+// (expr.c, sqlite3ExprIsInteger).
+const paged = " LIMIT CAST($%d AS BIGINT) OFFSET CAST($%d AS BIGINT)"
 
 func (f HistoryFilter) conditions() (where string, args []any) {
 	where, args = ofHistory, []any{legible(f.Instance)}
@@ -130,7 +133,7 @@ func (f HistoryFilter) order() string {
 // a task that begins while the rest is counted makes neither of them wrong.
 func (c *Catalog) History(ctx context.Context, f HistoryFilter) (page []Summary, total int, err error) {
 	where, args := f.conditions()
-	query := "SELECT " + summaryColumns + where + f.order() + fmt.Sprintf(" LIMIT $%d OFFSET $%d", len(args)+1, len(args)+2)
+	query := "SELECT " + summaryColumns + where + f.order() + fmt.Sprintf(paged, len(args)+1, len(args)+2)
 	statement, err := c.prepared(ctx, c.read, query)
 	if err == nil {
 		page, err = collectFrom(ctx, statement, scanSummary, append(slices.Clone(args), limit(f.Limit), f.Offset)...)
@@ -155,13 +158,18 @@ func (c *Catalog) History(ctx context.Context, f HistoryFilter) (page []Summary,
 	return page, total, nil
 }
 
+// followingPhase is in the phases of a task whose source has followed its target. They are JSON, as Go writes it.
+const followingPhase = `"phase":"` + string(upgrade.PhaseFollowing) + `"`
+
 func scanSummary(r row) (Summary, error) {
 	var s Summary
-	var started, switched, cloneOnly, followed int64
+	var started, switched, cloneOnly int64
+	var phases string
 	var ended, switchStarted, switchEnded sql.Null[int64]
 	err := r.Scan(&s.Number, &s.ID, &s.Kind, &s.Instance, &s.Mode, &s.Source, &s.Target, &s.TargetVersion, &s.Status, &s.Phase, &s.Reason,
-		&s.Statistics, &started, &ended, &switchStarted, &switchEnded, &switched, &cloneOnly, &s.Clone, &s.Log, &followed)
-	s.StartedAt, s.Switched, s.CloneOnly, s.Followed = time.UnixMicro(started).UTC(), switched != 0, cloneOnly != 0, followed != 0
+		&s.Statistics, &started, &ended, &switchStarted, &switchEnded, &switched, &cloneOnly, &s.Clone, &s.Log, &phases)
+	s.StartedAt, s.Switched, s.CloneOnly = time.UnixMicro(started).UTC(), switched != 0, cloneOnly != 0
+	s.Followed = strings.Contains(phases, followingPhase)
 	s.SwitchStartedAt, s.SwitchEndedAt, s.EndedAt = inOrder(started, switchStarted, switchEnded, ended)
 	return s, err
 }
