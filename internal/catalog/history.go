@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -79,10 +78,6 @@ const (
 	passedReport = ` AND EXISTS (SELECT 1 FROM report WHERE report.number = task.number AND passed = 1 AND retired = 0 AND valid_until > `
 )
 
-// paged has casts for SQLite's sake: it compiles a statement anew each time that a bare parameter of LIMIT is bound
-// (expr.c, sqlite3ExprIsInteger).
-const paged = " LIMIT CAST($%d AS BIGINT) OFFSET CAST($%d AS BIGINT)"
-
 func (f HistoryFilter) conditions() (where string, args []any) {
 	where, args = ofHistory, []any{legible(f.Instance)}
 	// A word of the statement, and no parameter: one that a partial index is about makes SQLite compile
@@ -129,14 +124,25 @@ func (f HistoryFilter) order() string {
 	return " ORDER BY " + order
 }
 
+// page is the query for the filter's page.
+func (f HistoryFilter) page() (query string, args []any) {
+	where, args := f.conditions()
+	// Without the casts SQLite compiles the statement anew each time that they are bound (expr.c, sqlite3ExprIsInteger).
+	of := f.order() + fmt.Sprintf(" LIMIT CAST($%d AS BIGINT) OFFSET CAST($%d AS BIGINT)", len(args)+1, len(args)+2)
+	args = append(args, limit(f.Limit), f.Offset)
+	if f.Offset > 0 { // PostgreSQL would read all tasks of the pages before; their numbers are in the index
+		where, of = " FROM task WHERE number IN (SELECT number"+where+of+")", f.order()
+	}
+	return "SELECT " + summaryColumns + where + of, args
+}
+
 // History returns a page of the history of an instance, and how long the whole is. A page that is not full tells that;
 // a task that begins while the rest is counted makes neither of them wrong.
 func (c *Catalog) History(ctx context.Context, f HistoryFilter) (page []Summary, total int, err error) {
-	where, args := f.conditions()
-	query := "SELECT " + summaryColumns + where + f.order() + fmt.Sprintf(paged, len(args)+1, len(args)+2)
+	query, args := f.page()
 	statement, err := c.prepared(ctx, c.read, query)
 	if err == nil {
-		page, err = collectFrom(ctx, statement, scanSummary, append(slices.Clone(args), limit(f.Limit), f.Offset)...)
+		page, err = collectFrom(ctx, statement, scanSummary, args...)
 	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("read history of instance %q: %w", f.Instance, err)
@@ -145,6 +151,7 @@ func (c *Catalog) History(ctx context.Context, f HistoryFilter) (page []Summary,
 	if int64(len(page)) < limit(f.Limit) && (len(page) > 0 || f.Offset == 0) {
 		return page, seen, nil
 	}
+	where, args := f.conditions()
 	count, err := c.prepared(ctx, c.read, "SELECT count(*)"+where)
 	if err == nil {
 		err = count.QueryRowContext(ctx, args...).Scan(&total)

@@ -39,12 +39,16 @@ func questions() []question {
 	} {
 		f.Instance, f.Kind = "i7", upgrade.TaskPrecheck
 		where, args := f.conditions()
+		page, paged := f.page()
+		f.Offset = 20
+		deep, deeper := f.page()
 		index := "task_of_"
 		if f.Number != 0 {
 			index = "" // its number alone will do
 		}
 		all = append(all,
-			question{name, "SELECT " + summaryColumns + where + f.order() + " LIMIT 10 OFFSET 20", args, index, f.ByEnd || f.ByExpiry},
+			question{name, page, paged, index, f.ByEnd || f.ByExpiry},
+			question{"a later page of " + name, deep, deeper, index, f.ByEnd || f.ByExpiry},
 			question{"length of " + name, "SELECT count(*)" + where, args, index, false})
 	}
 	for name, f := range map[string]TaskFilter{

@@ -23,7 +23,7 @@ func (c *Catalog) ReopenUpgrade(ctx context.Context, number int64, phase upgrade
 			return err
 		}
 		if t.Kind != upgrade.TaskUpgrade || t.Status != upgrade.StatusSucceeded {
-			return &upgrade.Refused{Reason: fmt.Sprintf("task %d is no upgrade that has succeeded", number), Remedy: fmt.Sprintf("see pgleap task show %d", number), Cause: upgrade.CausePhase}
+			return &upgrade.Refused{Reason: fmt.Sprintf("task %d is not an upgrade that has succeeded", number), Remedy: fmt.Sprintf("see pgleap task show %d", number), Cause: upgrade.CausePhase}
 		}
 		if err := mayStart(ctx, tx, t); err != nil {
 			return err
