@@ -31,7 +31,7 @@ func TestRehearsals(t *testing.T) {
 	// A row that clients write to would be set right by their next write.
 	s.must(s.source.Exec(s.ctx, "shop", "CREATE TABLE archived (id int PRIMARY KEY, name text)", "INSERT INTO archived SELECT i, 'old ' || i FROM generate_series(1, 1000) i"))
 	s.write()
-	number := s.upgrade("--statistics", "before", "--switch", "manual")
+	number := s.upgrade("--statistics", "before", "--switch", "manual", "--show-values")
 	synchronized := s.synchronized(number)
 	for range 2 {
 		task := s.rehearse(number, 0)
@@ -47,7 +47,7 @@ func TestRehearsals(t *testing.T) {
 	for _, mutation := range []struct{ name, database, do, undo, found string }{
 		{
 			"a changed row", "shop", `UPDATE archived SET name = name || '!' WHERE id = 77`,
-			`UPDATE archived SET name = left(name, -1) WHERE id = 77`, "id=77",
+			`UPDATE archived SET name = left(name, -1) WHERE id = 77`, `changed id=77 in name ("old 77", on the target "old 77!")`,
 		},
 		{
 			"a row too many in a table without a key", "bank", `INSERT INTO ledger.trail SELECT * FROM ledger.trail ORDER BY ctid LIMIT 1`,

@@ -18,6 +18,7 @@ type upgradeOptions struct {
 	terminateDirectClients bool
 	noSwitchback           bool
 	allowDDL, fullIdentity bool
+	showValues             bool
 	tableGroups            int
 	transfer               string
 	cloneOnly, inWindow    bool
@@ -34,7 +35,7 @@ func newUpgradeCommand(o *options) *cobra.Command {
 with a precheck, and goes no further if that finds a blocker.
 
 With --switch manual the upgrade stays in phase "synchronizing", the source in use, until
-"pgleap switchover ID switch" is said. With --switch auto it rehearses the switchover as soon as the
+you run "pgleap switchover ID switch". With --switch auto it rehearses the switchover as soon as the
 target is close behind, compares all data of both sides, and switches over if nothing differs.
 
 With --mode in-place the data directory is upgraded where it is, in one outage during which clients
@@ -58,6 +59,7 @@ takes its place, in a switchover as above; with --clone-only it runs beside the 
 	flags.BoolVar(&u.noSwitchback, "no-switchback", false, "finish as soon as clients are on the target: without a way back")
 	flags.BoolVar(&u.allowDDL, "allow-ddl", false, "replay changes of definitions on the target instead of blocking them")
 	flags.BoolVar(&u.fullIdentity, "full-identity", false, "give tables without a replica identity REPLICA IDENTITY FULL for the time of the upgrade")
+	flags.BoolVar(&u.showValues, "show-values", false, "keep with the task the values, not only the keys, of rows that a verification finds different")
 	flags.IntVar(&u.tableGroups, "table-groups", 1, "share the tables of each database among so many subscriptions")
 	flags.StringVar(&u.transfer, "transfer", "", "with --mode in-place: how the files are taken over: auto, clone, copy-file-range, copy, link or swap (default auto)")
 	flags.BoolVar(&u.cloneOnly, "clone-only", false, "with --mode blue-green: upgrade a clone, and leave clients where they are")
@@ -91,6 +93,7 @@ func runUpgrade(cmd *cobra.Command, o *options, id string, u upgradeOptions) err
 	request.Options.SkipSwitchback = u.noSwitchback
 	request.Options.AllowDDL = u.allowDDL
 	request.Options.FullIdentity = u.fullIdentity
+	request.Options.ShowValues = u.showValues
 	request.Options.TableGroups = u.tableGroups
 	request.Options.Transfer = upgrade.Transfer(u.transfer)
 	request.Options.CloneOnly = u.cloneOnly

@@ -71,7 +71,7 @@ type Options struct {
 	// "check-id:object", such as "unlogged-tables:app.public.cache".
 	Accepted []string `json:"accepted,omitempty"`
 	// MaxRetainedWAL is the number of bytes of WAL the source may keep for the
-	// upgrade. Beyond it the upgrade is cancelled.
+	// upgrade. Beyond it the upgrade fails and is undone, or is finished where clients are on the target.
 	MaxRetainedWAL int64 `json:"maxRetainedWAL"`
 	// Jobs is the parallelism of pg_upgrade and of the statistics; 0: as the host's processors allow.
 	Jobs int `json:"jobs"`
@@ -90,6 +90,8 @@ type Options struct {
 	// FullIdentity gives tables without a usable replica identity REPLICA IDENTITY FULL for the time of
 	// the upgrade. Without it they are blockers.
 	FullIdentity bool `json:"fullIdentity,omitempty"`
+	// ShowValues keeps, with the task, the values of rows that a verification finds different, not only their keys.
+	ShowValues bool `json:"showValues,omitempty"`
 	// TableGroups is the number of subscriptions per database that share its tables.
 	TableGroups int `json:"tableGroups,omitempty"`
 

@@ -33,7 +33,8 @@ type Difference struct {
 	Database string `json:"database"`
 	Object   string `json:"object"`
 	Detail   string `json:"detail"`         // a sentence
-	Keys     string `json:"keys,omitempty"` // of the first rows that differ, for people
+	// Keys are those of the first rows that differ, for people; with values, if Options.ShowValues asks for them.
+	Keys string `json:"keys,omitempty"`
 }
 
 // String is the difference in one line.

@@ -549,7 +549,7 @@ type ServerInterface interface {
 	// DisableAccessKey Close the door to an access key.
 	// (POST /access-keys/{id}/disable)
 	DisableAccessKey(w http.ResponseWriter, r *http.Request, id AccessKeyID)
-	// EnableAccessKey Open the door to a disabled access key again.
+	// EnableAccessKey Enable a disabled access key again.
 	// (POST /access-keys/{id}/enable)
 	EnableAccessKey(w http.ResponseWriter, r *http.Request, id AccessKeyID)
 	// RotateAccessKey Give an access key another secret. The former one is void.
@@ -2857,7 +2857,7 @@ type StrictServerInterface interface {
 	// DisableAccessKey Close the door to an access key.
 	// (POST /access-keys/{id}/disable)
 	DisableAccessKey(ctx context.Context, request DisableAccessKeyRequestObject) (DisableAccessKeyResponseObject, error)
-	// EnableAccessKey Open the door to a disabled access key again.
+	// EnableAccessKey Enable a disabled access key again.
 	// (POST /access-keys/{id}/enable)
 	EnableAccessKey(ctx context.Context, request EnableAccessKeyRequestObject) (EnableAccessKeyResponseObject, error)
 	// RotateAccessKey Give an access key another secret. The former one is void.

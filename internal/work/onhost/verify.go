@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"go.temporal.io/sdk/temporal"
@@ -118,7 +117,7 @@ func (w *Worker) comparison(ctx context.Context, plan upgrade.Plan, kept keptSna
 		LeavesUnlogged: func(database string, table postgres.ContentTable) bool {
 			return plan.Options.AcceptsObject("unlogged-tables", database, table.Schema, table.Name)
 		},
-		Connections: verifyConnections, Share: verifyShare, Opened: kept.TakenAt,
+		Connections: verifyConnections, Share: verifyShare, Opened: kept.TakenAt, Values: plan.Options.ShowValues,
 		State: &compared.state, Entered: func(e verify.Entry) { w.orWarn(ctx, compared.enter(e)) },
 		Progress: func(p verify.Progress) {
 			progress.text(fmt.Sprintf("verification: %d of %d tables, %d of %d MiB", p.TablesDone, p.Tables, p.BytesDone>>20, p.Bytes>>20))
@@ -138,35 +137,10 @@ func told(v *upgrade.Verification, r verify.Result) {
 	v.Tables, v.Rows, v.Bytes, v.Total = r.Tables, r.Rows, r.Bytes, len(r.Differences)
 	for _, d := range r.Differences[:min(len(r.Differences), upgrade.MaxDifferences)] {
 		v.Differences = append(v.Differences, upgrade.Difference{
-			Kind: d.Kind, Database: d.Database, Object: d.Object, Detail: d.Detail, Keys: keysOf(d.Rows),
+			Kind: d.Kind, Database: d.Database, Object: d.Object, Detail: d.Detail, Keys: rowsOf(d.Rows),
 		})
 	}
 	for _, left := range r.NotCompared[:min(len(r.NotCompared), upgrade.MaxDifferences)] {
 		v.NotCompared = append(v.NotCompared, fmt.Sprintf("%s, %s: %s", left.Database, left.Object, left.Reason))
 	}
-}
-
-// keysShown is how many keys of different rows are told.
-const keysShown = 5
-
-func keysOf(rows []verify.Row) string {
-	var keys []string
-	for _, row := range rows[:min(len(rows), keysShown)] {
-		key := row.Hash
-		for i, column := range row.Key {
-			if i > 0 {
-				key += ", "
-			}
-			key += column.Column + "=" + column.Text
-		}
-		text := row.Change + " " + key
-		if len(row.Columns) > 0 {
-			text += " in " + strings.Join(row.Columns, ", ")
-		}
-		keys = append(keys, text)
-	}
-	if len(rows) > keysShown {
-		keys = append(keys, "...")
-	}
-	return strings.Join(keys, "; ")
 }

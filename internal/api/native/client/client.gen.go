@@ -637,7 +637,7 @@ type ClientInterface interface {
 	// Corresponds with POST /access-keys/{id}/disable (the `DisableAccessKey` operationId).
 	DisableAccessKey(ctx context.Context, id AccessKeyID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// EnableAccessKey Open the door to a disabled access key again.
+	// EnableAccessKey Enable a disabled access key again.
 	//
 	// Corresponds with POST /access-keys/{id}/enable (the `EnableAccessKey` operationId).
 	EnableAccessKey(ctx context.Context, id AccessKeyID, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -929,7 +929,7 @@ func (c *Client) DisableAccessKey(ctx context.Context, id AccessKeyID, reqEditor
 	return c.Client.Do(req)
 }
 
-// EnableAccessKey Open the door to a disabled access key again.
+// EnableAccessKey Enable a disabled access key again.
 //
 // Corresponds with POST /access-keys/{id}/enable (the `EnableAccessKey` operationId).
 func (c *Client) EnableAccessKey(ctx context.Context, id AccessKeyID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2799,7 +2799,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /access-keys/{id}/disable (the `DisableAccessKey` operationId).
 	DisableAccessKeyWithResponse(ctx context.Context, id AccessKeyID, reqEditors ...RequestEditorFn) (*DisableAccessKeyResponse, error)
 
-	// EnableAccessKeyWithResponse Open the door to a disabled access key again.
+	// EnableAccessKeyWithResponse Enable a disabled access key again.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4504,7 +4504,7 @@ func (c *ClientWithResponses) DisableAccessKeyWithResponse(ctx context.Context, 
 	return ParseDisableAccessKeyResponse(rsp)
 }
 
-// EnableAccessKeyWithResponse Open the door to a disabled access key again.
+// EnableAccessKeyWithResponse Enable a disabled access key again.
 //
 // Returns a wrapper object for the known response body format(s).
 //
