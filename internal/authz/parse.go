@@ -142,7 +142,7 @@ func readKeys(raw json.RawMessage) (map[string]list, error) {
 	keys := make(map[string]list, len(has))
 	for _, key := range slices.Sorted(maps.Keys(has)) {
 		if !strings.Contains(key, ":") {
-			return nil, fmt.Errorf("%q is no key: write service:key, as in acs:SourceIp", key)
+			return nil, fmt.Errorf("%q is not a key: write service:key, as in acs:SourceIp", key)
 		}
 		if keys[key], err = readList(has[key], readScalar); err != nil {
 			return nil, fmt.Errorf("%s: %w", key, err)

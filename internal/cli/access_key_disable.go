@@ -11,9 +11,9 @@ import (
 func newAccessKeyDisableCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "disable ID",
-		Short: "Close the door to an access key",
+		Short: "Disable an access key",
 		Long: `Close the door to an access key: its requests are refused at once. What they have started goes on.
-"pgleap access-key enable" opens the door again.` + exitStatus(),
+"pgleap access-key enable" enables it again.` + exitStatus(),
 		Args:              arguments("ID"),
 		ValidArgsFunction: o.completeAccessKey,
 		RunE:              func(cmd *cobra.Command, args []string) error { return runAccessKeyDisable(cmd, o, args[0]) },

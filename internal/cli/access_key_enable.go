@@ -11,8 +11,8 @@ import (
 func newAccessKeyEnableCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:               "enable ID",
-		Short:             "Open the door to a disabled access key again",
-		Long:              "Open the door to a disabled access key again. Its secret is the one that it had." + exitStatus(),
+		Short:             "Enable a disabled access key again",
+		Long:              "Enable a disabled access key again. Its secret is the one that it had." + exitStatus(),
 		Args:              arguments("ID"),
 		ValidArgsFunction: o.completeAccessKey,
 		RunE:              func(cmd *cobra.Command, args []string) error { return runAccessKeyEnable(cmd, o, args[0]) },

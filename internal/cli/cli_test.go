@@ -195,7 +195,7 @@ func TestExitCodes(t *testing.T) {
 		{"switchover orders switch --timeout 9s", ExitRefused, "Error: --timeout 9s: give whole seconds between 10s and 1h0m0s\nTry: pgleap switchover --help\n"},
 		{"switchover orders cancel --timeout 30s", ExitRefused, "Error: --timeout goes with switch and back only\nTry: pgleap switchover --help\n"},
 		{"instance set orders --window 22:00Z-02:00Z", ExitOK, ""},
-		{"instance set orders", ExitRefused, "Error: say what to set\nTry: pgleap instance set --help\n"},
+		{"instance set orders", ExitRefused, "Error: name at least one setting\nTry: pgleap instance set --help\n"},
 		{"instance set orders --before-switch /etc/pgleap/before --base-backup-taken", ExitOK, ""},
 		{"instance set orders --before-switch before", ExitRefused, "Error: program \"before\": give its absolute path, without arguments\n"},
 		{"instance set orders --before-switch=", ExitOK, ""},

@@ -30,7 +30,7 @@ what pgleap made for the replication is removed on both sides. The source stays,
 		},
 	}
 	cmd.Flags().BoolVar(&retire, "retire", false, "stop the source for good, too")
-	cmd.Flags().BoolVar(&yes, "yes", false, "give the way back up indeed")
+	cmd.Flags().BoolVar(&yes, "yes", false, "give the way back up; without this only say what it would be")
 	return cmd
 }
 

@@ -21,7 +21,7 @@ are yours to remove.` + exitStatus(),
 		ValidArgsFunction: o.completeFormer,
 		RunE:              func(cmd *cobra.Command, args []string) error { return runInstanceRetire(cmd, o, args[0], yes) },
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "stop the server indeed")
+	cmd.Flags().BoolVar(&yes, "yes", false, "stop the server; without this only say what would be stopped")
 	return cmd
 }
 

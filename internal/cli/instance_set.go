@@ -23,8 +23,9 @@ func newInstanceSetCommand(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "set ID",
 		Short: "Set the maintenance window of an instance, and what is run around its switch",
-		Long: `Set the maintenance window of an instance: the time of day, in UTC, that is meant for work on it. The
-vendors' APIs tell it to their clients. A window whose end is before its start ends on the next day.
+		Long: `Set the maintenance window of an instance: the time of day, in UTC, in which "upgrade
+--switch-in-window" begins its switch or its outage. The vendors' APIs show it. A window whose end is
+before its start ends on the next day.
 
 Set the programs that are run on its host around a switch, such as one that switches the archive of the WAL
 over: before clients wait, where a failure keeps everything as it is, and when they go on again. Each is run
@@ -46,13 +47,14 @@ Confirm that a base backup of the version that the instance has was taken since 
 				}
 				wanted.window = &w
 			}
-			for name, to := range map[string]**string{"before-switch": &wanted.before, "after-switch": &wanted.after} {
-				if cmd.Flags().Changed(name) {
-					*to = map[string]*string{"before-switch": &before, "after-switch": &after}[name]
-				}
+			if cmd.Flags().Changed("before-switch") {
+				wanted.before = &before
+			}
+			if cmd.Flags().Changed("after-switch") {
+				wanted.after = &after
 			}
 			if wanted == (instanceSettings{}) {
-				return usage(cmd, errors.New("say what to set"))
+				return usage(cmd, errors.New("name at least one setting"))
 			}
 			return runInstanceSet(cmd, o, args[0], wanted)
 		},

@@ -39,7 +39,7 @@ password file: a command line can be read by everybody on the machine.` + exitSt
 	p.target.addFlags(cmd)
 	p.output.addFlags(cmd)
 	cmd.Flags().Int64Var(&p.report, "report", 0, "write the report of an earlier precheck again, by its `number`")
-	cmd.Flags().StringVar(&p.dsn, "dsn", "", "look at the server that a connection `string` or URL leads to; PGPASSWORD and its like count")
+	cmd.Flags().StringVar(&p.dsn, "dsn", "", "look at the server that a connection `string` or URL leads to; libpq's environment variables count")
 	cmd.Flags().StringVar(&p.bindir, "target-bindir", "", "with --dsn: `directory` with the target's programs on this machine (default: looked for)")
 	cmd.MarkFlagsMutuallyExclusive("to", "report")
 	cmd.MarkFlagsMutuallyExclusive("dsn", "report")

@@ -165,5 +165,5 @@ func notAchieved(verb string, t upgrade.Task) error {
 	if t.Switchover != nil && t.Switchover.Reason != "" {
 		reason += ": " + t.Switchover.Reason
 	}
-	return &Error{Code: ExitFailed, Reason: reason, Remedy: "do what the reason says, then switch again"}
+	return &Error{Code: ExitFailed, Reason: reason, Remedy: fmt.Sprintf("mend what the reason names, then repeat: pgleap switchover %s %s", t.Instance, verb)}
 }

@@ -149,7 +149,7 @@ func (r *AddRequest) validate() error {
 	case r.Pgdata != "" && !filepath.IsAbs(r.Pgdata):
 		return &Invalid{Reason: fmt.Sprintf("the data directory %q is not an absolute path", r.Pgdata), Remedy: "begin it with a slash"}
 	case !isPort(r.Port):
-		return &Invalid{Reason: fmt.Sprintf("%d is no port", r.Port), Remedy: "choose 1 to 65535"}
+		return &Invalid{Reason: fmt.Sprintf("%d is not a port number", r.Port), Remedy: "choose 1 to 65535"}
 	}
 	return r.validateEndpoint()
 }
@@ -161,10 +161,10 @@ func (r *AddRequest) validateEndpoint() error {
 		return nil
 	case EndpointOwn:
 		if !isPort(e.Listen.Port) {
-			return &Invalid{Reason: fmt.Sprintf("%d is no port for PgBouncer", e.Listen.Port), Remedy: "choose 1 to 65535, or 0 for a free one"}
+			return &Invalid{Reason: fmt.Sprintf("%d is not a port number for PgBouncer", e.Listen.Port), Remedy: "choose 1 to 65535, or 0 for a free one"}
 		}
 		if e.PoolSize < 0 {
-			return &Invalid{Reason: fmt.Sprintf("%d is no size for a pool", e.PoolSize), Remedy: "choose 1 or more, or 0 for the default"}
+			return &Invalid{Reason: fmt.Sprintf("%d is not a size of a pool", e.PoolSize), Remedy: "choose 1 or more, or 0 for the default"}
 		}
 		return nil
 	case EndpointAdopt:

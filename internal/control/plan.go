@@ -135,7 +135,7 @@ func (r *UpgradeRequest) validate() error {
 	case !isPlain(r.TargetPgdata):
 		return &Invalid{Reason: fmt.Sprintf("the data directory %q has a control character in its name, or ends in a backslash", r.TargetPgdata), Remedy: "choose another name"}
 	case !isPort(r.TargetPort):
-		return &Invalid{Reason: fmt.Sprintf("%d is no port", r.TargetPort), Remedy: "choose 1 to 65535, or 0 for a free one"}
+		return &Invalid{Reason: fmt.Sprintf("%d is not a port number", r.TargetPort), Remedy: "choose 1 to 65535, or 0 for a free one"}
 	}
 	return nil
 }
@@ -166,9 +166,9 @@ func (r *UpgradeRequest) validateForMode() error {
 	case r.Mode == upgrade.InPlace && r.Options.CloneFrom != "":
 		return &Invalid{Reason: "in mode in-place nothing is cloned that could be copied from a standby", Remedy: "leave that out, or choose another mode", Cause: upgrade.CauseOption}
 	case r.Options.CloneOnly && r.Options.WaitForStandbys:
-		return &Invalid{Reason: "a clone that is not switched to gets no standbys", Remedy: "choose one of both", Cause: upgrade.CauseOption}
+		return &Invalid{Reason: "a clone that is not switched to gets no standbys", Remedy: "leave one of the two out", Cause: upgrade.CauseOption}
 	case r.Options.CloneOnly && r.Options.SwitchInWindow:
-		return &Invalid{Reason: "a clone that is not switched to needs no window", Remedy: "choose one of both", Cause: upgrade.CauseOption}
+		return &Invalid{Reason: "a clone that is not switched to needs no window", Remedy: "leave one of the two out", Cause: upgrade.CauseOption}
 	}
 	return r.Options.RefuseUnacceptedSwap()
 }

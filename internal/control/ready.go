@@ -21,7 +21,7 @@ func (c *Control) Ready(ctx context.Context) error {
 		return &Unavailable{Reason: "the engine does not answer", Remedy: "see the server's log", Cause: upgrade.CauseEngine, Err: err}
 	}
 	if err := c.polled(ctx, durable.ServerQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW); err != nil {
-		return &Unavailable{Reason: "nobody carries out workflows yet", Remedy: "wait a moment", Cause: upgrade.CauseEngine, Err: err}
+		return &Unavailable{Reason: "the server is still starting", Remedy: "wait a moment", Cause: upgrade.CauseEngine, Err: err}
 	}
 	if err := c.polled(ctx, durable.HostQueue(c.host), enumspb.TASK_QUEUE_TYPE_ACTIVITY); err != nil {
 		return &Unavailable{

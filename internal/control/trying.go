@@ -66,7 +66,7 @@ func (w *watch) lastFailure(activity *workflowpb.PendingActivityInfo) string {
 	if application, ok := errors.AsType[*temporal.ApplicationError](err); ok {
 		text = application.Message()
 	} else if _, ok := errors.AsType[*temporal.TimeoutError](err); ok {
-		text = "the agent was not heard of"
+		text = "nothing was heard from the agent"
 	}
 	text = strings.Join(strings.Fields(text), " ")
 	if runes := []rune(text); len(runes) > maxFailure {

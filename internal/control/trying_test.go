@@ -78,7 +78,7 @@ func TestStepsThatAreTriedAgainSayWhy(t *testing.T) {
 		}), ahead},
 		"an agent that died": {pending(func(a *workflowpb.PendingActivityInfo) {
 			a.LastFailure = durable.NewFailureConverter(w.converter).ErrorToFailure(temporal.NewHeartbeatTimeoutError())
-		}), said("attempt 3 failed, and it is tried again: the agent was not heard of")},
+		}), said("attempt 3 failed, and it is tried again: nothing was heard from the agent")},
 		"another kind of error": {pending(func(a *workflowpb.PendingActivityInfo) {
 			a.LastFailure = durable.NewFailureConverter(w.converter).ErrorToFailure(errors.New("odd"))
 		}), said("attempt 3 failed, and it is tried again: odd")},

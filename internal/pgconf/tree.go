@@ -158,7 +158,7 @@ func loadIncluded(line *confLine, path string, callers []string) ([]*File, error
 }
 
 // confFilesIn lists what include_dir reads, in its order (conffiles.c,
-// GetConfFilesInDir): *.conf that is no directory and not hidden.
+// GetConfFilesInDir): *.conf that is not a directory and not hidden.
 func confFilesIn(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

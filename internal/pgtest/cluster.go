@@ -103,7 +103,7 @@ func (c *Cluster) startOnFreePort(t testing.TB, config map[string]string) {
 			config["port"] = strconv.Itoa(FreePort(t))
 		}
 		if c.Port, err = strconv.Atoi(config["port"]); err != nil {
-			t.Fatalf("port %q is no number: %v", config["port"], err)
+			t.Fatalf("port %q is not a number: %v", config["port"], err)
 		}
 		c.write(t, "postgresql.conf", string(sample)+configLines(config))
 		err = c.launch(t)

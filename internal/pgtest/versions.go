@@ -23,7 +23,7 @@ func Versions(t testing.TB) []int {
 	for _, word := range words {
 		major, err := strconv.Atoi(word)
 		if err != nil {
-			t.Fatalf("PGLEAP_TEST_VERSIONS=%q: %q is no major version; write it like 15,17", list, word)
+			t.Fatalf("PGLEAP_TEST_VERSIONS=%q: %q is not a major version; write it like 15,17", list, word)
 		}
 		versions = append(versions, major)
 	}

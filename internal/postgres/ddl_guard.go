@@ -44,7 +44,7 @@ type DDLGuard struct {
 // would be unknown to a clone. A schema pgleap that is not ours alone is refused with *upgrade.Refused.
 func EnsureDDLGuard(ctx context.Context, conn *pgx.Conn, guard DDLGuard) error {
 	if strings.Contains(guard.Instance, "$") { // it would end the functions' bodies
-		return fmt.Errorf("guard the definitions in %s: %q is no name of an instance", conn.Config().Database, guard.Instance)
+		return fmt.Errorf("guard the definitions in %s: %q is not the name of an instance", conn.Config().Database, guard.Instance)
 	}
 	way := ddlBlockSQL
 	if guard.Allow {

@@ -64,7 +64,7 @@ func verbForRole(ctx context.Context, tx pgx.Tx) (string, error) {
 		return "", err
 	case foreign:
 		return "", &upgrade.Refused{
-			Reason: "there is a role " + upgrade.Role + " that is not pgleap's own: it is no superuser, or it has members",
+			Reason: "there is a role " + upgrade.Role + " that is not pgleap's own: it is not a superuser, or it has members",
 			Remedy: "rename or drop the role, or revoke it from its members, and start the upgrade again",
 		}
 	case exists:

@@ -47,7 +47,7 @@ func (s Settings) Int(name string) (int64, error) {
 	}
 	value, err := strconv.ParseInt(setting.Value, 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("setting %s is no whole number: %w", name, err)
+		return 0, fmt.Errorf("setting %s is not a whole number: %w", name, err)
 	}
 	return value, nil
 }

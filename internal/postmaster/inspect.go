@@ -87,7 +87,7 @@ func find(args step.InspectArgs) (process, error) {
 // isDataDirectory refuses what is no data directory, or cannot be read.
 func isDataDirectory(pgdata string) error {
 	if !filepath.IsAbs(pgdata) {
-		return &upgrade.Refused{Reason: fmt.Sprintf("the data directory %q is no absolute path", pgdata), Remedy: "give the whole path"}
+		return &upgrade.Refused{Reason: fmt.Sprintf("the data directory %q is not an absolute path", pgdata), Remedy: "give the whole path"}
 	}
 	_, err := os.Stat(filepath.Join(pgdata, "PG_VERSION"))
 	switch {
@@ -200,7 +200,7 @@ func bootstrapSuperuser(ctx context.Context, conn *pgx.Conn) (string, error) {
 	}
 	if !superuser {
 		return "", &upgrade.Refused{
-			Reason: fmt.Sprintf("role %s is no superuser", conn.Config().User),
+			Reason: fmt.Sprintf("role %s is not a superuser", conn.Config().User),
 			Remedy: fmt.Sprintf("name the bootstrap superuser, %s", name),
 			Cause:  upgrade.CauseSuperuser,
 		}

@@ -216,7 +216,7 @@ func isFree(pgdata string) (bool, error) {
 // checkPgdata refuses a directory, given by the user, that initdb would refuse later.
 func (h *Host) checkPgdata(ctx context.Context, pgdata string, source upgrade.Cluster, owner run.User) error {
 	if !filepath.IsAbs(pgdata) {
-		return &upgrade.Refused{Reason: fmt.Sprintf("the data directory %q is no absolute path", pgdata), Remedy: "give the whole path", Cause: upgrade.CausePlace}
+		return &upgrade.Refused{Reason: fmt.Sprintf("the data directory %q is not an absolute path", pgdata), Remedy: "give the whole path", Cause: upgrade.CausePlace}
 	}
 	if strings.HasPrefix(realPath(filepath.Dir(pgdata))+"/", realPath(source.Pgdata)+"/") {
 		return &upgrade.Refused{Reason: pgdata + " lies within the source's data directory", Remedy: "choose one outside it", Cause: upgrade.CausePlace}

@@ -256,7 +256,7 @@ func clusterViolations() []violation {
 				`CREATE TABLESPACE "My space" LOCATION '{dir}/{db}'`,
 				`COPY (SELECT WHERE false) TO PROGRAM 'mv {dir}/{db} {dir}/{db}-away'`,
 			},
-			want:     []string{`"My space" ({dir}/{db} is no directory)`},
+			want:     []string{`"My space" ({dir}/{db} is not a directory)`},
 			severity: upgrade.Blocker,
 			mend: []string{
 				`COPY (SELECT WHERE false) TO PROGRAM 'mv {dir}/{db}-away {dir}/{db}'`, `DROP TABLESPACE "My space"`,

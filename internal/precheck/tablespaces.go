@@ -29,7 +29,7 @@ var tablespaces = Check{
 			found[i].SQL = ""
 			switch {
 			case location.SQL == "missing":
-				found[i].Note, found[i].Severity = location.Note+" is no directory", upgrade.Blocker
+				found[i].Note, found[i].Severity = location.Note+" is not a directory", upgrade.Blocker
 			case !filepath.IsAbs(location.Note):
 				found[i].Note, found[i].Severity = "in place", upgrade.Blocker
 			case strings.HasPrefix(location.Note, f.Settings.Text("data_directory")+"/"):

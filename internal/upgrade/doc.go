@@ -22,9 +22,11 @@
 //     of all data of both sides as they stood still.
 //  8. Switchover. Clients pause, the source is fenced, the last changes drain,
 //     sequences are set, the commit point is journalled, the endpoint moves,
-//     clients resume on the target. A few milliseconds; undone if anything fails
+//     clients resume on the target. Some tens of milliseconds; undone if anything fails
 //     before the commit point.
-//  9. Finish. The same comparison, of the switchover's own standstill; statistics if
-//     they were asked for afterwards; what pgleap created
-//     for the replication is removed. The source is kept, fenced.
+//  9. Following. The source, fenced, follows the target; all data of both sides are
+//     compared as they stood still in the switchover. Clients can go back, and there
+//     again, until the user finishes the upgrade.
+//  10. Finish. Statistics, if they were asked for afterwards; what pgleap created for the
+//     replication is removed. The source is kept, fenced.
 package upgrade

@@ -46,7 +46,7 @@ type tally struct {
 func (t *tally) add(s postgres.HashSum) error {
 	sum, ok := new(big.Int).SetString(s.Sum, 10)
 	if !ok {
-		return fmt.Errorf("add up hashes: %q is no whole number", s.Sum)
+		return fmt.Errorf("add up hashes: %q is not a whole number", s.Sum)
 	}
 	t.rows += s.Rows
 	t.sum.Add(&t.sum, sum)

@@ -45,7 +45,7 @@ func NewWorkplace(pattern string) (*Workplace, error) {
 // OpenWorkplace is one that NewWorkplace made in an earlier run.
 func OpenWorkplace(dir string) (*Workplace, error) {
 	if base := filepath.Base(dir); filepath.Dir(filepath.Clean(dir)) != "/var/tmp" || !strings.HasPrefix(base, "pgleap-") {
-		return nil, fmt.Errorf("%s is no directory of a demonstration", dir)
+		return nil, fmt.Errorf("%s is not a directory of a demonstration", dir)
 	}
 	if _, err := os.Stat(dir); err != nil {
 		return nil, fmt.Errorf("open workplace: %w", err)

@@ -343,7 +343,7 @@ func sentence(err error) string {
 		return application.Message()
 	}
 	if timeout, ok := errors.AsType[*temporal.TimeoutError](err); ok {
-		return "the agent was not heard of: " + timeout.Error()
+		return "nothing was heard from the agent: " + timeout.Error()
 	}
 	return err.Error()
 }

@@ -29,7 +29,7 @@ func TestSentence(t *testing.T) {
 		{"none", nil, ""},
 		{"what a step said", fmt.Errorf("activity error: %w", nonRetryable("port 5433 is taken; choose another")), "port 5433 is taken; choose another"},
 		{"a cancel", temporal.NewCanceledError(), "cancelled"},
-		{"a dead agent", temporal.NewTimeoutError(enums.TIMEOUT_TYPE_HEARTBEAT, nil), "the agent was not heard of: "},
+		{"a dead agent", temporal.NewTimeoutError(enums.TIMEOUT_TYPE_HEARTBEAT, nil), "nothing was heard from the agent: "},
 		{"anything else", errors.New("boom"), "boom"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

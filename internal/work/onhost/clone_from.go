@@ -148,7 +148,7 @@ func (w *Worker) awaitReplay(ctx context.Context, plan upgrade.Plan, standby upg
 		})
 		switch {
 		case err == nil && !self.InRecovery:
-			return &upgrade.Refused{Reason: fmt.Sprintf("%s is no standby any more", standby), Remedy: "name another one, or none", Cause: upgrade.CauseOption}
+			return &upgrade.Refused{Reason: fmt.Sprintf("%s is no longer a standby", standby), Remedy: "name another one, or none", Cause: upgrade.CauseOption}
 		case err == nil && self.Replayed >= lsn:
 			return nil
 		}

@@ -169,7 +169,7 @@ func trustworthy(program string, user run.User) error {
 	}
 	switch owned, known := ownerOf(info); {
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("%s is no file", program)
+		return fmt.Errorf("%s is not a file", program)
 	case info.Mode().Perm()&0o022 != 0:
 		return fmt.Errorf("others than its owner may write to %s: chmod go-w %s", program, program)
 	case known && owned != 0 && owned != user.UID:

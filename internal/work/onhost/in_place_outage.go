@@ -257,7 +257,7 @@ func (o *outage) complete(ctx context.Context) error {
 	}
 	o.outcome.EndedAt = o.now().UTC()
 	if err := o.caughtUp(); err != nil { // it serves nevertheless
-		o.told.Events = append(o.told.Events, o.say(ctx, upgrade.LevelWarning, "what starts the target is not content: "+err.Error()))
+		o.told.Events = append(o.told.Events, o.say(ctx, upgrade.LevelWarning, "the target runs, but what started it says: "+err.Error()))
 	}
 	o.outcome.Pause = o.outcome.EndedAt.Sub(o.outcome.StartedAt)
 	o.outcome.Switched, o.outcome.TargetPort = true, o.plan.Target.Port
