@@ -86,7 +86,7 @@ func TestParseStatement(t *testing.T) {
 		{"operator without key", `{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"Bool":{}}}`, "condition: Bool: it names no key"},
 		{"operator twice", `{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"Bool":{"acs:A":true},"Bool":{"acs:B":true}}}`, `condition: "Bool" is there twice`},
 		{"key twice", `{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"Bool":{"acs:A":true,"acs:A":false}}}`, `condition: Bool: "acs:A" is there twice`},
-		{"key without service", `{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"Bool":{"SourceIp":true}}}`, `"SourceIp" is no key`},
+		{"key without service", `{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"Bool":{"SourceIp":true}}}`, `"SourceIp" is not a key`},
 		{"key without values", `{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"Bool":{"acs:A":[]}}}`, "condition: Bool: acs:A: the list is empty"},
 		{"null value", `{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"Bool":{"acs:A":[true,null]}}}`, "condition: Bool: acs:A: write a text"},
 	} {

@@ -29,7 +29,7 @@ func TestVersions(t *testing.T) {
 func TestVersionsRefusesNonsense(t *testing.T) {
 	t.Setenv("PGLEAP_TEST_VERSIONS", "15,latest")
 	verdict := judge(t, func(v *verdict) { Versions(v) })
-	if !verdict.failed || !strings.Contains(verdict.words, `"latest" is no major version`) {
+	if !verdict.failed || !strings.Contains(verdict.words, `"latest" is not a major version`) {
 		t.Errorf("failed = %t with %q", verdict.failed, verdict.words)
 	}
 }

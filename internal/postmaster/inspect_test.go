@@ -114,7 +114,7 @@ func TestInspectRefuses(t *testing.T) {
 	_, err = h.Inspect(t.Context(), step.InspectArgs{Pgdata: t.TempDir()})
 	wantRefusal(t, err, "is not a PostgreSQL data directory", "discover")
 	_, err = h.Inspect(t.Context(), step.InspectArgs{Pgdata: "data"})
-	wantRefusal(t, err, "no absolute path", "whole path")
+	wantRefusal(t, err, "not an absolute path", "whole path")
 	_, err = h.Inspect(t.Context(), step.InspectArgs{})
 	wantRefusal(t, err, "no cluster is named", "port")
 }
@@ -124,7 +124,7 @@ func TestInspectRefusesAStandbyAndAnyRole(t *testing.T) {
 	cluster := pgtest.Start(t, 17)
 	cluster.Exec(t, "postgres", "create role app login")
 	_, err := h.Inspect(t.Context(), step.InspectArgs{Pgdata: cluster.Pgdata, Superuser: "app"})
-	wantRefusal(t, err, "app is no superuser", "postgres")
+	wantRefusal(t, err, "app is not a superuser", "postgres")
 
 	cluster.Exec(t, "template1", "drop database postgres")
 	_, err = h.Inspect(t.Context(), step.InspectArgs{Pgdata: cluster.Pgdata})

@@ -120,7 +120,7 @@ func TestChooseTargetRefuses(t *testing.T) {
 		{"a port with a socket", step.ChooseTargetArgs{Major: 17, Port: free}, ".s.PGSQL", "another port"},
 		{"a port of root's", step.ChooseTargetArgs{Major: 17, Port: 80}, "cannot listen on port 80", "1024"},
 		{"a directory that is not empty", step.ChooseTargetArgs{Major: 17, Pgdata: full}, "is not empty", "remove what is in it"},
-		{"a relative directory", step.ChooseTargetArgs{Major: 17, Pgdata: "x"}, "no absolute path", "whole path"},
+		{"a relative directory", step.ChooseTargetArgs{Major: 17, Pgdata: "x"}, "not an absolute path", "whole path"},
 		{"a directory in the source", step.ChooseTargetArgs{Major: 17, Pgdata: filepath.Join(source.Pgdata, "x")}, "within the source's", "outside"},
 	}
 	if os.Geteuid() == 0 {
