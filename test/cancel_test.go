@@ -19,12 +19,16 @@ func TestCancelLeavesTheSourceAsItWas(t *testing.T) {
 	s.must(err)
 	s.write()
 	c := newClouds(s)
-	for _, phase := range []upgrade.Phase{upgrade.PhaseBaseBackup, upgrade.PhaseUpgrade, upgrade.PhaseSynchronizing} {
-		s.within(string(phase), func() {
+	for _, phases := range [][]upgrade.Phase{ // a short one may pass unseen
+		{upgrade.PhaseBaseBackup, upgrade.PhaseHandover, upgrade.PhaseUpgrade},
+		{upgrade.PhaseUpgrade, upgrade.PhaseSubscribe},
+		{upgrade.PhaseSynchronizing},
+	} {
+		s.within(string(phases[0]), func() {
 			number := s.upgrade()
-			task := s.reach(number, phase)
-			c.cancelAtAlibaba(number, phase)
-			if phase == upgrade.PhaseSynchronizing {
+			task := s.reach(number, phases...)
+			c.cancelAtAlibaba(number, task.Phase)
+			if task.Phase == upgrade.PhaseSynchronizing {
 				s.unchanged(before)
 				return
 			}

@@ -288,7 +288,7 @@ func (c *clouds) interruptAtAlibaba(number int64) {
 	})
 	_, err := c.say("interrupt")
 	c.must(err)
-	c.goesOn(5 * time.Second)
+	c.goesOn(15 * time.Second)
 	release()
 	c.notSwitched(number, "")
 	c.listedAtAlibaba("TransingToOthers")

@@ -68,8 +68,9 @@ func (s *scene) killedComparing(number int64, do func()) upgrade.Rehearsal {
 	for range 5 {
 		before, err := s.server.Task(s.ctx, number)
 		s.must(err)
+		begun := time.Now()
 		s.must(s.server.Say(s.ctx, id, "rehearse"))
-		record := s.comparing()
+		record := s.comparing(begun)
 		s.server.Kill()
 		do()
 		compared, err := os.ReadFile(record)
@@ -91,14 +92,15 @@ func (s *scene) killedComparing(number int64, do func()) upgrade.Rehearsal {
 	return upgrade.Rehearsal{}
 }
 
-// comparing waits until the comparison of a rehearsal has noted a table, and returns where it does.
-func (s *scene) comparing() (record string) {
+// comparing waits until the comparison of a rehearsal that began has noted a table, and returns where it does.
+func (s *scene) comparing(begun time.Time) (record string) {
 	s.t.Helper()
-	for begun := time.Now(); time.Since(begun) < patience; {
+	for ; time.Since(begun) < patience; time.Sleep(time.Millisecond) {
 		records, err := filepath.Glob(filepath.Join(s.server.StateDir, "*", "upgrades", "*", "compared.jsonl"))
 		s.must(err)
 		for _, record := range records {
-			if content, _ := os.ReadFile(record); bytes.Contains(content, []byte(`"table":`)) {
+			content, _ := os.ReadFile(record)
+			if info, err := os.Stat(record); err == nil && info.ModTime().After(begun) && bytes.Contains(content, []byte(`"table":`)) {
 				return record
 			}
 		}

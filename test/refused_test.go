@@ -231,7 +231,7 @@ func TestServerStops(t *testing.T) {
 	s := newScene(t, from, to)
 	begun := time.Now()
 	s.must(s.server.Stop(s.ctx))
-	if took := time.Since(begun); took > 10*time.Second {
+	if took := time.Since(begun); took > 20*time.Second {
 		t.Errorf("it took %s", took)
 	}
 	if running := s.place.Processes(filepath.Base(pgleap)); len(running) > 0 {
@@ -242,7 +242,7 @@ func TestServerStops(t *testing.T) {
 	}
 	begun = time.Now()
 	s.must(s.server.Start(s.ctx))
-	if took := time.Since(begun); took > 10*time.Second {
+	if took := time.Since(begun); took > time.Minute {
 		t.Errorf("it took %s to be ready", took)
 	}
 }

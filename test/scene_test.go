@@ -181,9 +181,9 @@ func (s *scene) synchronized(number int64) upgrade.Task {
 }
 
 // reach waits for a phase.
-func (s *scene) reach(number int64, phase upgrade.Phase) upgrade.Task {
+func (s *scene) reach(number int64, phases ...upgrade.Phase) upgrade.Task {
 	s.t.Helper()
-	task, err := s.server.AwaitPhase(s.ctx, number, patience, phase)
+	task, err := s.server.AwaitPhase(s.ctx, number, patience, phases...)
 	s.must(err)
 	return task
 }
@@ -308,7 +308,7 @@ func (s *scene) pausing(do func()) {
 	s.t.Helper()
 	before := s.pauses()
 	do()
-	for begun := time.Now(); s.pauses() == before; {
+	for begun := time.Now(); s.pauses() == before; time.Sleep(time.Millisecond) {
 		if time.Since(begun) > 30*time.Second {
 			s.t.Fatal("PgBouncer was not told to pause")
 		}

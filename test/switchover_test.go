@@ -39,7 +39,7 @@ func TestSwitchoversThatDoNotSucceed(t *testing.T) {
 		if result := s.server.CLI(s.ctx, "switchover", id, "interrupt"); result.Code != 0 {
 			s.t.Errorf("pgleap switchover %s interrupt: exit code %d: %s", id, result.Code, result.Stderr)
 		}
-		s.goesOn(5 * time.Second)
+		s.goesOn(15 * time.Second)
 		release()
 		s.notSwitched(number, "")
 	})
@@ -49,14 +49,14 @@ func TestSwitchoversThatDoNotSucceed(t *testing.T) {
 		if said := s.switchOver(1); !strings.Contains(said, "open") {
 			s.t.Errorf("the reason does not tell of the transaction: %s", said)
 		}
-		s.goesOn(5 * time.Second)
+		s.goesOn(15 * time.Second)
 		release()
 		task := s.notSwitched(number, "open")
 		if len(task.Switchover.Tries) == 0 {
 			s.t.Error("clients were not let go on before the transaction was known to be a long one")
 		}
 		for _, try := range task.Switchover.Tries {
-			if held := try.EndedAt.Sub(try.StartedAt); held > 5*time.Second {
+			if held := try.EndedAt.Sub(try.StartedAt); held > 9*time.Second {
 				s.t.Errorf("clients were held for %s in a try", held)
 			}
 		}

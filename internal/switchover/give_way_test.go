@@ -21,7 +21,7 @@ func TestGivingWay(t *testing.T) {
 	w := b.write(t)
 	w.awaitMore(t, 100)
 	t.Run("a transaction is a long one", func(t *testing.T) {
-		config, held := b.patient(t, 2)
+		config, held := b.patient(t)
 		config.Rehearse = true
 		client := b.bouncer.Connect(t, "app", "app")
 		tx, err := client.Begin(t.Context())
@@ -38,7 +38,7 @@ func TestGivingWay(t *testing.T) {
 		w.awaitMore(t, 100)
 	})
 	t.Run("the target is late", func(t *testing.T) {
-		config, held := b.patient(t, 2)
+		config, held := b.patient(t)
 		config.OnStep = held.up(func() {})
 		outcome, err := Run(t.Context(), config)
 		must(t, "switch over", err)
@@ -56,7 +56,7 @@ func TestGivingWay(t *testing.T) {
 
 // interruptedBetweenTries: clients go on at the source, and the attempt has ended.
 func interruptedBetweenTries(t *testing.T, b *bed) {
-	config, held := b.patient(t, 2)
+	config, held := b.patient(t)
 	ctx, interrupt := context.WithCancel(t.Context())
 	config.OnStep = held.up(interrupt)
 	outcome, err := Run(ctx, config)
@@ -71,18 +71,17 @@ func interruptedBetweenTries(t *testing.T, b *bed) {
 
 // killedBetweenTries: whoever finds the journal ends the attempt, so that the one who was thought dead cannot go on.
 func killedBetweenTries(t *testing.T, b *bed) {
-	config, held := b.patient(t, 1)
+	config, held := b.patient(t)
 	var found upgrade.Switchover
-	config.OnStep = held.up(func() {
-		go func() {
-			for {
-				if state, err := config.Journal.Read(); err == nil && state.Stage == StageGaveWay {
-					break
-				}
-			}
-			found, _ = Recover(t.Context(), config)
-		}()
-	})
+	holdUp := held.up(func() {})
+	config.OnStep = func(step string) {
+		holdUp(step)
+		if step == "ready" && held.over { // the next try's
+			var err error
+			found, err = Recover(t.Context(), config)
+			must(t, "recover", err)
+		}
+	}
 	_, err := Run(t.Context(), config)
 	if err == nil || !strings.Contains(err.Error(), `"intent" cannot follow "undone"`) {
 		t.Errorf("the next try: %v, want none", err)
@@ -94,13 +93,14 @@ func killedBetweenTries(t *testing.T, b *bed) {
 	b.wantServing(t, b.source)
 }
 
-// patient is a configuration with so many short tries, the first of which can be held up.
-func (b *bed) patient(t *testing.T, tries int) (Config, *heldUp) {
+// firstTry is long enough for all that is not held up, on a busy machine too.
+const firstTry = 2 * time.Second
+
+// patient is a configuration with two tries, the first of which can be held up.
+func (b *bed) patient(t *testing.T) (Config, *heldUp) {
 	t.Helper()
 	config := b.config(t)
-	for range tries {
-		config.Patience = append(config.Patience, 300*time.Millisecond)
-	}
+	config.Patience = []time.Duration{firstTry}
 	return config, &heldUp{t: t, holder: b.target.Connect(t, "app")}
 }
 
@@ -153,7 +153,7 @@ func wantTries(t *testing.T, outcome upgrade.Switchover, reason ...string) {
 			t.Errorf("the first try gave way for %q, want %q in it", try.Reason, part)
 		}
 	}
-	if took := try.EndedAt.Sub(try.StartedAt); took < 300*time.Millisecond || took > 10*time.Second {
+	if took := try.EndedAt.Sub(try.StartedAt); took < firstTry || took > 10*time.Second {
 		t.Errorf("clients waited %s in the first try", took)
 	}
 }

@@ -64,8 +64,13 @@ const undoPatience = 2 * time.Minute
 // errInterrupted is why a switchover did not switch whose context was cancelled.
 var errInterrupted = errors.New("the switchover was interrupted")
 
-// interrupted tells a cancelled context, whoever cancelled it with whatever cause, from one whose time is over.
-func interrupted(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }
+// because is err, unless ctx was cancelled: then it failed for that, whatever it says.
+func because(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return errInterrupted
+	}
+	return err
+}
 
 // section is one run of the critical section.
 type section struct {
@@ -105,9 +110,7 @@ func (s *section) run(ctx context.Context) (upgrade.Switchover, error) {
 	s.outcome.Back = s.Plan.Reversed
 	defer s.close()
 	if err := s.prepare(ctx); err != nil {
-		if ctx.Err() != nil {
-			err = errInterrupted
-		}
+		err = because(ctx, err)
 		s.dropConsumers(ctx)
 		s.Log.InfoContext(ctx, "switchover refused", "reason", err)
 		return upgrade.Switchover{Reason: err.Error(), Back: s.Plan.Reversed}, nil
@@ -117,14 +120,14 @@ func (s *section) run(ctx context.Context) (upgrade.Switchover, error) {
 			return upgrade.Switchover{}, err // by another process: its attempt has to be ended first
 		}
 		s.dropConsumers(ctx)
-		return upgrade.Switchover{Reason: err.Error(), Back: s.Plan.Reversed}, nil
+		return upgrade.Switchover{Reason: because(ctx, err).Error(), Back: s.Plan.Reversed}, nil
 	}
 	deadline, err := s.startGuard(ctx)
-	if err != nil {
-		return s.undo(ctx, err)
+	if err == nil {
+		err = s.standStill(ctx, deadline)
 	}
-	if err := s.standStill(ctx, deadline); err != nil {
-		return s.undo(ctx, err)
+	if err != nil {
+		return s.undo(ctx, because(ctx, err))
 	}
 	if s.Rehearse {
 		return s.endRehearsal(ctx)
@@ -190,14 +193,10 @@ func (s *section) standStill(ctx context.Context, deadline time.Time) error {
 			return fmt.Errorf("%s: %w", part.name, errHeldTooLong)
 		}
 		if err := s.timed(ctx, part.name, part.do); err != nil {
-			switch cause := context.Cause(ctx); {
-			case interrupted(ctx):
-				return errInterrupted
-			case cause != nil && !errors.Is(err, cause):
+			if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 				return fmt.Errorf("%w: %s: %w", cause, part.name, err)
-			default:
-				return fmt.Errorf("%s: %w", part.name, err)
 			}
+			return fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
 	return nil

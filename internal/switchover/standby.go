@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/pgleap/pgleap/internal/postgres"
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -54,9 +55,7 @@ func RunStandby(ctx context.Context, c Config, standby Standby) (upgrade.Switcho
 	s.outcome.Back = c.Plan.Reversed
 	defer s.close()
 	if err := s.prepareStandby(ctx); err != nil {
-		if ctx.Err() != nil {
-			err = errInterrupted
-		}
+		err = because(ctx, err)
 		s.Log.InfoContext(ctx, "switchover refused", "reason", err)
 		return upgrade.Switchover{Reason: err.Error(), Back: c.Plan.Reversed}, nil
 	}
@@ -64,17 +63,14 @@ func RunStandby(ctx context.Context, c Config, standby Standby) (upgrade.Switcho
 		if _, begun := errors.AsType[*WrongStage](err); begun {
 			return upgrade.Switchover{}, err
 		}
-		return upgrade.Switchover{Reason: err.Error(), Back: c.Plan.Reversed}, nil
+		return upgrade.Switchover{Reason: because(ctx, err).Error(), Back: c.Plan.Reversed}, nil
 	}
 	deadline, err := s.startGuard(ctx)
-	if err != nil {
-		return s.undo(ctx, err)
+	if err == nil {
+		err = s.upgradeStandby(ctx, deadline)
 	}
-	ctx, cancel := context.WithDeadlineCause(ctx, deadline,
-		fmt.Errorf("the switchover was not done within %s (switchoverTimeout)", c.Plan.Options.SwitchoverTimeout))
-	defer cancel()
-	if err := s.upgradeStandby(ctx); err != nil {
-		return s.undo(ctx, err)
+	if err != nil {
+		return s.undo(ctx, because(ctx, err))
 	}
 	return s.forward(ctx)
 }
@@ -142,8 +138,11 @@ func (s *standbySection) standbyBehind(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// upgradeStandby is the part of the section before the commit point.
-func (s *standbySection) upgradeStandby(ctx context.Context) error {
+// upgradeStandby is the part of the section before the commit point, under its deadline.
+func (s *standbySection) upgradeStandby(ctx context.Context, deadline time.Time) error {
+	ctx, cancel := context.WithDeadlineCause(ctx, deadline,
+		fmt.Errorf("the switchover was not done within %s (switchoverTimeout)", s.Plan.Options.SwitchoverTimeout))
+	defer cancel()
 	parts := []StandbyStep{
 		{"pause", func(ctx context.Context, _ Standstill) error { return s.pauses.Pause(ctx) }},
 		{"fence", func(ctx context.Context, _ Standstill) error { return s.wholeFence(ctx) }},
@@ -178,14 +177,11 @@ func (s *standbySection) wholeFence(ctx context.Context) error {
 // cutShort tells why a part was cut short. What kept the pause or the fence is worth telling, a
 // program's last words when it was ended are not.
 func (s *standbySection) cutShort(ctx context.Context, part string, err error) error {
-	switch cause := context.Cause(ctx); {
-	case interrupted(ctx):
-		return errInterrupted
-	case err == nil || slices.ContainsFunc(s.standby.Steps, func(step StandbyStep) bool { return step.Name == part }):
+	cause := context.Cause(ctx)
+	if err == nil || slices.ContainsFunc(s.standby.Steps, func(step StandbyStep) bool { return step.Name == part }) {
 		return fmt.Errorf("%w: it was at %s", cause, part)
-	default:
-		return fmt.Errorf("%w: %s: %w", cause, part, err)
 	}
+	return fmt.Errorf("%w: %s: %w", cause, part, err)
 }
 
 // replay waits until the standby has replayed everything that the source has written.

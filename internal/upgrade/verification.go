@@ -32,7 +32,7 @@ type Difference struct {
 	Kind     string `json:"kind"` // "rows", "sequence", "large object", or what the catalogs call the object
 	Database string `json:"database"`
 	Object   string `json:"object"`
-	Detail   string `json:"detail"`         // a sentence
+	Detail   string `json:"detail"` // a sentence
 	// Keys are those of the first rows that differ, for people; with values, if Options.ShowValues asks for them.
 	Keys string `json:"keys,omitempty"`
 }

@@ -175,7 +175,7 @@ func expiredPause(t *testing.T, f Fixture) {
 	holder := f.client(t, f.Databases[0])
 	exec(t, holder, "begin")
 	exec(t, holder, "create table t (id int)")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // in which a busy machine must come to the PAUSE
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // in which a busy machine must come to the PAUSE
 	defer cancel()
 	err := s.Pause(ctx)
 	blocked, is := errors.AsType[*endpoint.Blocked](err)

@@ -17,20 +17,22 @@ import (
 func TestSwitchToCloneTooLate(t *testing.T) {
 	pgtest.Slow(t)
 	b := newSwitchBed(t, func(*upgrade.Options) {})
-	ran := b.notingHooks(2 * time.Second)
+	ran := b.notingHooks()
 	b.toClone()
 	for i, c := range []struct {
 		name     string
 		closes   time.Duration // from now
+		passes   bool          // an hour, while the first program runs
 		prepares bool          // a transaction, which keeps the switch from beginning until the window has closed
 		switched bool
 		ran      string
 	}{
-		{"the window has closed", -time.Second, false, false, ""},
-		{"the window closes while the first program runs", 1500 * time.Millisecond, false, false, "before\nafter false"},
-		{"the window closes while it is made ready", 10 * time.Second, true, false, "before\nafter false"},
-		{"the next window", time.Hour, false, true, "before\nafter true"},
+		{"the window has closed", -time.Second, false, false, false, ""},
+		{"the window closes while the first program runs", 30 * time.Minute, true, false, false, "before\nafter false"},
+		{"the window closes while it is made ready", 10 * time.Second, false, true, false, "before\nafter false"},
+		{"the next window", time.Hour, false, false, true, "before\nafter true"},
 	} {
+		b.hourPasses(c.passes)
 		args := step.SwitchOverArgs{Plan: b.plan, Attempt: i + 1, NotAfter: time.Now().Add(c.closes)}
 		if c.prepares {
 			b.source.Exec(t, "shop", `BEGIN; INSERT INTO keyless VALUES (1, 'late'); PREPARE TRANSACTION 'late'`)

@@ -9,7 +9,9 @@ import (
 func TestDifferentRows(t *testing.T) {
 	text := func(s string) *string { return &s }
 	key := []verify.KeyColumn{{Column: "shop", Text: "1"}, {Column: "id", Text: "77"}}
-	row := func(change string, columns ...string) verify.Row { return verify.Row{Change: change, Key: key, Columns: columns} }
+	row := func(change string, columns ...string) verify.Row {
+		return verify.Row{Change: change, Key: key, Columns: columns}
+	}
 	for _, c := range []struct {
 		name string
 		rows []verify.Row

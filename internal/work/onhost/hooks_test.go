@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -51,6 +52,9 @@ func (b *hookBed) program(name, then string) string {
 	path := filepath.Join(b.dir, name)
 	text := "#!/bin/sh\necho \"" + name + " $PGLEAP_INSTANCE $PGLEAP_UPGRADE.$PGLEAP_ATTEMPT $PGLEAP_DIRECTION $PGLEAP_FROM_VERSION-$PGLEAP_TO_VERSION $PGLEAP_TO_PORT $PGLEAP_SWITCHED\" >> " +
 		filepath.Join(b.dir, "log") + "\n" + then + "\n"
+	// Or a process that another test starts meanwhile has it open for writing, and it cannot be run (golang.org/issue/22315).
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(path, []byte(text), 0o700); err != nil { //nolint:gosec // it is to be run
 		b.Fatal(err)
 	}

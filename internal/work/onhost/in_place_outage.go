@@ -95,8 +95,11 @@ func (o *outage) run(ctx context.Context) (upgrade.Switchover, error) {
 		}
 		return upgrade.Switchover{Reason: err.Error()}, nil
 	}
-	if err := o.begin(ctx); err != nil {
-		return upgrade.Switchover{Reason: err.Error()}, nil //nolint:nilerr // nothing was touched
+	if err := o.begin(ctx); err != nil { // nothing was touched
+		if ctx.Err() != nil {
+			err = errOutageInterrupted
+		}
+		return upgrade.Switchover{Reason: err.Error()}, nil
 	}
 	o.outcome.StartedAt = o.now().UTC()
 	err = o.watchOver(ctx)
