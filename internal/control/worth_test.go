@@ -4,9 +4,90 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
+	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
+
+// checkedHost is the host of the instance "orders", where all is as it was when reports saw "same".
+func checkedHost(t *testing.T) (*Control, *host) {
+	t.Helper()
+	c := newControl(t)
+	addInstance(t, c, "orders")
+	h := &host{says: map[string]func() (any, error){
+		step.Inspect: func() (any, error) {
+			return upgrade.Cluster{Host: "db1", Version: 150012, Pgdata: "/srv/orders", Port: 5432}, nil
+		},
+		step.ChooseTarget: func() (any, error) {
+			return upgrade.Cluster{Host: "db1", Version: 170006, Pgdata: "/srv/orders-17", Port: 5433}, nil
+		},
+		step.Fingerprint: func() (any, error) { return upgrade.Fingerprint{Sum: "same"}, nil },
+	}}
+	c.temporal = h
+	return c, h
+}
+
+// checked records a report that passed, as it is changed, of a precheck that a request led to.
+func checked(t *testing.T, c *Control, req UpgradeRequest, change func(*upgrade.Report)) {
+	t.Helper()
+	req.Instance, req.Target = "orders", 17
+	task, err := c.Precheck(t.Context(), Actor{Name: "dba"}, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := upgrade.Report{
+		Number: task.Number, ID: task.ID, Instance: "orders", Mode: task.Mode, Source: 150012, Target: 170006,
+		Fingerprint: "same", CheckedAt: now, ValidUntil: now.Add(upgrade.ReportValidity),
+	}
+	if change != nil {
+		change(&report)
+	}
+	if err := c.catalog.SaveReport(t.Context(), report); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.catalog.EndTask(t.Context(), task.Number, upgrade.Outcome{Status: upgrade.StatusSucceeded}, now); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// relying starts an upgrade that wants a report.
+func relying(t *testing.T, c *Control, req UpgradeRequest) (upgrade.Task, error) {
+	t.Helper()
+	req.Instance, req.Target, req.RequireReport = "orders", 17, true
+	return c.Upgrade(t.Context(), Actor{Name: "dba"}, req)
+}
+
+// What a report found that is not current says nothing about an upgrade: the room may be there by now.
+func TestOnlyACurrentReportTellsTheCause(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(*upgrade.Report)
+		cause  upgrade.Cause
+		want   string
+	}{
+		"a current one": {func(*upgrade.Report) {}, upgrade.CauseStorage, "there is too little disk space"},
+		"an expired one": {
+			func(r *upgrade.Report) { r.ValidUntil = now.Add(-time.Second) }, upgrade.CauseNoReport, "Report 1 has expired",
+		},
+		"one of another source version": {
+			func(r *upgrade.Report) { r.Source = 140010 }, upgrade.CauseNoReport, "Report 1 is of another source version",
+		},
+		"one that saw something else": {
+			func(r *upgrade.Report) { r.Fingerprint = "other" }, upgrade.CauseNoReport, "What report 1 saw has changed since",
+		},
+	} {
+		c, _ := checkedHost(t)
+		checked(t, c, UpgradeRequest{}, func(r *upgrade.Report) {
+			r.Findings = []upgrade.Finding{{Check: "disk-space", Severity: upgrade.Blocker, Objects: []string{"/srv"}, Total: 1}}
+			test.change(r)
+		})
+		_, err := relying(t, c, UpgradeRequest{})
+		if err == nil || upgrade.CauseOf(err) != test.cause || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, because of %q", name, err, upgrade.CauseOf(err))
+		}
+	}
+}
 
 // An upgrade that wants a report says why there is none, and how standbys get into one.
 func TestUpgradeIsNotAllowed(t *testing.T) {
@@ -40,7 +121,7 @@ func TestUpgradeIsNotAllowed(t *testing.T) {
 			upgrade.Report{Number: 7, Findings: []upgrade.Finding{standbys}, NotChecked: []string{"memory"}}, "no valid report", upgrade.CauseNoReport,
 		},
 	} {
-		err := notAllowed(plan, test.report, "Note.")
+		err := notAllowed(plan, worth{report: test.report, note: "Note.", current: true})
 		if !strings.HasPrefix(err.Error(), test.want) || upgrade.CauseOf(err) != test.cause {
 			t.Errorf("%s: %v, because of %q", name, err, upgrade.CauseOf(err))
 		}
@@ -83,6 +164,8 @@ func TestReportStillHolds(t *testing.T) {
 	report := upgrade.Report{Number: 4, Fingerprint: taken("replica").Sum, Parts: taken("replica").Parts}
 	old := report
 	old.Parts = nil
+	blocked := report
+	blocked.NotChecked = []string{"memory"}
 	for name, test := range map[string]struct {
 		report upgrade.Report
 		now    upgrade.Fingerprint
@@ -92,6 +175,8 @@ func TestReportStillHolds(t *testing.T) {
 		"unchanged":           {report, taken("replica"), "Report 4 passed, and what it saw is unchanged.", true},
 		"an old one":          {old, taken("replica"), "Report 4 passed, and what it saw is unchanged.", true},
 		"changed":             {report, taken("logical"), "What report 4 saw has changed since: setting wal_level changed from replica to logical. The precheck will tell anew.", false},
+		"blockers":            {blocked, taken("replica"), "Report 4 had blockers: the precheck will tell whether they are gone.", true},
+		"blockers, changed":   {blocked, taken("logical"), "What report 4 saw has changed since: setting wal_level changed from replica to logical. The precheck will tell anew.", false},
 		"changed, an old one": {old, taken("logical"), "What report 4 saw has changed since: what exactly is not known. The precheck will tell anew.", false},
 	} {
 		if note, holds := stillHolds(test.report, test.now); note != test.want || holds != test.holds {
