@@ -36,9 +36,7 @@ func (c *Control) Upgrade(ctx context.Context, who Actor, req UpgradeRequest) (_
 		if !last.allows() {
 			return upgrade.Task{}, notAllowed(plan, last)
 		}
-		if plan.Options.Accepted, err = c.acceptedBy(ctx, last.report); err != nil {
-			return upgrade.Task{}, err
-		}
+		plan.Options.Accepted = last.accepted
 	}
 	return c.start(ctx, who, upgrade.TaskUpgrade, plan, last.note)
 }

@@ -15,6 +15,10 @@ type worth struct {
 	report  upgrade.Report
 	note    string // it in a sentence, for the task's log
 	current bool   // whether it tells of this upgrade, as things are now
+	others  bool   // whether it answers other questions than this upgrade asks
+	// accepted are the findings that the user took upon himself for it: without them the precheck that an upgrade
+	// begins with would find the blockers again.
+	accepted []string
 }
 
 // allows tells whether an upgrade that wants a report may begin.
@@ -29,11 +33,23 @@ func (c *Control) worthOfReport(ctx context.Context, plan upgrade.Plan) (w worth
 	if err != nil {
 		return worth{}, ofRecord(fmt.Errorf("find the latest report of instance %s: %w", plan.Instance, err))
 	}
+	made, err := c.planOf(ctx, w.report)
+	if err != nil {
+		return worth{}, err
+	}
+	var instead []string
+	if made != nil { // else it is an old record
+		instead, w.accepted = unasked(*made, plan), made.Options.Accepted
+	}
+	w.others = len(instead) > 0
 	switch {
 	case c.now().After(w.report.ValidUntil):
 		w.note = fmt.Sprintf("Report %d has expired: the precheck will tell anew.", w.report.Number)
 	case w.report.Source.Major() != plan.Source.Version.Major():
 		w.note = fmt.Sprintf("Report %d is of another source version: the precheck will tell anew.", w.report.Number)
+	case w.others:
+		w.note = fmt.Sprintf("Report %d is for something else than this upgrade: %s. The precheck will tell anew.",
+			w.report.Number, strings.Join(instead, "; "))
 	default:
 		w.note, w.current = c.seenSince(ctx, plan, w.report)
 	}
@@ -76,6 +92,11 @@ func notAllowed(plan upgrade.Plan, w worth) error {
 		Remedy: "run a precheck for that version and mode: its report is valid for 7 days, unless what it saw changes",
 		Cause:  upgrade.CauseNoReport,
 	}
+	if w.others {
+		refused.Remedy = fmt.Sprintf("run a precheck for that version and mode again by this API, or, to accept findings, on the host: pgleap precheck %s --to %d --mode %s",
+			plan.Instance, plan.Target.Version.Major(), plan.Mode)
+		return refused
+	}
 	blockers := w.report.Blockers()
 	if !w.current || len(blockers) != 1 || len(w.report.NotChecked) > 0 {
 		return refused
@@ -97,15 +118,11 @@ func notAllowed(plan upgrade.Plan, w worth) error {
 	return refused
 }
 
-// acceptedBy lists the findings that the user took upon himself for a report: without them the precheck that an
-// upgrade begins with would find the blockers again.
-func (c *Control) acceptedBy(ctx context.Context, report upgrade.Report) ([]string, error) {
+// planOf is the plan that the checks of a report were made for.
+func (c *Control) planOf(ctx context.Context, report upgrade.Report) (*upgrade.Plan, error) {
 	task, err := c.catalog.Task(ctx, report.Number)
 	if err != nil {
-		return nil, ofRecord(fmt.Errorf("find what was accepted for report %d: %w", report.Number, err))
+		return nil, ofRecord(fmt.Errorf("find what report %d was made for: %w", report.Number, err))
 	}
-	if task.Plan == nil {
-		return nil, nil // an old record
-	}
-	return task.Plan.Options.Accepted, nil
+	return task.Plan, nil
 }

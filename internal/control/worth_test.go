@@ -128,24 +128,101 @@ func TestUpgradeIsNotAllowed(t *testing.T) {
 	}
 }
 
+// An upgrade rests on a report that was asked all that it asks. It may ask for less.
+func TestAnUpgradeRestsOnAReportOfItsOwnQuestions(t *testing.T) {
+	t.Parallel()
+	const gigabyte = 1 << 30
+	request := func(mode upgrade.Mode, options upgrade.Options) UpgradeRequest {
+		return UpgradeRequest{Mode: mode, Options: options}
+	}
+	both := func(options upgrade.Options) (of, by UpgradeRequest) {
+		return request(upgrade.ZeroDowntime, options), request(upgrade.ZeroDowntime, upgrade.Options{})
+	}
+	type rests struct {
+		of, by  UpgradeRequest
+		instead string // empty: it does
+	}
+	tests := map[string]rests{
+		"the same": {request(upgrade.InPlace, upgrade.Options{}), request(upgrade.InPlace, upgrade.Options{}), ""},
+		"a switchover on a clone": {
+			request(upgrade.BlueGreen, upgrade.Options{CloneOnly: true}), request(upgrade.BlueGreen, upgrade.Options{}), "a clone that nobody is moved to",
+		},
+		"a clone on a switchover": {request(upgrade.BlueGreen, upgrade.Options{}), request(upgrade.BlueGreen, upgrade.Options{CloneOnly: true}), ""},
+		"another transfer": {
+			request(upgrade.InPlace, upgrade.Options{Transfer: upgrade.TransferLink}), request(upgrade.InPlace, upgrade.Options{}), "another transfer of the files",
+		},
+		"what no check reads": {
+			request(upgrade.ZeroDowntime, upgrade.Options{}),
+			request(upgrade.ZeroDowntime, upgrade.Options{AllowDDL: true, Statistics: upgrade.StatisticsAfter, Jobs: 3, Switch: upgrade.SwitchAuto}), "",
+		},
+		"WAL in place": {
+			request(upgrade.InPlace, upgrade.Options{MaxRetainedWAL: gigabyte}), request(upgrade.InPlace, upgrade.Options{}), "",
+		},
+	}
+	for instead, options := range map[string]upgrade.Options{
+		"a target that gets no standbys":             {SkipStandbys: true},
+		"a clone that is copied from another server": {CloneFrom: "127.0.0.1:5434"},
+		"an upgrade that is not rehearsed":           {SkipSchemaRehearsal: true},
+		"tables that get REPLICA IDENTITY FULL":      {FullIdentity: true},
+		"an upgrade without a way back":              {SkipSwitchback: true},
+		"less WAL that the source may keep":          {MaxRetainedWAL: gigabyte},
+		"fewer table groups":                         {},
+		"a switchover that waits for no standbys":    {},
+	} {
+		of, by := both(options)
+		switch instead {
+		case "fewer table groups":
+			by.Options.TableGroups = 2
+		case "a switchover that waits for no standbys":
+			by.Options.WaitForStandbys = true
+		}
+		tests[instead] = rests{of, by, instead}
+		if options.CloneFrom == "" {
+			tests["rather than "+instead] = rests{by, of, ""}
+		}
+	}
+	for name, test := range tests {
+		c, h := checkedHost(t)
+		checked(t, c, test.of, nil)
+		_, err := relying(t, c, test.by)
+		switch {
+		case test.instead == "" && (err != nil || len(h.started) != 2):
+			t.Errorf("%s: %v", name, err)
+		case test.instead != "":
+			want := "Report 1 is for something else than this upgrade: " + test.instead + ". The precheck will tell anew.; " +
+				"run a precheck for that version and mode again by this API"
+			if err == nil || !strings.Contains(err.Error(), want) || upgrade.CauseOf(err) != upgrade.CauseNoReport {
+				t.Errorf("%s: %v, because of %q", name, err, upgrade.CauseOf(err))
+			}
+		}
+	}
+}
+
+// Room on one file system says nothing about another.
+func TestAnUpgradeRestsOnAReportOfItsOwnPlace(t *testing.T) {
+	t.Parallel()
+	for place, rests := range map[string]bool{"/srv/orders-17-2": true, "/large/orders-17": false} {
+		c, h := checkedHost(t)
+		checked(t, c, UpgradeRequest{}, nil)
+		h.says[step.ChooseTarget] = func() (any, error) { return upgrade.Cluster{Host: "db1", Version: 170006, Pgdata: place}, nil }
+		_, err := relying(t, c, UpgradeRequest{})
+		if told := err != nil && strings.Contains(err.Error(), "a target in another place"); told == rests || rests && err != nil {
+			t.Errorf("%s: %v", place, err)
+		}
+	}
+}
+
 // What was accepted for a report is accepted by the upgrade that relies on it.
 func TestAcceptedByAReport(t *testing.T) {
 	t.Parallel()
-	c := newControl(t)
-	addInstance(t, c, "orders")
+	c, h := checkedHost(t)
 	accepted := []string{"standbys:away"}
-	task, err := c.catalog.CreateTask(t.Context(), upgrade.Task{
-		Kind: upgrade.TaskPrecheck, Instance: "orders", Mode: upgrade.BlueGreen, Source: 150012, Target: 17,
-		Phase: upgrade.PhasePrecheck, StartedAt: now, Plan: &upgrade.Plan{Instance: "orders", Options: upgrade.Options{Accepted: accepted}},
-	})
-	if err != nil {
+	checked(t, c, UpgradeRequest{Options: upgrade.Options{Accepted: accepted}}, nil)
+	if _, err := relying(t, c, UpgradeRequest{}); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := c.acceptedBy(t.Context(), upgrade.Report{Number: task.Number}); err != nil || !slices.Equal(got, accepted) {
-		t.Errorf("accepted: %v, %v", got, err)
-	}
-	if _, err := c.acceptedBy(t.Context(), upgrade.Report{Number: task.Number + 1}); err == nil {
-		t.Error("something was accepted for a report that nobody made")
+	if plan := h.started[1].(upgrade.Plan); !slices.Equal(plan.Options.Accepted, accepted) {
+		t.Errorf("accepted: %v", plan.Options.Accepted)
 	}
 }
 
