@@ -32,13 +32,15 @@ func (c *Control) Upgrade(ctx context.Context, who Actor, req UpgradeRequest) (_
 	if err != nil {
 		return upgrade.Task{}, err
 	}
+	notes := []string{last.note}
 	if req.RequireReport {
 		if !last.allows() {
 			return upgrade.Task{}, notAllowed(plan, last)
 		}
 		plan.Options.Accepted = last.accepted
+		notes = append(notes, last.inherited()...)
 	}
-	return c.start(ctx, who, upgrade.TaskUpgrade, plan, last.note)
+	return c.start(ctx, who, upgrade.TaskUpgrade, plan, notes...)
 }
 
 // refuseOwnCluster refuses to upgrade the cluster that the catalogue is in: it would be down or fenced just when

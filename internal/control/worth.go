@@ -24,6 +24,15 @@ type worth struct {
 // allows tells whether an upgrade that wants a report may begin.
 func (w worth) allows() bool { return w.current && w.report.Passed() }
 
+// inherited names, for the task's log, what an upgrade has accepted that rests on the report: some of it is data that the
+// target will not have, and whoever starts the upgrade need not be who accepted that.
+func (w worth) inherited() []string {
+	if len(w.accepted) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("This upgrade has accepted what was accepted for report %d: %s.", w.report.Number, strings.Join(w.accepted, ", "))}
+}
+
 // worthOfReport finds the last report for a plan's instance, mode and target version, and what it is worth now.
 func (c *Control) worthOfReport(ctx context.Context, plan upgrade.Plan) (w worth, err error) {
 	w.report, err = c.catalog.LatestReport(ctx, plan.Instance, plan.Mode, plan.Target.Version.Major())

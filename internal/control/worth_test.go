@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
@@ -212,17 +214,39 @@ func TestAnUpgradeRestsOnAReportOfItsOwnPlace(t *testing.T) {
 	}
 }
 
-// What was accepted for a report is accepted by the upgrade that relies on it.
+// What was accepted for a report is accepted by the upgrade that relies on it, and its log names it.
 func TestAcceptedByAReport(t *testing.T) {
 	t.Parallel()
-	c, h := checkedHost(t)
-	accepted := []string{"standbys:away"}
-	checked(t, c, UpgradeRequest{Options: upgrade.Options{Accepted: accepted}}, nil)
-	if _, err := relying(t, c, UpgradeRequest{}); err != nil {
-		t.Fatal(err)
-	}
-	if plan := h.started[1].(upgrade.Plan); !slices.Equal(plan.Options.Accepted, accepted) {
-		t.Errorf("accepted: %v", plan.Options.Accepted)
+	for _, test := range []struct{ accepted, log []string }{
+		{nil, []string{"Report 1 passed, and what it saw is unchanged."}},
+		{
+			[]string{"standbys:away", `unlogged-tables:shop.public."my cache"`},
+			[]string{
+				"Report 1 passed, and what it saw is unchanged.",
+				`This upgrade has accepted what was accepted for report 1: standbys:away, unlogged-tables:shop.public."my cache".`,
+			},
+		},
+	} {
+		c, h := checkedHost(t)
+		checked(t, c, UpgradeRequest{Options: upgrade.Options{Accepted: test.accepted}}, nil)
+		task, err := relying(t, c, UpgradeRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if plan := h.started[1].(upgrade.Plan); !slices.Equal(plan.Options.Accepted, test.accepted) {
+			t.Errorf("accepted: %v, want %v", plan.Options.Accepted, test.accepted)
+		}
+		events, err := c.Events(t.Context(), task.Number, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log []string
+		for _, event := range events {
+			log = append(log, event.Text)
+		}
+		if diff := cmp.Diff(test.log, log); diff != "" {
+			t.Errorf("the log (-want +got):\n%s", diff)
+		}
 	}
 }
 

@@ -214,6 +214,7 @@ var chineseSentences = []saying{
 	{"the %s has ended: %s, %s", "任务（{1}）已结束：{2}，{3}"},
 	{"the %s has ended: %s", "任务（{1}）已结束：{2}"},
 	{"Report %d passed, and what it saw is unchanged.", "报告 {1} 已通过，所检查的内容没有变化。"},
+	{"This upgrade has accepted what was accepted for report %d: %s.", "此次升级已接受报告 {1} 所接受的检查结果：{2}。"},
 	{"attempt %d failed, and it is tried again: %s", "第 {1} 次尝试失败，正在重试：{2}"},
 	{"the source is prepared: role %s, and a marker and a publication in %d databases %v", "源端已就绪：角色 {1}，并在 {2} 个数据库中创建了标记和发布：{3}"},
 	{"the source is prepared: role %s, which its pg_hba.conf lets in from this host", "源端已就绪：角色 {1}，其 pg_hba.conf 允许该角色从本主机登录"},
