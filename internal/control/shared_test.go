@@ -45,24 +45,26 @@ func awaitAlone(t *testing.T, c *Control) {
 	}
 }
 
+// newShared returns use cases on a record that others have, too.
+func newShared(t *testing.T, server *pgtest.Cluster) (c *Control, stop func()) {
+	t.Helper()
+	record, err := catalog.Open(t.Context(), server.DSN("postgres"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c = New(Deps{Catalog: record, Host: "db1", Now: func() time.Time { return now }})
+	return c, func() {
+		c.Close()
+		if err := record.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A nonce is taken once, whichever of the servers it is sent to.
 func TestNonceIsTakenOnceByServersThatShareARecord(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, 15)
-	open := func() (*Control, func()) {
-		t.Helper()
-		record, err := catalog.Open(t.Context(), server.DSN("postgres"), slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := New(Deps{Catalog: record, Host: "db1", Now: func() time.Time { return now }})
-		return c, func() {
-			c.Close()
-			if err := record.Close(); err != nil {
-				t.Error(err)
-			}
-		}
-	}
 	replayed := func(c *Control, n catalog.Nonce, when string) {
 		t.Helper()
 		if c.requests.noteNonce(n, now) {
@@ -75,10 +77,10 @@ func TestNonceIsTakenOnceByServersThatShareARecord(t *testing.T) {
 			t.Errorf("%s, to change something: %v", when, err)
 		}
 	}
-	first, closeFirst := open()
+	first, closeFirst := newShared(t, server)
 	defer closeFirst()
 	alone := noteOne(t, first, 0)
-	second, closeSecond := open()
+	second, closeSecond := newShared(t, server)
 	if first.requests.noteNonce(later(100_000), now) || second.requests.noteNonce(later(100_000), now) {
 		t.Error("one of two servers notes a nonce that the other one does not know")
 	}
