@@ -50,7 +50,8 @@ func (c *Control) abandoned(taken time.Time) bool {
 }
 
 // onceTimeout bounds a request with a client token. What it does after that, to say what became of a task that it had
-// begun, takes four times the startTimeout at most: it must be over before anybody takes its token for abandoned.
+// begun, takes four times the startTimeout at most, and to keep the answer once more: it must be over before anybody
+// takes its token for abandoned.
 const onceTimeout = 2 * time.Minute
 
 // Once carries out a request unless it was carried out within the last day: then it returns what do

@@ -104,7 +104,7 @@ func TestARequestIsOverBeforeItsTokenIsTaken(t *testing.T) {
 	token := Once{Account: "a", Action: "Switch", Token: "t", Digest: "d"}
 	bounded := func(ctx context.Context) ([]byte, error) {
 		ends, bounded := ctx.Deadline()
-		if least := 4 * startTimeout; !bounded || time.Until(ends) > abandonedAfter-least {
+		if least := 5 * startTimeout; !bounded || time.Until(ends) > abandonedAfter-least {
 			t.Errorf("it may go on until %s (bounded: %v), and its token is taken after %s", ends, bounded, abandonedAfter)
 		}
 		return nil, errors.New("no")

@@ -1,13 +1,17 @@
 package control
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"testing"
 	"time"
 
+	"go.temporal.io/api/serviceerror"
+
 	"github.com/pgleap/pgleap/internal/catalog"
 	"github.com/pgleap/pgleap/internal/pgtest"
+	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
 // later are nonces that expire one after the other, as those of requests do that are signed so.
@@ -102,6 +106,30 @@ func TestNonceIsTakenOnceByServersThatShareARecord(t *testing.T) {
 	replayed(first, unheard, "taken by the second, when the first is alone again")
 	noteOne(t, first, 300_000)
 	replayed(first, unheard, "when the first notes nonces again")
+}
+
+// Whoever asked for a task that the engine did not take is told so, even if the record is not to be had.
+func TestATaskThatDidNotBeginKeepsNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, 15)
+	c, stop := newShared(t, server)
+	defer stop()
+	e := &engine{unknown: serviceerror.NewNotFound("no such workflow")}
+	c.temporal = e
+	addInstance(t, c, "orders")
+	task := addTask(t, c, "orders", upgrade.TaskUpgrade)
+	blocker := server.Connect(t, "postgres")
+	for _, statement := range []string{"BEGIN", "SELECT FROM task FOR UPDATE"} {
+		if _, err := blocker.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*startTimeout)
+	defer cancel()
+	c.endUnstarted(ctx, task, errLate)
+	if ctx.Err() != nil || len(e.told) != 1 {
+		t.Errorf("it waited (%v), and told the engine %v", ctx.Err(), e.told)
+	}
 }
 
 // Others wait until what was noted is in the record.
