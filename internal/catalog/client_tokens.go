@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -39,7 +38,7 @@ SELECT digest, answer, created_at
 	answerClientToken = `
 UPDATE client_token
    SET answer = $4
- WHERE account = $1 AND action = $2 AND token = $3`
+ WHERE account = $1 AND action = $2 AND token = $3 AND answer IS NULL AND created_at = $5`
 
 	deleteClientToken = `
 DELETE FROM client_token
@@ -68,16 +67,14 @@ func (c *Catalog) TakeClientToken(ctx context.Context, t ClientToken, digest str
 	return before, nil
 }
 
-// AnswerClientToken keeps the answer to a request.
-func (c *Catalog) AnswerClientToken(ctx context.Context, t ClientToken, answer string) error {
-	n, err := changed(c.write.ExecContext(ctx, answerClientToken, legible(t.Account), t.Action, legible(t.Token), answer))
-	if err == nil && n == 0 {
-		err = errors.New("it was not taken")
-	}
+// AnswerClientToken keeps the answer to a request that was taken at a moment. It tells whether it has: the token of one
+// that somebody else has taken meanwhile is left to that, with its answer.
+func (c *Catalog) AnswerClientToken(ctx context.Context, t ClientToken, at time.Time, answer string) (kept bool, err error) {
+	n, err := changed(c.write.ExecContext(ctx, answerClientToken, legible(t.Account), t.Action, legible(t.Token), answer, instant{&at}))
 	if err != nil {
-		return fmt.Errorf("answer client token: %w", err)
+		return false, fmt.Errorf("answer client token: %w", err)
 	}
-	return nil
+	return n == 1, nil
 }
 
 // ReturnClientToken forgets a request that was taken at a moment and came to nothing, so that it may

@@ -21,7 +21,7 @@ var migrations embed.FS
 // migrate brings the schema up to date. Servers that start at the same moment on one PostgreSQL
 // database take turns; an SQLite file has one server only.
 func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, log *slog.Logger) error {
-	provider, err := newProvider(db, dialect)
+	provider, err := newProvider(db, dialect, log)
 	if err != nil {
 		return fmt.Errorf("prepare migrations: %w", err)
 	}
@@ -45,12 +45,12 @@ func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, log *slog.L
 	return nil
 }
 
-func newProvider(db *sql.DB, dialect goose.Dialect) (*goose.Provider, error) {
+func newProvider(db *sql.DB, dialect goose.Dialect, log *slog.Logger) (*goose.Provider, error) {
 	dir, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return nil, err
 	}
-	options := []goose.ProviderOption{goose.WithTableName("catalog_version"), goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(backfill(), withoutRowid(dialect))}
+	options := []goose.ProviderOption{goose.WithTableName("catalog_version"), goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(backfill(), withoutRowid(dialect, log))}
 	if dialect == goose.DialectPostgres {
 		const everySecond, forAMinute = 1, 60
 		turns, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(everySecond, forAMinute))

@@ -41,6 +41,10 @@ func (c *Catalog) CreateTask(ctx context.Context, t upgrade.Task) (upgrade.Task,
 		if err := mayStart(ctx, tx, t); err != nil {
 			return err
 		}
+		var added time.Time
+		if err := tx.QueryRowContext(ctx, selectAdded, t.Instance).Scan(instant{&added}); err != nil {
+			return fmt.Errorf("find out when the instance was added: %w", err)
+		}
 		var err error
 		if t.Number, err = next(ctx, tx, taskCounter, maxNumber); err != nil {
 			return err
@@ -48,7 +52,7 @@ func (c *Catalog) CreateTask(ctx context.Context, t upgrade.Task) (upgrade.Task,
 		if err := withinPrechecks(ctx, tx, t); err != nil {
 			return err
 		}
-		t = begun(t)
+		t = begun(t, added)
 		_, err = tx.ExecContext(ctx, insertTask, t.Number, t.ID, t.Kind, t.Instance, t.Mode, t.Source, t.Target,
 			t.Status, t.Phase, document{t.Progress}, document{t.Plan}, document{t.Phases}, instant{&t.StartedAt},
 			legible(t.RequestedBy), legible(t.Server), targetVersionOf(t.Plan), statisticsOf(t.Plan), flag(isCloneOnly(t.Plan)), logLine(t.StartedAt, fmt.Sprintf("the %s begins", t.Kind)))
@@ -62,6 +66,11 @@ func (c *Catalog) CreateTask(ctx context.Context, t upgrade.Task) (upgrade.Task,
 	}
 	return t, nil
 }
+
+const selectAdded = `
+SELECT created_at
+  FROM instance
+ WHERE id = $1`
 
 // mayStart locks the instance, so that what holds now does until tx has ended.
 func mayStart(ctx context.Context, tx *sql.Tx, t upgrade.Task) error {
@@ -100,12 +109,13 @@ func withinPrechecks(ctx context.Context, tx *sql.Tx, t upgrade.Task) error {
 	}
 }
 
-// begun is the task as it is when nothing has been done yet.
-func begun(t upgrade.Task) upgrade.Task {
+// begun is the task as it is when nothing has been done yet. None begins before its instance was added, even if the clock
+// has been put back since: it would pass for one of a removed instance (sinceAdded).
+func begun(t upgrade.Task, added time.Time) upgrade.Task {
 	if t.StartedAt.IsZero() {
 		t.StartedAt = time.Now()
 	}
-	t.StartedAt = rounded(t.StartedAt)
+	t.StartedAt = latest(rounded(t.StartedAt), added)
 	t.Status, t.Reason, t.Switchover, t.EndedAt, t.Phases = upgrade.StatusRunning, "", nil, nil, nil
 	if t.Phase != "" {
 		t.Phases = enter(nil, t.Phase, t.StartedAt)

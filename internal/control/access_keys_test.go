@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pgleap/pgleap/internal/authz"
+	"github.com/pgleap/pgleap/internal/catalog"
 	"github.com/pgleap/pgleap/internal/secret"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
@@ -235,6 +236,23 @@ func TestCallsOfStrangersAreRecordedInPart(t *testing.T) {
 	}
 	if known := len(calls) - strangers; known != 2*strangersAtOnce || strangers == 0 || strangers > strangersAtOnce {
 		t.Errorf("%d calls of the key and %d of strangers are recorded", known, strangers)
+	}
+}
+
+// However long they flood it, most of the record is left to those who have a key.
+func TestCallsOfStrangersDoNotPushOthersOut(t *testing.T) {
+	t.Parallel()
+	c := newControl(t)
+	recorded := 0
+	for at := now; at.Before(now.Add(catalog.CallRetention)); at = at.Add(time.Second) {
+		for range 10 {
+			if c.strangers.AllowN(at, 1) {
+				recorded++
+			}
+		}
+	}
+	if most := catalog.MaxCalls/10 + strangersAtOnce; recorded > most || recorded < most/2 {
+		t.Errorf("%d calls of strangers are recorded in %s, want at most %d of the %d that are kept", recorded, catalog.CallRetention, most, catalog.MaxCalls)
 	}
 }
 

@@ -16,8 +16,9 @@ import (
 // host answers the questions that are asked of an agent, and remembers them. What it does not know is done.
 type host struct {
 	client.Client
-	asked []string
-	says  map[string]func() (any, error)
+	asked   []string
+	says    map[string]func() (any, error)
+	started []any // what workflows that are no questions were started with
 }
 
 type said struct {
@@ -38,7 +39,12 @@ func (s said) Get(_ context.Context, result any) error {
 }
 
 func (h *host) ExecuteWorkflow(_ context.Context, _ client.StartWorkflowOptions, _ any, args ...any) (client.WorkflowRun, error) {
-	activity := args[0].(step.Question).Activity
+	question, asked := args[0].(step.Question)
+	if !asked {
+		h.started = append(h.started, args[0])
+		return said{}, nil
+	}
+	activity := question.Activity
 	h.asked = append(h.asked, activity)
 	var s said
 	if says := h.says[activity]; says != nil {

@@ -36,8 +36,22 @@ func (*TokenBusy) Error() string {
 // it is carried out again: what it had begun stands in the record and stops a second time.
 const abandonedAfter = 3 * time.Minute
 
+// clockSkew is how far the clocks of servers with one record may be apart.
+const clockSkew = 5 * time.Minute
+
+// abandoned tells whether a request is, that was taken at a moment by the clock of the server that took it. If that was
+// not this one, it may be at work on it still, unless nobody else writes the record.
+func (c *Control) abandoned(taken time.Time) bool {
+	after := abandonedAfter
+	if _, alone := c.catalog.Alone(); !alone {
+		after += clockSkew
+	}
+	return c.now().Sub(taken) >= after
+}
+
 // onceTimeout bounds a request with a client token. What it does after that, to say what became of a task that it had
-// begun, takes four times the startTimeout at most: it must be over before anybody takes its token for abandoned.
+// begun, takes four times the startTimeout at most, and to keep the answer once more: it must be over before anybody
+// takes its token for abandoned.
 const onceTimeout = 2 * time.Minute
 
 // Once carries out a request unless it was carried out within the last day: then it returns what do
@@ -58,7 +72,7 @@ func (c *Control) Once(ctx context.Context, o Once, do func(context.Context) ([]
 			return nil, &TokenMismatch{}
 		case before.Answer != nil:
 			return []byte(*before.Answer), nil
-		case c.now().Sub(before.CreatedAt) < abandonedAfter:
+		case !c.abandoned(before.CreatedAt):
 			return nil, &TokenBusy{}
 		}
 		if err := c.catalog.ReturnClientToken(ctx, token, before.CreatedAt); err != nil {
@@ -80,8 +94,12 @@ func (c *Control) answerOnce(ctx context.Context, token catalog.ClientToken, at 
 		}
 		return nil, err
 	}
-	if err := c.catalog.AnswerClientToken(ctx, token, string(answer)); err != nil {
+	kept, err := c.catalog.AnswerClientToken(ctx, token, at, string(answer))
+	if err != nil {
 		return nil, ofRecord(fmt.Errorf("keep the answer: %w", err))
+	}
+	if !kept { // it is true all the same, for whoever waits here
+		c.log.WarnContext(ctx, "a request was taken for abandoned, and has been answered after all", "action", token.Action)
 	}
 	return answer, nil
 }

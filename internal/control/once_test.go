@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pgleap/pgleap/internal/catalog"
+	"github.com/pgleap/pgleap/internal/pgtest"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
@@ -47,7 +49,7 @@ func TestOnce(t *testing.T) {
 		t.Errorf("another account: %q (%v)", answer, err)
 	}
 	busy := Once{Account: "a", Action: "Switch", Token: "t2", Digest: "d1"}
-	_, err := ask(busy, func(context.Context) ([]byte, error) {
+	late, err := ask(busy, func(context.Context) ([]byte, error) {
 		_, err := ask(busy, do("x", nil))
 		if !is[*TokenBusy](err) {
 			t.Errorf("while it is being carried out: %v", err)
@@ -58,10 +60,41 @@ func TestOnce(t *testing.T) {
 		if err != nil || answer != "third" {
 			t.Errorf("after its server died: %q (%v)", answer, err)
 		}
-		return []byte("third"), nil
+		return []byte("late"), nil
 	})
-	if err != nil {
-		t.Error(err)
+	if err != nil || late != "late" {
+		t.Errorf("who was not dead after all got %q (%v)", late, err)
+	}
+	if answer, err := ask(busy, do("x", nil)); err != nil || answer != "third" {
+		t.Errorf("after that: %q (%v)", answer, err)
+	}
+}
+
+// A request may be at work still whose server's clock is behind.
+func TestATokenIsLeftToAServerWhoseClockIsBehind(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, 15)
+	one, closeOne := newShared(t, server)
+	other, closeOther := newShared(t, server)
+	defer closeOther()
+	token := Once{Account: "a", Action: "Switch", Token: "t", Digest: "d"}
+	again := func(ahead time.Duration) error {
+		other.now = func() time.Time { return now.Add(ahead) }
+		_, err := other.Once(t.Context(), token, func(context.Context) ([]byte, error) { return nil, errors.New("carried out") })
+		return err
+	}
+	if _, err := one.catalog.TakeClientToken(t.Context(), catalog.ClientToken{Account: "a", Action: "Switch", Token: "t"}, "d", now); err != nil {
+		t.Fatal(err)
+	}
+	for _, ahead := range []time.Duration{0, abandonedAfter, clockSkew} {
+		if err := again(ahead); !is[*TokenBusy](err) {
+			t.Errorf("by a clock that is %s ahead: %v", ahead, err)
+		}
+	}
+	closeOne()
+	awaitAlone(t, other)
+	if err := again(abandonedAfter); err == nil || is[*TokenBusy](err) {
+		t.Errorf("when its server is gone: %v", err)
 	}
 }
 
@@ -71,7 +104,7 @@ func TestARequestIsOverBeforeItsTokenIsTaken(t *testing.T) {
 	token := Once{Account: "a", Action: "Switch", Token: "t", Digest: "d"}
 	bounded := func(ctx context.Context) ([]byte, error) {
 		ends, bounded := ctx.Deadline()
-		if least := 4 * startTimeout; !bounded || time.Until(ends) > abandonedAfter-least {
+		if least := 5 * startTimeout; !bounded || time.Until(ends) > abandonedAfter-least {
 			t.Errorf("it may go on until %s (bounded: %v), and its token is taken after %s", ends, bounded, abandonedAfter)
 		}
 		return nil, errors.New("no")

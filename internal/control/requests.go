@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/pgleap/pgleap/internal/catalog"
 	"github.com/pgleap/pgleap/internal/upgrade"
 )
@@ -56,8 +58,8 @@ func (c *Control) NoteNonce(ctx context.Context, keyID, nonce string, until time
 // RecordCall writes down a call of a vendor's API, a moment later.
 func (c *Control) RecordCall(call Call) { c.requests.recordCall(call) }
 
-// RecordStranger is RecordCall for a request whose sender has not proven who he is. Of these only a
-// few a second are written down, so that nobody can fill the record without a key.
+// RecordStranger is RecordCall for a request whose sender has not proven who he is. Of these only as many are written
+// down as leave the others their place, so that nobody can fill the record without a key.
 func (c *Control) RecordStranger(call Call) {
 	if c.strangers.AllowN(c.now(), 1) {
 		c.requests.recordCall(call)
@@ -66,8 +68,12 @@ func (c *Control) RecordStranger(call Call) {
 	c.log.Debug("call of a stranger not recorded: there are too many", "what", call.What, "request", call.RequestID)
 }
 
-// strangersPerSecond is how many calls of strangers are recorded; a hundred at once.
-const strangersPerSecond, strangersAtOnce = 5, 100
+// Calls of strangers have a tenth of the record, for as long as calls are kept: more of them would push the others out.
+// They may come a hundred at once.
+const (
+	strangersPerSecond = rate.Limit(catalog.MaxCalls/10) / rate.Limit(catalog.CallRetention/time.Second)
+	strangersAtOnce    = 100
+)
 
 // Calls returns the last calls of the vendors' APIs, the newest first.
 func (c *Control) Calls(ctx context.Context, atMost int) ([]Call, error) {

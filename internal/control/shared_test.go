@@ -1,13 +1,17 @@
 package control
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"testing"
 	"time"
 
+	"go.temporal.io/api/serviceerror"
+
 	"github.com/pgleap/pgleap/internal/catalog"
 	"github.com/pgleap/pgleap/internal/pgtest"
+	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
 // later are nonces that expire one after the other, as those of requests do that are signed so.
@@ -45,24 +49,26 @@ func awaitAlone(t *testing.T, c *Control) {
 	}
 }
 
+// newShared returns use cases on a record that others have, too.
+func newShared(t *testing.T, server *pgtest.Cluster) (c *Control, stop func()) {
+	t.Helper()
+	record, err := catalog.Open(t.Context(), server.DSN("postgres"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c = New(Deps{Catalog: record, Host: "db1", Now: func() time.Time { return now }})
+	return c, func() {
+		c.Close()
+		if err := record.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A nonce is taken once, whichever of the servers it is sent to.
 func TestNonceIsTakenOnceByServersThatShareARecord(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, 15)
-	open := func() (*Control, func()) {
-		t.Helper()
-		record, err := catalog.Open(t.Context(), server.DSN("postgres"), slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := New(Deps{Catalog: record, Host: "db1", Now: func() time.Time { return now }})
-		return c, func() {
-			c.Close()
-			if err := record.Close(); err != nil {
-				t.Error(err)
-			}
-		}
-	}
 	replayed := func(c *Control, n catalog.Nonce, when string) {
 		t.Helper()
 		if c.requests.noteNonce(n, now) {
@@ -75,10 +81,10 @@ func TestNonceIsTakenOnceByServersThatShareARecord(t *testing.T) {
 			t.Errorf("%s, to change something: %v", when, err)
 		}
 	}
-	first, closeFirst := open()
+	first, closeFirst := newShared(t, server)
 	defer closeFirst()
 	alone := noteOne(t, first, 0)
-	second, closeSecond := open()
+	second, closeSecond := newShared(t, server)
 	if first.requests.noteNonce(later(100_000), now) || second.requests.noteNonce(later(100_000), now) {
 		t.Error("one of two servers notes a nonce that the other one does not know")
 	}
@@ -100,6 +106,30 @@ func TestNonceIsTakenOnceByServersThatShareARecord(t *testing.T) {
 	replayed(first, unheard, "taken by the second, when the first is alone again")
 	noteOne(t, first, 300_000)
 	replayed(first, unheard, "when the first notes nonces again")
+}
+
+// Whoever asked for a task that the engine did not take is told so, even if the record is not to be had.
+func TestATaskThatDidNotBeginKeepsNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, 15)
+	c, stop := newShared(t, server)
+	defer stop()
+	e := &engine{unknown: serviceerror.NewNotFound("no such workflow")}
+	c.temporal = e
+	addInstance(t, c, "orders")
+	task := addTask(t, c, "orders", upgrade.TaskUpgrade)
+	blocker := server.Connect(t, "postgres")
+	for _, statement := range []string{"BEGIN", "SELECT FROM task FOR UPDATE"} {
+		if _, err := blocker.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*startTimeout)
+	defer cancel()
+	c.endUnstarted(ctx, task, errLate)
+	if ctx.Err() != nil || len(e.told) != 1 {
+		t.Errorf("it waited (%v), and told the engine %v", ctx.Err(), e.told)
+	}
 }
 
 // Others wait until what was noted is in the record.

@@ -154,10 +154,12 @@ func (c *Control) startDoubtful(ctx context.Context, task upgrade.Task, cause er
 }
 
 // endUnstarted ends a task whose workflow the engine does not know. One that comes to life after all ends itself, since
-// its task has; one that looked for that just before is cancelled.
+// its task has; one that looked for that just before is cancelled. If the record does not answer, the watch ends it.
 func (c *Control) endUnstarted(ctx context.Context, task upgrade.Task, cause error) {
 	outcome := upgrade.Outcome{Status: upgrade.StatusFailed, Reason: "The engine did not take the task: " + cause.Error()}
-	if err := c.catalog.EndTask(ctx, task.Number, outcome, c.now()); err != nil {
+	ending, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := c.catalog.EndTask(ending, task.Number, outcome, c.now()); err != nil {
 		c.log.ErrorContext(ctx, "task without workflow not ended", "task", task.Number, "error", err)
 	}
 	signal, cancel := context.WithTimeout(ctx, startTimeout)

@@ -124,6 +124,13 @@ func TestSayInChinese(t *testing.T) {
 				"run a precheck for that version and mode: its report is valid for 7 days, unless what it saw changes",
 			"没有有效的报告允许实例 orders 以模式 blue-green 升级到 17。报告 3 已过期：需重新执行升级检查。；请针对该版本和模式执行升级检查：报告有效期为 7 天，除非所检查的内容发生变化",
 		},
+		{
+			"several reasons in one", "no valid report allows the upgrade of instance orders to 17 in mode blue-green. Report 3 is for something else than this upgrade: " +
+				"a clone that nobody is moved to; a target in another place. The precheck will tell anew.; run a precheck for that version and mode again by this API, or, " +
+				"to accept findings, on the host: pgleap precheck orders --to 17 --mode blue-green",
+			"没有有效的报告允许实例 orders 以模式 blue-green 升级到 17。报告 3 针对的不是此次升级，而是：不切换客户端的克隆；位于别处的目标端。需重新执行升级检查。；" +
+				"请通过此 API 针对该版本和模式重新执行升级检查；如需接受检查结果，请在主机上执行：pgleap precheck orders --to 17 --mode blue-green",
+		},
 		{"a known remedy of an unknown reason", "ERROR: no room; see the server's log", "ERROR: no room；请查看服务器日志"},
 		{"what PostgreSQL says", "ERROR: permission denied; at line 3", "ERROR: permission denied; at line 3"},
 		{"a slot is not filled in twice", "instance {2} runs PostgreSQL 15.4: it cannot be upgraded to 14", "实例 {2} 运行的是 PostgreSQL 15.4，不能升级到 14"},
@@ -141,6 +148,7 @@ func TestLogInChinese(t *testing.T) {
 	log := strings.Join([]string{
 		"2026-03-01 09:20:00 --- The upgrade begins.",
 		"2026-03-01 09:20:00 --- Report 7 passed, and what it saw is unchanged.",
+		"2026-03-01 09:20:00 --- This upgrade has accepted what was accepted for report 7: standbys:away, large-objects:shop.",
 		`2026-03-01 09:20:01 --- Phase "base backup" begins.`,
 		"2026-03-01 09:20:02 --- Pg_upgrade is no sentence of ours --- is it?",
 		"2026-03-01 09:20:03 --- pg_upgrade made PostgreSQL 17.2 of the clone.",
@@ -153,6 +161,7 @@ func TestLogInChinese(t *testing.T) {
 	want := strings.Join([]string{
 		"2026-03-01 09:20:00 --- 任务（upgrade）开始。",
 		"2026-03-01 09:20:00 --- 报告 7 已通过，所检查的内容没有变化。",
+		"2026-03-01 09:20:00 --- 此次升级已接受报告 7 所接受的检查结果：standbys:away, large-objects:shop。",
 		`2026-03-01 09:20:01 --- 阶段 "base backup" 开始。`,
 		"2026-03-01 09:20:02 --- Pg_upgrade is no sentence of ours --- is it?",
 		"2026-03-01 09:20:03 --- pg_upgrade 已把克隆升级为 PostgreSQL 17.2。",

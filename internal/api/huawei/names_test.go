@@ -31,11 +31,12 @@ func TestNamesAreMadeOfWhatTheyMayBe(t *testing.T) {
 	}
 }
 
-// The longest id of an instance has its former clusters and clones as well.
+// The longest id of an instance has its former clusters and clones as well, and a clone, which is an instance, has its own.
 func TestOwnIDs(t *testing.T) {
 	longest := strings.Repeat("x", 63)
 	for given, want := range map[string]bool{
 		"orders": true, longest: true, longest + "-old-7": true, longest + "-clone-7": true,
+		longest + "-clone-7-old-9": true, longest + "-clone-7-clone-2147483647-old-12": true, longest + "-clone-7-old": false,
 		longest + "x": false, longest + "-new-7": false, longest + "-clone-": false, strings.Repeat("0", 32) + instanceSuffix: false,
 	} {
 		if got := isOwnID(given); got != want {

@@ -29,10 +29,10 @@ func (o object) id() string {
 	return o.given
 }
 
-// vendorID is the form of an instance's id at the vendor, ownID that of pgleap's ids.
+// vendorID is the form of an instance's id at the vendor, ownID that of pgleap's ids: an instance may be a clone of a clone.
 var (
 	vendorID = regexp.MustCompile(`^[0-9a-f]{32}` + instanceSuffix + `$`)
-	ownID    = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}(-(old|clone)-[0-9]{1,10})?$`)
+	ownID    = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}(-(old|clone)-[0-9]{1,10})*$`)
 )
 
 // isOwnID tells whether an id can only be one of pgleap's.
