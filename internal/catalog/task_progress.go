@@ -85,16 +85,6 @@ func (c *Catalog) SetVerification(ctx context.Context, number int64, v upgrade.V
 	return inTask(c.updateRunning(ctx, number, updateVerification, document{v}), "set verification of", number)
 }
 
-const updatePlan = `
-UPDATE task
-   SET plan = $2, statistics = $3, target_version = $4
- WHERE number = $1 AND status = 'running'`
-
-// SetPlan records the plan of an upgrade.
-func (c *Catalog) SetPlan(ctx context.Context, number int64, p upgrade.Plan) error {
-	return inTask(c.updateRunning(ctx, number, updatePlan, document{p}, p.Options.Statistics, p.Target.Version), "set plan of", number)
-}
-
 const updateEnd = `
 UPDATE task
    SET status = $2, reason = $3, switchover = $4, phases = $5, ended_at = $6, progress = 'null',

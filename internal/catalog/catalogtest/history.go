@@ -153,10 +153,14 @@ func historySummary(t *testing.T, c *catalog.Catalog) {
 	withInstances(t, c, orders())
 	task := anUpgrade("orders")
 	task.Phase = upgrade.PhasePrecheck
+	task.Plan = &upgrade.Plan{
+		Instance: "orders", Target: upgrade.Cluster{Version: 170011}, Options: upgrade.Options{Statistics: upgrade.StatisticsAfter},
+	}
 	task = created(t, c, task)
 	want := catalog.Summary{
 		Number: 1, ID: task.ID, Kind: upgrade.TaskUpgrade, Instance: "orders", Mode: upgrade.ZeroDowntime,
-		Source: 150018, Target: 17, Status: upgrade.StatusRunning, Phase: upgrade.PhasePrecheck, StartedAt: kept,
+		Source: 150018, Target: 17, TargetVersion: 170011, Status: upgrade.StatusRunning, Phase: upgrade.PhasePrecheck,
+		Statistics: upgrade.StatisticsAfter, StartedAt: kept,
 	}
 	check := func(moment string) {
 		t.Helper()
@@ -166,11 +170,10 @@ func historySummary(t *testing.T, c *catalog.Catalog) {
 	}
 	check("when it has begun")
 
-	must(t, c.SetPlan(t.Context(), 1, upgrade.Plan{Options: upgrade.Options{Statistics: upgrade.StatisticsAfter}}))
 	must(t, c.EnterPhase(t.Context(), 1, upgrade.PhaseSwitchover, after(1)))
 	must(t, c.SetSwitchover(t.Context(), 1, upgrade.Switchover{StartedAt: after(2)}))
 	from := keptAfter(2)
-	want.Statistics, want.Phase, want.SwitchStartedAt = upgrade.StatisticsAfter, upgrade.PhaseSwitchover, &from
+	want.Phase, want.SwitchStartedAt = upgrade.PhaseSwitchover, &from
 	check("while clients wait")
 
 	must(t, c.SetSwitchover(t.Context(), 1, upgrade.Switchover{StartedAt: after(2), EndedAt: after(3), Switched: true}))
@@ -183,8 +186,8 @@ func historySummary(t *testing.T, c *catalog.Catalog) {
 	want.Status, want.Reason, want.EndedAt = upgrade.StatusSucceeded, "well\uFFFD", &end
 	check("when it has ended")
 
-	// A plan may be there from the beginning, and an end may tell of a switchover.
-	task.Plan = &upgrade.Plan{Options: upgrade.Options{Statistics: upgrade.StatisticsBefore}}
+	// An end may tell of a switchover.
+	task.Plan.Options.Statistics = upgrade.StatisticsBefore
 	second := created(t, c, task)
 	switched := upgrade.Switchover{StartedAt: after(5), EndedAt: after(6), Switched: true}
 	must(t, c.EndTask(t.Context(), 2, upgrade.Outcome{Status: upgrade.StatusFailed, Switchover: &switched}, after(7)))

@@ -76,7 +76,6 @@ func story(t *testing.T, c *catalog.Catalog) []step {
 		{"a phase", true, func() error { return c.EnterPhase(ctx, 2, upgrade.PhasePrepare, noon) }},
 		{"the same phase", false, func() error { return c.EnterPhase(ctx, 2, upgrade.PhasePrepare, noon) }},
 		{"progress", true, func() error { return c.SetProgress(ctx, 2, upgrade.Progress{Step: "backup"}) }},
-		{"a plan", true, func() error { return c.SetPlan(ctx, 2, upgrade.Plan{}) }},
 		{"a switchover", true, func() error { return c.SetSwitchover(ctx, 2, upgrade.Switchover{}) }},
 		{"events", true, func() error { return c.AppendEvents(ctx, 2, "a", []upgrade.Event{{Text: "one"}}) }},
 		{"the same events", false, func() error { return c.AppendEvents(ctx, 2, "a", []upgrade.Event{{Text: "one"}}) }},

@@ -33,7 +33,6 @@ func tasks(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 		missing(t, c.EnterPhase(t.Context(), 7, upgrade.PhasePrepare, noon), "task")
 		missing(t, c.SetProgress(t.Context(), 7, upgrade.Progress{}), "task")
 		missing(t, c.SetSwitchover(t.Context(), 7, upgrade.Switchover{}), "task")
-		missing(t, c.SetPlan(t.Context(), 7, upgrade.Plan{}), "task")
 		missing(t, c.EndTask(t.Context(), 7, upgrade.Outcome{Status: upgrade.StatusFailed}, noon), "task")
 	})
 }
@@ -76,10 +75,6 @@ func readBack(t *testing.T, c *catalog.Catalog) {
 	byID, err := c.TaskByID(t.Context(), got.ID)
 	must(t, err)
 	same(t, "by id", byID, want)
-
-	plan.Target.Port = 5433
-	must(t, c.SetPlan(t.Context(), 1, plan))
-	same(t, "plan", taskNow(t, c, 1).Plan.Target.Port, 5433)
 }
 
 func oneUpgrade(t *testing.T, c *catalog.Catalog) {
@@ -211,7 +206,6 @@ func endOnce(t *testing.T, c *catalog.Catalog) {
 	must(t, c.EnterPhase(t.Context(), 1, upgrade.PhaseFinishing, after(10)))
 	must(t, c.SetProgress(t.Context(), 1, upgrade.Progress{Step: "late"}))
 	must(t, c.SetSwitchover(t.Context(), 1, upgrade.Switchover{Reason: "late"}))
-	must(t, c.SetPlan(t.Context(), 1, upgrade.Plan{Instance: "late"}))
 	same(t, "task after its end", taskNow(t, c, 1), end)
 
 	// That it was finished nevertheless is.

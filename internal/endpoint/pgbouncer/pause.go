@@ -18,11 +18,12 @@ func (s *session) Pause(ctx context.Context) (err error) {
 	if s.held {
 		return nil
 	}
+	start := time.Now()
 	if err := s.openPausers(ctx); err != nil {
-		return err
+		return s.expired(ctx, err, start)
 	}
 	if err := s.override(ctx); err != nil {
-		return err
+		return s.expired(ctx, err, start)
 	}
 	defer func() {
 		if err != nil && s.narrowed { // else the RESUME has done it
@@ -31,7 +32,7 @@ func (s *session) Pause(ctx context.Context) (err error) {
 	}()
 	for attempt := 1; ; attempt++ {
 		if err := s.narrow(ctx); err != nil {
-			return err
+			return s.expired(ctx, err, start)
 		}
 		s.awaitLogins(ctx)
 		s.pids = nil // of an attempt that was cut
@@ -48,9 +49,17 @@ func (s *session) Pause(ctx context.Context) (err error) {
 				"clients continue, try again when fewer connections are being made", attempt)
 		}
 		if err := s.openPausers(ctx); err != nil {
-			return err
+			return s.expired(ctx, err, start)
 		}
 	}
+}
+
+// expired tells, if the time was over before the PAUSE was sent, what would have held it.
+func (s *session) expired(ctx context.Context, err error, start time.Time) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return s.undoPause(ctx, err, time.Since(start))
 }
 
 // pauseAll pauses every database at once. It returns how many logins to the cluster it has cut: then clients
