@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -42,18 +43,41 @@ func (c *Catalog) Report(ctx context.Context, number int64) (upgrade.Report, err
 	return found(r, err, "report", strconv.FormatInt(number, 10))
 }
 
-const selectLatestReport = `
-  SELECT body
+const selectLatestReports = `
+  SELECT report.number, task.plan
     FROM report
-   WHERE instance = $1 AND mode = $2 AND target = $3 AND retired = 0
-ORDER BY checked_at DESC, number DESC
-   LIMIT 1`
+    JOIN task ON task.number = report.number
+   WHERE report.instance = $1 AND report.mode = $2 AND report.target = $3 AND report.retired = 0
+ORDER BY report.checked_at DESC, report.number DESC
+   LIMIT 100`
 
-// LatestReport returns the newest report of an instance for a mode and a target version, or
-// upgrade.NotFound. Whether it passed and is still valid is the caller's to judge.
-func (c *Catalog) LatestReport(ctx context.Context, instance string, mode upgrade.Mode, target upgrade.Major) (upgrade.Report, error) {
-	r, err := scanReport(c.read.QueryRowContext(ctx, selectLatestReport, instance, mode, target))
-	return found(r, err, "report", fmt.Sprintf("of instance %q for %s to %d", instance, mode, target))
+// reportFor is a report, and what it was made for; nil: an old record does not tell.
+type reportFor struct {
+	number int64
+	plan   *upgrade.Plan
+}
+
+// LatestReport returns the newest report of an instance for a mode and a target version that was made for a plan that
+// serves, with that plan; if there is none, the newest; or upgrade.NotFound. Upgrades leave reports, too. Whether it passed
+// and is still valid is the caller's to judge.
+func (c *Catalog) LatestReport(
+	ctx context.Context, instance string, mode upgrade.Mode, target upgrade.Major, serves func(*upgrade.Plan) bool,
+) (upgrade.Report, *upgrade.Plan, error) {
+	of := fmt.Sprintf("of instance %q for %s to %d", instance, mode, target)
+	newestFirst, err := collect(ctx, c.read, scanReportFor, selectLatestReports, instance, mode, target)
+	if err != nil {
+		return upgrade.Report{}, nil, fmt.Errorf("read reports %s: %w", of, err)
+	}
+	if len(newestFirst) == 0 {
+		return upgrade.Report{}, nil, &upgrade.NotFound{Kind: "report", Name: of}
+	}
+	latest := newestFirst[max(0, slices.IndexFunc(newestFirst, func(r reportFor) bool { return serves(r.plan) }))]
+	report, err := c.Report(ctx, latest.number)
+	return report, latest.plan, err
+}
+
+func scanReportFor(r row) (report reportFor, err error) {
+	return report, r.Scan(&report.number, document{&report.plan})
 }
 
 // Reports returns the reports of prechecks, by number. Those that have none are missing.

@@ -33,18 +33,17 @@ func (w worth) inherited() []string {
 	return []string{fmt.Sprintf("This upgrade has accepted what was accepted for report %d: %s.", w.report.Number, strings.Join(w.accepted, ", "))}
 }
 
-// worthOfReport finds the last report for a plan's instance, mode and target version, and what it is worth now.
+// worthOfReport finds the last report for a plan's instance, mode and target version, and what it is worth now. One that
+// was asked all that is asked for the plan counts before a later one that was not, as the upgrade to a clone leaves one.
 func (c *Control) worthOfReport(ctx context.Context, plan upgrade.Plan) (w worth, err error) {
-	w.report, err = c.catalog.LatestReport(ctx, plan.Instance, plan.Mode, plan.Target.Version.Major())
+	serves := func(made *upgrade.Plan) bool { return made == nil || len(unasked(*made, plan)) == 0 }
+	var made *upgrade.Plan
+	w.report, made, err = c.catalog.LatestReport(ctx, plan.Instance, plan.Mode, plan.Target.Version.Major(), serves)
 	if _, none := errors.AsType[*upgrade.NotFound](err); none {
 		return worth{note: "There is no report yet: the precheck will tell."}, nil
 	}
 	if err != nil {
 		return worth{}, ofRecord(fmt.Errorf("find the latest report of instance %s: %w", plan.Instance, err))
-	}
-	made, err := c.planOf(ctx, w.report)
-	if err != nil {
-		return worth{}, err
 	}
 	var instead []string
 	if made != nil { // else it is an old record
@@ -125,13 +124,4 @@ func notAllowed(plan upgrade.Plan, w worth) error {
 		refused.Cause = upgrade.CauseStorage
 	}
 	return refused
-}
-
-// planOf is the plan that the checks of a report were made for.
-func (c *Control) planOf(ctx context.Context, report upgrade.Report) (*upgrade.Plan, error) {
-	task, err := c.catalog.Task(ctx, report.Number)
-	if err != nil {
-		return nil, ofRecord(fmt.Errorf("find what report %d was made for: %w", report.Number, err))
-	}
-	return task.Plan, nil
 }

@@ -200,6 +200,23 @@ func TestAnUpgradeRestsOnAReportOfItsOwnQuestions(t *testing.T) {
 	}
 }
 
+// A precheck is good for a clone and then for a switchover: the upgrade to the clone leaves a report of its own, of a clone.
+func TestAnUpgradeRestsOnAnEarlierReportThatWasAskedMore(t *testing.T) {
+	t.Parallel()
+	c, h := checkedHost(t)
+	request := UpgradeRequest{Mode: upgrade.BlueGreen}
+	checked(t, c, request, nil)
+	checked(t, c, UpgradeRequest{Mode: upgrade.BlueGreen, Options: upgrade.Options{CloneOnly: true}}, nil)
+	task, err := relying(t, c, request)
+	if err != nil || len(h.started) != 3 {
+		t.Fatal(err)
+	}
+	events, err := c.Events(t.Context(), task.Number, 0, 0)
+	if err != nil || events[0].Text != "Report 1 passed, and what it saw is unchanged." {
+		t.Errorf("%+v, %v", events, err)
+	}
+}
+
 // Room on one file system says nothing about another.
 func TestAnUpgradeRestsOnAReportOfItsOwnPlace(t *testing.T) {
 	t.Parallel()

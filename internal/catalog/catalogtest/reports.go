@@ -29,7 +29,8 @@ func reports(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 	asIs := func(*upgrade.Report) {}
 	latest := func(c *catalog.Catalog, t *testing.T, target upgrade.Major) (upgrade.Report, error) {
 		t.Helper()
-		return c.LatestReport(t.Context(), "orders", upgrade.ZeroDowntime, target)
+		report, _, err := c.LatestReport(t.Context(), "orders", upgrade.ZeroDowntime, target, func(*upgrade.Plan) bool { return true })
+		return report, err
 	}
 
 	t.Run("are read as they were saved, once", func(t *testing.T) {
@@ -59,6 +60,28 @@ func reports(t *testing.T, open func(t *testing.T) *catalog.Catalog) {
 		same(t, "report for 18", got, eighteen)
 		_, err = latest(c, t, 16)
 		missing(t, err, "report")
+	})
+
+	t.Run("the latest is that of a plan that serves", func(t *testing.T) {
+		c := withInstances(t, open(t), orders())
+		var numbers []int64
+		for _, jobs := range []int{1, 2, 3} {
+			task := aPrecheck("orders")
+			task.Plan = &upgrade.Plan{Options: upgrade.Options{Jobs: jobs}}
+			task = created(t, c, task)
+			must(t, c.SaveReport(t.Context(), upgrade.Report{
+				Number: task.Number, Instance: "orders", Mode: upgrade.ZeroDowntime, Target: 170011, CheckedAt: keptAfter(jobs),
+			}))
+			ended(t, c, task.Number, upgrade.StatusSucceeded)
+			numbers = append(numbers, task.Number)
+		}
+		for wanted, want := range map[int]int{1: 1, 2: 2, 3: 3, 4: 3} {
+			serves := func(plan *upgrade.Plan) bool { return plan.Options.Jobs == wanted }
+			report, plan, err := c.LatestReport(t.Context(), "orders", upgrade.ZeroDowntime, 17, serves)
+			must(t, err)
+			same(t, "report", report.Number, numbers[want-1])
+			same(t, "what it was made for", plan.Options.Jobs, want)
+		}
 	})
 
 	t.Run("of a removed instance are history", func(t *testing.T) {
