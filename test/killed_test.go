@@ -95,7 +95,7 @@ func (s *scene) killedComparing(number int64, do func()) upgrade.Rehearsal {
 // comparing waits until the comparison of a rehearsal that began has noted a table, and returns where it does.
 func (s *scene) comparing(begun time.Time) (record string) {
 	s.t.Helper()
-	for ; time.Since(begun) < patience; time.Sleep(time.Millisecond) {
+	for ; time.Since(begun) < patience; <-time.After(time.Millisecond) {
 		records, err := filepath.Glob(filepath.Join(s.server.StateDir, "*", "upgrades", "*", "compared.jsonl"))
 		s.must(err)
 		for _, record := range records {

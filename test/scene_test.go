@@ -308,7 +308,7 @@ func (s *scene) pausing(do func()) {
 	s.t.Helper()
 	before := s.pauses()
 	do()
-	for begun := time.Now(); s.pauses() == before; time.Sleep(time.Millisecond) {
+	for begun := time.Now(); s.pauses() == before; <-time.After(time.Millisecond) {
 		if time.Since(begun) > 30*time.Second {
 			s.t.Fatal("PgBouncer was not told to pause")
 		}
