@@ -22,7 +22,8 @@ func newPrecheckCommand(o *options) *cobra.Command {
 		Use:   "precheck ID --to VERSION",
 		Short: "Look for everything that would stop an upgrade",
 		Long: `Look for everything that would stop an upgrade, or lose data, while nothing is touched; wait for
-the report and print it. The report is kept: --report NUMBER writes it once more.
+the report and print it. The report is kept: --report NUMBER writes it once more. It is for an upgrade
+with the same options.
 
 With --dsn it looks at any server that can be reached, without a pgleap server, an agent or a registration; nothing
 is kept. What SQL cannot tell is listed as not checked, so such a report never passes. Programs of the target
@@ -104,7 +105,7 @@ func precheckInstance(cmd *cobra.Command, o *options, p precheckOptions, args []
 	if p.report != 0 {
 		return getReport(cmd.Context(), api, p.report)
 	}
-	task, err := decode[upgrade.Task](api.StartPrecheck(cmd.Context(), args[0], p.target.request()))
+	task, err := decode[upgrade.Task](api.StartPrecheck(cmd.Context(), args[0], p.target.wanted))
 	if err != nil {
 		return upgrade.Report{}, err
 	}
@@ -120,7 +121,7 @@ func precheckInstance(cmd *cobra.Command, o *options, p precheckOptions, args []
 
 // precheckServer checks a server by itself.
 func precheckServer(cmd *cobra.Command, p precheckOptions) (upgrade.Report, error) {
-	wanted := p.target.request()
+	wanted := p.target.wanted
 	modes := []upgrade.Mode{upgrade.InPlace, upgrade.BlueGreen, upgrade.ZeroDowntime}
 	if !slices.Contains(modes, wanted.Mode) {
 		return upgrade.Report{}, usage(cmd, fmt.Errorf("mode %q is unknown: choose one of %q", wanted.Mode, modes))

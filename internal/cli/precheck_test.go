@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
 
 	"github.com/pgleap/pgleap/internal/pgtest"
+	"github.com/pgleap/pgleap/internal/upgrade"
 )
 
 // A server that is not registered is checked without a server of ours.
@@ -42,6 +44,33 @@ func TestPrecheckOfAServer(t *testing.T) {
 				t.Errorf("the password is told: %s%s", got.stdout, got.stderr)
 			}
 		})
+	}
+}
+
+// A precheck is made for the options of the upgrade that is planned.
+func TestPrecheckWithTheOptionsOfTheUpgrade(t *testing.T) {
+	t.Setenv("PGLEAP_STATE_DIR", t.TempDir())
+	source := pgtest.Start(t, pgtest.Versions(t)[0])
+	source.Exec(t, "postgres", "CREATE TABLE keyless (v int)")
+	severity := func(options ...string) upgrade.Severity {
+		t.Helper()
+		got := run(t, append([]string{"precheck", "--dsn", source.DSN("postgres"), "--to", "19", "--output", "json"}, options...)...)
+		var found upgrade.Report
+		if err := json.Unmarshal([]byte(got.stdout), &found); err != nil {
+			t.Fatalf("%v: %s%s", err, got.stdout, got.stderr)
+		}
+		for _, finding := range found.Findings {
+			if finding.Check == "replica-identity" {
+				return finding.Severity
+			}
+		}
+		return ""
+	}
+	if got := severity(); got != upgrade.Blocker {
+		t.Errorf("a table without a key is a %q", got)
+	}
+	if got := severity("--full-identity"); got == upgrade.Blocker {
+		t.Error("a table without a key is a blocker of an upgrade that gives it an identity")
 	}
 }
 
