@@ -32,6 +32,10 @@ var textSearchStemmers = Check{
 		FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE g.tgfoid = 'pg_catalog.tsvector_update_trigger()'::regprocedure AND encode(g.tgargs, 'escape') ~ '\mdutch\\000'
 		UNION ALL
+		SELECT format('%I.%I', n.nspname, c.relname), 'materialized view', format('REFRESH MATERIALIZED VIEW %I.%I', n.nspname, c.relname)
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.relkind = 'm' AND c.relispopulated AND EXISTS (SELECT FROM dutch WHERE strpos(pg_get_viewdef(c.oid), constant) > 0)
+		UNION ALL
 		SELECT 'default_text_search_config', 'is ' || current_setting('default_text_search_config'), NULL
 		FROM dutch
 		WHERE name = regexp_replace(current_setting('default_text_search_config'), '^pg_catalog\.', '')

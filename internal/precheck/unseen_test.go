@@ -442,13 +442,16 @@ func plantedViolations() []violation {
 				`CREATE INDEX fine ON t USING gin (to_tsvector('english', body))`,
 				`CREATE TRIGGER computes BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION tsvector_update_trigger(words, 'pg_catalog.dutch', body)`,
 				`CREATE TRIGGER is_fine BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION tsvector_update_trigger(fine, 'pg_catalog.english', body)`,
+				`CREATE MATERIALIZED VIEW "Of words" AS SELECT to_tsvector('dutch', body) AS words FROM t`,
+				`CREATE MATERIALIZED VIEW fine_words AS SELECT to_tsvector('english', body) AS words FROM t`,
 				`ALTER DATABASE {db} SET default_text_search_config = 'pg_catalog.dutch'`,
 			},
 			want: []string{
-				`{db}.default_text_search_config (is pg_catalog.dutch)`, `{db}.public.` + oddName + ` (index of public.t)`,
+				`{db}.default_text_search_config (is pg_catalog.dutch)`, `{db}.public."Of words" (materialized view)`,
+				`{db}.public.` + oddName + ` (index of public.t)`,
 				`{db}.public.t.` + longName + ` (generated column)`, `{db}.public.t.computes (trigger that computes a column)`,
 			},
-			mend: []string{`DROP TABLE t`, `ALTER DATABASE {db} RESET default_text_search_config`},
+			mend: []string{`DROP TABLE t CASCADE`, `ALTER DATABASE {db} RESET default_text_search_config`},
 		},
 		{
 			name: "trigram indexes", check: charSignedness, source: -17, target: 18,
