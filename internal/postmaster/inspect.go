@@ -68,7 +68,7 @@ func find(args step.InspectArgs) (process, error) {
 		}
 	}
 	pgdata := realPath(args.Pgdata)
-	if err := isDataDirectory(pgdata); err != nil {
+	if err := refuseNoDataDirectory(pgdata); err != nil {
 		return process{}, err
 	}
 	p, running := postmasterOf(pgdata)
@@ -84,8 +84,8 @@ func find(args step.InspectArgs) (process, error) {
 	return p, nil
 }
 
-// isDataDirectory refuses what is no data directory, or cannot be read.
-func isDataDirectory(pgdata string) error {
+// refuseNoDataDirectory refuses what is no data directory, or cannot be read.
+func refuseNoDataDirectory(pgdata string) error {
 	if !filepath.IsAbs(pgdata) {
 		return &upgrade.Refused{Reason: fmt.Sprintf("the data directory %q is not an absolute path", pgdata), Remedy: "give the whole path"}
 	}

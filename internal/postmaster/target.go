@@ -137,7 +137,7 @@ func (h *Host) choosePgdata(ctx context.Context, target *upgrade.Cluster, source
 				continue
 			}
 			if err == nil {
-				err = h.canMake(ctx, base+suffix, owner)
+				err = h.refuseUnmakeable(ctx, base+suffix, owner)
 			}
 			if err != nil {
 				refused = errors.Join(refused, err)
@@ -239,11 +239,11 @@ func (h *Host) checkPgdata(ctx context.Context, pgdata string, source upgrade.Cl
 			}
 		}
 	}
-	return h.canMake(ctx, pgdata, owner)
+	return h.refuseUnmakeable(ctx, pgdata, owner)
 }
 
-// canMake refuses a directory that we cannot make, or that its owner could not reach.
-func (h *Host) canMake(ctx context.Context, pgdata string, owner run.User) error {
+// refuseUnmakeable refuses a directory that we cannot make, or that its owner could not reach.
+func (h *Host) refuseUnmakeable(ctx context.Context, pgdata string, owner run.User) error {
 	ancestor := nearest(filepath.Dir(pgdata))
 	if err := syscall.Access(ancestor, writeAndSearch); err != nil {
 		return &upgrade.Refused{

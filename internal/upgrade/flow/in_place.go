@@ -159,11 +159,7 @@ func (t *task) upgradeInPlace(ctx workflow.Context, args step.InPlaceArgs) (resu
 // untilDone carries out a step that is not given up on, but for what only the user can mend: its retries
 // end what an earlier attempt left in the middle.
 func (t *task) untilDone(ctx workflow.Context, name string, args, result any) error {
-	options := workflow.WithRetryPolicy(t.hostOptions(ctx, name), temporal.RetryPolicy{
-		InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second,
-		NonRetryableErrorTypes: []string{"Refused"},
-	})
-	return workflow.ExecuteActivity(options, name, args).Get(ctx, result)
+	return workflow.ExecuteActivity(t.unlimited(ctx, name), name, args).Get(ctx, result)
 }
 
 func (t *task) recordOutage(ctx workflow.Context, result upgrade.Switchover) {

@@ -38,8 +38,6 @@ func (w *Worker) BuildStandbys(ctx context.Context, args step.StandbysArgs) (ste
 		if err := w.surveyStandbys(ctx, plan); err != nil {
 			return step.Done{}, err
 		}
-	}
-	if !args.Serving {
 		return w.buildWhileFollowing(ctx, args)
 	}
 	done, err := w.buildStandbys(ctx, plan, standbyAttempts, args.Required)

@@ -221,7 +221,7 @@ func (w *Worker) optionsInPlace(ctx context.Context, plan upgrade.Plan, user run
 	if err != nil {
 		return err
 	}
-	old, err := sourceServer(plan, settings)
+	old, err := sourceServerOptions(plan, settings)
 	if err != nil {
 		return err
 	}
@@ -233,8 +233,8 @@ func (w *Worker) optionsInPlace(ctx context.Context, plan upgrade.Plan, user run
 	return nil
 }
 
-// sourceServer is what pg_upgrade's own server of the source is started with.
-func sourceServer(plan upgrade.Plan, settings postgres.Settings) ([]string, error) {
+// sourceServerOptions is what pg_upgrade's own server of the source is started with.
+func sourceServerOptions(plan upgrade.Plan, settings postgres.Settings) ([]string, error) {
 	buffers, err := settings.Bytes("shared_buffers")
 	if err != nil {
 		return nil, err

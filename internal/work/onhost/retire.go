@@ -1,21 +1,15 @@
 package onhost
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/pgleap/pgleap/internal/pgbin"
-	"github.com/pgleap/pgleap/internal/pgconf"
-	"github.com/pgleap/pgleap/internal/postmaster"
 	"github.com/pgleap/pgleap/internal/run"
 	"github.com/pgleap/pgleap/internal/switchover"
 	"github.com/pgleap/pgleap/internal/upgrade"
@@ -81,68 +75,6 @@ func timeLeft(ctx context.Context) time.Duration {
 	return max(time.Until(deadline), time.Second)
 }
 
-// followsPort tells whether a standby streams from a port of this host, or would if somebody let it. One that cannot be
-// asked, since it has replayed the source's fence, is known by its configuration.
-func followsPort(standby postmaster.LocalStandby, port int, isOwn func(string) bool) (bool, error) {
-	if standby.Self.Streams {
-		return standby.Self.Port == port && isOwn(standby.Self.Sender), nil
-	}
-	text := standby.Self.Conninfo
-	if standby.Problem != "" {
-		var err error
-		if text, err = configuredConninfo(standby.Cluster); err != nil {
-			return false, err
-		}
-	}
-	conninfo, err := pgconf.ParseConninfo(text)
-	return err == nil && leadsTo(conninfo, port, isOwn), nil //nolint:nilerr // then nobody knows
-}
-
-// leadsTo tells whether a connection string names a port of this host, among others perhaps (libpq,
-// "Specifying Multiple Hosts": one port is for all hosts, and an empty one is 5432).
-func leadsTo(conninfo pgconf.Conninfo, port int, isOwn func(string) bool) bool {
-	hosts := strings.Split(cmp.Or(conninfo.Get("hostaddr"), conninfo.Get("host")), ",")
-	ports := strings.Split(conninfo.Get("port"), ",")
-	for i, host := range hosts {
-		text := ports[min(i, len(ports)-1)]
-		if cmp.Or(text, "5432") == strconv.Itoa(port) && isOwn(host) {
-			return true
-		}
-	}
-	return false
-}
-
-// configuredConninfo reads primary_conninfo from the files that a cluster was started with.
-func configuredConninfo(c upgrade.Cluster) (text string, err error) {
-	user, err := run.LookupUser(c.Owner)
-	if err != nil {
-		return "", &upgrade.Refused{Reason: err.Error()}
-	}
-	path := filepath.Join(c.Pgdata, "postgresql.conf")
-	options, err := pgbin.PostmasterOpts(c.Pgdata)
-	if err != nil {
-		return "", err
-	}
-	if found := configFileOption.FindStringSubmatch(options); found != nil {
-		path = found[1]
-	}
-	err = user.Do(func() error {
-		tree, err := pgconf.LoadTree(path, c.Pgdata)
-		if err == nil {
-			setting, _ := tree.Get("primary_conninfo")
-			text = setting.Value
-		}
-		return err
-	})
-	if err != nil {
-		return "", fmt.Errorf("read the configuration of %s: %w", c, err)
-	}
-	return text, nil
-}
-
-// configFileOption is where postmaster.opts names a configuration file outside the data directory.
-var configFileOption = regexp.MustCompile(`config_file=([^"'\s]+)`)
-
 func (w *Worker) stopFormer(ctx context.Context, c upgrade.Cluster) (step.Done, error) {
 	if _, err := os.Stat(filepath.Join(c.Pgdata, "PG_VERSION")); errors.Is(err, fs.ErrNotExist) {
 		return w.info(ctx, fmt.Sprintf("the data directory %s is gone already", c.Pgdata)), nil
@@ -153,13 +85,13 @@ func (w *Worker) stopFormer(ctx context.Context, c upgrade.Cluster) (step.Done, 
 		}
 		return w.info(ctx, fmt.Sprintf("%s does not run; its data are in %s as they were", c, c.Pgdata)), nil
 	}
-	if err := w.isStill(ctx, c); err != nil {
+	if err := w.refuseOtherCluster(ctx, c); err != nil {
 		return step.Done{}, err
 	}
-	if err := w.isLeft(c); err != nil {
+	if err := w.refuseServing(c); err != nil {
 		return step.Done{}, err
 	}
-	if err := w.staysDisabled(c); err != nil {
+	if err := w.refusePutBack(c); err != nil {
 		return step.Done{}, err
 	}
 	if err := w.stopForGood(ctx, c); err != nil {
@@ -212,13 +144,14 @@ func (w *Worker) noteBoot(ctx context.Context, c upgrade.Cluster) (putBack func(
 // keepFormerDown keeps a former cluster that is down from coming back with the system. A directory that another cluster
 // has moved into is that one's.
 func (w *Worker) keepFormerDown(ctx context.Context, c upgrade.Cluster) error {
-	if err := w.isLeft(c); err != nil {
+	if err := w.refuseServing(c); err != nil {
 		return err
 	}
-	if upgrade.CauseOf(w.isStill(ctx, c)) == upgrade.CauseServing {
+	// What has no pg_control, since an upgrade in place has taken it away, cannot be asked whose it is: nobody else's then.
+	if upgrade.CauseOf(w.refuseOtherCluster(ctx, c)) == upgrade.CauseServing {
 		return nil
 	}
-	if err := w.staysDisabled(c); err != nil { // it may be down for a moment only
+	if err := w.refusePutBack(c); err != nil { // it may be down for a moment only
 		return err
 	}
 	return w.keepDown(ctx, c)
@@ -238,9 +171,9 @@ func (w *Worker) keepDown(ctx context.Context, c upgrade.Cluster) error {
 	return nil
 }
 
-// isLeft refuses a cluster that clients are on, or may be about to come to: a switchback may have begun
+// refuseServing refuses a cluster that clients are on, or may be about to come to: a switchback may have begun
 // since whoever asks has looked. The journals know; none begins afterwards, see fates.
-func (w *Worker) isLeft(c upgrade.Cluster) error {
+func (w *Worker) refuseServing(c upgrade.Cluster) error {
 	last, err := w.lastSwitchoverOf(c)
 	if err != nil || last.Stage != switchover.StageDone || last.Intent.Plan.Target.Pgdata != c.Pgdata {
 		return err
@@ -302,9 +235,9 @@ func (w *Worker) leftInPlace(c upgrade.Cluster) (last outageState, err error) {
 	return last, nil
 }
 
-// staysDisabled refuses a cluster that was upgraded in place, and that somebody has put back by hand since: an upgrade in
+// refusePutBack refuses a cluster that was upgraded in place, and that somebody has put back by hand since: an upgrade in
 // place takes its pg_control's name away, and nothing of pgleap's gives it back afterwards. It may be what serves.
-func (w *Worker) staysDisabled(c upgrade.Cluster) error {
+func (w *Worker) refusePutBack(c upgrade.Cluster) error {
 	left, err := w.leftInPlace(c)
 	if err != nil || left.Stage != outageDone {
 		return err
@@ -313,7 +246,7 @@ func (w *Worker) staysDisabled(c upgrade.Cluster) error {
 		return nil
 	}
 	last, err := w.lastSwitchoverOf(c)
-	if err != nil || last.Outcome.EndedAt.After(left.Outcome.EndedAt) { // it is known by that, see isLeft
+	if err != nil || last.Outcome.EndedAt.After(left.Outcome.EndedAt) { // it is known by that, see refuseServing
 		return err
 	}
 	return &upgrade.Refused{
@@ -324,8 +257,8 @@ func (w *Worker) staysDisabled(c upgrade.Cluster) error {
 	}
 }
 
-// isStill refuses a data directory that another cluster has moved into meanwhile.
-func (w *Worker) isStill(ctx context.Context, c upgrade.Cluster) error {
+// refuseOtherCluster refuses a data directory that another cluster has moved into meanwhile.
+func (w *Worker) refuseOtherCluster(ctx context.Context, c upgrade.Cluster) error {
 	user, err := run.LookupUser(c.Owner)
 	if err != nil {
 		return &upgrade.Refused{Reason: err.Error()}
