@@ -114,7 +114,7 @@ var chineseSentences = []saying{
 	{"the catalogue cannot be read", "无法读取目录库"},
 	{"the engine does not answer", "工作流引擎没有响应"},
 	{"the engine did not take task %d", "工作流引擎没有接受任务 {1}"},
-	{"the server is still starting", "尚无程序执行工作流"},
+	{"the server is still starting", "服务器仍在启动"},
 	{"wait a moment", "请稍候"},
 	{"see the server's log", "请查看服务器日志"},
 	{"see the server's log, then try again", "请查看服务器日志，然后重试"},

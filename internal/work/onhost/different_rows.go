@@ -41,8 +41,8 @@ func columnsOf(row verify.Row) string {
 	switch {
 	case len(row.Source) > 0 && len(row.Target) > 0:
 		columns = nil
-		for i, source := range row.Source {
-			columns = append(columns, fmt.Sprintf("%s (%s, on the target %s)", source.Column, quoted(source), quoted(row.Target[i])))
+		for i := range min(len(row.Source), len(row.Target)) {
+			columns = append(columns, fmt.Sprintf("%s (%s, on the target %s)", row.Source[i].Column, quoted(row.Source[i]), quoted(row.Target[i])))
 		}
 	case len(row.Source)+len(row.Target) > 0:
 		for _, value := range append(row.Source, row.Target...) {
