@@ -34,7 +34,9 @@ func rebuilding(kind, nonce string, keep int, log *slog.Logger) func(context.Con
 		if err := tx.QueryRowContext(ctx, countCalls).Scan(&calls); err != nil {
 			return fmt.Errorf("count the calls: %w", err)
 		}
-		log.InfoContext(ctx, "rebuilding the record of calls, once: up to a minute for millions of them", "calls", calls)
+		if calls > 0 {
+			log.InfoContext(ctx, "rebuilding the record of calls, once: up to a minute for millions of them", "calls", calls)
+		}
 		if _, err := tx.ExecContext(ctx, fmt.Sprintf(rebuildTables, kind, nonce, keep)); err != nil {
 			return fmt.Errorf("rebuild the tables of calls: %w", err)
 		}
