@@ -41,7 +41,8 @@ func (h *Host) Start(ctx context.Context, c upgrade.Cluster, logfile string, tim
 	return h.awaitReady(ctx, c, timeout)
 }
 
-// Stop stops a cluster through what manages it, and waits until it is down. One that is down is fine.
+// Stop stops a cluster through what manages it, and waits until it is down. One that is down is fine. Where a server runs
+// then that was started since, it returns *StartedAgain.
 func (h *Host) Stop(ctx context.Context, c upgrade.Cluster, mode pgbin.StopMode, timeout time.Duration) error {
 	pid, running := h.Running(c)
 	if !running {
@@ -73,10 +74,24 @@ func (h *Host) Stop(ctx context.Context, c upgrade.Cluster, mode pgbin.StopMode,
 	if err != nil {
 		return fmt.Errorf("stop %s: %w", c, err)
 	}
-	if pid, running := h.Running(c); running {
+	switch now, running := h.Running(c); {
+	case running && now == pid:
 		return fmt.Errorf("stop %s: its postmaster (pid %d) still runs, though %s says that it is stopped", c, pid, manager)
+	case running:
+		return &StartedAgain{Cluster: c, PID: now}
 	}
 	return nil
+}
+
+// StartedAgain tells that a cluster has stopped, and that somebody has started another server on its data since.
+type StartedAgain struct {
+	Cluster upgrade.Cluster
+	PID     int
+}
+
+// Error says so.
+func (s *StartedAgain) Error() string {
+	return fmt.Sprintf("stop %s: it has stopped, and was started again meanwhile (pid %d)", s.Cluster, s.PID)
 }
 
 // Reload has a running cluster read its configuration files again. The signal is the same whoever

@@ -1,6 +1,7 @@
 package postmaster
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -39,6 +40,27 @@ func TestStopAndStartDoNothingTwice(t *testing.T) {
 	if err := h.Start(t.Context(), c, "", time.Minute); err != nil {
 		t.Fatal(err)
 	}
+	if err := h.Stop(t.Context(), c, pgbin.StopImmediate, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A server that somebody starts as soon as the former one has stopped is not taken for that one.
+func TestStopSeesAnotherServer(t *testing.T) {
+	cluster := pgtest.Start(t, 17)
+	h := newHost(t)
+	c := inspect(t, h, cluster)
+	former, pgCtl := cluster.Pid(), filepath.Join(c.Bindir, "pg_ctl")
+	c.Bindir = scratch(t, cluster.Owner)
+	script := fmt.Sprintf("#!/bin/sh\n%s \"$@\" && %s start -w -s -D %s -l /dev/null\n", pgCtl, pgCtl, c.Pgdata)
+	if err := os.WriteFile(filepath.Join(c.Bindir, "pg_ctl"), []byte(script), 0o755); err != nil { //nolint:gosec // it is to be run
+		t.Fatal(err)
+	}
+	again, is := errors.AsType[*StartedAgain](h.Stop(t.Context(), c, pgbin.StopFast, time.Minute))
+	if pid, running := h.Running(c); !is || !running || again.PID != pid || pid == former {
+		t.Errorf("it was told %+v; %d runs: %t", again, pid, running)
+	}
+	c.Bindir = filepath.Dir(pgCtl)
 	if err := h.Stop(t.Context(), c, pgbin.StopImmediate, time.Minute); err != nil {
 		t.Fatal(err)
 	}

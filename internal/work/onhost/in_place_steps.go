@@ -9,6 +9,7 @@ import (
 
 	"github.com/pgleap/pgleap/internal/pgbin"
 	"github.com/pgleap/pgleap/internal/postgres"
+	"github.com/pgleap/pgleap/internal/postmaster"
 	"github.com/pgleap/pgleap/internal/upgrade"
 	"github.com/pgleap/pgleap/internal/upgrade/step"
 )
@@ -40,7 +41,13 @@ func (o *outage) pause(ctx context.Context) error {
 
 func (o *outage) stopSource(ctx context.Context) error {
 	err := o.ahead(ctx,
-		func() error { return o.host.Stop(ctx, o.plan.Source, pgbin.StopFast, sourceStopWait) },
+		func() error {
+			err := o.host.Stop(ctx, o.plan.Source, pgbin.StopFast, sourceStopWait)
+			if _, again := errors.AsType[*postmaster.StartedAgain](err); again {
+				return nil // by pg_upgrade, which did not wait for this; if by somebody else, its state will tell
+			}
+			return err
+		},
 		func() bool { _, running := o.host.Running(o.plan.Source); return !running })
 	if err != nil {
 		return err
