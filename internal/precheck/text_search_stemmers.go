@@ -7,7 +7,7 @@ import "github.com/pgleap/pgleap/internal/upgrade"
 var textSearchStemmers = Check{
 	ID: "text-search-stemmers", Title: "Full-text search in Dutch is computed by other rules from 19 on",
 	Severity: upgrade.Warning, Modes: everyMode(), Scope: PerDatabase, Versions: Versions{Crossing: 19},
-	Why: "Version 19 takes the stems of Dutch words by a newer algorithm. Indexes and columns that hold stems of the old one miss rows that queries look for on the target.",
+	Why: "Version 19 takes the stems of Dutch words by a newer algorithm. Indexes, columns and materialized views that hold stems of the old one miss rows that queries look for on the target.",
 	Remedy: "On the target, after the upgrade and before its applications search: run these statements, and compute columns that hold tsvector anew by an UPDATE of their rows. " +
 		"Where a default configuration is shown, look for columns that are computed with it.",
 	Find: query(`
@@ -34,7 +34,12 @@ var textSearchStemmers = Check{
 		UNION ALL
 		SELECT format('%I.%I', n.nspname, c.relname), 'materialized view', format('REFRESH MATERIALIZED VIEW %I.%I', n.nspname, c.relname)
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE c.relkind = 'm' AND c.relispopulated AND EXISTS (SELECT FROM dutch WHERE strpos(pg_get_viewdef(c.oid), constant) > 0)
+		WHERE c.relkind = 'm' AND c.relispopulated AND CASE
+			-- pg_get_viewdef waits for whoever refreshes the view: only one with a constant of regconfig is asked
+			WHEN EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_action::text LIKE '%:consttype ' || 'regconfig'::regtype::oid || ' %')
+			THEN EXISTS (SELECT FROM dutch WHERE strpos(pg_get_viewdef(c.oid), constant) > 0)
+			ELSE false
+		END
 		UNION ALL
 		SELECT 'default_text_search_config', 'is ' || current_setting('default_text_search_config'), NULL
 		FROM dutch
